@@ -1,0 +1,59 @@
+"""Datasets in blocks: cutting arrays, and putting blocks together again. Samples are never touched one by one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import zstandard
+
+from headway.core.dataset import Array, Block, Split
+from headway.errors import Corrupt
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BLOCK_BYTES = 8 << 20
+
+
+def describe_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Array]:
+    """The index entries of a split's arrays, which all have one sample per first index."""
+    return {name: Array(dtype=str(array.dtype), sample_shape=tuple(array.shape[1:])) for name, array in arrays.items()}
+
+
+def cut(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[Block, bytes]]:
+    """The blocks of a split with their compressed bytes: array after array, in the order of their names."""
+    described = describe_arrays(arrays)
+    count = len(next(iter(arrays.values())))
+    samples_per_block = max(1, BLOCK_BYTES // sum(array.sample_bytes for array in described.values()))
+    for start in range(0, count, samples_per_block):
+        end = min(start + samples_per_block, count)
+        raw = b"".join(arrays[name][start:end].tobytes() for name in sorted(arrays))
+        compressed = zstandard.ZstdCompressor(level=3).compress(raw)
+        digest = hashlib.sha256(compressed).hexdigest()
+        yield Block(sha256=digest, sample_count=end - start, compressed_bytes=len(compressed)), compressed
+
+
+def verify(block: Block, compressed: bytes) -> None:
+    """Check a block's bytes against its hash. Raises Corrupt."""
+    if hashlib.sha256(compressed).hexdigest() != block.sha256:
+        raise Corrupt(f"Block {block.sha256[:12]} does not match its hash ({len(compressed)} bytes).")
+
+
+def unpack(split: Split, block: Block, compressed: bytes) -> dict[str, memoryview]:
+    """The bytes of each array of a verified block. Raises Corrupt."""
+    size = block.sample_count * sum(array.sample_bytes for array in split.arrays.values())
+    try:
+        raw = zstandard.ZstdDecompressor().decompress(compressed, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise Corrupt(f"Block {block.sha256[:12]} cannot be unpacked: {error}") from error
+    if len(raw) != size:
+        raise Corrupt(f"Block {block.sha256[:12]} has {len(raw)} bytes; its index says {size}.")
+    views: dict[str, memoryview] = {}
+    position = 0
+    for name in sorted(split.arrays):
+        end = position + block.sample_count * split.arrays[name].sample_bytes
+        views[name] = memoryview(raw)[position:end]
+        position = end
+    return views

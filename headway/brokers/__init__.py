@@ -1,0 +1,1 @@
+"""What carries wake-ups to workers and reports to the server. It may lose, repeat, delay or reorder anything."""

@@ -1,0 +1,109 @@
+"""The broker inside the server, reached over the worker's own connection to it: `embedded:`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import websockets.asyncio.client
+import websockets.exceptions
+
+from headway.brokers.base import Broker, WorkerBroker
+from headway.core.job import WakeUp
+from headway.errors import Unavailable
+
+MAXIMUM_REPORT_BYTES = 16 << 20
+_MAXIMUM_QUEUED_REPORTS = 256
+_CONNECT_TIMEOUT_SECONDS = 5.0
+
+
+class EmbeddedBroker(Broker):
+    """Queues in the server's memory. What is in them when the server dies is sent again by the workers' spools."""
+
+    def __init__(self, url: str = "embedded:") -> None:
+        self._reports: asyncio.Queue[bytes] = asyncio.Queue(_MAXIMUM_QUEUED_REPORTS)
+        self._wakeups: dict[str, asyncio.Queue[WakeUp]] = {}
+        self._position = 0
+        self._taken = 0
+
+    async def open(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+    async def publish_wakeup(self, wakeup: WakeUp) -> None:
+        if wakeup.worker in self._wakeups:
+            self._wakeups[wakeup.worker].put_nowait(wakeup)
+
+    async def reports(self, maximum: int) -> tuple[list[bytes], int]:
+        batch = [await self._reports.get()]
+        while len(batch) < maximum and not self._reports.empty():
+            batch.append(self._reports.get_nowait())
+        self._taken += len(batch)
+        return batch, self._taken
+
+    def position(self) -> int:
+        return self._position
+
+    async def receive_report(self, body: bytes) -> None:
+        """A worker's connection hands in a report; it waits while the recorder is behind."""
+        await self._reports.put(body)
+        self._position += 1
+
+    @asynccontextmanager
+    async def attached(self, worker: str) -> AsyncIterator[asyncio.Queue[WakeUp]]:
+        """The worker's wake-ups while its connection stands; a newer connection takes over."""
+        queue: asyncio.Queue[WakeUp] = asyncio.Queue()
+        self._wakeups[worker] = queue
+        try:
+            yield queue
+        finally:
+            if self._wakeups.get(worker) is queue:
+                del self._wakeups[worker]
+
+
+class EmbeddedWorkerBroker(WorkerBroker):
+    """A WebSocket to the server: text frames are wake-ups, binary frames are reports."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._token = token
+        self._connection: websockets.asyncio.client.ClientConnection | None = None
+
+    async def open(self) -> None:
+        try:
+            self._connection = await websockets.asyncio.client.connect(
+                self._url,
+                additional_headers={"Authorization": f"Bearer {self._token}"},
+                open_timeout=_CONNECT_TIMEOUT_SECONDS,
+                ping_interval=None,
+                compression=None,
+                max_size=MAXIMUM_REPORT_BYTES,
+                proxy=None,
+            )
+        except (OSError, websockets.exceptions.WebSocketException, TimeoutError) as error:
+            raise Unavailable(f"The server's broker at {self._url} cannot be reached: {error}") from error
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+    async def wakeup(self) -> WakeUp:
+        try:
+            return WakeUp.model_validate_json(await self._connected().recv())
+        except websockets.exceptions.ConnectionClosed as error:
+            raise Unavailable("The server closed the broker's connection.") from error
+
+    async def publish_report(self, body: bytes) -> None:
+        try:
+            await self._connected().send(body)
+        except websockets.exceptions.ConnectionClosed as error:
+            raise Unavailable("The server closed the broker's connection.") from error
+
+    def _connected(self) -> websockets.asyncio.client.ClientConnection:
+        if self._connection is None:
+            raise Unavailable("The broker is not connected.")
+        return self._connection

@@ -1,0 +1,78 @@
+"""What commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+STATUS_COLOURS = {
+    "queued": "yellow",
+    "starting": "cyan",
+    "running": "cyan",
+    "stopping": "magenta",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "bright_black",
+}
+STAGES = ("placed", "launched", "data_ready", "first_step", "trained", "evaluated", "stored")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as they need to be; a status has its colour."""
+    table = [list(headings), *[list(row) for row in rows]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    for number, row in enumerate(table):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if number == 0:
+            click.secho("  ".join(cells).rstrip(), bold=True)
+        else:
+            click.echo("  ".join(_colour(cell) for cell in cells).rstrip())
+
+
+def _colour(cell: str) -> str:
+    colour = STATUS_COLOURS.get(cell.strip())
+    return click.style(cell, fg=colour) if colour else cell
+
+
+def when(seconds: float | None) -> str:
+    """A date and time for people."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time for people."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def stage_times(job: dict[str, Any]) -> list[tuple[str, float]]:
+    """Each stage of the newest attempt with the seconds since the stage before it, from submission on."""
+    attempt = job["attempt"]
+    if attempt is None:
+        return []
+    reached = {"placed": attempt["placed_at"], **attempt["stages"]}
+    times: list[tuple[str, float]] = []
+    before = job["created_at"]
+    for stage in STAGES:
+        if stage in reached:
+            times.append((stage, max(0.0, reached[stage] - before)))
+            before = max(before, reached[stage])
+    return times

@@ -1,0 +1,76 @@
+"""`headway`: the commands, each imported only when it is used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from headway import __version__
+from headway.errors import HeadwayError
+
+COMMANDS = {
+    "up": ("headway.cli.up:up", "Start a server and a worker on this machine."),
+    "server": ("headway.cli.up:server", "Start a server alone."),
+    "worker": ("headway.cli.worker:worker", "Start a worker for a server."),
+    "train": ("headway.cli.train:train", "Train a built-in model."),
+    "run": ("headway.cli.train:run", "Run your own script."),
+    "jobs": ("headway.cli.jobs:jobs", "List jobs."),
+    "show": ("headway.cli.jobs:show", "Show a job: how it stands, why, and what to do."),
+    "follow": ("headway.cli.jobs:follow", "Follow a job until it ends."),
+    "logs": ("headway.cli.streams:logs", "Print a job's log."),
+    "metrics": ("headway.cli.streams:metrics", "Print a job's metrics."),
+    "events": ("headway.cli.streams:events", "Print what happened to a job."),
+    "download": ("headway.cli.jobs:download", "Download a job's model and other files."),
+    "cancel": ("headway.cli.jobs:cancel", "End a job."),
+    "delete": ("headway.cli.jobs:delete", "Delete an ended job."),
+    "workers": ("headway.cli.workers:workers", "List workers and their slots."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            ctx.fail(f"There is no command {args[0]}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="headway")
+def cli() -> None:
+    """Train models on the machines you have.
+
+    Begin with `headway up`, and in another terminal:
+    `headway train cnn --dataset mnist --world-size 2`
+    """
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the followed job was cancelled."""
+    try:
+        return cli.main(arguments, prog_name="headway", standalone_mode=True)
+    except HeadwayError as error:
+        click.secho(f"Error: {error}", err=True, fg="red")
+        sys.exit(2 if error.code in ("invalid_input", "setting_invalid") else 1)

@@ -1,0 +1,77 @@
+"""`headway worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--server", "server_url", required=True, help="URL of the server.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), help="The server's worker.token.  [default: of the home]"
+)
+@click.option("--slots", type=click.IntRange(1, 4096), help="Ranks at the same time.  [default: accelerators or cores]")
+@click.option("--name", help="What to call it.  [default: this machine's name]")
+@click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
+@click.option("--parent", type=int, hidden=True, help="End when this process ends.")
+def worker(
+    server_url: str, token_file: Path | None, slots: int | None, name: str | None, home: Path | None, parent: int | None
+) -> None:
+    """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
+    from headway.errors import SettingInvalid
+    from headway.lifeline import die_with_parent
+    from headway.settings import WorkerSettings, default_home
+    from headway.worker.daemon import Worker
+    from headway.worker.slots import find_accelerators, usable_cores
+
+    if parent is not None:
+        die_with_parent(parent)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s worker: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    name = (
+        name or re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().split(".")[0].lower())[:60].strip("-._") or "worker"
+    )
+    token_file = token_file or default_home() / "worker.token"
+    try:
+        token = token_file.read_text().strip()
+    except OSError as error:
+        raise SettingInvalid(
+            f"--token-file {token_file} cannot be read ({error.strerror}). Copy worker.token from the server's home."
+        ) from error
+    settings = WorkerSettings(
+        server_url=server_url,
+        home=home or default_home() / "workers" / name,
+        name=name,
+        token=token,
+        slots=slots or len(find_accelerators()) or usable_cores(),
+    )
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_work(Worker(settings)))
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: type[asyncio.AbstractEventLoop] = uvloop.Loop
+    return factory
+
+
+async def _work(worker: object) -> None:
+    from headway.worker.daemon import Worker
+
+    assert isinstance(worker, Worker)
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    os.umask(0o077)
+    await worker.run(stopped)

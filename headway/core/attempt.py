@@ -1,0 +1,94 @@
+"""One start of all ranks of a job, and the share of it that each worker runs."""
+
+from __future__ import annotations
+
+from headway.core.end_reason import EndReason
+from headway.core.frozen import Frozen
+from headway.core.status import AssignmentState
+
+
+class Failure(Frozen):
+    """The first thing that went wrong in an attempt, and where."""
+
+    reason: EndReason
+    worker: str
+    worker_name: str
+    at: float
+    rank: int | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    log_tail: tuple[str, ...] = ()
+
+
+class Assignment(Frozen):
+    """Worker `worker` runs ranks `first_rank` to `first_rank + rank_count - 1`.
+
+    `applied` is the number of the last report whose facts are in the job; `last_number` that of the worker's last
+    report, once it is known; `lost`: released because its worker is gone.
+    """
+
+    worker: str
+    worker_name: str
+    first_rank: int
+    rank_count: int
+    state: AssignmentState = AssignmentState.OFFERED
+    endpoint: str | None = None
+    applied: int = 0
+    last_number: int | None = None
+    started_ranks: int = 0
+    finished_ranks: int = 0
+    ended_ranks: int = 0
+    lost: bool = False
+
+    @property
+    def streams_missing(self) -> bool:
+        """Whether reports of this assignment may still be on their way."""
+        return self.state is AssignmentState.RELEASED and self.lost and self.last_number is None
+
+
+class Attempt(Frozen):
+    """One start of all ranks. Its number is the fence for facts."""
+
+    number: int
+    placed_at: float
+    assignments: tuple[Assignment, ...]
+    started_at: float | None = None
+    ended_at: float | None = None
+    reason: EndReason | None = None
+    failure: Failure | None = None
+    warnings: tuple[str, ...] = ()
+    stages: dict[str, float] = {}
+    total_steps: int | None = None
+
+    @property
+    def world_size(self) -> int:
+        """How many ranks the attempt has."""
+        return sum(assignment.rank_count for assignment in self.assignments)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every rank's script returned, which implies that its results are stored."""
+        return sum(assignment.finished_ranks for assignment in self.assignments) == self.world_size
+
+    @property
+    def started(self) -> bool:
+        """Whether every rank's process was started."""
+        return sum(assignment.started_ranks for assignment in self.assignments) == self.world_size
+
+    @property
+    def all_claimed(self) -> bool:
+        """Whether no worker is still to answer, so that ranks may start."""
+        return all(
+            assignment.state in (AssignmentState.CLAIMED, AssignmentState.RUNNING) for assignment in self.assignments
+        )
+
+    @property
+    def endpoint(self) -> str | None:
+        """`host:port` of the rendezvous store, which rank 0's worker bound."""
+        return next((assignment.endpoint for assignment in self.assignments if assignment.first_rank == 0), None)
+
+    def assignment_of(self, worker: str) -> Assignment | None:
+        """The share of `worker`, or None if it has none."""
+        return next((assignment for assignment in self.assignments if assignment.worker == worker), None)

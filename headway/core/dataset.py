@@ -1,0 +1,64 @@
+"""A dataset: arrays cut into blocks, described by a small index."""
+
+from __future__ import annotations
+
+from math import prod
+
+from pydantic import Field
+
+from headway.core.frozen import Frozen
+
+ITEM_BYTES = {"uint8": 1, "int64": 8, "float32": 4}
+
+
+class Array(Frozen):
+    """One array of a split: the type of its items and the shape of one sample."""
+
+    dtype: str = Field(pattern="^(uint8|int64|float32)$")
+    sample_shape: tuple[int, ...]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        return ITEM_BYTES[self.dtype] * prod(self.sample_shape)
+
+
+class Block(Frozen):
+    """The unit a dataset is stored, moved and verified in: the arrays of `sample_count` samples, one after the other.
+
+    `sha256` is the hash of the compressed bytes, and their address.
+    """
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sample_count: int = Field(ge=1)
+    compressed_bytes: int = Field(ge=1)
+
+
+class Split(Frozen):
+    """A named part of a dataset, such as `train` or `test`."""
+
+    sample_count: int = Field(ge=0)
+    arrays: dict[str, Array]
+    blocks: tuple[Block, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the split's arrays, uncompressed."""
+        return self.sample_count * sum(array.sample_bytes for array in self.arrays.values())
+
+
+class Dataset(Frozen):
+    """The index of a dataset. `input` holds what a model sees, `label` the class of each sample."""
+
+    name: str
+    classes: int
+    splits: dict[str, Split]
+    mean: float = Field(description="Mean of the training inputs as they are stored.")
+    deviation: float = Field(description="Standard deviation of the training inputs as they are stored.")
+    full_scale: float = Field(description="Stored value that stands for 1.0.")
+    source: str = ""
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+        return self.splits["train"].arrays["input"].sample_shape

@@ -1,0 +1,127 @@
+"""Why an attempt, and with it perhaps a job, ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from headway.core.status import JobStatus
+
+if TYPE_CHECKING:
+    from headway.core.attempt import Failure
+
+
+class Blame(StrEnum):
+    """Who has to change something so that it does not happen again."""
+
+    NOBODY = "nobody"
+    USER = "user"
+    INFRASTRUCTURE = "infrastructure"
+    PLATFORM = "platform"
+
+
+class EndReason(StrEnum):
+    """Why an attempt ended, with the status a job gets from it, who is to blame, and a sentence.
+
+    `retryable`: another attempt may go better. `counted`: that attempt uses up one of the job's retries.
+    """
+
+    status: JobStatus
+    blame: Blame
+    retryable: bool
+    counted: bool
+    sentence: str
+
+    def __new__(
+        cls, value: str, status: JobStatus, blame: Blame, retryable: bool, counted: bool, sentence: str
+    ) -> EndReason:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.status = status
+        member.blame = blame
+        member.retryable = retryable
+        member.counted = counted
+        member.sentence = sentence
+        return member
+
+    COMPLETED = ("completed", JobStatus.SUCCEEDED, Blame.NOBODY, False, False, "All ranks finished.")
+    CANCELLED = ("cancelled", JobStatus.CANCELLED, Blame.NOBODY, False, False, "Cancelled on request.")
+    SCRIPT_RAISED = (
+        "script_raised", JobStatus.FAILED, Blame.USER, False, True,
+        "Rank {rank} raised {error}. Mend the script and submit it again.",
+    )  # fmt: skip
+    SCRIPT_EXITED = (
+        "script_exited", JobStatus.FAILED, Blame.USER, False, True,
+        "Rank {rank} exited with code {exit_code}. Its last lines are in the log.",
+    )  # fmt: skip
+    RANK_CRASHED = (
+        "rank_crashed", JobStatus.FAILED, Blame.USER, False, True,
+        "Rank {rank} crashed with {signal}. Its stack is at the end of the log.",
+    )  # fmt: skip
+    RANK_KILLED = (
+        "rank_killed", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Rank {rank} was killed with {signal} from outside, perhaps because worker {worker} ran out of memory.",
+    )  # fmt: skip
+    PEER_LOST = (
+        "peer_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Rank {rank} lost the connection to another rank: {error}.",
+    )  # fmt: skip
+    WORKER_LOST = (
+        "worker_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Worker {worker} was lost with its ranks.",
+    )  # fmt: skip
+    PREPARE_FAILED = (
+        "prepare_failed", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Worker {worker} could not prepare the attempt: {error}.",
+    )  # fmt: skip
+    PREPARE_TIMED_OUT = (
+        "prepare_timed_out", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Worker {worker} claimed its ranks but did not start them in time.",
+    )  # fmt: skip
+    RANKS_VANISHED = (
+        "ranks_vanished",
+        JobStatus.FAILED,
+        Blame.PLATFORM,
+        True,
+        True,
+        "Worker {worker} lost its launcher, and with it the ranks. The worker's log says more.",
+    )
+    WORKER_STOPPED = (
+        "worker_stopped", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
+        "Worker {worker} was shut down.",
+    )  # fmt: skip
+    ASSIGNMENT_REFUSED = (
+        "assignment_refused", JobStatus.FAILED, Blame.PLATFORM, True, False,
+        "Worker {worker} had no free slots.",
+    )  # fmt: skip
+    ASSIGNMENT_IGNORED = (
+        "assignment_ignored", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
+        "Worker {worker} did not claim its ranks in time.",
+    )  # fmt: skip
+
+    def explain(self, failure: Failure | None) -> str:
+        """The sentence for a person, with the failure's facts filled in."""
+        if failure is None:
+            return self.sentence
+        return self.sentence.format(
+            rank=failure.rank,
+            worker=failure.worker_name,
+            exit_code=failure.exit_code,
+            signal=failure.signal,
+            error=failure.error,
+        )
+
+
+_OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
+
+
+def classify_rank_end(*, signal: str | None, raised: bool, secondary: bool) -> EndReason:
+    """Why a rank that did not finish ended.
+
+    `secondary` marks an exception that another rank's end causes (a collective that lost its peer).
+    """
+    if raised:
+        return EndReason.PEER_LOST if secondary else EndReason.SCRIPT_RAISED
+    if signal is None:
+        return EndReason.SCRIPT_EXITED
+    return EndReason.RANK_KILLED if signal in _OUTSIDE_SIGNALS else EndReason.RANK_CRASHED

@@ -1,0 +1,98 @@
+"""Facts: what a worker tells about an attempt that can change the job. Streams (logs, metrics) are not facts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from headway.core.artifact import Artifact
+from headway.core.frozen import Frozen
+
+
+class RankStarted(Frozen):
+    """The rank's process exists."""
+
+    type: Literal["rank_started"] = "rank_started"
+    rank: int
+    pid: int
+
+
+class StageReached(Frozen):
+    """Rank 0 reached a stage: `launched`, `data_ready`, `first_step`, `trained`, `evaluated` or `stored`."""
+
+    type: Literal["stage_reached"] = "stage_reached"
+    stage: str = Field(max_length=40)
+    at: float
+    total_steps: int | None = None
+
+
+class ArtifactStored(Frozen):
+    """A file of the attempt is in the object store, whole."""
+
+    type: Literal["artifact_stored"] = "artifact_stored"
+    artifact: Artifact
+
+
+class ResultStored(Frozen):
+    """The trainer's result: the figures of its evaluation."""
+
+    type: Literal["result_stored"] = "result_stored"
+    result: dict[str, Any]
+
+
+class RankFinished(Frozen):
+    """The rank's script returned; whatever its process does after that is at most a warning."""
+
+    type: Literal["rank_finished"] = "rank_finished"
+    rank: int
+
+
+class RankEnded(Frozen):
+    """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it."""
+
+    type: Literal["rank_ended"] = "rank_ended"
+    rank: int
+    at: float
+    exit_code: int | None = None
+    signal: str | None = None
+    finished: bool = False
+    stopped: bool = False
+    secondary: bool = False
+    error: str | None = Field(default=None, max_length=4_000)
+    traceback: str | None = Field(default=None, max_length=40_000)
+    log_tail: tuple[str, ...] = ()
+
+
+class PrepareFailed(Frozen):
+    """The worker could not fetch the data or start the launcher."""
+
+    type: Literal["prepare_failed"] = "prepare_failed"
+    error: str = Field(max_length=4_000)
+
+
+class WorkerStopping(Frozen):
+    """The worker is being shut down and ends its ranks."""
+
+    type: Literal["worker_stopping"] = "worker_stopping"
+
+
+class Released(Frozen):
+    """None of the assignment's ranks is left and no report follows: its slots are free."""
+
+    type: Literal["released"] = "released"
+
+
+Fact = Annotated[
+    RankStarted
+    | StageReached
+    | ArtifactStored
+    | ResultStored
+    | RankFinished
+    | RankEnded
+    | PrepareFailed
+    | WorkerStopping
+    | Released,
+    Field(discriminator="type"),
+]
+FACTS: TypeAdapter[tuple[Fact, ...]] = TypeAdapter(tuple[Fact, ...])

@@ -1,0 +1,78 @@
+"""The parameters of the built-in trainers: types, ranges, defaults and help. They need no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from headway.core.frozen import Frozen
+from headway.errors import InvalidInput
+
+
+class TrainerParameters(Frozen):
+    """What all trainers take."""
+
+    epochs: int = Field(default=5, ge=1, le=10_000, description="Passes over the training samples.")
+    batch_size: int = Field(default=64, ge=1, le=65_536, description="Samples per step over all ranks together.")
+    learning_rate: float = Field(default=2e-3, gt=0, le=10, description="Peak learning rate of Adam.")
+    weight_decay: float = Field(default=1e-4, ge=0, le=1, description="Decoupled weight decay of Adam.")
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="Share of activations dropped while training.")
+    dataset_size: int | None = Field(default=None, ge=1, description="Training samples to use; all if not given.")
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1, description="Share of the train split held out.")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Seed of weights, dropout and data order.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="Arithmetic of the forward pass; auto takes bf16 where the device is fast at it."
+    )
+    log_every_steps: int = Field(default=10, ge=1, le=100_000, description="Steps between two training metrics.")
+    max_steps: int | None = Field(default=None, ge=1, description="Stop after that many steps, if given.")
+
+
+class MlpParameters(TrainerParameters):
+    """A perceptron with two hidden layers."""
+
+    hidden_size: int = Field(default=128, ge=1, le=16_384, description="Units of each hidden layer.")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of activations dropped while training.")
+    epochs: int = Field(default=8, ge=1, le=10_000, description="Passes over the training samples.")
+
+
+class LstmParameters(TrainerParameters):
+    """An LSTM that reads an image row by row."""
+
+    hidden_size: int = Field(default=128, ge=1, le=16_384, description="Units of the LSTM and of the layer after it.")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of activations dropped while training.")
+
+
+class CnnParameters(TrainerParameters):
+    """Two convolutions with pooling and two dense layers."""
+
+    hidden_size: int = Field(default=128, ge=1, le=16_384, description="Units of the dense layer.")
+
+
+TRAINER_PARAMETERS: dict[str, type[TrainerParameters]] = {
+    "mlp": MlpParameters,
+    "lstm": LstmParameters,
+    "cnn": CnnParameters,
+}
+
+
+def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -> TrainerParameters:
+    """The trainer's parameters with defaults filled in.
+
+    Raises InvalidInput that names an unknown trainer, an unknown parameter, or a value out of range.
+    """
+    model = TRAINER_PARAMETERS.get(trainer)
+    if model is None:
+        raise InvalidInput(f"Trainer {trainer} does not exist. There are: {', '.join(TRAINER_PARAMETERS)}.")
+    unknown = sorted(set(given) - set(model.model_fields))
+    if unknown:
+        raise InvalidInput(
+            f"Trainer {trainer} has no parameter {unknown[0]}. It has: {', '.join(sorted(model.model_fields))}."
+        )
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InvalidInput(
+            f"Parameter {problem['loc'][0]} of trainer {trainer} is {problem['input']!r}: {problem['msg']}."
+        ) from error

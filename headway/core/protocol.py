@@ -1,0 +1,106 @@
+"""What workers and the server say to each other over HTTP."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from headway.core.dataset import Dataset
+from headway.core.frozen import Frozen
+from headway.core.job import JobSpec
+from headway.core.status import AssignmentState
+from headway.core.worker import WorkerDescription
+
+
+class Timeouts(Frozen):
+    """The timeouts that a worker and its server must agree on; the server sends them at registration."""
+
+    lease_seconds: float = Field(default=10.0, gt=0)
+    """Silence after which a worker is lost. Long enough for an overloaded machine, short enough to restart soon."""
+    heartbeat_seconds: float = Field(default=2.0, gt=0)
+    """Time between heartbeats: a fifth of the lease, so that a few may be lost."""
+    stop_grace_seconds: float = Field(default=5.0, ge=0)
+    """Time a rank has between SIGTERM and SIGKILL."""
+    orphan_timeout_seconds: float = Field(default=300.0, gt=0)
+    """How long ranks train on while no server can be reached. Must be shorter than drain_seconds."""
+
+
+class Registration(Frozen):
+    """A worker's start. `former_token` proves which worker ran on the same home before."""
+
+    worker: WorkerDescription
+    former_token: str | None = None
+
+
+class Registered(Frozen):
+    """The id and token that the worker has from now on."""
+
+    id: str
+    token: str
+    name: str
+    timeouts: Timeouts
+    broker: str = Field(description="URL of the broker; a path is relative to the server.")
+
+
+class StreamKey(Frozen):
+    """The reports of one worker about one attempt; `worker` may be a former id."""
+
+    job: str
+    attempt: int
+    worker: str
+
+
+class Heartbeat(Frozen):
+    """`counter` grows by one each time; `last_answer` is the newest counter that was answered, -1 at first."""
+
+    counter: int = Field(ge=0)
+    last_answer: int = Field(ge=-1)
+    preparing: tuple[tuple[str, int], ...] = ()
+    streams: tuple[StreamKey, ...] = Field(default=(), max_length=10_000)
+
+
+class OpenAssignment(Frozen):
+    """An assignment that the worker is to have; `ready`: every worker of the gang has claimed its share."""
+
+    job: str
+    attempt: int
+    state: AssignmentState
+    ready: bool
+
+
+class CommittedStream(Frozen):
+    """Up to which number reports are stored and applied; None: no more of them are accepted."""
+
+    stream: StreamKey
+    through: int | None
+
+
+class HeartbeatAnswer(Frozen):
+    """What the worker is to have, and how far its spool may be cut. What is not listed is to end."""
+
+    counter: int
+    assignments: tuple[OpenAssignment, ...] = ()
+    committed: tuple[CommittedStream, ...] = ()
+
+
+class Claim(Frozen):
+    """`endpoint`: `host:port` that the worker bound for the rendezvous store, used if it has rank 0."""
+
+    endpoint: str = Field(max_length=300)
+
+
+class Claimed(Frozen):
+    """Everything a worker needs to start its ranks. `endpoint` is given once every worker has claimed."""
+
+    job: str
+    job_name: str
+    project: str
+    attempt: int
+    spec: JobSpec
+    dataset: Dataset | None
+    first_rank: int
+    rank_count: int
+    world_size: int
+    group_rank: int
+    group_count: int
+    endpoint: str | None
+    rank_token: str

@@ -1,0 +1,55 @@
+"""Where a job stands and where an assignment stands, with the moves that are allowed."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """Where a job stands. The last three are terminal and are written once."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended for good."""
+        return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class AssignmentState(StrEnum):
+    """Where "worker W runs ranks a..b of attempt N" stands. Until `released`, its slots count as used."""
+
+    OFFERED = "offered"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    RELEASED = "released"
+
+
+JOB_TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.STARTING, JobStatus.CANCELLED}),
+    JobStatus.STARTING: frozenset(
+        {JobStatus.RUNNING, JobStatus.STOPPING, JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.STOPPING, JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.STOPPING: frozenset({JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.SUCCEEDED: frozenset(),
+    JobStatus.FAILED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+ASSIGNMENT_TRANSITIONS: dict[AssignmentState, frozenset[AssignmentState]] = {
+    AssignmentState.OFFERED: frozenset({AssignmentState.CLAIMED, AssignmentState.RELEASED}),
+    AssignmentState.CLAIMED: frozenset({AssignmentState.RUNNING, AssignmentState.STOPPING, AssignmentState.RELEASED}),
+    AssignmentState.RUNNING: frozenset({AssignmentState.STOPPING, AssignmentState.RELEASED}),
+    AssignmentState.STOPPING: frozenset({AssignmentState.RELEASED}),
+    AssignmentState.RELEASED: frozenset(),
+}

@@ -1,0 +1,41 @@
+"""Headway's daemon on one machine, as the server knows it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from headway.core.frozen import Frozen
+from headway.core.job import NAME_PATTERN
+
+
+class WorkerState(StrEnum):
+    """`ready` takes assignments; `lost` is final: the daemon registers anew under another id."""
+
+    READY = "ready"
+    LOST = "lost"
+
+
+class WorkerDescription(Frozen):
+    """What a worker says of itself when it registers."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    slots: int = Field(ge=1, le=4096)
+    threads_per_slot: int = Field(ge=1)
+    accelerators: tuple[str, ...] = ()
+    host: str = Field(description="Address at which the worker answers the server's probe and other ranks.")
+    port: int = Field(ge=1, le=65535, description="Port that the worker listens on for the probe.")
+    version: str = ""
+    platform: str = ""
+
+
+class Worker(WorkerDescription):
+    """One start of a worker. Each start draws a new id; `former` is the id of the start before on the same home."""
+
+    id: str
+    state: WorkerState = WorkerState.READY
+    former: str | None = None
+    registered_at: float
+    lost_at: float | None = None
+    lost_because: str | None = None

@@ -1,0 +1,1 @@
+"""The truth: jobs, attempts, events, workers, datasets, and the stored reports of the streams."""

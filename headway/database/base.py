@@ -1,0 +1,159 @@
+"""The contract of a database. It is shaped for documents: one row or document changes at a time, by version."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from headway.core.attempt import Attempt
+from headway.core.dataset import Dataset
+from headway.core.job import Event, Job
+from headway.core.status import JobStatus
+from headway.core.worker import Worker
+from headway.reports import Report
+
+
+@dataclass(frozen=True, slots=True)
+class ReportIndex:
+    """Which report numbers a stored row covers, and whether facts are in it."""
+
+    worker: str
+    number: int
+    through: int
+    last: bool
+    has_facts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSize:
+    """Bytes of the streams of one job."""
+
+    job: str
+    size_bytes: int
+
+
+class Database(ABC):
+    """Raises Unavailable where it cannot be reached or is full; nothing is changed then."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises SettingInvalid, naming the setting."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of connections and locks."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Prove that it answers. Raises Unavailable."""
+
+    # Jobs
+    @abstractmethod
+    async def insert_job(self, job: Job) -> Job:
+        """Store a new job and return it with its `sequence`, which grows with age.
+
+        Raises IdempotencyKeyReused when (project, idempotency key) exists, before NameTaken for (project, name).
+        """
+
+    @abstractmethod
+    async def replace_job(self, job: Job) -> bool:
+        """Compare and set: store `job` if the stored version is `job.version - 1`."""
+
+    @abstractmethod
+    async def job(self, job_id: str) -> Job:
+        """The job. Raises NotFound."""
+
+    @abstractmethod
+    async def job_named(self, project: str, name: str) -> Job | None:
+        """The job that has the name."""
+
+    @abstractmethod
+    async def job_with_key(self, project: str, idempotency_key: str) -> Job | None:
+        """The job that was submitted with the key; of a deleted one the tombstone."""
+
+    @abstractmethod
+    async def jobs(
+        self, project: str, statuses: Collection[JobStatus], limit: int, before_sequence: int | None
+    ) -> list[Job]:
+        """Jobs, newest first, of any status if `statuses` is empty, older than `before_sequence` if it is given."""
+
+    @abstractmethod
+    async def queued_jobs(self, limit: int) -> list[Job]:
+        """The front of the queue of all projects: by priority, then age."""
+
+    @abstractmethod
+    async def unsettled_jobs(self) -> list[Job]:
+        """Jobs with a live attempt, a draining one, or undelivered events: what a starting server has to take up."""
+
+    @abstractmethod
+    async def delete_job(self, job: Job) -> bool:
+        """Compare and set as `replace_job`, leaving a tombstone: key and body hash stay, the name is free.
+
+        Its attempts, events and reports go with it.
+        """
+
+    # Attempts and events
+    @abstractmethod
+    async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
+        """Store an ended attempt; storing it again changes nothing."""
+
+    @abstractmethod
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        """The ended attempts, by number."""
+
+    @abstractmethod
+    async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:
+        """Store (job id, event) pairs; those that are there already stay."""
+
+    @abstractmethod
+    async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
+        """Events with a number above `after`, by number."""
+
+    # Workers and datasets
+    @abstractmethod
+    async def put_worker(self, worker: Worker) -> None:
+        """Store a worker, replacing what was known of it."""
+
+    @abstractmethod
+    async def workers(self) -> list[Worker]:
+        """The workers, lost ones only as far as they were lost lately."""
+
+    @abstractmethod
+    async def put_dataset(self, dataset: Dataset) -> None:
+        """Store a dataset's index, replacing one of the same name."""
+
+    @abstractmethod
+    async def datasets(self) -> list[Dataset]:
+        """The datasets by name."""
+
+    # Streams
+    @abstractmethod
+    async def insert_reports(self, reports: Sequence[Report]) -> None:
+        """Store whole reports by (job, attempt, worker, number); those that are there already stay."""
+
+    @abstractmethod
+    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
+        """What is stored of an attempt, by worker and number, without contents."""
+
+    @abstractmethod
+    async def reports(
+        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
+    ) -> list[Report]:
+        """Reports and chunks that cover numbers in (after, through], by number."""
+
+    @abstractmethod
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+        """The metrics of an attempt's reports, by worker and number."""
+
+    @abstractmethod
+    async def compact(self, chunk: Report) -> None:
+        """Replace the reports that `chunk` covers by it."""
+
+    @abstractmethod
+    async def stream_sizes(self) -> list[StreamSize]:
+        """Bytes of streams per job, oldest first."""
+
+    @abstractmethod
+    async def delete_streams(self, job_id: str) -> None:
+        """Delete the reports of a job."""

@@ -1,0 +1,270 @@
+"""The contract over SQLAlchemy Core, for every SQL database; a backend adds connections and its upsert."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from headway.core.attempt import Attempt
+from headway.core.dataset import Dataset
+from headway.core.job import Event, Job
+from headway.core.status import JobStatus
+from headway.core.worker import Worker, WorkerState
+from headway.database import tables
+from headway.database.base import Database, ReportIndex, StreamSize
+from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, Unavailable
+from headway.reports import Report, decode_facts, encode_facts
+
+_REMEMBERED_LOST_WORKERS = 100
+
+
+class SqlDatabase(Database):
+    """Jobs and their kin on one connection pool, streams on another, so that neither waits for the other."""
+
+    @abstractmethod
+    def _insert(self, table: Any) -> Any:
+        """The dialect's INSERT, which knows ON CONFLICT."""
+
+    @abstractmethod
+    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction on the main tables."""
+
+    @abstractmethod
+    def _streams(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction on the streams' table."""
+
+    async def check(self) -> None:
+        async with self._main(write=False) as connection:
+            await connection.execute(select(1))
+
+    async def insert_job(self, job: Job) -> Job:
+        values = {**_job_columns(job), "id": job.id, "project": job.project, "name": job.name, "deleted": False}
+        values |= {"idempotency_key": job.idempotency_key, "body_hash": job.body_hash}
+        values |= {"priority": job.spec.priority}
+        async with self._main(write=True) as connection:
+            where = (tables.jobs.c.project == job.project) & (tables.jobs.c.idempotency_key == job.idempotency_key)
+            if (await connection.execute(select(tables.jobs.c.id).where(where))).first():
+                raise IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
+            try:
+                result = await connection.execute(tables.jobs.insert().values(**values))
+            except IntegrityError as error:
+                raise NameTaken(f"Job {job.name} exists already. Choose another name.") from error
+            sequence: int = result.inserted_primary_key[0] if result.inserted_primary_key else 0
+        return job.model_copy(update={"sequence": sequence})
+
+    async def replace_job(self, job: Job) -> bool:
+        return await self._compare_and_set(job, _job_columns(job))
+
+    async def delete_job(self, job: Job) -> bool:
+        tombstone = {**_job_columns(job), "name": None, "deleted": True, "unsettled": False}
+        if not await self._compare_and_set(job, tombstone):
+            return False
+        async with self._main(write=True) as connection:
+            for table in (tables.attempts, tables.events):
+                await connection.execute(delete(table).where(table.c.job == job.id))
+        await self.delete_streams(job.id)
+        return True
+
+    async def _compare_and_set(self, job: Job, columns: dict[str, Any]) -> bool:
+        table = tables.jobs
+        expected = (table.c.id == job.id) & (table.c.version == job.version - 1) & table.c.deleted.is_(False)
+        async with self._main(write=True) as connection:
+            result = await connection.execute(update(table).where(expected).values(**columns))
+        return bool(result.rowcount)
+
+    async def job(self, job_id: str) -> Job:
+        jobs = await self._select_jobs(select(tables.jobs).where(_alive() & (tables.jobs.c.id == job_id)))
+        if not jobs:
+            raise NotFound(f"Job {job_id} does not exist. `headway jobs` lists those that do.")
+        return jobs[0]
+
+    async def job_named(self, project: str, name: str) -> Job | None:
+        where = _alive() & (tables.jobs.c.project == project) & (tables.jobs.c.name == name)
+        jobs = await self._select_jobs(select(tables.jobs).where(where))
+        return jobs[0] if jobs else None
+
+    async def job_with_key(self, project: str, idempotency_key: str) -> Job | None:
+        where = (tables.jobs.c.project == project) & (tables.jobs.c.idempotency_key == idempotency_key)
+        jobs = await self._select_jobs(select(tables.jobs).where(where))
+        return jobs[0] if jobs else None
+
+    async def jobs(
+        self, project: str, statuses: Collection[JobStatus], limit: int, before_sequence: int | None
+    ) -> list[Job]:
+        table = tables.jobs
+        query = select(table).where(_alive() & (table.c.project == project))
+        if statuses:
+            query = query.where(table.c.status.in_([status.value for status in statuses]))
+        if before_sequence is not None:
+            query = query.where(table.c.sequence < before_sequence)
+        return await self._select_jobs(query.order_by(table.c.sequence.desc()).limit(limit))
+
+    async def queued_jobs(self, limit: int) -> list[Job]:
+        table = tables.jobs
+        queue = select(table).where(_alive() & (table.c.status == JobStatus.QUEUED.value))
+        return await self._select_jobs(queue.order_by(table.c.priority.desc(), table.c.sequence).limit(limit))
+
+    async def unsettled_jobs(self) -> list[Job]:
+        return await self._select_jobs(select(tables.jobs).where(_alive() & tables.jobs.c.unsettled.is_(True)))
+
+    async def _select_jobs(self, query: Any) -> list[Job]:
+        async with self._main(write=False) as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            Job.model_validate_json(row.document).model_copy(update={"sequence": row.sequence}) for row in rows
+        ]  # fmt: skip
+
+    async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
+        values = {"job": job_id, "number": attempt.number, "document": attempt.model_dump_json()}
+        async with self._main(write=True) as connection:
+            await connection.execute(self._insert(tables.attempts).values(**values).on_conflict_do_nothing())
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        table = tables.attempts
+        async with self._main(write=False) as connection:
+            query = select(table.c.document).where(table.c.job == job_id).order_by(table.c.number)
+            return [Attempt.model_validate_json(row.document) for row in await connection.execute(query)]
+
+    async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:
+        rows = [{"job": job, "number": event.number, "document": event.model_dump_json()} for job, event in events]
+        async with self._main(write=True) as connection:
+            await connection.execute(self._insert(tables.events).on_conflict_do_nothing(), rows)
+
+    async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
+        table = tables.events
+        query = select(table.c.document).where((table.c.job == job_id) & (table.c.number > after))
+        async with self._main(write=False) as connection:
+            rows = await connection.execute(query.order_by(table.c.number).limit(limit))
+            return [Event.model_validate_json(row.document) for row in rows]
+
+    async def put_worker(self, worker: Worker) -> None:
+        document = {"state": worker.state.value, "document": worker.model_dump_json()}
+        values = {"id": worker.id, "registered_at": worker.registered_at, **document}
+        async with self._main(write=True) as connection:
+            upsert = self._insert(tables.workers).values(**values)
+            await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=document))
+
+    async def workers(self) -> list[Worker]:
+        table = tables.workers
+        ready = select(table.c.document).where(table.c.state == WorkerState.READY.value)
+        lost = select(table.c.document).where(table.c.state == WorkerState.LOST.value)
+        async with self._main(write=False) as connection:
+            rows = list(await connection.execute(ready))
+            rows += await connection.execute(
+                lost.order_by(table.c.registered_at.desc()).limit(_REMEMBERED_LOST_WORKERS)
+            )
+        return [Worker.model_validate_json(row.document) for row in rows]
+
+    async def put_dataset(self, dataset: Dataset) -> None:
+        document = {"document": dataset.model_dump_json()}
+        async with self._main(write=True) as connection:
+            upsert = self._insert(tables.datasets).values(name=dataset.name, **document)
+            await connection.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=document))
+
+    async def datasets(self) -> list[Dataset]:
+        async with self._main(write=False) as connection:
+            rows = await connection.execute(select(tables.datasets.c.document).order_by(tables.datasets.c.name))
+            return [Dataset.model_validate_json(row.document) for row in rows]
+
+    async def insert_reports(self, reports: Sequence[Report]) -> None:
+        async with self._streams(write=True) as connection:
+            insert = self._insert(tables.reports).on_conflict_do_nothing()
+            await connection.execute(insert, [_report_columns(report) for report in reports])
+
+    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
+        table = tables.reports
+        columns = (table.c.worker, table.c.number, table.c.through, table.c.last, func.length(table.c.facts) > 2)
+        query = select(*columns).where((table.c.job == job_id) & (table.c.attempt == attempt))
+        async with self._streams(write=False) as connection:
+            rows = await connection.execute(query.order_by(table.c.worker, table.c.number))
+            return [ReportIndex(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]
+
+    async def reports(
+        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
+    ) -> list[Report]:
+        table = tables.reports
+        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (table.c.worker == worker)
+        where &= (table.c.through > after) & (table.c.number <= through)
+        async with self._streams(write=False) as connection:
+            rows = await connection.execute(select(table).where(where).order_by(table.c.number).limit(limit))
+            return [_report(row) for row in rows]
+
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+        table = tables.reports
+        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (func.length(table.c.metrics) > 0)
+        async with self._streams(write=False) as connection:
+            query = select(table.c.metrics).where(where).order_by(table.c.worker, table.c.number)
+            return [row.metrics for row in await connection.execute(query)]
+
+    async def compact(self, chunk: Report) -> None:
+        table = tables.reports
+        where = (table.c.job == chunk.job) & (table.c.attempt == chunk.attempt) & (table.c.worker == chunk.worker)
+        where &= (table.c.number >= chunk.number) & (table.c.through <= chunk.through)
+        async with self._streams(write=True) as connection:
+            await connection.execute(delete(table).where(where))
+            await connection.execute(table.insert().values(**_report_columns(chunk)))
+
+    async def stream_sizes(self) -> list[StreamSize]:
+        table = tables.reports
+        size = func.sum(func.length(table.c.facts) + func.length(table.c.logs) + func.length(table.c.metrics))
+        async with self._streams(write=False) as connection:
+            rows = (await connection.execute(select(table.c.job, size).group_by(table.c.job))).all()
+        sizes: dict[str, int] = {row[0]: int(row[1]) for row in rows}
+        async with self._main(write=False) as connection:
+            order = (await connection.execute(select(tables.jobs.c.id).order_by(tables.jobs.c.sequence))).all()
+        return [StreamSize(row.id, sizes[row.id]) for row in order if row.id in sizes]
+
+    async def delete_streams(self, job_id: str) -> None:
+        async with self._streams(write=True) as connection:
+            await connection.execute(delete(tables.reports).where(tables.reports.c.job == job_id))
+
+
+@asynccontextmanager
+async def translate_errors() -> AsyncIterator[None]:
+    """Library errors become ours, cause kept; an integrity error passes, for the caller knows what it means."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except DBAPIError as error:
+        raise Unavailable(f"The database does not answer: {error.orig}") from error
+
+
+def _alive() -> Any:
+    return tables.jobs.c.deleted.is_(False)
+
+
+def _job_columns(job: Job) -> dict[str, Any]:
+    return {
+        "status": job.status.value,
+        "version": job.version,
+        "unsettled": job.unsettled,
+        "document": job.model_dump_json(),
+    }
+
+
+def _report_columns(report: Report) -> dict[str, Any]:
+    return {
+        "job": report.job,
+        "attempt": report.attempt,
+        "worker": report.worker,
+        "number": report.number,
+        "through": report.through,
+        "last": report.last,
+        "facts": encode_facts(report.facts),
+        "logs": report.logs,
+        "metrics": report.metrics,
+    }
+
+
+def _report(row: Row[Any]) -> Report:
+    return Report(
+        row.job, row.attempt, row.worker, row.number, row.through, row.last,
+        decode_facts(row.facts), row.logs, row.metrics,
+    )  # fmt: skip

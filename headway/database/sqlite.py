@@ -1,0 +1,135 @@
+"""SQLite in WAL mode, jobs in one file and streams in another: `sqlite:////srv/headway/headway.db`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import MetaData, event, inspect, text
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from headway.database import tables
+from headway.database.sql import SqlDatabase, translate_errors
+from headway.errors import SettingInvalid
+
+_BUSY_TIMEOUT_SECONDS = 10
+_READERS = 3
+
+
+class SqliteDatabase(SqlDatabase):
+    """One server at a time: a lock beside the file refuses a second one.
+
+    Writers begin IMMEDIATE, so that they wait at the start rather than fail in the middle, and each commit is synced.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._path = Path(unquote(urlsplit(url).path))
+        self._lock: BinaryIO | None = None
+        self._engines: dict[tuple[str, bool], AsyncEngine] = {}
+
+    async def open(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._take_lock()
+        except OSError as error:
+            raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which cannot be used: {error}") from error
+        streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
+        for name, path, metadata, revision in (
+            ("main", self._path, tables.main, tables.MAIN_REVISION),
+            ("streams", streams_path, tables.streams, tables.STREAMS_REVISION),
+        ):
+            self._engines[name, True] = _engine(path, "IMMEDIATE", 1)
+            self._engines[name, False] = _engine(path, "DEFERRED", _READERS)
+            async with self._transaction(name, write=True) as connection:
+                await connection.run_sync(_migrate, name, metadata, revision)
+
+    async def close(self) -> None:
+        async with AsyncExitStack() as stack:
+            for engine in self._engines.values():
+                stack.push_async_callback(engine.dispose)
+        self._engines.clear()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        lock = self._path.with_suffix(".lock").open("a+b")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read(20).decode(errors="replace").strip() or "unknown"
+            lock.close()
+            raise SettingInvalid(
+                f"Database {self._path} is in use by another server (process {owner}). SQLite serves one: "
+                "stop that server, or give this one another --home."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n".encode())
+        lock.flush()
+        self._lock = lock
+
+    def _insert(self, table: Any) -> Any:
+        return insert(table)
+
+    def _main(self, *, write: bool) -> Any:
+        return self._transaction("main", write=write)
+
+    def _streams(self, *, write: bool) -> Any:
+        return self._transaction("streams", write=write)
+
+    @asynccontextmanager
+    async def _transaction(self, name: str, *, write: bool) -> AsyncIterator[AsyncConnection]:
+        async with translate_errors(), self._engines[name, write].begin() as connection:
+            yield connection
+
+
+def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=connections,
+        max_overflow=0,
+        connect_args={"timeout": _BUSY_TIMEOUT_SECONDS},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {begin}")
+
+    return engine
+
+
+def _migrate(connection: Connection, name: str, metadata: MetaData, revision: str) -> None:
+    """Bring one file's schema to `revision`. Alembic is imported only when there is something to do."""
+    found = None
+    if inspect(connection).has_table("alembic_version"):
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found == revision:
+        return
+    if found is not None and found > revision:
+        raise SettingInvalid(
+            f"The home's {name} database has schema {found}, this version of Headway knows {revision}. "
+            "Start the newer version, or give another --home."
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations" / name))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

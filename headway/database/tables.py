@@ -1,0 +1,92 @@
+"""The SQL schema: documents as JSON, with columns only for what is looked up by."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+MAIN_REVISION = "0001"
+STREAMS_REVISION = "0001"
+
+main = MetaData()
+streams = MetaData()
+
+jobs = Table(
+    "jobs",
+    main,
+    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("project", String(64), nullable=False),
+    Column("name", String(64)),
+    Column("idempotency_key", String(256), nullable=False),
+    Column("body_hash", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("unsettled", Boolean, nullable=False),
+    Column("deleted", Boolean, nullable=False, default=False),
+    Column("document", Text, nullable=False),
+    UniqueConstraint("project", "idempotency_key", name="jobs_project_key"),
+    UniqueConstraint("project", "name", name="jobs_project_name"),
+    Index("jobs_queue", "status", "priority", "sequence"),
+    Index("jobs_unsettled", "unsettled"),
+    sqlite_autoincrement=True,
+)
+
+attempts = Table(
+    "attempts",
+    main,
+    Column("job", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    main,
+    Column("job", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    main,
+    Column("id", String(40), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("registered_at", Float, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+datasets = Table(
+    "datasets",
+    main,
+    Column("name", String(64), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+reports = Table(
+    "reports",
+    streams,
+    Column("job", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("worker", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("through", Integer, nullable=False),
+    Column("last", Boolean, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Column("logs", LargeBinary, nullable=False),
+    Column("metrics", LargeBinary, nullable=False),
+)

@@ -1,0 +1,31 @@
+"""The contract of an engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from headway.core.worker import Worker, WorkerDescription
+
+
+class Engine(ABC):
+    """Knows the workers and which of them may take assignments."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Learn what workers there are."""
+
+    @abstractmethod
+    async def register(self, worker_id: str, description: WorkerDescription, former: str | None, now: float) -> Worker:
+        """Take a worker in under a new id. `former` is the id of its start before, which the caller has ended."""
+
+    @abstractmethod
+    async def lose(self, worker_id: str, because: str, now: float) -> bool:
+        """Give a worker up for good; False if it was lost already. Raises NotFound."""
+
+    @abstractmethod
+    def worker(self, worker_id: str) -> Worker:
+        """The worker, also a lost one of this process's life. Raises NotFound."""
+
+    @abstractmethod
+    def workers(self) -> list[Worker]:
+        """The workers that may take assignments, by name."""

@@ -1,0 +1,129 @@
+"""Every error that Headway raises: one tree, each class with a stable code, an HTTP status, and retryable or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+
+class HeadwayError(Exception):
+    """Raised when Headway cannot do what it was asked to; the message names the subject, what is so, and what to do."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class InvalidInput(HeadwayError):
+    """Raised when a request, a spec or an option has a value that is not allowed."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class SettingInvalid(HeadwayError):
+    """Raised when a setting is unknown, has a bad value, or names a backend that is wrong or cannot be reached."""
+
+    code = "setting_invalid"
+
+
+class NotAuthenticated(HeadwayError):
+    """Raised when a request has no token, or one that this installation did not sign."""
+
+    code = "not_authenticated"
+    status = 401
+
+
+class NotAllowed(HeadwayError):
+    """Raised when the caller is known but may not do this to this object."""
+
+    code = "not_allowed"
+    status = 403
+
+
+class NotFound(HeadwayError):
+    """Raised when the named object does not exist, or does not exist any more."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(HeadwayError):
+    """Raised when the object's present state does not admit the request."""
+
+    code = "conflict"
+    status = 409
+
+
+class NameTaken(Conflict):
+    """Raised when another job of the project has the name."""
+
+    code = "name_taken"
+
+
+class IdempotencyKeyReused(Conflict):
+    """Raised when the idempotency key was used before with another body."""
+
+    code = "idempotency_key_reused"
+
+
+class ClaimRefused(Conflict):
+    """Raised when a worker claims an assignment that is stopping, released, or of another attempt."""
+
+    code = "claim_refused"
+
+
+class WorkerLost(HeadwayError):
+    """Raised when a worker speaks that the server gave up; it ends its ranks and registers anew."""
+
+    code = "worker_lost"
+    status = 410
+
+
+class TooLarge(HeadwayError):
+    """Raised when a body or a file is larger than its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class Corrupt(HeadwayError):
+    """Raised when stored or received bytes do not match their hash or format."""
+
+    code = "corrupt"
+
+
+class Unavailable(HeadwayError):
+    """Raised when a server or backend does not answer now; the same request may succeed later."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+
+
+class JobEnded(HeadwayError):
+    """Raised by `Client.wait` when the job ended as failed or cancelled."""
+
+    code = "job_ended"
+    status = 409
+
+
+def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
+    """The error that a server answered with as an RFC 9457 problem."""
+    code = str(problem.get("code", ""))
+    message = str(problem.get("detail") or f"The server answered with status {status}.")
+    known = {one.code: one for one in _descendants(HeadwayError)}
+    if code in known:
+        return known[code](message)
+    return (Unavailable if status >= 500 else HeadwayError)(message)
+
+
+def _descendants(parent: type[HeadwayError]) -> Iterator[type[HeadwayError]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _descendants(child)

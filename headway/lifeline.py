@@ -1,0 +1,56 @@
+"""Processes that end with their parent, whatever ends it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when the thread that forked it ends (Linux, prctl(2)).
+
+    Elsewhere a thread looks once a second whether the parent is still the same.
+    """
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:
+            os._exit(1)
+    else:
+        threading.Thread(target=_watch_parent, args=(parent_pid,), daemon=True).start()
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of its descendants' orphans, so that it can end them (Linux, prctl(2))."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def on_end_of_file(descriptor: int, action: Callable[[], None]) -> None:
+    """Call `action` from a thread when the other end of a pipe or socket is closed."""
+
+    def watch() -> None:
+        while os.read(descriptor, 1):
+            pass
+        action()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def _watch_parent(parent_pid: int) -> None:
+    waiting = threading.Event()
+    while os.getppid() == parent_pid:
+        waiting.wait(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Where bytes are kept: artifacts, models, dataset blocks."""

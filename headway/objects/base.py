@@ -1,0 +1,59 @@
+"""The contract of an object store."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from headway.errors import InvalidInput
+
+_OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What `put` stored: its size and the SHA-256 of its bytes in hexadecimal."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Objects(ABC):
+    """Immutable byte strings under ids of ours. Ids are made by Headway, never taken from a client's path."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect. Raises SettingInvalid when the store is wrong or cannot be reached."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of connections."""
+
+    @abstractmethod
+    async def put(self, object_id: str, chunks: AsyncIterator[bytes]) -> StoredObject:
+        """Store a whole object: after an error, or a crash at any byte, nothing is there or what was there before."""
+
+    @abstractmethod
+    def get(self, object_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to before `end`, in chunks. Raises NotFound at the first one."""
+
+    @abstractmethod
+    async def size_bytes(self, object_id: str) -> int:
+        """The object's size. Raises NotFound."""
+
+    @abstractmethod
+    async def delete(self, object_id: str) -> None:
+        """Remove an object; one that is not there is fine."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> AsyncIterator[str]:
+        """The ids that begin with `prefix`, in order."""
+
+
+def check_object_id(object_id: str) -> str:
+    """The id, if it is one of ours. Raises InvalidInput."""
+    if len(object_id) > 512 or not _OBJECT_ID.fullmatch(object_id):
+        raise InvalidInput(f"Object id {object_id!r} is not valid.")
+    return object_id

@@ -1,0 +1,106 @@
+"""Objects as files of one folder: `file:///srv/headway/objects`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from headway.errors import NotFound, SettingInvalid
+from headway.objects.base import Objects, StoredObject, check_object_id
+
+_CHUNK_BYTES = 1 << 20
+_INCOMING = ".incoming"
+
+
+class FileObjects(Objects):
+    """One file per object: written under a temporary name, synced, then renamed."""
+
+    def __init__(self, url: str) -> None:
+        self._root = Path(unquote(urlsplit(url).path))
+
+    async def open(self) -> None:
+        try:
+            incoming = self._root / _INCOMING
+            incoming.mkdir(parents=True, exist_ok=True)
+            for leftover in incoming.iterdir():
+                leftover.unlink()
+        except OSError as error:
+            raise SettingInvalid(f"HEADWAY_OBJECTS_URL names {self._root}, which cannot be used: {error}") from error
+
+    async def close(self) -> None:
+        return None
+
+    async def put(self, object_id: str, chunks: AsyncIterator[bytes]) -> StoredObject:
+        target = self._path(object_id)
+        temporary = self._root / _INCOMING / secrets.token_hex(8)
+        digest = hashlib.sha256()
+        size_bytes = 0
+        try:
+            with temporary.open("xb") as file:
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    size_bytes += len(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_sync, file.fileno())
+            await asyncio.to_thread(_publish, temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return StoredObject(size_bytes, digest.hexdigest())
+
+    async def get(self, object_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        try:
+            file = self._path(object_id).open("rb")
+        except FileNotFoundError as error:
+            raise NotFound(f"Object {object_id} does not exist.") from error
+        with file:
+            file.seek(start)
+            left = (end if end is not None else os.fstat(file.fileno()).st_size) - start
+            while left > 0:
+                chunk = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))
+                if not chunk:
+                    break
+                left -= len(chunk)
+                yield chunk
+
+    async def size_bytes(self, object_id: str) -> int:
+        try:
+            return self._path(object_id).stat().st_size
+        except FileNotFoundError as error:
+            raise NotFound(f"Object {object_id} does not exist.") from error
+
+    async def delete(self, object_id: str) -> None:
+        self._path(object_id).unlink(missing_ok=True)
+
+    async def list(self, prefix: str) -> AsyncIterator[str]:
+        found = await asyncio.to_thread(
+            lambda: sorted(
+                path.relative_to(self._root).as_posix()
+                for path in self._root.rglob("*")
+                if path.is_file() and path.parent.name != _INCOMING
+            )
+        )
+        for object_id in found:
+            if object_id.startswith(prefix):
+                yield object_id
+
+    def _path(self, object_id: str) -> Path:
+        return self._root / check_object_id(object_id)
+
+
+def _sync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary.rename(target)
+    directory = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

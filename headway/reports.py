@@ -1,0 +1,183 @@
+"""Reports on the wire and at rest: facts as they are, streams as compressed columns."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import zstandard
+
+from headway.core.facts import FACTS, Fact
+from headway.errors import Corrupt
+
+MAXIMUM_SECTION_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a rank printed, and when the worker read it (seconds since the epoch)."""
+
+    rank: int
+    at: float
+    text: str
+
+
+@dataclass(slots=True)
+class Series:
+    """Points of one metric of one rank: int64 steps, float64 times and values, all of the same length."""
+
+    name: str
+    rank: int
+    steps: array[int] = field(default_factory=lambda: array("q"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+    values: array[float] = field(default_factory=lambda: array("d"))
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A numbered batch of what a worker tells of one attempt.
+
+    `logs` and `metrics` are compressed sections (empty bytes: none). A chunk of several compacted reports has the
+    same form and covers the numbers `number` to `through`. `offsets` is the worker's own note of how far into its
+    ranks' files it has read.
+    """
+
+    job: str
+    attempt: int
+    worker: str
+    number: int
+    through: int
+    last: bool = False
+    facts: tuple[Fact, ...] = ()
+    logs: bytes = b""
+    metrics: bytes = b""
+    offsets: dict[str, list[int]] = field(default_factory=dict)
+
+
+def encode_report(report: Report) -> bytes:
+    """The report as bytes for the broker and the spool."""
+    facts = [fact.model_dump(mode="json") for fact in report.facts]
+    fields = (report.job, report.attempt, report.worker, report.number, report.last, facts, report.logs)
+    encoded: bytes = msgpack.packb((1, *fields, report.metrics, report.offsets))
+    return encoded
+
+
+def decode_report(body: bytes) -> Report:
+    """The report of `encode_report`. Raises Corrupt."""
+    try:
+        format_version, job, attempt, worker, number, last, facts, logs, metrics, offsets = msgpack.unpackb(body)
+        if format_version != 1:
+            raise Corrupt(f"A report has format {format_version}; this version reads 1. Update the server.")
+        return Report(
+            job, attempt, worker, number, number, bool(last), FACTS.validate_python(facts), logs, metrics, offsets
+        )
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise Corrupt(f"A report of {len(body)} bytes cannot be read: {error}") from error
+
+
+def encode_facts(facts: Sequence[Fact]) -> bytes:
+    """Facts as JSON, for the database."""
+    return FACTS.dump_json(tuple(facts))
+
+
+def decode_facts(body: bytes) -> tuple[Fact, ...]:
+    """Facts of `encode_facts`."""
+    return FACTS.validate_json(body)
+
+
+def encode_logs(number: int, lines: Sequence[LogLine]) -> bytes:
+    """The lines of report `number` as one section; no lines give no bytes."""
+    if not lines:
+        return b""
+    columns = (
+        array("i", [line.rank for line in lines]).tobytes(),
+        array("d", [line.at for line in lines]).tobytes(),
+        [line.text for line in lines],
+    )
+    return _compress([(number, columns)])
+
+
+def decode_logs(section: bytes, after: int = 0) -> list[LogLine]:
+    """The lines of a section that came in reports with numbers above `after`. Raises Corrupt."""
+    lines: list[LogLine] = []
+    for number, (ranks, times, texts) in _unpack(section):
+        if number > after:
+            lines.extend(map(LogLine, _array("i", ranks), _array("d", times), texts))
+    return lines
+
+
+def encode_metrics(number: int, series: Iterable[Series]) -> bytes:
+    """The series of report `number` as one section of packed arrays; no points give no bytes."""
+    packed = [
+        (one.name, one.rank, one.steps.tobytes(), one.times.tobytes(), one.values.tobytes())
+        for one in series
+        if one.steps
+    ]
+    return _compress([(number, packed)]) if packed else b""
+
+
+def decode_metrics(sections: Iterable[bytes], after: int = 0) -> list[Series]:
+    """The series of some sections, joined by name and rank, as far as they came in reports above `after`.
+
+    Raises Corrupt.
+    """
+    merged: dict[tuple[str, int], Series] = {}
+    for section in sections:
+        for number, packed in _unpack(section):
+            for name, rank, steps, times, values in packed if number > after else ():
+                series = merged.setdefault((name, rank), Series(name, rank))
+                series.steps.frombytes(steps)
+                series.times.frombytes(times)
+                series.values.frombytes(values)
+    return list(merged.values())
+
+
+def merge_reports(reports: Sequence[Report]) -> Report:
+    """One chunk for a gap-free run of committed reports. It keeps their numbers and streams; facts are in the job."""
+    first, last = reports[0], reports[-1]
+    return Report(
+        job=first.job,
+        attempt=first.attempt,
+        worker=first.worker,
+        number=first.number,
+        through=last.through,
+        last=last.last,
+        logs=_merge([report.logs for report in reports]),
+        metrics=_merge([report.metrics for report in reports]),
+    )
+
+
+def _merge(sections: Sequence[bytes]) -> bytes:
+    entries = [entry for section in sections for entry in _unpack(section)]
+    return _compress(entries) if entries else b""
+
+
+def _compress(entries: list[Any]) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(msgpack.packb(entries))
+
+
+def _unpack(section: bytes) -> Any:
+    if not section:
+        return []
+    try:
+        data = zstandard.ZstdDecompressor().decompress(section, max_output_size=MAXIMUM_SECTION_BYTES)
+        return msgpack.unpackb(data)
+    except (zstandard.ZstdError, ValueError, msgpack.UnpackException) as error:
+        raise Corrupt(f"A stream section of {len(section)} bytes cannot be read: {error}") from error
+
+
+def _array(typecode: str, data: bytes) -> array[Any]:
+    values: array[Any] = array(typecode)
+    values.frombytes(data)
+    return values
+
+
+def report_worker(body: bytes) -> str:
+    """Whose report it is, without reading the rest. Raises Corrupt."""
+    try:
+        return str(msgpack.unpackb(body)[3])
+    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
+        raise Corrupt(f"A report of {len(body)} bytes cannot be read: {error}") from error

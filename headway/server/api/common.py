@@ -1,0 +1,110 @@
+"""What routes share: the server, the caller, and the check that every route makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.responses import StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection, Request
+
+from headway.core.job import Job
+from headway.errors import InvalidInput, NotAuthenticated
+from headway.server.access import Action, Caller, authorise
+from headway.server.server import Server
+from headway.server.services.streams import Cursor, Item, Kind
+
+_bearer = HTTPBearer(
+    auto_error=False, description="A token of this installation; `headway up` writes them to its home."
+)
+
+
+def get_server(connection: HTTPConnection) -> Server:
+    """The server that this process runs."""
+    server: Server = connection.app.state.server
+    return server
+
+
+ServerHere = Annotated[Server, Depends(get_server)]
+
+
+def authenticate(server: Server, authorization: str | None) -> Caller:
+    """Who asks. Raises NotAuthenticated."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated(
+            "This needs a token: send it as `Authorization: Bearer TOKEN`. It is in the file user.token of the home."
+        )
+    return server.tokens.read(token.strip())
+
+
+class Allow:
+    """A route's dependency: lets a caller pass who may do the action to the object that the path names."""
+
+    def __init__(self, action: Action) -> None:
+        self.action = action
+
+    async def __call__(
+        self, request: Request, _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Caller:
+        caller = authenticate(get_server(request), request.headers.get("authorization"))
+        path = request.path_params
+        attempt = path.get("attempt")
+        authorise(
+            caller,
+            self.action,
+            worker=path.get("worker"),
+            job=path.get("job"),
+            attempt=int(attempt) if attempt is not None and str(attempt).isdigit() else None,
+        )
+        return caller
+
+
+async def _find_job(job: str, server: ServerHere) -> Job:
+    return await server.jobs.find(job)
+
+
+JobHere = Annotated[Job, Depends(_find_job)]
+"""The job that the path names, by id or name."""
+
+
+def wants_stream(request: Request) -> bool:
+    """Whether the client asked for server-sent events."""
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def start_cursor(request: Request, cursor: str | None) -> Cursor:
+    """Where to begin: after `Last-Event-ID` when a client reconnects, else at `cursor`, else at the beginning."""
+    return Cursor.decode(request.headers.get("last-event-id") or cursor)
+
+
+def event_stream(server: Server, job: Job, cursor: Cursor, kinds: set[Kind]) -> StreamingResponse:
+    """Server-sent events: each has its cursor as id, so that a reconnect goes on exactly behind it."""
+    if not kinds:
+        raise InvalidInput("Nothing to follow: name at least one of events, logs, metrics.")
+
+    async def send() -> AsyncIterator[str]:
+        yield ": connected\n\n"
+        async for item in server.streams.follow(job.id, cursor, kinds):
+            yield ": still here\n\n" if item is None else _format(item)
+
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(send(), media_type="text/event-stream", headers=headers)
+
+
+def _format(item: Item) -> str:
+    from pydantic_core import to_json
+
+    return f"id: {item.cursor}\nevent: {item.kind}\ndata: {to_json(item.data, inf_nan_mode='strings').decode()}\n\n"
+
+
+async def read_page(server: Server, job: Job, cursor: Cursor, kind: Kind, maximum_items: int) -> tuple[list[Item], str]:
+    """Up to `maximum_items` items of one kind, and the cursor behind them."""
+    items: list[Item] = []
+    async for item in server.streams.read(job, cursor, {kind}):
+        items.append(item)
+        if len(items) >= maximum_items:
+            return items, item.cursor
+    return items, cursor.encode()

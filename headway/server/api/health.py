@@ -1,0 +1,25 @@
+"""Whether the server lives and is ready; open to everyone, for they tell nothing else."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from headway.errors import Unavailable
+from headway.server.api.common import ServerHere
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(server: ServerHere) -> dict[str, str]:
+    """Requests can be served: the database answers. 503 otherwise."""
+    if not server.running:
+        raise Unavailable("The server is starting or stopping.")
+    await server.database.check()
+    return {"status": "ok"}

@@ -1,0 +1,77 @@
+"""Events, logs and metrics of a job: a page, or with `Accept: text/event-stream` for as long as it lives."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from headway.server.access import Action
+from headway.server.api.common import (
+    Allow,
+    JobHere,
+    ServerHere,
+    event_stream,
+    read_page,
+    start_cursor,
+    wants_stream,
+)
+
+router = APIRouter(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
+_CURSOR = Query(description="Goes on behind this place.")
+
+
+@router.get("/events")
+async def events(
+    job: JobHere,
+    request: Request,
+    server: ServerHere,
+    cursor: Annotated[str | None, _CURSOR] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> Response:
+    """The job's events, by number."""
+    start = start_cursor(request, cursor)
+    if wants_stream(request):
+        return event_stream(server, job, start, {"events"})
+    items, behind = await read_page(server, job, start, "events", limit)
+    return JSONResponse({"events": [item.data for item in items], "cursor": behind})
+
+
+@router.get("/logs")
+async def logs(
+    job: JobHere,
+    request: Request,
+    server: ServerHere,
+    cursor: Annotated[str | None, _CURSOR] = None,
+    batches: Annotated[int, Query(ge=1, le=1000, description="Reports to read at most.")] = 200,
+) -> Response:
+    """Log lines of all attempts, by worker in the order they were printed. An empty page is the end for now."""
+    start = start_cursor(request, cursor)
+    if wants_stream(request):
+        return event_stream(server, job, start, {"logs"})
+    items, behind = await read_page(server, job, start, "logs", batches)
+    lines: list[dict[str, Any]] = [
+        {"attempt": item.data["attempt"], "worker": item.data["worker"], **line}
+        for item in items
+        for line in item.data["lines"]
+    ]
+    return JSONResponse({"lines": lines, "cursor": behind})
+
+
+@router.get("/metrics")
+async def metrics(
+    job: JobHere,
+    request: Request,
+    server: ServerHere,
+    name: Annotated[list[str] | None, Query(description="Only these series; may be repeated.")] = None,
+    attempt: Annotated[int | None, Query(ge=1, description="The newest if not given.")] = None,
+    first_step: int | None = None,
+    last_step: int | None = None,
+    points: Annotated[int, Query(ge=2, le=100_000, description="Points per series at most.")] = 1000,
+) -> Response:
+    """Metric series. Where there are more points than asked for, each bucket gives its least and its greatest."""
+    if wants_stream(request):
+        return event_stream(server, job, start_cursor(request, None), {"metrics"})
+    found = await server.streams.metrics(job, attempt, name or (), first_step, last_step, points)
+    return JSONResponse(found)

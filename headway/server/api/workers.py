@@ -1,0 +1,121 @@
+"""Workers: listed by users; registering, heartbeats, claims and the embedded broker for the workers themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel
+
+from headway.brokers.embedded import EmbeddedBroker
+from headway.core.job import WakeUp
+from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
+from headway.core.worker import WorkerState
+from headway.errors import HeadwayError, NotAllowed
+from headway.reports import report_worker
+from headway.server.access import Action, authorise
+from headway.server.api.common import Allow, ServerHere, authenticate
+from headway.server.server import Server
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+ACT = [Depends(Allow(Action.WORKER_ACT))]
+AttemptNumber = Annotated[int, Path(ge=1)]
+_UNAUTHORISED = 4401
+_NOT_EMBEDDED = 4404
+
+
+class WorkerView(BaseModel):
+    """A worker as users see it."""
+
+    id: str
+    name: str
+    state: WorkerState
+    slots: int
+    used_slots: int
+    threads_per_slot: int
+    accelerators: tuple[str, ...]
+    host: str
+    version: str
+    platform: str
+    registered_at: float
+    silent_seconds: float | None
+
+
+@router.get("", dependencies=[Depends(Allow(Action.FLEET_READ))])
+async def list_workers(server: ServerHere) -> list[WorkerView]:
+    """The workers that take assignments, by name."""
+    return [
+        WorkerView(
+            **{name: getattr(worker, name) for name in WorkerView.model_fields if hasattr(worker, name)},
+            used_slots=used,
+            silent_seconds=server.liveness.silent_seconds(worker.id),
+        )
+        for worker, used in server.workers.list()
+    ]
+
+
+@router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)
+async def register(registration: Registration, server: ServerHere) -> Registered:
+    """A worker's start: draws its id and token."""
+    return await server.workers.register(registration)
+
+
+@router.post("/{worker}/heartbeat", dependencies=ACT)
+async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
+    """Says that the worker lives; the answer says what it is to have."""
+    return await server.workers.heartbeat(worker, heartbeat)
+
+
+@router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim", dependencies=ACT)
+async def claim(
+    worker: str, assigned_job: str, assigned_attempt: AttemptNumber, claim: Claim, server: ServerHere
+) -> Claimed:
+    """Takes an assignment; repeated, the same answer."""
+    return await server.workers.claim(worker, assigned_job, assigned_attempt, claim.endpoint)
+
+
+@router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/refuse", dependencies=ACT, status_code=204)
+async def refuse(worker: str, assigned_job: str, assigned_attempt: AttemptNumber, server: ServerHere) -> None:
+    """Declines an assignment for want of slots."""
+    await server.workers.refuse(worker, assigned_job, assigned_attempt)
+
+
+@router.websocket("/{worker}/broker")
+async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
+    """The embedded broker: wake-ups go out as text, reports come in as bytes."""
+    await websocket.accept()
+    try:
+        caller = authenticate(server, websocket.headers.get("authorization"))
+        authorise(caller, Action.WORKER_ACT, worker=worker)
+    except HeadwayError as error:
+        await websocket.close(_UNAUTHORISED, str(error)[:120])
+        return
+    if not isinstance(server.broker, EmbeddedBroker):
+        await websocket.close(_NOT_EMBEDDED, "This server's broker is not the embedded one.")
+        return
+    async with server.broker.attached(worker) as wakeups:
+        sender = asyncio.create_task(_send_wakeups(websocket, wakeups))
+        try:
+            await _receive_reports(websocket, server, server.broker, worker)
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+    if server.running:
+        await server.workers.connection_closed(worker)
+
+
+async def _send_wakeups(websocket: WebSocket, wakeups: asyncio.Queue[WakeUp]) -> None:
+    while True:
+        await websocket.send_text((await wakeups.get()).model_dump_json())
+
+
+async def _receive_reports(websocket: WebSocket, server: Server, broker: EmbeddedBroker, worker: str) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            body = await websocket.receive_bytes()
+            sender = report_worker(body)
+            if sender not in server.workers.speaks_for(worker):
+                raise NotAllowed(f"Worker {worker} sent a report in the name of {sender}.")
+            await broker.receive_report(body)

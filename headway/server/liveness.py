@@ -1,0 +1,70 @@
+"""Which workers are alive, judged by their heartbeats on the server's own monotonic clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headway.server.clock import Clock
+
+
+@dataclass
+class _Beat:
+    confirmed: int
+    changed_at: float
+    preparing: frozenset[tuple[str, int]] = frozenset()
+
+
+class Liveness:
+    """A heartbeat is a counter, and the answer to it carries the same number.
+
+    Alive is a worker that keeps naming newer answers: then both ways work. Without for a lease it is silent. A server
+    that starts, or was paused, or was without its database, grants everyone a full term.
+    """
+
+    def __init__(self, clock: Clock, lease_seconds: float) -> None:
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._beats: dict[str, _Beat] = {}
+        self._looked_at = clock.monotonic()
+
+    def watch(self, worker: str) -> None:
+        """Expect heartbeats of the worker from now on."""
+        self._beats[worker] = _Beat(confirmed=-1, changed_at=self._clock.monotonic())
+
+    def forget(self, worker: str) -> None:
+        """Expect none any more."""
+        self._beats.pop(worker, None)
+
+    def heartbeat(self, worker: str, last_answer: int, preparing: frozenset[tuple[str, int]]) -> None:
+        """A heartbeat came that names the newest answer the worker has."""
+        beat = self._beats.get(worker)
+        if beat is None:
+            return
+        beat.preparing = preparing
+        if last_answer > beat.confirmed:
+            beat.confirmed = last_answer
+            beat.changed_at = self._clock.monotonic()
+
+    def prepares(self, worker: str, job: str, attempt: int) -> bool:
+        """Whether the worker said lately that it prepares the environment or data of an attempt."""
+        beat = self._beats.get(worker)
+        return beat is not None and (job, attempt) in beat.preparing
+
+    def silent_seconds(self, worker: str) -> float | None:
+        """How long the worker has been silent; None if it is not watched."""
+        beat = self._beats.get(worker)
+        return None if beat is None else self._clock.monotonic() - beat.changed_at
+
+    def silent(self) -> list[str]:
+        """Workers whose lease has run out. To be called often: a long gap means that this server was paused."""
+        now = self._clock.monotonic()
+        paused = now - self._looked_at > self._lease_seconds / 4
+        self._looked_at = now
+        if paused:
+            self.grant_all()
+        return [worker for worker, beat in self._beats.items() if now - beat.changed_at > self._lease_seconds]
+
+    def grant_all(self) -> None:
+        """Give everyone a full term from now."""
+        for beat in self._beats.values():
+            beat.changed_at = self._clock.monotonic()

@@ -1,0 +1,105 @@
+"""Running the server in this process until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+import uvicorn
+
+from headway import __version__
+from headway.errors import SettingInvalid
+from headway.server.app import create_app
+from headway.server.server import Server
+from headway.settings import Settings
+
+_log = logging.getLogger(__name__)
+_SHUTDOWN_SECONDS = 3
+_MAXIMUM_FRAME_BYTES = 16 << 20
+
+
+class _Http(uvicorn.Server):
+    """uvicorn without its own signal handlers, since what runs beside the server is to end before it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def serve(settings: Settings, beside: Callable[[str], Coroutine[Any, Any, None]] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM. `beside` gets the server's URL once it answers, and is cancelled before it stops.
+
+    Raises SettingInvalid when a setting is wrong, the port is taken, or a backend cannot be used.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    listener = _listen(settings.host, settings.port)
+    url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
+    server = Server(settings)
+    config = uvicorn.Config(
+        create_app(server),
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=_MAXIMUM_FRAME_BYTES,
+        ws_ping_interval=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_run(_Http(config), settings, listener, url, beside))
+
+
+async def _run(
+    http: uvicorn.Server,
+    settings: Settings,
+    listener: socket.socket,
+    url: str,
+    beside: Callable[[str], Coroutine[Any, Any, None]] | None,
+) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    while not http.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if http.started:
+        (settings.home / "server.url").write_text(url + "\n")
+        _log.info("Headway %s answers at %s", __version__, url)
+        companion = asyncio.create_task(beside(url)) if beside else None
+        stopping = asyncio.create_task(stopped.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, companion):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        http.should_exit = True
+    await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingInvalid(
+            f"Port {port} of {host} cannot be taken: {error.strerror}. Stop what uses it, or give another --port."
+        ) from error
+    listener.listen(1024)
+    return listener
+
+
+def _in_url(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,247 @@
+"""Stores reports whole, then applies their facts; only stored and applied counts as committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from headway.brokers.base import Broker
+from headway.core import transitions
+from headway.core.attempt import Attempt
+from headway.core.facts import Fact
+from headway.core.job import Job
+from headway.core.protocol import StreamKey
+from headway.core.transitions import ReportedFacts
+from headway.database.base import Database
+from headway.errors import Corrupt, HeadwayError, NotFound
+from headway.reports import Report, decode_report
+from headway.server.clock import Clock
+from headway.server.live import Live
+from headway.server.services.jobs import Jobs
+
+_log = logging.getLogger(__name__)
+_BATCH = 64
+_RETRY_SECONDS = 0.5
+
+
+@dataclass
+class _Stream:
+    """How far the reports of one worker about one attempt have come.
+
+    `stored` is the gap-free number, `ahead` what came beyond a gap, `facts` what is still to be applied.
+    """
+
+    stored: int = 0
+    committed: int = 0
+    ahead: set[int] = field(default_factory=set)
+    last: int | None = None
+    facts: dict[int, tuple[Fact, ...]] = field(default_factory=dict)
+
+    def add(self, number: int, through: int, last: bool) -> None:
+        self.ahead.update(range(number, through + 1))
+        if last:
+            self.last = through
+        while self.stored + 1 in self.ahead:
+            self.stored += 1
+            self.ahead.discard(self.stored)
+        self.ahead = {number for number in self.ahead if number > self.stored}
+
+    def has(self, number: int) -> bool:
+        return number <= self.stored or number in self.ahead
+
+    @property
+    def complete(self) -> bool:
+        return self.last is not None and self.stored >= self.last
+
+    @property
+    def missing(self) -> int:
+        """Numbers known to exist that never came."""
+        return max(self.ahead) - self.stored - len(self.ahead) if self.ahead else 0
+
+
+class Recorder:
+    """Reads the broker's reports. A report that is refused or repeated changes nothing."""
+
+    def __init__(
+        self, database: Database, jobs: Jobs, broker: Broker, live: Live, clock: Clock, catch_up_seconds: float
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._broker = broker
+        self._live = live
+        self._clock = clock
+        self._catch_up_seconds = catch_up_seconds
+        self._streams: dict[StreamKey, _Stream] = {}
+        self._recorded = 0
+        self._progressed = asyncio.Event()
+        self.corrupt_reports = 0
+        jobs.on_change.append(self._job_changed)
+
+    async def open(self) -> None:
+        """Apply what an earlier server stored but did not apply."""
+        for job in list(self._jobs.unsettled.values()):
+            attempt = job.attempt
+            if attempt is not None and attempt.ended_at is None:
+                keys = [StreamKey(job=job.id, attempt=attempt.number, worker=one.worker) for one in attempt.assignments]
+                await self._apply([key for key in keys if await self._stream(key) is not None])
+
+    async def run(self) -> None:
+        """Record for ever."""
+        while True:
+            bodies, position = await self._broker.reports(_BATCH)
+            reports = list(self._decoded(bodies))
+            while True:
+                try:
+                    await self.record(reports)
+                    break
+                except HeadwayError as error:
+                    _log.error("Reports wait to be stored: %s", error)
+                    await asyncio.sleep(_RETRY_SECONDS)
+            self._recorded = position
+            self._progressed.set()
+
+    def _decoded(self, bodies: Iterable[bytes]) -> Iterable[Report]:
+        for body in bodies:
+            try:
+                yield decode_report(body)
+            except Corrupt as error:
+                self.corrupt_reports += 1
+                _log.warning("Report dropped (%d so far): %s", self.corrupt_reports, error)
+
+    async def record(self, reports: Iterable[Report]) -> None:
+        """Store reports and apply their facts, in the order of their numbers; facts that came together in one write."""
+        new: dict[tuple[StreamKey, int], Report] = {}
+        for report in reports:
+            key = StreamKey(job=report.job, attempt=report.attempt, worker=report.worker)
+            stream = await self._stream(key)
+            if stream is not None and not stream.has(report.number):
+                new[key, report.number] = report
+        if not new:
+            return
+        await self._database.insert_reports(list(new.values()))
+        touched: dict[StreamKey, None] = {}
+        for (key, number), report in new.items():
+            stream = self._streams.get(key)
+            if stream is None:
+                continue
+            stream.add(number, report.through, report.last)
+            if report.facts or report.last:
+                stream.facts[number] = report.facts
+            touched[key] = None
+        await self._apply(list(touched))
+
+    async def _apply(self, keys: list[StreamKey]) -> None:
+        attempts: dict[tuple[str, int], list[ReportedFacts]] = {}
+        through: dict[StreamKey, int] = {}
+        for key in keys:
+            stream = self._streams.get(key)
+            if stream is None:
+                continue
+            through[key] = stream.stored
+            facts = [
+                ReportedFacts(key.worker, number, stream.facts[number], last=number == stream.last)
+                for number in sorted(stream.facts)
+                if number <= stream.stored
+            ]
+            attempts.setdefault((key.job, key.attempt), []).extend(facts)
+        for (job_id, number), reported in attempts.items():
+            if reported:
+                await self._jobs.update(job_id, self._applied(number, reported))
+            self._live.changed(job_id)
+        for key, stored in through.items():
+            stream = self._streams.get(key)
+            if stream is not None:
+                stream.committed = stored
+                stream.facts = {number: facts for number, facts in stream.facts.items() if number > stored}
+                if stream.complete:
+                    await self._close_complete_drain(key.job, key.attempt)
+
+    def _applied(self, number: int, reported: list[ReportedFacts]) -> Callable[[Job], Job]:
+        now = self._clock.now()
+        return lambda job: transitions.apply_facts(job, number, reported, now)
+
+    async def committed(self, key: StreamKey) -> int | None:
+        """Up to which number the stream is committed; None: nothing more of it is accepted."""
+        stream = await self._stream(key)
+        return None if stream is None else stream.committed
+
+    def stored(self, key: StreamKey) -> int | None:
+        """Up to which number an open stream may be read; None: it is closed, all that is stored may be read."""
+        stream = self._streams.get(key)
+        return None if stream is None else stream.stored
+
+    async def catch_up(self) -> None:
+        """Wait, for a bounded time, until all that is in the broker now is recorded."""
+        position = self._broker.position()
+        deadline = asyncio.get_running_loop().time() + self._catch_up_seconds
+        while self._recorded < position:
+            self._progressed.clear()
+            try:
+                await asyncio.wait_for(self._progressed.wait(), deadline - asyncio.get_running_loop().time())
+            except TimeoutError:
+                _log.warning("Gave up waiting for %d reports in the broker.", position - self._recorded)
+                return
+
+    async def close_drain(self, job_id: str, number: int) -> None:
+        """Wait no longer for the streams of an ended attempt: gaps are counted, later arrivals refused."""
+        streams = [
+            stream for key, stream in self._streams.items() if key.job == job_id and key.attempt == number
+        ]  # fmt: skip
+        missing = sum(stream.missing for stream in streams)
+        now = self._clock.now()
+        await self._jobs.update(job_id, lambda job: transitions.drained(job, number, missing, now))
+
+    async def _close_complete_drain(self, job_id: str, number: int) -> None:
+        job = self._jobs.unsettled.get(job_id)
+        if job is None or number not in job.draining:
+            return
+        attempt = await self._attempt(job, number)
+        for assignment in attempt.assignments if attempt else ():
+            if assignment.streams_missing:
+                stream = self._streams.get(StreamKey(job=job_id, attempt=number, worker=assignment.worker))
+                if stream is None or not stream.complete:
+                    return
+        await self.close_drain(job_id, number)
+
+    async def _attempt(self, job: Job, number: int) -> Attempt | None:
+        if job.attempt is not None and job.attempt.number == number:
+            return job.attempt
+        return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
+
+    def _job_changed(self, job: Job) -> None:
+        for key in [key for key in self._streams if key.job == job.id]:
+            if not _accepts(job, key.attempt):
+                del self._streams[key]
+
+    async def _stream(self, key: StreamKey) -> _Stream | None:
+        """The open stream, read from the database when this server first meets it; None if it is closed."""
+        if key in self._streams:
+            return self._streams[key]
+        try:
+            job = self._jobs.unsettled.get(key.job) or await self._database.job(key.job)
+        except NotFound:
+            return None
+        attempt = await self._attempt(job, key.attempt) if _accepts(job, key.attempt) else None
+        assignment = attempt.assignment_of(key.worker) if attempt else None
+        if assignment is None:
+            return None
+        stream = _Stream()
+        for row in await self._database.report_index(key.job, key.attempt):
+            if row.worker == key.worker:
+                stream.add(row.number, row.through, row.last)
+                if (row.has_facts or row.last) and row.through > assignment.applied:
+                    for report in await self._database.reports(
+                        key.job, key.attempt, key.worker, row.number - 1, row.number, 1
+                    ):
+                        stream.facts[row.number] = report.facts
+        if not stream.facts:
+            stream.committed = stream.stored
+        # Another task may have read it meanwhile; the first one stays, for it may have grown.
+        return self._streams.setdefault(key, stream)
+
+
+def _accepts(job: Job, number: int) -> bool:
+    current = job.attempt is not None and job.attempt.number == number and job.attempt.ended_at is None
+    return current or number in job.draining

@@ -1,0 +1,71 @@
+"""Delivers what changes left in the jobs: wake-ups to the broker, ended attempts and events to their own rows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from headway.brokers.base import Broker
+from headway.core import transitions
+from headway.core.job import Job
+from headway.database.base import Database
+from headway.errors import HeadwayError
+from headway.server.live import Live
+from headway.server.services.jobs import Jobs
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+
+
+class Relay:
+    """Everything it does may be repeated: after a crash the next server delivers again what is still in the jobs."""
+
+    def __init__(self, jobs: Jobs, database: Database, broker: Broker, live: Live) -> None:
+        self._jobs = jobs
+        self._database = database
+        self._broker = broker
+        self._live = live
+        self._dirty: dict[str, None] = {}
+        self._woken = asyncio.Event()
+        jobs.on_change.append(self._job_changed)
+
+    def _job_changed(self, job: Job) -> None:
+        self._live.changed(job.id)
+        if job.events or job.wakeups:
+            self._dirty[job.id] = None
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            dirty, self._dirty = list(self._dirty), {}
+            try:
+                await self._deliver([self._jobs.unsettled[job] for job in dirty if job in self._jobs.unsettled])
+            except HeadwayError as error:
+                _log.error("Events wait to be stored: %s", error)
+                self._dirty.update(dict.fromkeys(dirty))
+                self._woken.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _deliver(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            for wakeup in job.wakeups:
+                await self._broker.publish_wakeup(wakeup)
+        for job in jobs:
+            if job.attempt is not None and job.attempt.ended_at is not None:
+                await self._database.put_attempt(job.id, job.attempt)
+        events = [(job.id, event) for job in jobs for event in job.events]
+        if events:
+            await self._database.insert_events(events)
+        for job in jobs:
+            self._live.changed(job.id)
+            await self._forget(job)
+
+    async def _forget(self, delivered: Job) -> None:
+        def trim(job: Job) -> Job:
+            trimmed = transitions.delivered(job, delivered.event_count, delivered.wakeups)
+            return job if trimmed == job else trimmed
+
+        await self._jobs.update(delivered.id, trim)

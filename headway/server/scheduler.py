@@ -1,0 +1,170 @@
+"""Places queued jobs, and watches the deadline of every assignment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Hashable
+
+from headway.core import transitions
+from headway.core.job import Job
+from headway.core.placement import Share, place_queue, used_slots
+from headway.core.retry import requeue_delay_seconds
+from headway.core.status import AssignmentState, JobStatus
+from headway.database.base import Database
+from headway.engines.base import Engine
+from headway.errors import HeadwayError
+from headway.server.clock import Clock
+from headway.server.liveness import Liveness
+from headway.server.recorder import Recorder
+from headway.server.services.jobs import Jobs
+from headway.server.services.workers import Workers
+from headway.settings import Settings
+
+_log = logging.getLogger(__name__)
+TICK_SECONDS = 0.5
+_QUEUE_WINDOW = 200
+
+
+class Scheduler:
+    """Deadlines are ages on the monotonic clock since this server first saw a state: a restart grants a full term."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+        jobs: Jobs,
+        engine: Engine,
+        workers: Workers,
+        liveness: Liveness,
+        recorder: Recorder,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._database = database
+        self._jobs = jobs
+        self._engine = engine
+        self._workers = workers
+        self._liveness = liveness
+        self._recorder = recorder
+        self._since: dict[Hashable, float] = {}
+        self._delayed_until: dict[str, float] = {}
+        self._woken = asyncio.Event()
+        self._woken.set()
+        jobs.on_change.append(self._job_changed)
+        workers.on_change.append(self.wake)
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._woken.set()
+
+    def _job_changed(self, job: Job) -> None:
+        if job.status is JobStatus.QUEUED and job.attempt is not None and job.id not in self._delayed_until:
+            delay = requeue_delay_seconds(job.attempt.reason, job.retries_used, random.random())  # noqa: S311
+            self._delayed_until[job.id] = self._clock.monotonic() + delay
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Schedule for ever: at once when something changed, and at each tick for the deadlines."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), TICK_SECONDS)
+            woken = self._woken.is_set() or bool(self._delayed_until)
+            self._woken.clear()
+            try:
+                await self.tick()
+                if woken:
+                    await self.schedule()
+            except HeadwayError as error:
+                _log.error("Scheduling waits: %s", error)
+                self._liveness.grant_all()
+                self._woken.set()
+                await asyncio.sleep(TICK_SECONDS)
+
+    async def schedule(self) -> None:
+        """Place what fits, in order of priority, then age."""
+        workers = self._engine.workers()
+        used = used_slots(self._jobs.unsettled.values())
+        if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
+            return
+        queue = [job for job in await self._database.queued_jobs(_QUEUE_WINDOW) if not self._delayed(job)]
+        for job, shares in place_queue(queue, workers, used):
+            if job.attempt is not None:
+                await self._database.put_attempt(job.id, job.attempt)
+            self._delayed_until.pop(job.id, None)
+            await self._jobs.update(job.id, self._placed(shares))
+
+    def _placed(self, shares: list[Share]) -> Callable[[Job], Job]:
+        now = self._clock.now()
+        return lambda job: transitions.place(job, shares, now)
+
+    def _expired(self, number: int, worker: str) -> Callable[[Job], Job]:
+        now = self._clock.now()
+        return lambda job: transitions.expire(job, number, worker, now)
+
+    def _delayed(self, job: Job) -> bool:
+        until = self._delayed_until.get(job.id)
+        if until is None:
+            return False
+        if self._clock.monotonic() < until:
+            return True
+        del self._delayed_until[job.id]
+        return False
+
+    async def tick(self) -> None:
+        """End what is overdue: silent workers, assignments, drains."""
+        silent = self._liveness.silent()
+        if silent:
+            await self._database.check()
+        for worker in silent:
+            await self._workers.lose(worker, f"it was silent for {self._settings.lease_seconds:g} s")
+        seen: set[Hashable] = set()
+        for job in list(self._jobs.unsettled.values()):
+            await self._watch_assignments(job, seen)
+            for number in job.draining:
+                if self._age(("drain", job.id, number), seen) > self._settings.drain_seconds:
+                    await self._recorder.close_drain(job.id, number)
+        self._since = {key: since for key, since in self._since.items() if key in seen}
+        for job_id in [job_id for job_id in self._delayed_until if not self._still_queued(job_id)]:
+            del self._delayed_until[job_id]
+
+    def _still_queued(self, job_id: str) -> bool:
+        job = self._jobs.unsettled.get(job_id)
+        return job is None or job.status is JobStatus.QUEUED
+
+    async def _watch_assignments(self, job: Job, seen: set[Hashable]) -> None:
+        attempt = job.attempt
+        if attempt is None or attempt.ended_at is not None:
+            return
+        for assignment in attempt.assignments:
+            limit = self._limit_seconds(job, attempt.number, assignment.worker, assignment.state)
+            key = (job.id, attempt.number, assignment.worker, assignment.state)
+            if limit is None or self._age(key, seen) <= limit:
+                continue
+            if assignment.state is AssignmentState.STOPPING:
+                await self._workers.lose(assignment.worker, f"it did not end its ranks within {limit:g} s")
+            else:
+                await self._jobs.update(job.id, self._expired(attempt.number, assignment.worker))
+
+    def _limit_seconds(self, job: Job, number: int, worker: str, state: AssignmentState) -> float | None:
+        match state:
+            case AssignmentState.OFFERED:
+                return self._settings.claim_timeout_seconds
+            case AssignmentState.CLAIMED:
+                prepares = self._liveness.prepares(worker, job.id, number)
+                gathers = job.attempt is not None and not job.attempt.all_claimed
+                waits = prepares or gathers
+                return self._settings.prepare_timeout_seconds if waits else self._settings.claim_timeout_seconds
+            case AssignmentState.STOPPING:
+                return self._settings.stop_timeout_seconds
+            case _:
+                return None
+
+    def _age(self, key: Hashable, seen: set[Hashable]) -> float:
+        seen.add(key)
+        now = self._clock.monotonic()
+        return now - self._since.setdefault(key, now)

@@ -1,0 +1,117 @@
+"""The server: its backends and services, wired together, and the tasks that run for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from headway.brokers.base import Broker
+from headway.caches.base import Cache
+from headway.database.base import Database
+from headway.engines.base import Engine
+from headway.objects.base import Objects
+from headway.registry import backend
+from headway.server.clock import Clock
+from headway.server.housekeeping import Housekeeping
+from headway.server.live import Live
+from headway.server.liveness import Liveness
+from headway.server.recorder import Recorder
+from headway.server.relay import Relay
+from headway.server.scheduler import Scheduler
+from headway.server.services.artifacts import Artifacts
+from headway.server.services.datasets import Datasets
+from headway.server.services.jobs import Jobs
+from headway.server.services.streams import Streams
+from headway.server.services.workers import Workers
+from headway.server.tokens import open_home
+from headway.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """Everything one server process has. `broker` and `clock` are seams for tests."""
+
+    def __init__(self, settings: Settings, *, broker: Broker | None = None, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or Clock()
+        self.tokens = open_home(settings.home)
+        self.database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
+        self.objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
+        self.broker: Broker = broker or backend("broker", settings.broker_url)(settings.broker_url)
+        self.cache: Cache = backend("cache", settings.cache_url)(settings.cache_url, settings.cache_bytes)
+        self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
+        self.live = Live()
+        self.jobs = Jobs(self.database, self.clock)
+        self.liveness = Liveness(self.clock, settings.lease_seconds)
+        self.recorder = Recorder(
+            self.database, self.jobs, self.broker, self.live, self.clock, settings.catch_up_seconds
+        )  # fmt: skip
+        self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
+        self.workers = Workers(
+            settings=settings,
+            clock=self.clock,
+            tokens=self.tokens,
+            jobs=self.jobs,
+            engine=self.engine,
+            liveness=self.liveness,
+            recorder=self.recorder,
+            datasets=self.datasets,
+        )
+        self.scheduler = Scheduler(
+            settings=settings,
+            clock=self.clock,
+            database=self.database,
+            jobs=self.jobs,
+            engine=self.engine,
+            workers=self.workers,
+            liveness=self.liveness,
+            recorder=self.recorder,
+        )
+        self.relay = Relay(self.jobs, self.database, self.broker, self.live)
+        self.housekeeping = Housekeeping(
+            self.database, self.jobs, self.clock, settings.stream_retention_days, settings.stream_retention_bytes
+        )
+        self.artifacts = Artifacts(self.objects, self.jobs, settings.maximum_artifact_bytes)
+        self.streams = Streams(self.database, self.jobs, self.recorder, self.live)
+        self.running = False
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[None]:
+        """The server at work. Raises SettingInvalid when a backend is wrong or cannot be reached."""
+        backends = (self.database, self.objects, self.broker, self.cache)
+        opened: list[Any] = []
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            for one in backends:
+                opened.append(one)
+                await one.open()
+            await self.engine.open()
+            await self.datasets.open()
+            await self.jobs.open()
+            await self.workers.open()
+            await self.recorder.open()
+            loops = (self.recorder.run, self.relay.run, self.scheduler.run, self.housekeeping.run)
+            tasks = [asyncio.create_task(_for_ever(loop)) for loop in loops]
+            self.running = True
+            yield
+        finally:
+            self.running = False
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for one in reversed(opened):
+                await one.close()
+
+
+async def _for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a loop again if a defect of ours ends it: one bad job must not stop the others. It is logged each time."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            _log.exception("A defect stopped %s; it goes on in a second. Please report this.", loop.__qualname__)
+            await asyncio.sleep(1.0)

@@ -1,0 +1,58 @@
+"""The verbs of artifacts: store (by a rank), open (by a user)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from headway.core.artifact import Artifact
+from headway.core.job import Job
+from headway.errors import Conflict, NotFound, TooLarge
+from headway.objects.base import Objects
+from headway.server.services.jobs import Jobs, draw_id
+
+
+class Artifacts:
+    """Bytes go to the object store; that an artifact exists is a fact that the worker reports afterwards."""
+
+    def __init__(self, objects: Objects, jobs: Jobs, maximum_bytes: int) -> None:
+        self._objects = objects
+        self._jobs = jobs
+        self._maximum_bytes = maximum_bytes
+
+    async def store(self, job_id: str, attempt: int, name: str, chunks: AsyncIterator[bytes]) -> Artifact:
+        """Store a file of the current attempt. Raises Conflict for an older or ended one, TooLarge."""
+        self._check_current(await self._jobs.find(job_id), attempt)
+        object_id = f"artifacts/{job_id}/{attempt}/{draw_id('a-')}"
+        stored = await self._objects.put(object_id, self._bounded(chunks, name))
+        return Artifact(
+            name=name, object_id=object_id, size_bytes=stored.size_bytes, sha256=stored.sha256, attempt=attempt
+        )
+
+    def find(self, job: Job, name: str) -> Artifact:
+        """The job's artifact of that name. Raises NotFound that lists what there is."""
+        for artifact in job.artifacts:
+            if artifact.name == name:
+                return artifact
+        names = ", ".join(artifact.name for artifact in job.artifacts) or "none yet"
+        raise NotFound(f"Job {job.name} has no artifact {name}. It has: {names}.")
+
+    def read(self, artifact: Artifact) -> AsyncIterator[bytes]:
+        """The artifact's bytes."""
+        return self._objects.get(artifact.object_id)
+
+    async def delete_all(self, job: Job) -> None:
+        """Delete every file that any attempt of the job stored."""
+        async for object_id in self._objects.list(f"artifacts/{job.id}/"):
+            await self._objects.delete(object_id)
+
+    def _check_current(self, job: Job, attempt: int) -> None:
+        if job.attempt is None or job.attempt.number != attempt or job.attempt.ended_at is not None:
+            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
+
+    async def _bounded(self, chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
+        size_bytes = 0
+        async for chunk in chunks:
+            size_bytes += len(chunk)
+            if size_bytes > self._maximum_bytes:
+                raise TooLarge(f"Artifact {name} is larger than {self._maximum_bytes} bytes.")
+            yield chunk

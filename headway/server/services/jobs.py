@@ -1,0 +1,159 @@
+"""The verbs of jobs: submit, find, list, cancel, delete; and `update`, through which every change goes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+
+from headway.core import transitions
+from headway.core.job import DEFAULT_PROJECT, Job, JobSpec
+from headway.core.parameters import parse_parameters
+from headway.core.status import JobStatus
+from headway.database.base import Database
+from headway.errors import Conflict, IdempotencyKeyReused, NameTaken, NotFound
+from headway.server.clock import Clock
+
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def draw_id(prefix: str, length: int = 12) -> str:
+    """A new random id, easy to read aloud."""
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))
+
+
+class Jobs:
+    """Jobs in the database, with those that are unsettled mirrored in memory.
+
+    The mirror saves reads only: each write compares the version in the database.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: dict[str, int] = {}
+        self.unsettled: dict[str, Job] = {}
+        self.on_change: list[Callable[[Job], None]] = []
+
+    async def open(self) -> None:
+        """Take up what an earlier server left unsettled."""
+        for job in await self._database.unsettled_jobs():
+            self._announce(job)
+
+    async def submit(self, spec: JobSpec, body: bytes, idempotency_key: str | None) -> tuple[Job, bool]:
+        """Insert a job; the same key with the same body answers with the same job. Second: whether it is new.
+
+        Raises InvalidInput for bad parameters, IdempotencyKeyReused, NameTaken.
+        """
+        body_hash = hashlib.sha256(body).hexdigest()
+        if idempotency_key is not None:
+            known = await self._database.job_with_key(DEFAULT_PROJECT, idempotency_key)
+            if known is not None:
+                return _same_submission(known, body_hash), False
+        if spec.trainer is not None:
+            parse_parameters(spec.trainer, spec.parameters)
+        now = self._clock.now()
+        key = idempotency_key or secrets.token_hex(16)
+        while True:
+            name = spec.name or f"{_slug(spec.title)}-{draw_id('', 4)}"
+            job = Job(
+                id=draw_id("j-"), name=name, idempotency_key=key, body_hash=body_hash, spec=spec, created_at=now
+            )  # fmt: skip
+            job = transitions.emit(job, "job.submitted", now)
+            try:
+                job = await self._database.insert_job(job)
+            except NameTaken:
+                if spec.name is None:
+                    continue
+                raise
+            except IdempotencyKeyReused:
+                known = await self._database.job_with_key(DEFAULT_PROJECT, key)
+                if known is None:
+                    raise
+                return _same_submission(known, body_hash), False
+            self._announce(job)
+            return job, True
+
+    async def find(self, reference: str) -> Job:
+        """The job with that id or name. Raises NotFound."""
+        if reference in self.unsettled:
+            return self.unsettled[reference]
+        if reference.startswith("j-"):
+            try:
+                return await self._database.job(reference)
+            except NotFound:
+                pass
+        job = await self._database.job_named(DEFAULT_PROJECT, reference)
+        if job is None:
+            raise NotFound(f"Job {reference} does not exist. `headway jobs` lists those that do.")
+        return job
+
+    async def list(self, statuses: Collection[JobStatus], limit: int, before_sequence: int | None) -> list[Job]:
+        """Jobs, newest first."""
+        return await self._database.jobs(DEFAULT_PROJECT, statuses, limit, before_sequence)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Ask for the job's end. Raises Conflict when it has ended."""
+        return await self.update(job_id, lambda job: transitions.cancel(job, self._clock.now()))
+
+    async def delete(self, job: Job) -> None:
+        """Delete an ended job; its key stays taken, its name is free. Raises Conflict while it has not ended."""
+        async with self._locked(job.id):
+            job = await self._database.job(job.id)
+            if not job.status.terminal:
+                raise Conflict(f"Job {job.name} is {job.status}; cancel it before you delete it.")
+            if not await self._database.delete_job(job.model_copy(update={"version": job.version + 1})):
+                raise Conflict(f"Job {job.name} was changed at the same moment; try again.")
+            self.unsettled.pop(job.id, None)
+
+    async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
+        """Apply a pure transition by compare-and-set, again from the newest version if another writer was first."""
+        async with self._locked(job_id):
+            while True:
+                job = self.unsettled.get(job_id) or await self._database.job(job_id)
+                changed = transition(job)
+                if changed is job:
+                    return job
+                changed = changed.model_copy(update={"version": job.version + 1})
+                if await self._database.replace_job(changed):
+                    self._announce(changed)
+                    return changed
+                self.unsettled.pop(job_id, None)
+
+    @asynccontextmanager
+    async def _locked(self, job_id: str) -> AsyncIterator[None]:
+        """Writers of this process take turns, so that they do not fail each other's compare-and-set."""
+        lock = self._locks.setdefault(job_id, asyncio.Lock())
+        self._waiting[job_id] = self._waiting.get(job_id, 0) + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._waiting[job_id] -= 1
+            if not self._waiting[job_id]:
+                del self._waiting[job_id], self._locks[job_id]
+
+    def _announce(self, job: Job) -> None:
+        if job.unsettled:
+            self.unsettled[job.id] = job
+        else:
+            self.unsettled.pop(job.id, None)
+        for tell in self.on_change:
+            tell(job)
+
+
+def _same_submission(known: Job, body_hash: str) -> Job:
+    if known.body_hash != body_hash:
+        raise IdempotencyKeyReused(
+            f"Idempotency key {known.idempotency_key} was used for job {known.name} with another body. "
+            "Send the same body, or a new key."
+        )
+    return known
+
+
+def _slug(title: str) -> str:
+    slug = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in title.lower())
+    return slug.strip("-")[:40] or "job"

@@ -1,0 +1,216 @@
+"""Reading a job's events, logs and metrics from a cursor on, once or for as long as the job lives."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator, Collection
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from headway.core.attempt import Attempt
+from headway.core.job import Job
+from headway.core.protocol import StreamKey
+from headway.database.base import Database
+from headway.errors import InvalidInput
+from headway.reports import Report, Series, decode_logs, decode_metrics
+from headway.server.live import Live
+from headway.server.recorder import Recorder
+from headway.server.services.jobs import Jobs
+
+Kind = Literal["events", "logs", "metrics"]
+_PAGE_EVENTS = 500
+_PAGE_REPORTS = 50
+_KEEP_ALIVE_SECONDS = 15.0
+_LARGEST_NUMBER = 2**31 - 1
+
+
+@dataclass
+class Cursor:
+    """Where a follower stands: an event number, and a report number per worker of each attempt not yet drained.
+
+    Attempts up to `drained` are read to their end.
+    """
+
+    event: int = 0
+    drained: int = 0
+    reports: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def encode(self) -> str:
+        """The cursor as an opaque word."""
+        return base64.urlsafe_b64encode(json.dumps(asdict(self), separators=(",", ":")).encode()).decode()
+
+    @classmethod
+    def decode(cls, word: str | None) -> Cursor:
+        """The cursor of `encode`, or the beginning. Raises InvalidInput."""
+        if not word:
+            return cls()
+        try:
+            fields = json.loads(base64.urlsafe_b64decode(word))
+            return cls(
+                int(fields["event"]),
+                int(fields["drained"]),
+                {
+                    str(int(attempt)): {str(w): int(n) for w, n in at.items()}
+                    for attempt, at in fields["reports"].items()
+                },
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+            raise InvalidInput(f"Cursor {word[:40]!r} is not one of ours; leave it out to begin anew.") from error
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing read: its kind, its content for JSON, and the cursor behind it."""
+
+    kind: str
+    data: Any
+    cursor: str
+
+
+class Streams:
+    """Streams are served up to each worker's gap-free number, so that nothing is skipped or sent twice."""
+
+    def __init__(self, database: Database, jobs: Jobs, recorder: Recorder, live: Live) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._recorder = recorder
+        self._live = live
+
+    async def read(self, job: Job, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item]:
+        """What is there behind the cursor, which moves along."""
+        if "logs" in kinds or "metrics" in kinds:
+            for number in range(cursor.drained + 1, job.attempt_number + 1):
+                async for item in self._read_attempt(job, number, cursor, kinds):
+                    yield item
+        if "events" in kinds:
+            while events := await self._database.events(job.id, cursor.event, _PAGE_EVENTS):
+                for event in events:
+                    cursor.event = event.number
+                    yield Item("event", event.model_dump(mode="json"), cursor.encode())
+
+    async def _read_attempt(
+        self, job: Job, number: int, cursor: Cursor, kinds: Collection[Kind]
+    ) -> AsyncIterator[Item]:
+        attempt = await self._attempt(job, number)
+        if attempt is None:
+            return
+        ended = attempt.ended_at is not None and number not in job.draining
+        positions = cursor.reports.setdefault(str(number), {})
+        for assignment in attempt.assignments:
+            key = StreamKey(job=job.id, attempt=number, worker=assignment.worker)
+            # Asked for first: an open stream ends at its gap-free number, and loads it if this server never met it.
+            open_through = self._recorder.stored(key)
+            if open_through is None and not ended:
+                await self._recorder.committed(key)
+                open_through = self._recorder.stored(key)
+            through = _LARGEST_NUMBER if open_through is None else open_through
+            position = positions.get(assignment.worker, 0)
+            while position < through:
+                reports = await self._database.reports(
+                    job.id, number, assignment.worker, position, through, _PAGE_REPORTS
+                )
+                for report in reports:
+                    contents = await asyncio.to_thread(_contents, report, position, kinds)
+                    position = positions[assignment.worker] = report.through
+                    for kind, data in contents:
+                        yield Item(kind, {"attempt": number, "worker": assignment.worker, **data}, cursor.encode())
+                if len(reports) < _PAGE_REPORTS:
+                    break
+        if ended and cursor.drained == number - 1:
+            cursor.drained = number
+            cursor.reports.pop(str(number), None)
+
+    async def follow(self, job_id: str, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item | None]:
+        """What is there and what comes, until the job has ended and all of it was sent. None: nothing new for long."""
+        with self._live.following(job_id) as changed:
+            while True:
+                changed.clear()
+                job = await self._jobs.find(job_id)
+                async for item in self.read(job, cursor, kinds):
+                    yield item
+                if job.status.terminal and not job.events:
+                    yield Item("end", {"status": job.status.value, "sentence": job.sentence}, cursor.encode())
+                    return
+                try:
+                    await asyncio.wait_for(changed.wait(), _KEEP_ALIVE_SECONDS)
+                except TimeoutError:
+                    yield None
+
+    async def metrics(
+        self,
+        job: Job,
+        number: int | None,
+        names: Collection[str],
+        first_step: int | None,
+        last_step: int | None,
+        maximum_points: int,
+    ) -> dict[str, Any]:
+        """The series of an attempt (the newest by default), thinned to the extremes of each bucket of steps."""
+        number = number or job.attempt_number
+        sections = await self._database.metrics_sections(job.id, number)
+        series = await asyncio.to_thread(decode_metrics, sections)
+        chosen = [one for one in series if not names or one.name in names]
+        chosen.sort(key=lambda one: (one.name, one.rank))
+        return {
+            "job": job.id,
+            "attempt": number,
+            "series": [
+                await asyncio.to_thread(thin_series, one, first_step, last_step, maximum_points) for one in chosen
+            ],
+        }
+
+    async def _attempt(self, job: Job, number: int) -> Attempt | None:
+        if job.attempt is not None and job.attempt.number == number:
+            return job.attempt
+        return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
+
+
+def _contents(report: Report, position: int, kinds: Collection[Kind]) -> list[tuple[str, dict[str, Any]]]:
+    contents: list[tuple[str, dict[str, Any]]] = []
+    if "logs" in kinds:
+        lines = decode_logs(report.logs, after=position)
+        if lines:
+            contents.append(("logs", {"lines": [asdict(line) for line in lines]}))
+    if "metrics" in kinds:
+        series = decode_metrics([report.metrics], after=position)
+        if series:
+            packed = [
+                {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)}
+                for one in series
+            ]
+            contents.append(("metrics", {"series": packed}))
+    return contents
+
+
+def thin_series(series: Series, first_step: int | None, last_step: int | None, maximum_points: int) -> dict[str, Any]:
+    """One series for JSON. Above `maximum_points`, each bucket of points gives its least and its greatest."""
+    import numpy as np
+
+    steps = np.frombuffer(series.steps, dtype=np.int64)
+    values = np.frombuffer(series.values, dtype=np.float64)
+    times = np.frombuffer(series.times, dtype=np.float64)
+    keep = np.ones(len(steps), dtype=bool)
+    if first_step is not None:
+        keep &= steps >= first_step
+    if last_step is not None:
+        keep &= steps <= last_step
+    chosen = np.flatnonzero(keep)
+    total = len(chosen)
+    if total > maximum_points:
+        picked: set[int] = set()
+        for bucket in np.array_split(chosen, max(1, maximum_points // 2)):
+            finite = np.where(np.isnan(values[bucket]), 0.0, values[bucket])
+            picked.update((int(bucket[finite.argmin()]), int(bucket[finite.argmax()])))
+        chosen = np.array(sorted(picked))
+    return {
+        "name": series.name,
+        "rank": series.rank,
+        "count": total,
+        "thinned": total > len(chosen),
+        "steps": steps[chosen].tolist(),
+        "times": times[chosen].tolist(),
+        "values": [value if np.isfinite(value) else str(value) for value in values[chosen].tolist()],
+    }

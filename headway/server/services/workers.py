@@ -1,0 +1,220 @@
+"""The verbs of workers: register, heartbeat, claim, refuse; and giving one up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from headway.core import transitions
+from headway.core.placement import used_slots
+from headway.core.protocol import (
+    Claimed,
+    CommittedStream,
+    Heartbeat,
+    HeartbeatAnswer,
+    OpenAssignment,
+    Registered,
+    Registration,
+)
+from headway.core.status import AssignmentState
+from headway.core.worker import Worker, WorkerState
+from headway.engines.base import Engine
+from headway.errors import ClaimRefused, NotFound, WorkerLost
+from headway.server.access import Caller, Kind
+from headway.server.clock import Clock
+from headway.server.liveness import Liveness
+from headway.server.recorder import Recorder
+from headway.server.services.datasets import Datasets
+from headway.server.services.jobs import Jobs, draw_id
+from headway.server.tokens import Tokens
+from headway.settings import Settings
+
+_log = logging.getLogger(__name__)
+_PROBE_TIMEOUT_SECONDS = 1.0
+
+
+class Workers:
+    """What workers ask of the server."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        tokens: Tokens,
+        jobs: Jobs,
+        engine: Engine,
+        liveness: Liveness,
+        recorder: Recorder,
+        datasets: Datasets,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._tokens = tokens
+        self._jobs = jobs
+        self._engine = engine
+        self._liveness = liveness
+        self._recorder = recorder
+        self._datasets = datasets
+        self._losing: set[str] = set()
+        self.on_change: list[Callable[[], None]] = []
+
+    async def open(self) -> None:
+        """Expect the known workers to come back, each with a full term; finish giving up those that were lost."""
+        ready = {worker.id for worker in self._engine.workers()}
+        for worker_id in ready:
+            self._liveness.watch(worker_id)
+        for job in list(self._jobs.unsettled.values()):
+            for assignment in job.attempt.assignments if job.attempt else ():
+                if assignment.worker not in ready:
+                    await self._lose_ranks(assignment.worker)
+
+    async def register(self, registration: Registration) -> Registered:
+        """Take a worker in under a new id; its former id is lost from now on."""
+        former = None
+        if registration.former_token:
+            former = self._tokens.read(registration.former_token).worker
+        if former is not None:
+            await self.lose(former, "it was started anew")
+        taken = {worker.name for worker in self._engine.workers()}
+        name = registration.worker.name
+        suffix = 2
+        while name in taken:
+            name = f"{registration.worker.name[:56]}-{suffix}"
+            suffix += 1
+        worker_id = draw_id("w-")
+        description = registration.worker.model_copy(update={"name": name})
+        await self._engine.register(worker_id, description, former, self._clock.now())
+        self._liveness.watch(worker_id)
+        _log.info("Worker %s registered with %d slots.", name, description.slots)
+        self._changed()
+        return Registered(
+            id=worker_id,
+            token=self._tokens.make(Caller(Kind.WORKER, worker=worker_id)),
+            name=name,
+            timeouts=self._settings.timeouts,
+            broker=f"/api/v1/workers/{worker_id}/broker",
+        )
+
+    async def heartbeat(self, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        """Answer what the worker is to have. Raises WorkerLost."""
+        self._ready(worker_id)
+        self._liveness.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
+        committed = [
+            CommittedStream(stream=stream, through=await self._recorder.committed(stream))
+            for stream in heartbeat.streams
+        ]
+        return HeartbeatAnswer(
+            counter=heartbeat.counter, assignments=self._open_assignments(worker_id), committed=tuple(committed)
+        )
+
+    def _open_assignments(self, worker_id: str) -> tuple[OpenAssignment, ...]:
+        found = []
+        for job in self._jobs.unsettled.values():
+            attempt = job.attempt
+            assignment = attempt.assignment_of(worker_id) if attempt else None
+            if attempt is None or assignment is None or assignment.state is AssignmentState.RELEASED:
+                continue
+            found.append(
+                OpenAssignment(job=job.id, attempt=attempt.number, state=assignment.state, ready=attempt.all_claimed)
+            )
+        return tuple(found)
+
+    async def claim(self, worker_id: str, job_id: str, number: int, endpoint: str) -> Claimed:
+        """The worker takes its assignment; repeated, the same answer, with the endpoint once all have claimed."""
+        self._ready(worker_id)
+        job = await self._jobs.update(job_id, lambda job: transitions.claim(job, number, worker_id, endpoint))
+        attempt = job.attempt
+        assignment = attempt.assignment_of(worker_id) if attempt else None
+        if attempt is None or assignment is None:
+            raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker.")
+        dataset = await self._datasets.find(job.spec.dataset) if job.spec.dataset else None
+        return Claimed(
+            job=job.id,
+            job_name=job.name,
+            project=job.project,
+            attempt=number,
+            spec=job.spec,
+            dataset=dataset,
+            first_rank=assignment.first_rank,
+            rank_count=assignment.rank_count,
+            world_size=attempt.world_size,
+            group_rank=attempt.assignments.index(assignment),
+            group_count=len(attempt.assignments),
+            endpoint=attempt.endpoint if attempt.all_claimed else None,
+            rank_token=self._tokens.make(Caller(Kind.RANK, job=job.id, attempt=number)),
+        )
+
+    async def refuse(self, worker_id: str, job_id: str, number: int) -> None:
+        """The worker has no room for the assignment."""
+        self._ready(worker_id)
+        now = self._clock.now()
+        await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now))
+
+    def speaks_for(self, worker_id: str) -> frozenset[str]:
+        """The worker's id and its former ones: whose reports it may send."""
+        ids: set[str] = set()
+        current: str | None = worker_id
+        while current is not None and current not in ids:
+            ids.add(current)
+            try:
+                current = self._engine.worker(current).former
+            except NotFound:
+                break
+        return frozenset(ids)
+
+    async def connection_closed(self, worker_id: str) -> None:
+        """Probe the worker's port: refused means that its process is gone, anything else waits for the lease."""
+        worker = self._engine.worker(worker_id)
+        if worker.state is WorkerState.LOST:
+            return
+        try:
+            _, writer = await asyncio.wait_for(
+                asyncio.open_connection(worker.host, worker.port), _PROBE_TIMEOUT_SECONDS
+            )
+            writer.close()
+        except ConnectionRefusedError:
+            await self.lose(worker_id, "its process ended")
+        except (OSError, TimeoutError) as error:
+            _log.warning("Worker %s closed its connection and does not answer: %s", worker.name, error)
+
+    async def lose(self, worker_id: str, because: str) -> None:
+        """Give a worker up for good: what it reported counts, then its attempts end."""
+        if worker_id in self._losing:
+            return
+        self._losing.add(worker_id)
+        try:
+            await self._recorder.catch_up()
+            if await self._engine.lose(worker_id, because, self._clock.now()):
+                _log.warning("Worker %s is lost: %s.", self._engine.worker(worker_id).name, because)
+            await self._lose_ranks(worker_id)
+            self._liveness.forget(worker_id)
+        except NotFound:
+            return
+        finally:
+            self._losing.discard(worker_id)
+        self._changed()
+
+    async def _lose_ranks(self, worker_id: str) -> None:
+        now = self._clock.now()
+        for job in list(self._jobs.unsettled.values()):
+            if job.attempt is not None and job.attempt.assignment_of(worker_id):
+                await self._jobs.update(job.id, lambda job: transitions.lose_worker(job, worker_id, now))
+
+    def list(self) -> list[tuple[Worker, int]]:
+        """The ready workers and how many of their slots are used."""
+        used = used_slots(self._jobs.unsettled.values())
+        return [(worker, used.get(worker.id, 0)) for worker in self._engine.workers()]
+
+    def _ready(self, worker_id: str) -> None:
+        try:
+            worker = self._engine.worker(worker_id)
+        except NotFound as error:
+            raise WorkerLost(f"Worker {worker_id} is not known here; register anew.") from error
+        if worker.state is WorkerState.LOST or worker_id in self._losing:
+            raise WorkerLost(f"Worker {worker.name} was given up because {worker.lost_because}; register anew.")
+
+    def _changed(self) -> None:
+        for tell in self.on_change:
+            tell()

@@ -1,0 +1,144 @@
+"""What can be set, with unit, default and reason. Each is read from the environment as `HEADWAY_` + its name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headway.core.protocol import Timeouts
+from headway.errors import SettingInvalid
+
+PREFIX = "HEADWAY_"
+RUN_VARIABLES = frozenset(
+    {
+        "HEADWAY_SERVER_URL",
+        "HEADWAY_TOKEN",
+        "HEADWAY_JOB_ID",
+        "HEADWAY_ATTEMPT",
+        "HEADWAY_RANK_TOKEN",
+        "HEADWAY_RUN_FILE",
+        "HEADWAY_PARAMETERS",
+        "HEADWAY_OUTPUT_DIRECTORY",
+        "HEADWAY_SERVICES",
+    }
+)
+"""Variables with our prefix that are no settings: of ranks, of the client, and of the test suite."""
+
+
+def default_home() -> Path:
+    """Where an installation keeps its state unless told otherwise: `~/.headway`."""
+    return Path(os.environ.get("HEADWAY_HOME") or Path.home() / ".headway")
+
+
+def _packaged_sources() -> tuple[Path, ...]:
+    checkout = Path(__file__).parent.parent / "examples" / "data"
+    packaged = Path(__file__).parent / "data"
+    return tuple(path for path in (checkout, packaged) if path.is_dir())
+
+
+class Settings(Timeouts):
+    """All settings of the server."""
+
+    home: Path = Field(default_factory=default_home)
+    """Folder of everything an embedded installation stores."""
+    host: str = "127.0.0.1"
+    """Address that the server listens on."""
+    port: int = Field(default=8420, ge=0, le=65535)
+    """Port that the server listens on; 0 takes a free one."""
+    database_url: str | None = None
+    """Default: SQLite under the home."""
+    objects_url: str | None = None
+    """Where artifacts and blocks are stored. Default: files under the home."""
+    broker_url: str = "embedded:"
+    """Carries wake-ups and reports. Embedded: over the worker's own connection to the server."""
+    cache_url: str = "memory:"
+    """Holds hot dataset blocks; losing it costs speed only."""
+    cache_bytes: int = Field(default=64 << 20, ge=0)
+    """Bound of the memory cache."""
+    engine_url: str = "fleet:"
+    """Where workers come from."""
+    dataset_directories: tuple[Path, ...] = Field(default_factory=_packaged_sources)
+    """Where the sources of the datasets mnist and digits lie."""
+    claim_timeout_seconds: float = Field(default=10.0, gt=0)
+    """How long an offered assignment may stay unclaimed."""
+    prepare_timeout_seconds: float = Field(default=600.0, gt=0)
+    """How long a claimed assignment may take until its ranks start, data and environment included."""
+    stop_timeout_seconds: float = Field(default=30.0, gt=0)
+    """How long a worker may take to end ranks that are to be stopped, before it is given up."""
+    drain_seconds: float = Field(default=360.0, gt=0)
+    """How long the streams of a lost worker are waited for after its attempt ended."""
+    catch_up_seconds: float = Field(default=2.0, gt=0)
+    """How long reports already in the broker are read before a lost worker ends its attempt."""
+    stream_retention_days: float = Field(default=30.0, gt=0)
+    """Age at which logs and metrics of ended jobs are deleted."""
+    stream_retention_bytes: int = Field(default=10 << 30, gt=0)
+    """Size of all logs and metrics above which those of the oldest ended jobs are deleted."""
+    maximum_artifact_bytes: int = Field(default=64 << 30, gt=0)
+    """Largest artifact that is accepted."""
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The part that workers are told."""
+        return Timeouts(**{name: getattr(self, name) for name in Timeouts.model_fields})
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL with the default filled in."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'headway.db'}"
+
+    @property
+    def effective_objects_url(self) -> str:
+        """The object store's URL with the default filled in."""
+        return self.objects_url or f"file://{self.home.absolute() / 'objects'}"
+
+
+def load_settings(environment: Mapping[str, str], **options: object) -> Settings:
+    """Settings from `HEADWAY_*` variables, then from options that are not None.
+
+    Raises SettingInvalid that names an unknown or invalid setting.
+    """
+    values: dict[str, object] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or variable in RUN_VARIABLES:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in Settings.model_fields:
+            raise SettingInvalid(
+                f"{variable} is not a setting of Headway; see docs/reference/settings.md, or unset it."
+            )
+        values[name] = value.split(os.pathsep) if name == "dataset_directories" else value
+    values.update({name: value for name, value in options.items() if value is not None})
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        raise SettingInvalid(f"{PREFIX}{name.upper()} is {problem['input']!r}: {problem['msg']}.") from error
+    if settings.orphan_timeout_seconds >= settings.drain_seconds:
+        raise SettingInvalid(
+            f"HEADWAY_ORPHAN_TIMEOUT_SECONDS is {settings.orphan_timeout_seconds:g}; it must be below "
+            f"HEADWAY_DRAIN_SECONDS, which is {settings.drain_seconds:g}."
+        )
+    return settings
+
+
+class WorkerSettings(BaseModel):
+    """All settings of a worker; the timeouts it gets from its server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    server_url: str
+    """URL of the server."""
+    home: Path
+    """Folder of the worker's spool, its attempts' files and its dataset cache; one worker at a time uses it."""
+    name: str
+    """What the worker is called; the server adds a number if the name is taken."""
+    token: str
+    """The token that lets a machine register."""
+    slots: int = Field(ge=1, le=4096)
+    """Ranks that run at the same time."""
+    dataset_cache_bytes: int = Field(default=50 << 30, gt=0)
+    """Bound of the local dataset cache; what was used least recently goes first."""

@@ -1,0 +1,1 @@
+"""Inside a rank, and the processes that start it: the only part that imports torch."""

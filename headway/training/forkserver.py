@@ -1,0 +1,74 @@
+"""The process that imports torch once and forks a launcher per attempt.
+
+It stays single-threaded and touches no accelerator, so that its forks are clean; see docs/decisions/0001-fork.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+
+
+def preload() -> None:
+    """Import what nearly every rank needs. DDP and Adam import torch._dynamo at their first use, so it is here too."""
+    import json
+    import runpy
+
+    import numpy
+    import psutil
+    import safetensors.torch
+    import torch
+    import torch._dynamo
+    import torch.distributed
+    import torch.nn.parallel
+    import torch.utils.data
+
+    import headway.training.launcher
+    import headway.training.trainer
+
+    headway.training.trainer.load_all()
+    del json, runpy, numpy, psutil, safetensors, torch
+
+
+def main(descriptor: int, worker_pid: int) -> None:
+    """Serve launches on the socket until the worker closes it or dies."""
+    from headway.lifeline import die_with_parent
+
+    die_with_parent(worker_pid)
+    preload()
+    gc.collect()
+    gc.freeze()  # what is loaded stays shared: no collection writes into its pages
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=descriptor) as worker:
+        worker.sendall(b"W")
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(worker, 1, 2)
+            if not message:
+                return
+            if os.fork() == 0:
+                worker.close()
+                _become_launcher(descriptors)
+            for one in descriptors:
+                os.close(one)
+
+
+def _become_launcher(descriptors: list[int]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    status = 1
+    try:
+        from headway.training.launcher import launch
+
+        launch(*descriptors)
+        status = 0
+    except BaseException:
+        traceback.print_exc()  # the worker reads our stderr into its log
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

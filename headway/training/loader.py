@@ -1,0 +1,102 @@
+"""Batches from a dataset's flat files: mapped into memory, gathered whole, ahead of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from headway.core.data_order import batch_bounds, gradient_weight, rank_bounds, steps_per_epoch
+from headway.core.dataset import Dataset
+
+_SAMPLES_PER_READ = 4096
+"""Samples that a rank reads at once, for many steps ahead: large enough to be cheap, small enough to stay in cache."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A rank's part of a step's batch.
+
+    `inputs`: float32 (n, channels, height, width), normalised; `labels`: int64 (n,). `weight` scales the mean loss of
+    this part, so that DDP's average over the ranks is the mean over the whole batch.
+    """
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    weight: float
+
+
+class SplitReader:
+    """One split of a dataset. Reading takes whole index arrays: there is no Python per sample."""
+
+    def __init__(self, dataset: Dataset, split: str, folder: Path, device: torch.device) -> None:
+        self._dataset = dataset
+        self._device = device
+        self.sample_count = dataset.splits[split].sample_count
+        arrays = {
+            name: np.memmap(folder / f"{split}.{name}", dtype=array.dtype, mode="r").reshape(-1, *array.sample_shape)
+            for name, array in dataset.splits[split].arrays.items()
+        }
+        self._inputs, self._labels = arrays["input"], arrays["label"]
+
+    def read(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs (n, 1, height, width) float32, normalised to the training set's mean and deviation; labels int64."""
+        raw = torch.from_numpy(np.take(self._inputs, indices, axis=0)).to(self._device, non_blocking=True)
+        inputs = raw.to(torch.float32).sub_(self._dataset.mean).div_(max(self._dataset.deviation, 1e-6)).unsqueeze(1)
+        labels = torch.from_numpy(np.take(self._labels, indices, axis=0).astype(np.int64))
+        return inputs, labels.to(self._device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which samples of a split are used: positions `first` to before `end` of a fixed shuffle, or as they lie."""
+
+    reader: SplitReader
+    indices: np.ndarray
+
+    def epoch(self, epoch: int, *, seed: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
+        """This rank's part of every step of an epoch. The order depends on seed and epoch only."""
+        order = epoch_order(len(self.indices), seed=seed, epoch=epoch)
+        steps = steps_per_epoch(len(self.indices), batch_size)
+        steps_per_read = max(1, _SAMPLES_PER_READ * world_size // batch_size)
+        for first_step in range(0, steps, steps_per_read):
+            parts: list[np.ndarray] = []
+            weights: list[float] = []
+            for step in range(first_step, min(first_step + steps_per_read, steps)):
+                start, end = batch_bounds(step, len(self.indices), batch_size)
+                first, last = rank_bounds(start, end, rank, world_size)
+                # A rank without a share still takes part in the gradient's exchange, with weight 0.
+                parts.append(order[first:last] if last > first else order[start : start + 1])
+                weights.append(gradient_weight(last - first, end - start, world_size))
+            inputs, labels = self.reader.read(self.indices[np.concatenate(parts)])
+            sizes = [len(part) for part in parts]
+            yield from map(Batch, torch.split(inputs, sizes), torch.split(labels, sizes), weights)
+
+    def share(self, *, batch_size: int, rank: int, world_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """This rank's part of all samples, in order, for evaluation."""
+        first, last = rank_bounds(0, len(self.indices), rank, world_size)
+        for start in range(first, last, batch_size):
+            yield self.reader.read(self.indices[start : min(start + batch_size, last)])
+
+
+def epoch_order(sample_count: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The permutation of an epoch: Philox keyed by seed and epoch, the same on every rank and world size."""
+    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(sample_count)
+
+
+def split_validation(
+    reader: SplitReader, *, fraction: float, dataset_size: int | None, seed: int
+) -> tuple[Samples, Samples]:
+    """Training and validation samples of the train split, apart from each other; drawn by the seed."""
+    order = np.random.Generator(np.random.Philox(key=[seed, 2**63])).permutation(reader.sample_count)
+    held_out = max(1, round(reader.sample_count * fraction))
+    available = reader.sample_count - held_out
+    if dataset_size is not None and dataset_size > available:
+        raise ValueError(
+            f"dataset_size is {dataset_size}; {available} training samples are left beside {held_out} for validation"
+        )
+    training = order[held_out : held_out + (dataset_size or available)]
+    return Samples(reader, training), Samples(reader, order[:held_out])

@@ -1,0 +1,212 @@
+"""The loop of the built-in trainers: train, evaluate, store the model. Made to be read in one sitting."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import headway
+from headway.core.data_order import steps_per_epoch
+from headway.core.dataset import Dataset
+from headway.core.parameters import TrainerParameters, parse_parameters
+from headway.training.evaluation import evaluate
+from headway.training.loader import Batch, Samples, SplitReader, split_validation
+from headway.training.model_files import write_model
+from headway.training.run import Run
+from headway.training.upload import store_artifact
+
+TRAINERS = {"mlp": "mlp:Mlp", "lstm": "lstm:Lstm", "cnn": "cnn:Cnn"}
+_EVALUATION_BATCH = 1000
+_WARM_UP_SHARE = 0.25
+
+
+def train(plan: dict[str, Any], run: Run) -> None:
+    """Train the job's model on this rank's part of the data; rank 0 stores it.
+
+    Raises ValueError when the parameters do not suit the dataset.
+    """
+    dataset = Dataset.model_validate(plan["dataset"])
+    trainer: str = plan["spec"]["trainer"]
+    parameters = parse_parameters(trainer, plan["spec"]["parameters"])
+    device = _device(run)
+    if run.world_size > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    folder = Path(plan["dataset_folder"])
+    training, validation = split_validation(
+        SplitReader(dataset, "train", folder, device),
+        fraction=parameters.validation_fraction,
+        dataset_size=parameters.dataset_size,
+        seed=parameters.seed,
+    )
+    test_reader = SplitReader(dataset, "test", folder, device)
+
+    torch.manual_seed(parameters.seed)  # the same weights on every rank
+    model = build_model(trainer, dataset, parameters).to(device).to(memory_format=torch.channels_last)
+    torch.manual_seed((parameters.seed + 1) * 1_000_003 + run.rank)  # but dropout of its own
+
+    fit(model, training, validation, parameters, run, classes=dataset.classes, device=device)
+
+    result = {
+        split: evaluate(model, _share(samples, run), classes=dataset.classes, device=device)
+        for split, samples in (("validation", validation), ("test", _all(test_reader)))
+    }
+    if run.rank == 0:
+        run.reached("evaluated")
+        _store(model, plan, dataset, parameters, result, run)
+
+
+def fit(
+    model: nn.Module,
+    training: Samples,
+    validation: Samples,
+    parameters: TrainerParameters,
+    run: Run,
+    *,
+    classes: int,
+    device: torch.device,
+) -> None:
+    """Train `model` in place, with DDP where there are several ranks. One cycle of the learning rate, AdamW."""
+    epoch_steps = steps_per_epoch(len(training.indices), parameters.batch_size)
+    total_steps = min(parameters.epochs * epoch_steps, parameters.max_steps or parameters.epochs * epoch_steps)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=parameters.learning_rate, weight_decay=parameters.weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, parameters.learning_rate, total_steps=total_steps, pct_start=_WARM_UP_SHARE
+    )
+    ranks_model = DistributedDataParallel(model, gradient_as_bucket_view=True) if run.world_size > 1 else model
+    precision = _precision(parameters.precision, device)
+    totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss sum, right answers, samples; since last logged
+    if run.rank == 0:
+        run.reached("data_ready", total_steps)
+
+    step = 0
+    for epoch in range(parameters.epochs):
+        for batch in _epoch(training, epoch, parameters, run):
+            with precision:
+                logits = ranks_model(batch.inputs)
+                loss = nn.functional.cross_entropy(logits, batch.labels)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss * batch.weight)
+            optimizer.step()
+            schedule.step()
+            step += 1
+            _add(totals, batch, loss, logits)
+            if step == 1 and run.rank == 0:
+                run.reached("first_step")
+            if step % parameters.log_every_steps == 0 or step == total_steps:
+                _log_training(totals, step, epoch, float(schedule.get_last_lr()[0]), run)
+            if step == total_steps:
+                break
+        figures = evaluate(model, _share(validation, run), classes=classes, device=device)
+        if run.rank == 0:
+            run.log(step, **{f"validation/{name}": figures[name] for name in ("loss", "accuracy", "f1")})
+        if step == total_steps:
+            break
+    if run.rank == 0:
+        run.reached("trained")
+
+
+def build_model(trainer: str, dataset: Dataset, parameters: TrainerParameters) -> nn.Module:
+    """The trainer's model, with fresh weights."""
+    module, _, name = TRAINERS[trainer].partition(":")
+    model: nn.Module = getattr(import_module(f"headway.training.trainers.{module}"), name)(dataset, parameters)
+    return model
+
+
+def load_all() -> None:
+    """Import every trainer, so that a fork need not."""
+    for target in TRAINERS.values():
+        import_module(f"headway.training.trainers.{target.partition(':')[0]}")
+
+
+def _device(run: Run) -> torch.device:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(run.local_rank)
+        return torch.device("cuda", run.local_rank)
+    return torch.device("cpu")
+
+
+def _precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast to bfloat16 where asked for, or by `auto` where the device computes with it natively."""
+    if name == "fp32" or (name == "auto" and not _fast_bfloat16(device)):
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and any(flag in flags.read_text() for flag in (" avx512_bf16", " amx_bf16"))
+
+
+def _epoch(training: Samples, epoch: int, parameters: TrainerParameters, run: Run) -> Iterator[Batch]:
+    return training.epoch(
+        epoch, seed=parameters.seed, batch_size=parameters.batch_size, rank=run.rank, world_size=run.world_size
+    )
+
+
+def _share(samples: Samples, run: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    return samples.share(batch_size=_EVALUATION_BATCH, rank=run.rank, world_size=run.world_size)
+
+
+def _all(reader: SplitReader) -> Samples:
+    import numpy as np
+
+    return Samples(reader, np.arange(reader.sample_count))
+
+
+def _add(totals: torch.Tensor, batch: Batch, loss: torch.Tensor, logits: torch.Tensor) -> None:
+    """Count a step without waiting for the device; a part of weight 0 is no part of the batch."""
+    if batch.weight > 0:
+        count = len(batch.labels)
+        right = (logits.detach().argmax(dim=1) == batch.labels).sum()
+        totals += torch.stack((loss.detach().double() * count, right.double(), right.new_full((), count).double()))
+
+
+def _log_training(totals: torch.Tensor, step: int, epoch: int, learning_rate: float, run: Run) -> None:
+    if run.world_size > 1:
+        dist.all_reduce(totals)
+    if run.rank == 0:
+        loss_sum, right, count = totals.tolist()
+        values = {"train/loss": loss_sum / count, "train/accuracy": right / count}
+        run.log(step, **values, **{"train/learning_rate": learning_rate, "train/epoch": epoch + 1})
+    totals.zero_()
+
+
+def _store(
+    model: nn.Module,
+    plan: dict[str, Any],
+    dataset: Dataset,
+    parameters: TrainerParameters,
+    result: dict[str, Any],
+    run: Run,
+) -> None:
+    card = {
+        "job": plan["job"],
+        "name": plan["job_name"],
+        "trainer": plan["spec"]["trainer"],
+        "parameters": parameters.model_dump(),
+        "dataset": {"name": dataset.name, "classes": dataset.classes, "sample_shape": list(dataset.sample_shape)},
+        "input": {"mean": dataset.mean, "deviation": dataset.deviation},
+        "result": result,
+        "world_size": run.world_size,
+        "attempt": run.attempt,
+        "made_at": time.time(),
+        "made_with": {"headway": headway.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    for path in write_model(model, card, run.output_directory):
+        store_artifact(run, path)
+    run.record({"type": "result_stored", "result": result})
+    run.reached("stored")

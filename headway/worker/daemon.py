@@ -1,0 +1,314 @@
+"""The worker's daemon: registers, keeps its heartbeat and its broker, and runs its assignments."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import platform
+import socket
+import time
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urljoin, urlsplit
+
+from headway import __version__
+from headway.brokers.embedded import EmbeddedWorkerBroker
+from headway.core.protocol import Heartbeat, HeartbeatAnswer, Registered, Registration, StreamKey, Timeouts
+from headway.core.status import AssignmentState
+from headway.core.worker import WorkerDescription
+from headway.errors import HeadwayError, SettingInvalid, Unavailable, WorkerLost
+from headway.settings import WorkerSettings
+from headway.worker.assignment import Place, RunningAssignment, finish_stream, remove_attempt
+from headway.worker.connection import Connection
+from headway.worker.dataset_cache import DatasetCache
+from headway.worker.forkserver import Forkserver
+from headway.worker.outbox import Outbox
+from headway.worker.slots import Slots, find_accelerators, usable_cores
+from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
+from headway.worker.survivors import end_survivors
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+_LAST_REPORTS_SECONDS = 5.0
+
+
+class Worker:
+    """One start of a worker. When the server gives it up it ends its ranks and registers anew, under another id."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._home = settings.home
+        self._lock: BinaryIO | None = None
+        accelerators = find_accelerators()
+        self._accelerators = accelerators
+        self._slots = Slots(settings.slots, len(accelerators))
+        self._threads = max(1, usable_cores() // settings.slots)
+        self._connection = Connection(settings.server_url)
+        self._forkserver = Forkserver(self._threads)
+        self._outbox = Outbox(self._stream_removed, self._heartbeat_soon)
+        self._datasets = DatasetCache(
+            self._home / "cache" / "datasets", settings.dataset_cache_bytes, self._connection.block
+        )  # fmt: skip
+        self._heartbeat_due = asyncio.Event()
+        self._running: dict[tuple[str, int], RunningAssignment] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timeouts = Timeouts()
+        self._reached_at = time.monotonic()
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Work until `stopped` is set, then end the ranks, send what is left, and return.
+
+        Raises SettingInvalid when the home is in use by another worker, or the token is refused.
+        """
+        self._take_home()
+        end_survivors(self._home)
+        for stream in leftover_streams(self._home):
+            finish_stream(self._home, stream)
+            self._outbox.add(stream)
+        forkserver = asyncio.create_task(self._forkserver.run())
+        probe = await asyncio.start_server(lambda _reader, writer: writer.close(), self._advertised_host(), 0)
+        stopping = asyncio.create_task(stopped.wait())
+        try:
+            port = probe.sockets[0].getsockname()[1]
+            while not stopped.is_set():
+                session = asyncio.create_task(self._session(port))
+                await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stopped.is_set():
+                    await self._shut_down()
+                    session.cancel()
+                await asyncio.gather(session, return_exceptions=stopped.is_set())
+        finally:
+            stopping.cancel()
+            forkserver.cancel()
+            probe.close()
+            await asyncio.gather(forkserver, stopping, return_exceptions=True)
+            await self._connection.close()
+            if self._lock is not None:
+                self._lock.close()
+
+    def _take_home(self) -> None:
+        try:
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (self._home / "worker.lock").open("ab")
+        except OSError as error:
+            raise SettingInvalid(f"The worker's home {self._home} cannot be used: {error}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise SettingInvalid(
+                f"Another worker runs in {self._home}. Give this one another --name or --home."
+            ) from None
+        self._lock = lock
+
+    def _advertised_host(self) -> str:
+        """The address of this machine on the route to the server."""
+        server = urlsplit(self._settings.server_url)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((server.hostname or "127.0.0.1", server.port or 80))
+            except OSError as error:
+                raise SettingInvalid(f"--server names {self._settings.server_url}: {error}") from error
+            return str(probe.getsockname()[0])
+
+    # One session: from a registration until the server gives this id up
+
+    async def _session(self, port: int) -> None:
+        registered = await self._register(port)
+        self._timeouts = registered.timeouts
+        place = Place(
+            worker=registered.id,
+            home=self._home,
+            host=self._advertised_host(),
+            threads_per_slot=self._threads,
+            connection=self._connection,
+            forkserver=self._forkserver,
+            outbox=self._outbox,
+            datasets=self._datasets,
+            slots=self._slots,
+        )
+        broker = asyncio.create_task(self._keep_broker(registered, place))
+        try:
+            await self._keep_heartbeat(place)
+        except WorkerLost as error:
+            _log.warning("%s", error)
+            await self._end_ranks(grace_seconds=0)
+        finally:
+            broker.cancel()
+            await asyncio.gather(broker, return_exceptions=True)
+
+    async def _register(self, port: int) -> Registered:
+        description = WorkerDescription(
+            name=self._settings.name,
+            slots=self._settings.slots,
+            threads_per_slot=self._threads,
+            accelerators=self._accelerators,
+            host=self._advertised_host(),
+            port=port,
+            version=__version__,
+            platform=platform.platform(),
+        )
+        session_file = self._home / "session.json"
+        said = False
+        while True:
+            former = json.loads(session_file.read_text())["token"] if session_file.exists() else None
+            registration = Registration(worker=description, former_token=former)
+            try:
+                registered = await self._connection.register(registration, self._settings.token)
+            except Unavailable as error:
+                if not said:
+                    _log.warning("%s Trying again until it does.", error)
+                said = True
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            except HeadwayError as error:
+                if former is not None and error.code == "not_authenticated":
+                    session_file.unlink()  # the server has a new home; so the former id means nothing to it
+                    continue
+                raise SettingInvalid(f"The server refuses this worker: {error}") from error
+            _write_private(session_file, json.dumps({"id": registered.id, "token": registered.token}))
+            self._reached_at = time.monotonic()
+            _log.info("Registered as %s with %d slots.", registered.name, self._settings.slots)
+            return registered
+
+    async def _keep_heartbeat(self, place: Place) -> None:
+        counter, last_answer = 0, -1
+        while True:
+            known = [one for one in self._running.values() if one.claimed and not one.done]
+            preparing = tuple((one.key.job, one.key.attempt) for one in known if one.preparing)
+            heartbeat = Heartbeat(
+                counter=counter, last_answer=last_answer, preparing=preparing, streams=self._outbox.keys()
+            )
+            self._heartbeat_due.clear()
+            try:
+                answer = await self._connection.heartbeat(heartbeat)
+                last_answer = answer.counter
+                self._reached_at = time.monotonic()
+                await self._follow(answer, known, place)
+            except WorkerLost:
+                raise
+            except HeadwayError as error:
+                await self._unreached(error)
+            except Exception:
+                _log.exception("A defect while following the server's answer; the worker goes on.")
+            counter += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._heartbeat_due.wait(), self._timeouts.heartbeat_seconds)
+
+    async def _follow(self, answer: HeartbeatAnswer, known: list[RunningAssignment], place: Place) -> None:
+        """Do what the server says: start what is new, wake or stop what changed, end what is not listed."""
+        for committed in answer.committed:
+            self._outbox.committed(committed.stream, committed.through)
+        listed = {(one.job, one.attempt): one for one in answer.assignments}
+        for key, assignment in listed.items():
+            running = self._running.get(key)
+            if assignment.state is AssignmentState.STOPPING:
+                if running is not None:
+                    await running.stop(self._timeouts.stop_grace_seconds)
+                else:
+                    self._release_unknown(place, key)
+            elif running is None:
+                self._start(place, *key)
+            elif assignment.ready:
+                running.wake()
+        for running in known:
+            if (running.key.job, running.key.attempt) not in listed and not running.done:
+                await running.stop(0)
+
+    def _release_unknown(self, place: Place, key: tuple[str, int]) -> None:
+        """The server believes that we have ranks which we never started: tell it that they are gone."""
+        stream_key = StreamKey(job=key[0], attempt=key[1], worker=place.worker)
+        if not self._outbox.sends(stream_key):
+            stream = SpooledStream(stream_folder(self._home, stream_key), stream_key)
+            finish_stream(self._home, stream)
+            self._outbox.add(stream)
+
+    async def _unreached(self, error: HeadwayError) -> None:
+        away_seconds = time.monotonic() - self._reached_at
+        if away_seconds > self._timeouts.orphan_timeout_seconds and self._running:
+            _log.error("No server for %.0f s; ending the ranks. %s", away_seconds, error)
+            await self._end_ranks(grace_seconds=self._timeouts.stop_grace_seconds)
+        await asyncio.sleep(min(_RETRY_SECONDS, self._timeouts.heartbeat_seconds))
+
+    async def _keep_broker(self, registered: Registered, place: Place) -> None:
+        server = self._connection.server_url
+        url = urljoin(server.replace("http", "ws", 1), registered.broker)
+        while True:
+            broker = EmbeddedWorkerBroker(url, registered.token)
+            try:
+                await broker.open()
+                self._outbox.restart()
+                self._heartbeat_soon()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._outbox.run(broker))
+                    group.create_task(self._receive_wakeups(broker, place))
+            except Unavailable:
+                pass
+            except ExceptionGroup as group_error:
+                unexpected = group_error.split(Unavailable)[1]
+                if unexpected is not None:
+                    _log.error("The broker's connection failed: %s", unexpected.exceptions[0])
+            finally:
+                await broker.close()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _receive_wakeups(self, broker: EmbeddedWorkerBroker, place: Place) -> None:
+        while True:
+            wakeup = await broker.wakeup()
+            running = self._running.get((wakeup.job, wakeup.attempt))
+            if running is None:
+                self._start(place, wakeup.job, wakeup.attempt)
+            elif not running.done:
+                running.wake()
+                self._heartbeat_soon()
+
+    def _start(self, place: Place, job: str, attempt: int) -> None:
+        running = self._running[job, attempt] = RunningAssignment(place, job, attempt)
+        task = asyncio.create_task(self._run(running))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, running: RunningAssignment) -> None:
+        try:
+            await running.run()
+        except HeadwayError as error:
+            _log.error("Attempt %d of job %s: %s", running.key.attempt, running.key.job, error)
+        except Exception:
+            _log.exception("A defect in attempt %d of job %s", running.key.attempt, running.key.job)
+        finally:
+            if not running.claimed:
+                self._running.pop((running.key.job, running.key.attempt), None)
+
+    def _stream_removed(self, key: StreamKey) -> None:
+        self._running.pop((key.job, key.attempt), None)
+        remove_attempt(self._home, key)
+
+    def _heartbeat_soon(self) -> None:
+        self._heartbeat_due.set()
+
+    # The end
+
+    async def _end_ranks(self, grace_seconds: float, *, worker_stops: bool = False) -> None:
+        running = [one for one in self._running.values() if not one.done]
+        for one in running:
+            await one.stop(grace_seconds, worker_stops=worker_stops)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _shut_down(self) -> None:
+        """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
+        await self._end_ranks(self._timeouts.stop_grace_seconds, worker_stops=True)
+        deadline = time.monotonic() + _LAST_REPORTS_SECONDS
+        while self._outbox.keys() and time.monotonic() < deadline:
+            self._heartbeat_soon()
+            await asyncio.sleep(0.1)
+
+
+def _write_private(path: Path, content: str) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(content)
+    temporary.rename(path)

@@ -1,0 +1,143 @@
+"""The worker's side of the forkserver: keeps it running, and asks it for a launcher per attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import struct
+import sys
+from typing import Any
+
+from headway.errors import Unavailable
+
+_log = logging.getLogger(__name__)
+_RESTART_SECONDS = 2.0
+
+
+class Launcher:
+    """The process that starts and watches the ranks of one attempt; messages come as JSON lines."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def message(self) -> dict[str, Any] | None:
+        """What the launcher says next; None when it is gone."""
+        line = await self._reader.readline()
+        if not line:
+            return None
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Have the ranks ended: SIGTERM, and SIGKILL after the grace time."""
+        try:
+            self._writer.write(json.dumps({"stop": grace_seconds}).encode() + b"\n")
+            await self._writer.drain()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Let go of it; what is left of its processes ends at once."""
+        self._writer.close()
+
+
+class Forkserver:
+    """A process with torch imported. Forking it takes milliseconds where starting Python takes seconds."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._socket: socket.socket | None = None
+        self._warm = asyncio.Event()
+        self.failure: str | None = None
+
+    async def run(self) -> None:
+        """Keep a forkserver alive for ever. If it cannot start, `failure` says why."""
+        while True:
+            ours, theirs = socket.socketpair()
+            environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads), "PYTHONUNBUFFERED": "1"}
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "headway.training.forkserver",
+                str(theirs.fileno()),
+                str(os.getpid()),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                env=environment,
+            )
+            theirs.close()
+            ours.setblocking(False)
+            self._socket = ours
+            try:
+                await self._watch(process, ours)
+            finally:
+                self._warm.clear()
+                self._socket = None
+                ours.close()
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _watch(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
+        errors = asyncio.create_task(_last_lines(process))
+        if await asyncio.get_running_loop().sock_recv(ours, 1):
+            self.failure = None
+            self._warm.set()
+        status = await process.wait()
+        last_lines = await errors
+        self.failure = last_lines.strip().rpartition("\n")[2] or f"exit status {status}"
+        _log.error("The forkserver ended (%s); it is started again.", self.failure)
+
+    async def wait_until_warm(self) -> None:
+        """Return when a launch is quick. Raises Unavailable when the forkserver cannot start at all."""
+        waiting = asyncio.create_task(self._warm.wait())
+        try:
+            while not waiting.done():
+                if self.failure is not None:
+                    raise Unavailable(f"the forkserver does not start: {self.failure}")
+                await asyncio.wait({waiting}, timeout=0.2)
+        finally:
+            waiting.cancel()
+
+    async def launch(self, plan: dict[str, Any], listener: socket.socket | None) -> Launcher:
+        """Fork a launcher and give it its plan. `listener` is the rendezvous store's socket, for rank 0's worker.
+
+        Raises Unavailable.
+        """
+        await self.wait_until_warm()
+        if self._socket is None:
+            raise Unavailable("the forkserver has just ended")
+        ours, theirs = socket.socketpair()
+        try:
+            descriptors = [theirs.fileno()] + ([listener.fileno()] if listener is not None else [])
+            socket.send_fds(self._socket, [b"L"], descriptors)
+        except OSError as error:
+            ours.close()
+            raise Unavailable(f"the forkserver does not answer: {error}") from error
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        content = json.dumps(plan).encode()
+        writer.write(struct.pack("!I", len(content)) + content)
+        await writer.drain()
+        return Launcher(reader, writer)
+
+
+async def _last_lines(process: asyncio.subprocess.Process) -> str:
+    """Pass on what the process writes to stderr, into the worker's own log; the end of it."""
+    tail = b""
+    while process.stderr is not None:
+        content = await process.stderr.read(1 << 16)
+        if not content:
+            break
+        sys.stderr.buffer.write(content)
+        sys.stderr.flush()
+        tail = (tail + content)[-4096:]
+    return tail.decode(errors="replace")

@@ -1,0 +1,101 @@
+"""Sends spooled reports through the broker, and again until the server says that they are committed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from headway.brokers.base import WorkerBroker
+from headway.core.protocol import StreamKey
+from headway.errors import Unavailable
+from headway.worker.spool import SpooledStream
+
+_log = logging.getLogger(__name__)
+_WINDOW_BYTES = 8 << 20
+_RESEND_HEARTBEATS = 2
+_RETRY_SECONDS = 0.2
+
+
+class Outbox:
+    """All streams that still have something to send. At most a window of bytes is on its way at a time."""
+
+    def __init__(self, removed: Callable[[StreamKey], None], heartbeat_now: Callable[[], None]) -> None:
+        self._streams: dict[StreamKey, SpooledStream] = {}
+        self._removed = removed
+        self._heartbeat_now = heartbeat_now
+        self._woken = asyncio.Event()
+        self._unchanged: dict[StreamKey, tuple[int, int]] = {}
+
+    def add(self, stream: SpooledStream) -> None:
+        """Send the stream's reports from now on."""
+        self._streams[stream.key] = stream
+        self.wake()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._woken.set()
+
+    def keys(self) -> tuple[StreamKey, ...]:
+        """The streams to ask the server about."""
+        return tuple(self._streams)
+
+    def sends(self, key: StreamKey) -> bool:
+        """Whether the stream is known and not finished."""
+        return key in self._streams
+
+    def committed(self, key: StreamKey, through: int | None) -> None:
+        """The server committed a stream up to `through`, or wants no more of it."""
+        stream = self._streams.get(key)
+        if stream is None:
+            return
+        if through is None or (stream.ended and through >= stream.number):
+            del self._streams[key]
+            self._unchanged.pop(key, None)
+            stream.remove()
+            if stream.ended:
+                self._removed(key)
+            return
+        stream.cut(through)
+        # What is not committed two heartbeats after it was sent was lost on its way.
+        seen, times = self._unchanged.get(key, (-1, 0))
+        times = times + 1 if seen == through and stream.unacknowledged else 0
+        if times >= _RESEND_HEARTBEATS:
+            stream.resend(through)
+            times = 0
+        self._unchanged[key] = (through, times)
+        self.wake()
+
+    def restart(self) -> None:
+        """The broker's connection is new: what was on its way may be lost."""
+        for stream in self._streams.values():
+            stream.resend(0)
+        self.wake()
+
+    async def run(self, broker: WorkerBroker) -> None:
+        """Send until the connection ends. Raises Unavailable."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            for stream in list(self._streams.values()):
+                await self._send(stream, broker)
+
+    async def _send(self, stream: SpooledStream, broker: WorkerBroker) -> None:
+        while stream.unsent:
+            if self._bytes_on_their_way() > _WINDOW_BYTES:
+                self._heartbeat_now()
+                return
+            number = stream.unsent.pop(0)
+            try:
+                body = stream.read(number)
+            except FileNotFoundError:
+                continue  # committed meanwhile
+            try:
+                await broker.publish_report(body)
+            except Unavailable:
+                stream.unsent.insert(0, number)
+                raise
+            stream.unacknowledged[number] = len(body)
+
+    def _bytes_on_their_way(self) -> int:
+        return sum(sum(stream.unacknowledged.values()) for stream in self._streams.values())

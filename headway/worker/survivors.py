@@ -1,0 +1,43 @@
+"""Ends processes that a former life of the worker left behind, known by pid and start time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+_log = logging.getLogger(__name__)
+_FILE = "processes.json"
+_SAME_START_SECONDS = 0.05
+
+
+def remember_processes(folder: Path, pids: Iterable[int]) -> None:
+    """Note the processes of an attempt beside its files."""
+    started = {}
+    for pid in pids:
+        try:
+            started[pid] = psutil.Process(pid).create_time()
+        except psutil.NoSuchProcess:
+            continue
+    (folder / _FILE).write_text(json.dumps(started))
+
+
+def end_survivors(home: Path) -> None:
+    """Kill what is left of the attempts of a former life."""
+    for path in (home / "attempts").glob(f"*/{_FILE}"):
+        try:
+            started: dict[str, float] = json.loads(path.read_text())
+        except ValueError:
+            continue
+        for pid, start in started.items():
+            try:
+                process = psutil.Process(int(pid))
+                if abs(process.create_time() - start) < _SAME_START_SECONDS:
+                    process.kill()
+                    _log.warning("Ended process %s, which a former life of this worker left behind.", pid)
+            except psutil.NoSuchProcess:
+                continue
+        path.unlink()
