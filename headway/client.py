@@ -36,7 +36,7 @@ TERMINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class Message:
-    """One thing that happened to a followed job: `event`, `logs`, `metrics` or, at last, `end`."""
+    """One thing that happened to a followed job: an `event`, a `report` (lines and series) or, at last, the `end`."""
 
     kind: str
     data: dict[str, Any]

@@ -24,6 +24,6 @@ def backend(kind: str, url: str) -> Any:
     if scheme not in schemes:
         setting = f"HEADWAY_{kind.upper()}_URL"
         known = ", ".join(f"{known}:" for known in schemes)
-        raise SettingInvalid(f"{setting} begins with {scheme or url!r}; it must begin with one of: {known}")
+        raise SettingInvalid(f"{setting} begins with {scheme or repr(url)}; it must begin with one of: {known}")
     module, _, name = schemes[scheme].partition(":")
     return getattr(import_module(module), name)

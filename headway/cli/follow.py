@@ -47,12 +47,12 @@ class _Display:
         match message.kind:
             case "event":
                 self._event(message.data)
-            case "logs":
+            case "report":
                 for line in message.data["lines"]:
                     rank = f"[{line['rank']}] " if self.job.data["spec"]["world_size"] > 1 else ""
                     self.console.print(Text.assemble((rank, "bright_black"), line["text"]), soft_wrap=True)
-            case "metrics":
-                self._metrics(message.data)
+                if message.data["series"]:
+                    self._metrics(message.data)
 
     def _event(self, event: dict[str, Any]) -> None:
         if event["type"] in _EVENT_WORDS:

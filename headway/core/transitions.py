@@ -238,7 +238,8 @@ def _released(job: Job, assignment: Assignment, now: float) -> Job:
     if assignment.state is AssignmentState.RELEASED:
         return job
     job = _update(job, assignment.worker, state=AssignmentState.RELEASED)
-    if assignment.finished_ranks < assignment.rank_count:
+    stopping = job.attempt is not None and job.attempt.reason is not None
+    if assignment.finished_ranks < assignment.rank_count and not stopping:
         # Its own ranks are gone unfinished, so nothing of the gang can go on.
         return _stop(job, _failure(assignment, EndReason.RANKS_VANISHED, now), now)
     return _settle(job, now)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
@@ -15,39 +12,31 @@ from headway.server.api import artifacts, datasets, health, jobs, problems, stre
 from headway.server.api.common import Allow
 from headway.server.server import Server
 
-OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-"""What answers without a token: health, and the documentation of the API."""
+API_PREFIX = "/api/v1"
+API_MODULES = (jobs, streams, artifacts, workers, datasets, trainers)
 
 
 def create_app(server: Server) -> FastAPI:
-    """The application of one server; starting and stopping the application starts and stops the server."""
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with server.started():
-            yield
-
-    app = FastAPIOffline(
-        title="Headway", version=__version__, lifespan=lifespan, description="Distributed model training."
-    )
+    """The application of one server, which its caller starts and stops."""
+    app: FastAPI = FastAPIOffline(title="Headway", version=__version__, description="Distributed model training.")
     app.state.server = server
     problems.install(app)
     app.include_router(health.router)
-    for module in (jobs, streams, artifacts, workers, datasets, trainers):
-        app.include_router(module.router, prefix="/api/v1")
+    guarded_routes()
+    for module in API_MODULES:
+        app.include_router(module.router, prefix=API_PREFIX)
 
     @app.get("/", include_in_schema=False)
     async def front() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    _deny_by_default(app)
     return app
 
 
-def _deny_by_default(app: FastAPI) -> None:
-    """Refuse to start with a route that forgot to say who may use it."""
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.path not in OPEN_PATHS:
-            guards = [one.call for one in route.dependant.dependencies if isinstance(one.call, Allow)]
-            if not guards:
-                raise RuntimeError(f"Route {route.path} does not say who may use it.")
+def guarded_routes() -> list[APIRoute]:
+    """The routes below `/api/v1`; refuses to go on with one that forgot to say who may use it."""
+    routes = [route for module in API_MODULES for route in module.router.routes if isinstance(route, APIRoute)]
+    for route in routes:
+        if not any(isinstance(one.call, Allow) for one in route.dependant.dependencies):
+            raise RuntimeError(f"Route {route.path} does not say who may use it.")
+    return routes

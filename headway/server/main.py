@@ -50,16 +50,16 @@ def serve(settings: Settings, beside: Callable[[str], Coroutine[Any, Any, None]]
         ws_ping_interval=None,
         log_level="warning",
         access_log=False,
-        lifespan="on",
+        lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(_Http(config), settings, listener, url, beside))
+        runner.run(_run(server, _Http(config), listener, url, beside))
 
 
 async def _run(
+    server: Server,
     http: uvicorn.Server,
-    settings: Settings,
     listener: socket.socket,
     url: str,
     beside: Callable[[str], Coroutine[Any, Any, None]] | None,
@@ -67,11 +67,23 @@ async def _run(
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server.started():
+        await _serve(server, http, listener, url, beside, stopped)
+
+
+async def _serve(
+    server: Server,
+    http: uvicorn.Server,
+    listener: socket.socket,
+    url: str,
+    beside: Callable[[str], Coroutine[Any, Any, None]] | None,
+    stopped: asyncio.Event,
+) -> None:
     serving = asyncio.create_task(http.serve(sockets=[listener]))
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
     if http.started:
-        (settings.home / "server.url").write_text(url + "\n")
+        (server.settings.home / "server.url").write_text(url + "\n")
         _log.info("Headway %s answers at %s", __version__, url)
         companion = asyncio.create_task(beside(url)) if beside else None
         stopping = asyncio.create_task(stopped.wait())

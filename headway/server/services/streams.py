@@ -115,8 +115,9 @@ class Streams:
                 for report in reports:
                     contents = await asyncio.to_thread(_contents, report, position, kinds)
                     position = positions[assignment.worker] = report.through
-                    for kind, data in contents:
-                        yield Item(kind, {"attempt": number, "worker": assignment.worker, **data}, cursor.encode())
+                    if contents is not None:
+                        data = {"attempt": number, "worker": assignment.worker, **contents}
+                        yield Item("report", data, cursor.encode())
                 if len(reports) < _PAGE_REPORTS:
                     break
         if ended and cursor.drained == number - 1:
@@ -168,21 +169,16 @@ class Streams:
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
 
-def _contents(report: Report, position: int, kinds: Collection[Kind]) -> list[tuple[str, dict[str, Any]]]:
-    contents: list[tuple[str, dict[str, Any]]] = []
-    if "logs" in kinds:
-        lines = decode_logs(report.logs, after=position)
-        if lines:
-            contents.append(("logs", {"lines": [asdict(line) for line in lines]}))
-    if "metrics" in kinds:
-        series = decode_metrics([report.metrics], after=position)
-        if series:
-            packed = [
-                {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)}
-                for one in series
-            ]
-            contents.append(("metrics", {"series": packed}))
-    return contents
+def _contents(report: Report, position: int, kinds: Collection[Kind]) -> dict[str, Any] | None:
+    """What a report has behind a position, as one item: a cursor can stand before or behind it, not inside."""
+    lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
+    series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
+    if not lines and not series:
+        return None
+    packed = [
+        {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)} for one in series
+    ]
+    return {"lines": [asdict(line) for line in lines], "series": packed}
 
 
 def thin_series(series: Series, first_step: int | None, last_step: int | None, maximum_points: int) -> dict[str, Any]:

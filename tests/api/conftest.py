@@ -1,0 +1,103 @@
+"""A server in this process, over the embedded backends, spoken to over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from headway.core.facts import Fact, RankEnded, RankFinished, RankStarted, Released
+from headway.reports import LogLine, Report, Series, encode_logs, encode_metrics
+from headway.server.access import Caller, Kind
+from headway.server.app import create_app
+from headway.server.server import Server
+from headway.settings import Settings
+
+SCRIPT = {"script": {"filename": "script.py", "source": "print(1)"}}
+
+
+@dataclass
+class Api:
+    server: Server
+    http: httpx.AsyncClient
+
+    def headers(self, caller: Caller) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.server.tokens.make(caller)}"}
+
+    async def submit(self, **spec: Any) -> dict[str, Any]:
+        response = await self.http.post("/api/v1/jobs", json={**SCRIPT, **spec})
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    async def worker(self, slots: int = 2) -> SpokenWorker:
+        description = {"name": "one", "slots": slots, "threads_per_slot": 1, "host": "127.0.0.1", "port": 9}
+        join = self.headers(Caller(Kind.JOIN))
+        response = await self.http.post("/api/v1/workers", json={"worker": description}, headers=join)
+        assert response.status_code == 201, response.text
+        return SpokenWorker(self, response.json())
+
+
+@dataclass
+class SpokenWorker:
+    """A worker that the test plays: it claims and reports, and has no ranks."""
+
+    api: Api
+    registered: dict[str, Any]
+    numbers: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.registered["id"]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.registered['token']}"}
+
+    async def claim(self, job: str, attempt: int = 1) -> httpx.Response:
+        path = f"/api/v1/workers/{self.id}/assignments/{job}/{attempt}/claim"
+        return await self.api.http.post(path, json={"endpoint": "127.0.0.1:1"}, headers=self.headers)
+
+    async def heartbeat(self, counter: int, **more: Any) -> httpx.Response:
+        body = {"counter": counter, "last_answer": counter - 1, **more}
+        return await self.api.http.post(f"/api/v1/workers/{self.id}/heartbeat", json=body, headers=self.headers)
+
+    def a_report(
+        self, job: str, *facts: Fact, lines: tuple[str, ...] = (), points: int = 0, last: bool = False, attempt: int = 1
+    ) -> Report:
+        self.numbers += 1
+        logs = encode_logs(self.numbers, [LogLine(0, 1.0, text) for text in lines])
+        series = Series("loss", 0)
+        for step in range(points):
+            series.steps.append(step)
+            series.times.append(float(step))
+            series.values.append(1 / (step + 1))
+        metrics = encode_metrics(self.numbers, [series])
+        return Report(job, attempt, self.id, self.numbers, self.numbers, last, facts, logs, metrics)
+
+    async def run_to_the_end(self, job: str, lines: tuple[str, ...] = (), points: int = 0) -> None:
+        """Claim the job's one rank, and report that it finished."""
+        assert (await self.claim(job)).status_code == 200
+        facts = (RankFinished(rank=0), RankEnded(rank=0, at=1.0, exit_code=0, finished=True), Released())
+        await self.api.server.recorder.record(
+            [
+                self.a_report(job, RankStarted(rank=0, pid=1), lines=lines, points=points),
+                self.a_report(job, *facts, last=True),
+            ]
+        )
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    server = Server(Settings(home=tmp_path / "home"))
+    app = create_app(server)
+    async with server.started():
+        token = server.tokens.make(Caller(Kind.USER))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}
+        ) as http:
+            yield Api(server, http)

@@ -1,0 +1,118 @@
+"""Every route asks who you are: walked without credentials, and with each kind."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from headway.server.access import Action, Caller, Kind
+from headway.server.api.common import Allow
+from headway.server.app import API_PREFIX, create_app, guarded_routes
+from tests.api.conftest import Api
+
+pytestmark = pytest.mark.anyio
+
+CALLERS = {
+    Kind.USER: Caller(Kind.USER),
+    Kind.JOIN: Caller(Kind.JOIN),
+    Kind.WORKER: Caller(Kind.WORKER, worker="w-mine"),
+    Kind.RANK: Caller(Kind.RANK, job="j-mine", attempt=1),
+}
+MAY = {
+    Action.JOBS_READ: {Kind.USER},
+    Action.JOBS_WRITE: {Kind.USER},
+    Action.FLEET_READ: {Kind.USER},
+    Action.WORKER_REGISTER: {Kind.JOIN},
+    Action.WORKER_ACT: {Kind.WORKER},
+    Action.DATASETS_READ: {Kind.USER, Kind.WORKER},
+    Action.ARTIFACTS_WRITE: {Kind.RANK},
+}
+
+
+def routes_with_names_filled_in() -> list[tuple[str, str, Action]]:
+    """Method, path with the callers' own names, and action of every route that needs a token."""
+    found = []
+    for route in guarded_routes():
+        (allow,) = [one.call for one in route.dependant.dependencies if isinstance(one.call, Allow)]
+        names = {"job": "j-mine", "attempt": "1", "worker": "w-mine", "name": "x", "sha256": "0" * 64}
+        path = API_PREFIX + route.path.format(**names, assigned_job="j-mine", assigned_attempt="1")
+        found += [(method, path, allow.action) for method in route.methods]
+    return found
+
+
+async def test_the_walk_misses_no_route(api: Api) -> None:
+    documented = (await api.http.get("/openapi.json")).json()["paths"]
+    walked = {API_PREFIX + route.path for route in guarded_routes()}
+    assert set(documented) - walked == {"/livez", "/readyz"}
+
+
+async def test_every_route_is_closed_without_credentials(api: Api) -> None:
+    routes = routes_with_names_filled_in()
+    assert len(routes) >= 20
+    for method, path, _ in routes:
+        for header in (
+            "",
+            "Bearer ",
+            "Bearer nonsense",
+            "Basic eDp5",
+            "Bearer hw_WyJ1c2VyIl0.forged",
+        ):
+            response = await api.http.request(method, path, headers={"Authorization": header})
+            assert response.status_code == 401, (method, path, header)
+            assert response.headers["content-type"] == "application/problem+json"
+            assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_every_route_lets_only_its_kinds_pass(api: Api) -> None:
+    for method, path, action in routes_with_names_filled_in():
+        for kind, caller in CALLERS.items():
+            if "stream" in path or path.endswith("/follow"):
+                continue
+            response = await api.http.request(method, path, headers=api.headers(caller))
+            assert (response.status_code == 403) is (kind not in MAY[action]), (method, path, kind, response.text)
+
+
+async def test_tokens_are_bound_to_their_worker_job_and_attempt(api: Api) -> None:
+    worker = api.headers(Caller(Kind.WORKER, worker="w-other"))
+    beat = {"counter": 0, "last_answer": -1}
+    response = await api.http.post("/api/v1/workers/w-mine/heartbeat", json=beat, headers=worker)
+    assert response.status_code == 403
+    for caller in (Caller(Kind.RANK, job="j-other", attempt=1), Caller(Kind.RANK, job="j-mine", attempt=2)):
+        path = "/api/v1/jobs/j-mine/attempts/1/artifacts/x"
+        response = await api.http.put(path, content=b"x", headers=api.headers(caller))
+        assert response.status_code == 403
+
+
+async def test_health_and_documentation_are_open_and_work_offline(api: Api) -> None:
+    for path in ("/livez", "/readyz", "/docs", "/openapi.json"):
+        response = await api.http.get(path, headers={"Authorization": ""})
+        assert response.status_code == 200, path
+    page = (await api.http.get("/docs")).text
+    assert "https://" not in page
+
+
+async def test_secrets_are_readable_by_their_owner_only(api: Api) -> None:
+    home = api.server.settings.home
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    for name in ("secret", "user.token", "worker.token"):
+        assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
+
+
+async def test_a_route_that_forgets_to_say_who_may_use_it_stops_the_start(api: Api) -> None:
+    from fastapi import APIRouter
+
+    from headway.server.api import trainers
+
+    router = APIRouter()
+
+    @router.get("/forgotten")
+    async def forgotten() -> None: ...
+
+    original = trainers.router
+    trainers.router = router
+    try:
+        with pytest.raises(RuntimeError, match="/forgotten does not say who may use it"):
+            create_app(api.server)
+    finally:
+        trainers.router = original

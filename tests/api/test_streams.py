@@ -1,0 +1,174 @@
+"""Events, logs and metrics over HTTP: nothing is skipped, nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from headway.core.facts import RankStarted
+from headway.reports import encode_report
+from headway.server.server import Server
+from headway.settings import Settings
+from tests.api.conftest import Api
+from tests.api.test_jobs import eventually
+
+pytestmark = pytest.mark.anyio
+
+
+async def started_job(api: Api) -> tuple[str, object]:
+    worker = await api.worker()
+    job = await api.submit(name="mine")
+    await eventually(api, "mine", "starting")
+    await worker.claim(job["id"])
+    return job["id"], worker
+
+
+async def texts(api: Api, cursor: str | None = None) -> tuple[list[str], str]:
+    params = {"cursor": cursor} if cursor else {}
+    page = (await api.http.get("/api/v1/jobs/mine/logs", params=params)).json()
+    return [line["text"] for line in page["lines"]], page["cursor"]
+
+
+async def test_reports_in_any_order_and_number_give_one_log(api: Api) -> None:
+    job, worker = await started_job(api)
+    reports = [worker.a_report(job, lines=(f"{n}a", f"{n}b")) for n in range(1, 6)]
+    one, two, three, four, five = reports
+    await api.server.recorder.record([two, two, four])
+    assert (await texts(api))[0] == []  # up to the gap-free number only
+    await api.server.recorder.record([one])
+    found, cursor = await texts(api)
+    assert found == ["1a", "1b", "2a", "2b"]
+    await api.server.recorder.record([five, three, one, two])
+    assert (await texts(api, cursor))[0] == ["3a", "3b", "4a", "4b", "5a", "5b"]
+
+
+async def test_a_cursor_holds_across_compaction_and_restart(api: Api, tmp_path: Path) -> None:
+    job, worker = await started_job(api)
+    await api.server.recorder.record([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("first",))])
+    found, cursor = await texts(api)
+    assert found == ["first"]
+    await api.server.recorder.record([worker.a_report(job, lines=(f"line {n}",)) for n in range(5)])
+    await api.server.housekeeping.compact(job, 1)
+    assert len(await api.server.database.report_index(job, 1)) == 1
+    assert (await texts(api, cursor))[0] == [f"line {n}" for n in range(5)]
+    assert len((await texts(api))[0]) == 6
+
+
+async def test_an_unknown_cursor_is_refused(api: Api) -> None:
+    await api.submit(name="mine")
+    for cursor in ("nonsense", "e30=", "eyJldmVudCI6ICJ4In0="):
+        response = await api.http.get("/api/v1/jobs/mine/logs", params={"cursor": cursor})
+        assert response.status_code == 422, cursor
+
+
+async def test_committed_means_stored_and_applied(api: Api) -> None:
+    job, worker = await started_job(api)
+    stream = {"job": job, "attempt": 1, "worker": worker.id}
+    one, two, three = (worker.a_report(job, lines=("x",)) for _ in range(3))
+    await api.server.recorder.record([one, three])
+    answer = (await worker.heartbeat(0, streams=[stream])).json()
+    assert answer["committed"] == [{"stream": stream, "through": 1}]
+    await api.server.recorder.record([two])
+    answer = (await worker.heartbeat(1, streams=[stream, {**stream, "job": "j-unknown"}])).json()
+    assert [one["through"] for one in answer["committed"]] == [3, None]
+
+
+async def test_facts_stored_before_a_crash_are_applied_after_it(api: Api, tmp_path: Path) -> None:
+    """Given a server that died between storing a report and applying its facts, the next one applies them."""
+    job, worker = await started_job(api)
+    await api.server.database.insert_reports([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
+    assert (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "starting"
+    await api.server.database.close()
+    async with Server(Settings(home=tmp_path / "home")).started():
+        pass
+    restarted = Server(Settings(home=tmp_path / "home"))
+    async with restarted.started():
+        assert (await restarted.jobs.find("mine")).status == "running"
+    await api.server.database.open()
+
+
+async def test_a_broken_report_is_counted_and_dropped(api: Api) -> None:
+    job, worker = await started_job(api)
+    await api.server.broker.receive_report(b"nonsense")
+    await api.server.broker.receive_report(encode_report(worker.a_report(job, lines=("after",))))
+    for _ in range(100):
+        if (await texts(api))[0]:
+            break
+        await asyncio.sleep(0.02)
+    assert (await texts(api))[0] == ["after"]
+    assert api.server.recorder.corrupt_reports == 1
+
+
+async def follow(api: Api, cursor: str | None = None, include: str = "events,logs,metrics") -> list[dict[str, object]]:
+    """All server-sent events of the job until it ends."""
+    headers = {"Last-Event-ID": cursor} if cursor else {}
+    response = await api.http.get("/api/v1/jobs/mine/follow", params={"include": include}, headers=headers)
+    assert response.status_code == 200, response.text
+    found = []
+    for block in response.text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if fields:
+            found.append({"id": fields["id"], "event": fields["event"], "data": json.loads(fields["data"])})
+    return found
+
+
+async def test_a_follower_gets_everything_and_can_go_on_anywhere(api: Api) -> None:
+    worker = await api.worker()
+    job = await api.submit(name="mine")
+    await eventually(api, "mine", "starting")
+    await worker.run_to_the_end(job["id"], lines=("a", "b"), points=3)
+    await eventually(api, "mine", "succeeded")
+    whole = await follow(api)
+    assert whole[-1]["event"] == "end"
+    assert whole[-1]["data"]["status"] == "succeeded"
+    kinds = [(one["event"], one["data"].get("type")) for one in whole if one["event"] == "event"]
+    assert kinds == [
+        ("event", "job.submitted"),
+        ("event", "attempt.placed"),
+        ("event", "attempt.started"),
+        ("event", "attempt.ended"),
+        ("event", "job.succeeded"),
+    ]
+    for position, one in enumerate(whole[:-1]):
+        rest = await follow(api, cursor=one["id"])
+        assert [item["data"] for item in rest] == [item["data"] for item in whole[position + 1 :]]
+
+
+async def test_a_live_follower_ends_with_the_job(api: Api) -> None:
+    worker = await api.worker()
+    job = await api.submit(name="mine")
+    await eventually(api, "mine", "starting")
+    following = asyncio.create_task(follow(api, include="logs"))
+    await asyncio.sleep(0.1)
+    await worker.run_to_the_end(job["id"], lines=("live",))
+    items = await asyncio.wait_for(following, 10)
+    assert [line["text"] for line in items[0]["data"]["lines"]] == ["live"]
+    assert items[-1]["event"] == "end"
+
+
+async def test_metrics_are_thinned_to_their_extremes(api: Api) -> None:
+    job, worker = await started_job(api)
+    report = worker.a_report(job, points=1000)
+    await api.server.recorder.record([report])
+    (series,) = (await api.http.get("/api/v1/jobs/mine/metrics", params={"points": 10})).json()["series"]
+    assert (series["count"], series["thinned"]) == (1000, True)
+    assert len(series["steps"]) <= 10
+    assert (series["values"][0], series["steps"][-1]) == (1.0, 999)  # the greatest and the least are there
+    ranged = {"first_step": 5, "last_step": 7}
+    (series,) = (await api.http.get("/api/v1/jobs/mine/metrics", params=ranged)).json()["series"]
+    assert series["steps"] == [5, 6, 7]
+    assert (await api.http.get("/api/v1/jobs/mine/metrics", params={"name": "none"})).json()["series"] == []
+
+
+async def test_retention_deletes_old_streams_of_ended_jobs_only(api: Api) -> None:
+    worker = await api.worker()
+    ended = await api.submit(name="mine")
+    await eventually(api, "mine", "starting")
+    await worker.run_to_the_end(ended["id"], lines=("old",))
+    await eventually(api, "mine", "succeeded")
+    api.server.housekeeping._retention_bytes = 1
+    await api.server.housekeeping.sweep()
+    assert (await texts(api))[0] == []

@@ -1,0 +1,264 @@
+"""What every database promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headway.core import transitions
+from headway.core.attempt import Attempt
+from headway.core.dataset import Dataset
+from headway.core.job import Event, Job, JobSpec, Script
+from headway.core.status import JobStatus
+from headway.core.worker import Worker, WorkerState
+from headway.database.base import Database
+from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid
+from headway.registry import backend
+from headway.reports import LogLine, Report, encode_logs, merge_reports
+
+pytestmark = pytest.mark.anyio
+BACKENDS = ["sqlite"]
+
+
+def url_of(name: str, folder: Path) -> str:
+    return {"sqlite": f"sqlite:///{folder / 'headway.db'}"}[name]
+
+
+@pytest.fixture(params=BACKENDS)
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    url = url_of(request.param, tmp_path)
+    database: Database = backend("database", url)(url)
+    await database.open()
+    yield database
+    await database.close()
+
+
+def a_job(name: str, *, key: str | None = None, priority: int = 0) -> Job:
+    spec = JobSpec(script=Script(filename="s.py", source="print('ü\u0000')"), priority=priority)
+    return Job(id=f"j-{name}", name=name, idempotency_key=key or name, body_hash="h", spec=spec, created_at=1.5)
+
+
+def newer(job: Job, **changes: object) -> Job:
+    return job.model_copy(update={"version": job.version + 1, **changes})
+
+
+def a_report(number: int, worker: str = "w", text: str = "x", **fields: object) -> Report:
+    logs = encode_logs(number, [LogLine(0, 0.0, text)])
+    return Report("j", 1, worker, number, number, logs=logs, **fields)
+
+
+async def test_a_job_comes_back_as_it_was(database: Database) -> None:
+    job = await database.insert_job(transitions.emit(a_job("one"), "job.submitted", 2.0))
+    assert job.sequence > 0
+    assert await database.job("j-one") == job
+    assert await database.job_named("default", "one") == job
+    assert await database.job_with_key("default", "one") == job
+    with pytest.raises(NotFound):
+        await database.job("j-none")
+
+
+async def test_the_key_is_checked_before_the_name(database: Database) -> None:
+    await database.insert_job(a_job("one"))
+    with pytest.raises(IdempotencyKeyReused):
+        await database.insert_job(a_job("one").model_copy(update={"id": "j-x"}))
+    with pytest.raises(NameTaken):
+        await database.insert_job(a_job("one", key="another").model_copy(update={"id": "j-x"}))
+    assert len(await database.jobs("default", (), 10, None)) == 1
+
+
+async def test_of_fifty_writers_one_wins(database: Database) -> None:
+    job = await database.insert_job(a_job("one"))
+    writers = [database.replace_job(newer(job, sentence=f"writer {number}")) for number in range(50)]
+    won = await asyncio.gather(*writers)
+    assert sum(won) == 1
+    stored = await database.job(job.id)
+    assert (stored.version, stored.sentence) == (2, f"writer {won.index(True)}")
+
+
+async def test_of_fifty_submissions_with_a_key_one_is_stored(database: Database) -> None:
+    async def submit(number: int) -> bool:
+        try:
+            await database.insert_job(a_job(f"job{number}", key="same"))
+            return True
+        except IdempotencyKeyReused:
+            return False
+
+    assert sum(await asyncio.gather(*(submit(number) for number in range(50)))) == 1
+
+
+async def test_the_queue_is_by_priority_then_age(database: Database) -> None:
+    for name, priority in (("old", 0), ("urgent", 5), ("young", 0)):
+        await database.insert_job(a_job(name, priority=priority))
+    running = await database.insert_job(a_job("running", priority=9))
+    await database.replace_job(newer(running, status=JobStatus.RUNNING))
+    assert [job.name for job in await database.queued_jobs(10)] == ["urgent", "old", "young"]
+    assert [job.name for job in await database.queued_jobs(1)] == ["urgent"]
+
+
+async def test_lists_are_paged_newest_first(database: Database) -> None:
+    for number in range(5):
+        await database.insert_job(a_job(f"job{number}"))
+    first = await database.jobs("default", (), 2, None)
+    second = await database.jobs("default", (), 2, first[-1].sequence)
+    assert [job.name for job in first + second] == ["job4", "job3", "job2", "job1"]
+    assert await database.jobs("default", (JobStatus.FAILED,), 10, None) == []
+    assert await database.jobs("other", (), 10, None) == []
+
+
+async def test_a_starting_server_finds_what_is_unsettled(database: Database) -> None:
+    idle = await database.insert_job(a_job("idle"))
+    live = await database.insert_job(a_job("live"))
+    await database.replace_job(newer(live, status=JobStatus.RUNNING))
+    undelivered = await database.insert_job(a_job("undelivered"))
+    told = transitions.emit(undelivered, "job.submitted", 1.0)
+    await database.replace_job(newer(told))
+    draining = await database.insert_job(a_job("draining"))
+    await database.replace_job(newer(draining, status=JobStatus.FAILED, draining=(1,)))
+    found = {job.name for job in await database.unsettled_jobs()}
+    assert found == {"live", "undelivered", "draining"}
+    assert idle.name not in found
+
+
+async def test_deletion_frees_the_name_and_keeps_the_key(database: Database) -> None:
+    job = await database.insert_job(a_job("one"))
+    await database.insert_events([(job.id, Event(number=1, type="job.submitted", at=1.0))])
+    assert not await database.delete_job(job.model_copy(update={"version": 7}))
+    assert await database.delete_job(newer(job))
+    with pytest.raises(NotFound):
+        await database.job(job.id)
+    assert await database.events(job.id, 0, 10) == []
+    tombstone = await database.job_with_key("default", "one")
+    assert tombstone is not None
+    assert tombstone.body_hash == "h"
+    await database.insert_job(a_job("one", key="another").model_copy(update={"id": "j-new"}))
+    assert not await database.replace_job(newer(newer(job)))
+
+
+async def test_attempts_and_events_are_stored_once(database: Database) -> None:
+    attempt = Attempt(number=1, placed_at=1.0, assignments=())
+    for _ in range(2):
+        await database.put_attempt("j", attempt)
+        await database.insert_events([("j", Event(number=n, type="t", at=1.0, data={"n": n})) for n in (1, 2, 3)])
+    assert await database.attempts("j") == [attempt]
+    assert [event.number for event in await database.events("j", 1, 10)] == [2, 3]
+    assert [event.number for event in await database.events("j", 0, 2)] == [1, 2]
+
+
+async def test_workers_and_datasets_are_replaced(database: Database) -> None:
+    worker = Worker(id="w", name="w", slots=1, threads_per_slot=1, host="h", port=1, registered_at=1.0)
+    await database.put_worker(worker)
+    lost = worker.model_copy(update={"state": WorkerState.LOST})
+    await database.put_worker(lost)
+    assert await database.workers() == [lost]
+    for classes in (2, 3):
+        dataset = Dataset(name="d", classes=classes, splits={}, mean=0, deviation=1, full_scale=255)
+        await database.put_dataset(dataset)
+    assert [one.classes for one in await database.datasets()] == [3]
+
+
+async def test_reports_are_stored_once_and_read_in_order(database: Database) -> None:
+    await database.insert_reports([a_report(2), a_report(1), a_report(1, worker="v")])
+    await database.insert_reports([a_report(2, text="again"), a_report(3, last=True)])
+    index = await database.report_index("j", 1)
+    assert [(row.worker, row.number, row.last) for row in index] == [
+        ("v", 1, False), ("w", 1, False), ("w", 2, False), ("w", 3, True),
+    ]  # fmt: skip
+    found = await database.reports("j", 1, "w", after=1, through=9, limit=9)
+    assert found == [a_report(2), a_report(3, last=True)]
+    assert await database.reports("j", 1, "w", after=0, through=1, limit=9) == [a_report(1)]
+
+
+async def test_a_chunk_replaces_the_reports_it_covers(database: Database) -> None:
+    reports = [a_report(number) for number in range(1, 5)]
+    await database.insert_reports(reports)
+    await database.compact(merge_reports(reports[:3]))
+    index = await database.report_index("j", 1)
+    assert [(row.number, row.through) for row in index] == [(1, 3), (4, 4)]
+    (chunk, rest) = await database.reports("j", 1, "w", after=2, through=9, limit=9)
+    assert (chunk.through, rest.number) == (3, 4)
+
+
+async def test_large_values_survive(database: Database) -> None:
+    text = "ü" * 3_000_000
+    await database.insert_reports([a_report(1, text=text)])
+    (found,) = await database.reports("j", 1, "w", 0, 9, 9)
+    assert found == a_report(1, text=text)
+
+
+async def test_streams_are_measured_and_deleted_by_job(database: Database) -> None:
+    await database.insert_job(a_job("one").model_copy(update={"id": "j"}))
+    await database.insert_reports([a_report(1)])
+    (size,) = await database.stream_sizes()
+    assert size.job == "j"
+    assert size.size_bytes > 0
+    await database.delete_streams("j")
+    assert await database.stream_sizes() == []
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    url = url_of("sqlite", tmp_path)
+    for start in range(2):
+        database: Database = backend("database", url)(url)
+        await database.open()
+        if start == 0:
+            await database.insert_job(a_job("one"))
+            await database.insert_reports([a_report(1)])
+        else:
+            assert (await database.job("j-one")).name == "one"
+            assert len(await database.report_index("j", 1)) == 1
+        await database.close()
+
+
+async def test_sqlite_serves_one_server(tmp_path: Path) -> None:
+    url = url_of("sqlite", tmp_path)
+    first: Database = backend("database", url)(url)
+    second: Database = backend("database", url)(url)
+    await first.open()
+    with pytest.raises(SettingInvalid, match="in use by another server"):
+        await second.open()
+    await first.close()
+    await second.open()
+    await second.close()
+
+
+async def test_a_home_of_a_newer_version_is_refused_unchanged(tmp_path: Path) -> None:
+    import sqlite3
+
+    url = url_of("sqlite", tmp_path)
+    database: Database = backend("database", url)(url)
+    await database.open()
+    await database.close()
+    connection = sqlite3.connect(tmp_path / "headway.db")
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    newer_home: Database = backend("database", url)(url)
+    with pytest.raises(SettingInvalid, match="schema 9999"):
+        await newer_home.open()
+    await newer_home.close()
+
+
+async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> None:
+    """Given that start-up compares with constants, these must name the newest revisions, and tables must match."""
+    import sqlite3
+
+    from alembic.script import ScriptDirectory
+
+    from headway.database import tables
+
+    migrations = Path(tables.__file__).parent / "migrations"
+    assert ScriptDirectory(str(migrations / "main")).get_current_head() == tables.MAIN_REVISION
+    assert ScriptDirectory(str(migrations / "streams")).get_current_head() == tables.STREAMS_REVISION
+    url = url_of("sqlite", tmp_path)
+    database: Database = backend("database", url)(url)
+    await database.open()
+    await database.close()
+    for file, metadata in (("headway.db", tables.main), ("headway-streams.db", tables.streams)):
+        connection = sqlite3.connect(tmp_path / file)
+        for table in metadata.sorted_tables:
+            made = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
+            assert made == {column.name for column in table.columns}, table.name
+        connection.close()

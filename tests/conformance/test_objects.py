@@ -1,0 +1,96 @@
+"""What every object store promises."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headway.errors import InvalidInput, NotFound, SettingInvalid
+from headway.objects.base import Objects
+from headway.registry import backend
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["file"])
+async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Objects]:
+    url = {"file": f"file://{tmp_path / 'an objects folder'}"}[request.param]
+    objects: Objects = backend("objects", url)(url)
+    await objects.open()
+    yield objects
+    await objects.close()
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def read(objects: Objects, object_id: str, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join([chunk async for chunk in objects.get(object_id, start, end)])
+
+
+async def test_bytes_come_back(objects: Objects) -> None:
+    content = bytes(range(256)) * 20_000
+    stored = await objects.put("a/b-1/c", chunks(content[:7], content[7:]))
+    assert (stored.size_bytes, stored.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert await read(objects, "a/b-1/c") == content
+    assert await objects.size_bytes("a/b-1/c") == len(content)
+
+
+async def test_ranges(objects: Objects) -> None:
+    await objects.put("x", chunks(b"0123456789"))
+    assert await read(objects, "x", 3) == b"3456789"
+    assert await read(objects, "x", 3, 5) == b"34"
+    assert await read(objects, "x", 10) == b""
+
+
+async def test_an_empty_object_is_one(objects: Objects) -> None:
+    await objects.put("empty", chunks())
+    assert await objects.size_bytes("empty") == 0
+    assert await read(objects, "empty") == b""
+
+
+async def test_what_is_not_there_is_not_found(objects: Objects) -> None:
+    with pytest.raises(NotFound):
+        await read(objects, "none")
+    with pytest.raises(NotFound):
+        await objects.size_bytes("none")
+    await objects.delete("none")
+
+
+async def test_a_failing_upload_leaves_what_was_there(objects: Objects) -> None:
+    await objects.put("x", chunks(b"old"))
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield b"new and lon"
+        raise ConnectionError("the client went away")
+
+    with pytest.raises(ConnectionError):
+        await objects.put("x", breaks())
+    assert await read(objects, "x") == b"old"
+    assert [one async for one in objects.list("")] == ["x"]
+
+
+async def test_listing_by_prefix_and_deleting(objects: Objects) -> None:
+    for object_id in ("a/2", "a/1", "ab/1", "b/1"):
+        await objects.put(object_id, chunks(b"x"))
+    assert [one async for one in objects.list("a/")] == ["a/1", "a/2"]
+    await objects.delete("a/1")
+    assert [one async for one in objects.list("a/")] == ["a/2"]
+
+
+@pytest.mark.parametrize("object_id", ["", "../x", "/etc/passwd", "a//b", "a/../b", ".incoming/x", "a b", "x" * 600])
+async def test_ids_that_are_not_ours_are_refused(objects: Objects, object_id: str) -> None:
+    with pytest.raises(InvalidInput):
+        await objects.put(object_id, chunks(b"x"))
+
+
+async def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    url = f"file://{tmp_path / 'file'}"
+    with pytest.raises(SettingInvalid, match="HEADWAY_OBJECTS_URL"):
+        await backend("objects", url)(url).open()

@@ -1,0 +1,40 @@
+"""Fixtures that all suites share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import Fleet
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("HEADWAY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One server and two warm workers with two slots each, for tests that harm neither."""
+    with Fleet(tmp_path_factory.mktemp("fleet")) as fleet:
+        fleet.start_server()
+        fleet.start_worker("one", slots=2)
+        fleet.start_worker("two", slots=2)
+        fleet.wait_for_workers(2)
+        yield fleet
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet of the test's own, with nothing started yet."""
+    with Fleet(tmp_path) as fleet:
+        yield fleet

@@ -1,0 +1,82 @@
+"""A broker that drops, doubles, delays and reorders makes no difference but time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from headway.brokers.embedded import EmbeddedBroker
+from headway.core.job import WakeUp
+from headway.server.app import create_app
+from headway.server.server import Server
+from headway.settings import Settings
+from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
+from tests.fleet import Fleet, ended
+
+pytestmark = pytest.mark.anyio
+
+
+class HostileBroker(EmbeddedBroker):
+    """Does to each message what a broker may do to it."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._random = random.Random(seed)
+        self._held: list[bytes] = []
+        self.dropped = self.doubled = self.delayed = 0
+
+    async def publish_wakeup(self, wakeup: WakeUp) -> None:
+        for _ in range(self._random.choice([0, 1, 2])):
+            await super().publish_wakeup(wakeup)
+
+    async def receive_report(self, body: bytes) -> None:
+        match self._random.choice(["drop", "double", "delay", "pass"]):
+            case "drop":
+                self.dropped += 1
+            case "double":
+                self.doubled += 1
+                await super().receive_report(body)
+                await super().receive_report(body)
+            case "delay":
+                self.delayed += 1
+                self._held.append(body)
+            case "pass":
+                await super().receive_report(body)
+        if len(self._held) > 2:
+            self._random.shuffle(self._held)
+            for held in self._held:
+                await super().receive_report(held)
+            self._held.clear()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_hostile_broker_costs_only_time(tmp_path: Path, seed: int) -> None:
+    with Fleet(tmp_path) as fleet:
+        settings = Settings(home=fleet.home, port=fleet.port, heartbeat_seconds=0.3)
+        broker = HostileBroker(seed)
+        server = Server(settings, broker=broker)
+        config = uvicorn.Config(
+            create_app(server), port=fleet.port, lifespan="off", log_level="warning", ws="websockets-sansio"
+        )  # fmt: skip
+        http = uvicorn.Server(config)
+        http.install_signal_handlers = lambda: None
+        async with server.started():
+            serving = asyncio.create_task(http.serve())
+            while not http.started:
+                await asyncio.sleep(0.01)
+            fleet.start_worker("one", slots=2)
+            fleet.start_worker("two", slots=2)
+            await asyncio.to_thread(fleet.wait_for_workers, 2)
+            job = await asyncio.to_thread(fleet.script, COUNTING, "300", "0.02", world_size=4)
+            job = await asyncio.to_thread(ended, job)
+            assert (job.status, job.data["attempt"]["number"]) == ("succeeded", 1), job.data
+            await asyncio.to_thread(assert_nothing_lost_or_doubled, job, 300, 4)
+            assert broker.dropped
+            assert broker.doubled
+            assert broker.delayed
+            http.should_exit = True
+            await serving

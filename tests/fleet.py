@@ -1,0 +1,128 @@
+"""A real server and real workers, as processes, for end-to-end and fault tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headway.client import Client, JobHandle
+from headway.errors import HeadwayError
+
+PATIENCE_SECONDS = 120.0
+
+
+def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Look again and again until something holds; its value. Fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = holds()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.05)
+
+
+class Fleet:
+    """Processes under one folder; leaving the context ends them all."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.folder = folder
+        self.home = folder / "server"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.settings = {f"HEADWAY_{name.upper()}": str(value) for name, value in settings.items()}
+        self._clients: list[Client] = []
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def start_server(self) -> None:
+        """Start the server, or start it again, and wait until it is ready."""
+        self._start("server", "server", "--port", str(self.port), "--home", str(self.home))
+        wait_until(self._answers, "the server's start")
+
+    def start_worker(self, name: str, slots: int) -> None:
+        token = str(self.home / "worker.token")
+        folder = str(self.folder / name)
+        self._start(
+            name, "worker", "--server", self.url, "--token-file", token, "--name", name, "--slots", str(slots),
+            "--home", folder,
+        )  # fmt: skip
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to a process of ours; after SIGKILL it is gone."""
+        self.processes[name].send_signal(number)
+        if number is signal.SIGKILL:
+            self.processes[name].wait()
+
+    def client(self) -> Client:
+        return Client(url=self.url, home=self.home)
+
+    def command(self, *arguments: str, timeout: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this fleet."""
+        environment = {**os.environ, "HEADWAY_HOME": str(self.home), "HEADWAY_SERVER_URL": self.url}
+        return subprocess.run(
+            [sys.executable, "-m", "headway", *arguments],
+            env=environment, cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def script(self, source: str, *arguments: str, world_size: int = 1, **spec: Any) -> JobHandle:
+        """Submit a script given as text."""
+        body = {"filename": "script.py", "source": source}
+        return self._kept_client().submit({"script": body, "arguments": arguments, "world_size": world_size, **spec})
+
+    def _kept_client(self) -> Client:
+        if not self._clients:
+            self._clients.append(self.client())
+        return self._clients[0]
+
+    def wait_for_workers(self, count: int) -> None:
+        def enough() -> bool:
+            with self.client() as client:
+                return len(client.workers()) == count
+
+        wait_until(enough, f"the registration of {count} workers")
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def _start(self, name: str, *arguments: str) -> None:
+        environment = {**os.environ, **self.settings}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log
+            )
+
+    def _answers(self) -> bool:
+        assert self.processes["server"].poll() is None, self.log("server")
+        try:
+            with self.client() as client:
+                client.jobs(limit=1)
+            return True
+        except HeadwayError:
+            return False
+
+
+def ended(job: JobHandle) -> JobHandle:
+    """The job once it has a terminal status."""
+    return wait_until(
+        lambda: job if job.refresh().data["status"] in ("succeeded", "failed", "cancelled") else None,
+        f"the end of job {job.name}",
+    )

@@ -1,0 +1,75 @@
+"""Leases on a clock that the test sets."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.server.clock import Clock
+from headway.server.liveness import Liveness
+
+
+class FakeClock(Clock):
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def pass_time(liveness: Liveness, clock: FakeClock, seconds: float) -> list[str]:
+    """Let time pass in ticks, as the scheduler does; who is silent at the end."""
+    silent: list[str] = []
+    for _ in range(round(seconds * 2)):
+        clock.seconds += 0.5
+        silent = liveness.silent()
+    return silent
+
+
+def test_a_worker_is_silent_after_a_lease_without_newer_answers(clock: FakeClock) -> None:
+    liveness = Liveness(clock, lease_seconds=10)
+    liveness.watch("w")
+    liveness.heartbeat("w", 0, frozenset())
+    assert pass_time(liveness, clock, 10) == []
+    assert pass_time(liveness, clock, 1) == ["w"]
+
+
+def test_heartbeats_that_get_no_answers_are_silence(clock: FakeClock) -> None:
+    """Given a network that lets requests through but no answers."""
+    liveness = Liveness(clock, lease_seconds=10)
+    liveness.watch("w")
+    for _ in range(11):
+        liveness.heartbeat("w", 3, frozenset())
+        silent = pass_time(liveness, clock, 1)
+    assert silent == ["w"]
+
+
+def test_delayed_heartbeats_do_not_count_twice(clock: FakeClock) -> None:
+    liveness = Liveness(clock, lease_seconds=10)
+    liveness.watch("w")
+    liveness.heartbeat("w", 5, frozenset())
+    pass_time(liveness, clock, 8)
+    liveness.heartbeat("w", 4, frozenset())  # an older one, late
+    assert pass_time(liveness, clock, 3) == ["w"]
+
+
+def test_a_server_that_was_paused_grants_a_full_term(clock: FakeClock) -> None:
+    liveness = Liveness(clock, lease_seconds=10)
+    liveness.watch("w")
+    clock.seconds += 3600
+    assert liveness.silent() == []
+    assert pass_time(liveness, clock, 9) == []
+    assert pass_time(liveness, clock, 2) == ["w"]
+
+
+def test_the_newest_heartbeat_says_what_is_being_prepared(clock: FakeClock) -> None:
+    liveness = Liveness(clock, lease_seconds=10)
+    liveness.watch("w")
+    liveness.heartbeat("w", 0, frozenset({("j", 1)}))
+    assert liveness.prepares("w", "j", 1)
+    liveness.heartbeat("w", 1, frozenset())
+    assert not liveness.prepares("w", "j", 1)

@@ -1,0 +1,157 @@
+"""Reports, blocks and the worker's files: what goes in comes out."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headway import blocks
+from headway.core.dataset import Split
+from headway.core.facts import RankFinished, RankStarted
+from headway.core.protocol import StreamKey
+from headway.errors import Corrupt
+from headway.reports import (
+    LogLine,
+    Report,
+    Series,
+    decode_logs,
+    decode_metrics,
+    decode_report,
+    encode_logs,
+    encode_metrics,
+    encode_report,
+    merge_reports,
+)
+from headway.worker.rank_files import MAXIMUM_LINE_BYTES, RankFiles, log_path, run_path
+from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
+
+KEY = StreamKey(job="j-1", attempt=1, worker="w-1")
+
+
+def a_report(number: int, *texts: str) -> Report:
+    lines = [LogLine(0, float(number), text) for text in texts]
+    series = [Series("loss", 0, array("q", [number]), array("d", [1.0]), array("d", [number / 2]))]
+    logs, metrics = encode_logs(number, lines), encode_metrics(number, series)
+    return Report("j-1", 1, "w-1", number, number, facts=(RankFinished(rank=0),), logs=logs, metrics=metrics)
+
+
+def test_a_report_survives_the_wire() -> None:
+    report = a_report(3, "hällo", "")
+    assert decode_report(encode_report(report)) == report
+    assert [line.text for line in decode_logs(report.logs)] == ["hällo", ""]
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00", b"not a report", encode_report(a_report(1))[:-9]])
+def test_a_broken_report_is_told_apart(body: bytes) -> None:
+    with pytest.raises(Corrupt):
+        decode_report(body)
+
+
+def test_a_chunk_can_be_read_from_any_number_on() -> None:
+    chunk = merge_reports([a_report(1, "a"), a_report(2, "b", "c"), a_report(3, "d")])
+    assert (chunk.number, chunk.through, chunk.facts) == (1, 3, ())
+    for after, texts in ((0, "abcd"), (1, "bcd"), (2, "d"), (3, "")):
+        assert "".join(line.text for line in decode_logs(chunk.logs, after)) == texts
+    (series,) = decode_metrics([chunk.metrics], after=1)
+    assert list(series.steps) == [2, 3]
+    again = merge_reports([chunk, a_report(4, "e")])
+    assert "".join(line.text for line in decode_logs(again.logs, after=2)) == "de"
+
+
+def test_a_section_that_claims_to_be_huge_is_refused() -> None:
+    import zstandard
+
+    bomb = zstandard.ZstdCompressor().compress(bytes(100 << 20))
+    with pytest.raises(Corrupt):
+        decode_logs(bomb)
+
+
+def test_blocks_give_back_the_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 100)
+    arrays = {"input": np.arange(7 * 12, dtype=np.uint8).reshape(7, 3, 4), "label": np.arange(7, dtype=np.int64)}
+    cut = list(blocks.cut(arrays))
+    assert len(cut) > 1
+    split = Split(sample_count=7, arrays=blocks.describe_arrays(arrays), blocks=tuple(block for block, _ in cut))
+    parts = [blocks.unpack(split, block, content) for block, content in cut]
+    for name, array_ in arrays.items():
+        assert b"".join(part[name] for part in parts) == array_.tobytes()
+
+
+def test_a_changed_block_is_refused() -> None:
+    ((block, content),) = blocks.cut({"label": np.zeros(4, dtype=np.uint8)})
+    with pytest.raises(Corrupt, match="does not match its hash"):
+        blocks.verify(block, content[:-1] + b"x")
+
+
+def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path: Path) -> None:
+    files = RankFiles(tmp_path, [0])
+    log_path(tmp_path, 0).write_bytes(b"one\n10%\r50%\r100%\nbad \xff\n\nhal")
+    harvest = files.harvest({})
+    assert [line.text for line in harvest.lines] == ["one", "100%", "bad \ufffd", ""]
+    with log_path(tmp_path, 0).open("ab") as file:
+        file.write(b"f")
+    last = files.harvest(harvest.offsets, final=True)
+    assert [line.text for line in last.lines] == ["half"]
+
+
+def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
+    log_path(tmp_path, 0).write_bytes(b"x" * (2 * MAXIMUM_LINE_BYTES + 5))
+    files = RankFiles(tmp_path, [0])
+    offsets: dict[str, list[int]] = {}
+    lengths = []
+    for final in (False, False, True):
+        harvest = files.harvest(offsets, final=final)
+        offsets = harvest.offsets
+        lengths += [len(line.text) for line in harvest.lines]
+    assert lengths == [MAXIMUM_LINE_BYTES, MAXIMUM_LINE_BYTES, 5]
+
+
+def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path) -> None:
+    records = [
+        {"step": 1, "at": 2.0, "values": {"loss": 0.5, "accuracy": 1}},
+        {"type": "rank_started", "rank": 0, "pid": 7},
+        {"type": "nonsense"},
+        {"step": "x", "at": 0, "values": {"loss": 1}},
+    ]
+    run_path(tmp_path, 0).write_text("".join(json.dumps(one) + "\n" for one in records) + '{"step": 2')
+    harvest = RankFiles(tmp_path, [0]).harvest({})
+    assert [list(series.values) for series in harvest.series.values()] == [[0.5], [1.0]]
+    assert harvest.facts == [RankStarted(rank=0, pid=7)]
+    assert len(harvest.lines) == 2
+    assert all("unreadable run record dropped" in line.text for line in harvest.lines)
+
+
+def test_a_spool_goes_on_where_a_former_life_stopped(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    for number in range(1, 4):
+        stream.append((), [LogLine(0, 0.0, str(number))], [], {"0": [number, 0]})
+    stream.cut(3)  # all committed, but the newest stays: it knows how far the files are read
+    (found,) = leftover_streams(tmp_path)
+    assert (found.key, found.number, found.offsets, found.ended) == (KEY, 3, {"0": [3, 0]}, False)
+    found.append((), [], [], {}, last=True)
+    assert decode_report(found.read(4)).last
+
+
+def test_a_report_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    stream.append((), [LogLine(0, 0.0, "a")], [], {"0": [2, 0]})
+    stream.append((), [LogLine(0, 0.0, "b")], [], {"0": [4, 0]})
+    newest = stream_folder(tmp_path, KEY) / "0000000002.report"
+    newest.write_bytes(newest.read_bytes()[:-3])
+    (found,) = leftover_streams(tmp_path)
+    assert (found.number, found.offsets) == (1, {"0": [2, 0]})
+
+
+def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    for _ in range(3):
+        stream.append((), [], [], {})
+    stream.unsent.clear()
+    stream.unacknowledged = {1: 10, 2: 10, 3: 10}
+    stream.cut(1)
+    stream.resend(1)
+    assert (stream.unsent, stream.unacknowledged) == ([2, 3], {})

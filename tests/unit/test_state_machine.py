@@ -1,0 +1,165 @@
+"""Whatever comes in whatever order, the promises of the protocol hold."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from headway.core import transitions
+from headway.core.facts import PrepareFailed, RankEnded, RankFinished, RankStarted, Released, WorkerStopping
+from headway.core.job import Job, JobSpec, Script
+from headway.core.placement import Share, used_slots
+from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS, JobStatus
+from headway.core.transitions import ReportedFacts
+from headway.errors import ClaimRefused, Conflict
+
+WORKERS = ("a", "b", "c")
+FACTS = st.sampled_from(
+    [
+        RankStarted(rank=0, pid=1),
+        RankFinished(rank=0),
+        RankEnded(rank=0, at=0, exit_code=0, finished=True),
+        RankEnded(rank=0, at=0, exit_code=1, error="E"),
+        RankEnded(rank=0, at=0, signal="SIGKILL"),
+        RankEnded(rank=0, at=0, signal="SIGTERM", stopped=True),
+        RankEnded(rank=0, at=0, exit_code=1, error="peer", secondary=True),
+        PrepareFailed(error="x"),
+        WorkerStopping(),
+    ]
+)
+
+
+class JobMachine(RuleBasedStateMachine):
+    """One job, hit by every input, in order and out of it, from the current attempt and from older ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        spec = JobSpec(script=Script(filename="s.py", source=""), world_size=3, retries=2)
+        self.job = Job(id="j", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=0)
+        self.seen: list[Job] = [self.job]
+        self.numbers: dict[tuple[int, str], int] = {}
+
+    def _become(self, job: Job) -> None:
+        self.seen.append(job)
+        self.job = job
+
+    @rule(count=st.integers(1, 3))
+    def place(self, count: int) -> None:
+        sizes = {1: [3], 2: [2, 1], 3: [1, 1, 1]}[count]
+        firsts = [sum(sizes[:n]) for n in range(count)]
+        shares = [Share(WORKERS[n], WORKERS[n], firsts[n], sizes[n]) for n in range(count)]
+        self._become(transitions.place(self.job, shares, 0))
+
+    @rule(worker=st.sampled_from(WORKERS), back=st.integers(0, 1))
+    def claim(self, worker: str, back: int) -> None:
+        with contextlib.suppress(ClaimRefused):
+            self._become(transitions.claim(self.job, self.job.attempt_number - back, worker, "h:1"))
+
+    @rule(
+        worker=st.sampled_from(WORKERS), back=st.integers(0, 1), facts=st.lists(FACTS, max_size=3), last=st.booleans()
+    )
+    def report(self, worker: str, back: int, facts: list[object], last: bool) -> None:
+        attempt = self.job.attempt_number - back
+        number = self.numbers[attempt, worker] = self.numbers.get((attempt, worker), 0) + 1
+        sent = (*facts, Released()) if last else tuple(facts)
+        before = self.job
+        self._become(transitions.apply_facts(self.job, attempt, [ReportedFacts(worker, number, sent, last)], 0))
+        if back and attempt != before.attempt_number:
+            assert self.job is before, "a stale attempt's facts were accepted"
+        again = transitions.apply_facts(self.job, attempt, [ReportedFacts(worker, number, sent, last)], 0)
+        assert again is self.job, "a repeated report changed the job"
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def lose(self, worker: str) -> None:
+        self._become(transitions.lose_worker(self.job, worker, 0))
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def refuse(self, worker: str) -> None:
+        self._become(transitions.refuse(self.job, self.job.attempt_number, worker, 0))
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def expire(self, worker: str) -> None:
+        self._become(transitions.expire(self.job, self.job.attempt_number, worker, 0))
+
+    @rule()
+    @precondition(lambda self: len(self.seen) > 20)
+    def cancel(self) -> None:
+        try:
+            self._become(transitions.cancel(self.job, 0))
+        except Conflict:
+            assert self.job.status.terminal
+
+    @rule()
+    def drain(self) -> None:
+        for number in self.job.draining:
+            self._become(transitions.drained(self.job, number, 0, 0))
+
+    @rule()
+    def deliver(self) -> None:
+        self._become(transitions.delivered(self.job, self.job.event_count, self.job.wakeups))
+
+    @invariant()
+    def statuses_move_as_documented(self) -> None:
+        if len(self.seen) < 2:
+            return
+        old, new = self.seen[-2], self.seen[-1]
+        steps = _reachable(old.status, JOB_TRANSITIONS)
+        assert new.status is old.status or new.status in steps
+        if old.status.terminal:
+            assert (new.status, new.reason, new.ended_at) == (old.status, old.reason, old.ended_at)
+
+    @invariant()
+    def assignments_move_as_documented(self) -> None:
+        if len(self.seen) < 2 or self.seen[-1].attempt is None or self.seen[-2].attempt is None:
+            return
+        old, new = self.seen[-2].attempt, self.seen[-1].attempt
+        assert new.number >= old.number
+        if old.number == new.number:
+            for before, after in zip(old.assignments, new.assignments, strict=True):
+                assert after.state is before.state or after.state in _reachable(before.state, ASSIGNMENT_TRANSITIONS)
+
+    @invariant()
+    def an_ended_attempt_holds_no_slots(self) -> None:
+        if self.job.status in (JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
+            assert used_slots([self.job]) == {}
+
+    @invariant()
+    def success_means_that_all_ranks_finished(self) -> None:
+        if self.job.status is JobStatus.SUCCEEDED:
+            assert self.job.attempt.finished
+
+    @invariant()
+    def retries_are_bounded(self) -> None:
+        assert self.job.retries_used <= self.job.spec.retries
+
+    @invariant()
+    def events_are_numbered_without_gap(self) -> None:
+        numbers = [event.number for event in self.job.events]
+        assert numbers == list(range(self.job.event_count - len(numbers) + 1, self.job.event_count + 1))
+
+    def teardown(self) -> None:
+        """Whatever happened: losing all workers and ending the drains leads to a terminal state or the queue."""
+        for worker in WORKERS:
+            self._become(transitions.lose_worker(self.job, worker, 0))
+        self.drain()
+        assert self.job.status.terminal or self.job.status is JobStatus.QUEUED
+
+
+def _reachable(start: Any, moves: Mapping[Any, frozenset[Any]]) -> set[Any]:
+    found: set[Any] = set()
+    frontier = {start}
+    while frontier:
+        frontier = {after for one in frontier for after in moves[one]} - found
+        found |= frontier
+    return found
+
+
+TestJobMachine = JobMachine.TestCase
+TestJobMachine.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -1,0 +1,259 @@
+"""The state machine, move by move."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.core import transitions
+from headway.core.end_reason import EndReason
+from headway.core.facts import (
+    PrepareFailed,
+    RankEnded,
+    RankFinished,
+    RankStarted,
+    Released,
+    StageReached,
+    WorkerStopping,
+)
+from headway.core.job import Job, JobSpec, Script
+from headway.core.placement import Share
+from headway.core.status import AssignmentState, JobStatus
+from headway.core.transitions import ReportedFacts
+from headway.errors import ClaimRefused, Conflict
+
+NOW = 1000.0
+
+
+def queued(world_size: int = 2, retries: int = 3) -> Job:
+    spec = JobSpec(script=Script(filename="s.py", source=""), world_size=world_size, retries=retries)
+    return Job(id="j-1", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=NOW)
+
+
+def placed(job: Job | None = None, *, workers: int = 1) -> Job:
+    job = job or queued()
+    each = job.spec.world_size // workers
+    shares = [Share(f"w{n}", f"worker{n}", n * each, each) for n in range(workers)]
+    return transitions.place(job, shares, NOW)
+
+
+def running(job: Job | None = None, *, workers: int = 1) -> Job:
+    job = placed(job, workers=workers)
+    assert job.attempt is not None
+    for assignment in job.attempt.assignments:
+        job = transitions.claim(job, job.attempt_number, assignment.worker, f"host:{assignment.first_rank}")
+    for assignment in job.attempt.assignments:
+        ranks = range(assignment.first_rank, assignment.first_rank + assignment.rank_count)
+        job = report(job, assignment.worker, *(RankStarted(rank=rank, pid=1) for rank in ranks))
+    assert job.status is JobStatus.RUNNING
+    return job
+
+
+def report(job: Job, worker: str, *facts: object, last: bool = False, number: int | None = None) -> Job:
+    assignment = job.attempt.assignment_of(worker)
+    number = number or assignment.applied + 1
+    return transitions.apply_facts(job, job.attempt_number, [ReportedFacts(worker, number, facts, last)], NOW)
+
+
+def finish(job: Job, worker: str = "w0", ranks: tuple[int, ...] = (0, 1)) -> Job:
+    facts = [RankFinished(rank=rank) for rank in ranks]
+    facts += [RankEnded(rank=rank, at=NOW, exit_code=0, finished=True) for rank in ranks]
+    return report(job, worker, *facts)
+
+
+def ended_rank(rank: int = 1, **fields: object) -> RankEnded:
+    return RankEnded(rank=rank, at=NOW, **fields)
+
+
+def test_a_job_succeeds_when_all_ranks_finished_and_are_gone() -> None:
+    job = finish(running())
+    assert job.status is JobStatus.RUNNING  # its ranks hold slots until the worker says that they are gone
+    job = report(job, "w0", Released(), last=True)
+    assert (job.status, job.reason) == (JobStatus.SUCCEEDED, EndReason.COMPLETED)
+    assert [event.type for event in job.events] == [
+        "attempt.placed",
+        "attempt.started",
+        "attempt.ended",
+        "job.succeeded",
+    ]
+
+
+def test_ranks_may_start_only_when_all_workers_have_claimed() -> None:
+    job = transitions.claim(placed(workers=2), 1, "w0", "h:1")
+    assert not job.attempt.all_claimed
+    job = transitions.claim(job, 1, "w1", "h:2")
+    assert job.attempt.all_claimed
+    assert job.attempt.endpoint == "h:1"  # rank 0's worker, whoever claimed last
+    assert [wakeup.worker for wakeup in job.wakeups] == ["w0", "w1", "w0"]  # placed twice, then "go" to the other
+
+
+def test_a_repeated_claim_changes_nothing() -> None:
+    job = transitions.claim(placed(), 1, "w0", "h:1")
+    assert transitions.claim(job, 1, "w0", "h:2") is job
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_claim_of_another_attempt_is_refused(number: int) -> None:
+    with pytest.raises(ClaimRefused):
+        transitions.claim(placed(), number, "w0", "h:1")
+
+
+def test_a_claim_on_a_stopping_job_is_refused() -> None:
+    job = transitions.claim(placed(workers=2), 1, "w0", "h:1")
+    job = transitions.cancel(job, NOW)
+    for worker in ("w0", "w1"):
+        with pytest.raises(ClaimRefused):
+            transitions.claim(job, 1, worker, "h:1")
+
+
+@pytest.mark.parametrize(
+    ("fact", "reason", "status"),
+    [
+        (ended_rank(exit_code=3), EndReason.SCRIPT_EXITED, JobStatus.FAILED),
+        (ended_rank(exit_code=1, error="ValueError: x"), EndReason.SCRIPT_RAISED, JobStatus.FAILED),
+        (ended_rank(signal="SIGSEGV"), EndReason.RANK_CRASHED, JobStatus.FAILED),
+        (ended_rank(signal="SIGKILL"), EndReason.RANK_KILLED, JobStatus.QUEUED),
+        (ended_rank(exit_code=1, error="closed by peer", secondary=True), EndReason.PEER_LOST, JobStatus.QUEUED),
+        (PrepareFailed(error="no disk"), EndReason.PREPARE_FAILED, JobStatus.QUEUED),
+        (WorkerStopping(), EndReason.WORKER_STOPPED, JobStatus.QUEUED),
+    ],
+)
+def test_what_ends_an_attempt_decides_what_follows(fact: object, reason: EndReason, status: JobStatus) -> None:
+    job = report(running(), "w0", fact)
+    assert job.status is JobStatus.STOPPING
+    job = report(job, "w0", Released(), last=True)
+    assert (job.status, job.attempt.reason) == (status, reason)
+    assert job.retries_used == int(status is JobStatus.QUEUED and reason.counted)
+
+
+def test_the_cause_replaces_a_mere_consequence() -> None:
+    job = running(workers=2)
+    job = report(job, "w0", ended_rank(0, exit_code=1, error="Connection closed by peer", secondary=True))
+    job = report(job, "w1", ended_rank(1, signal="SIGSEGV"))
+    assert job.attempt.reason is EndReason.RANK_CRASHED
+    assert job.attempt.failure.rank == 1
+
+
+def test_a_failure_stops_the_other_workers() -> None:
+    job = report(running(workers=2), "w0", ended_rank(0, exit_code=1))
+    assert job.attempt.assignment_of("w1").state is AssignmentState.STOPPING
+    assert job.wakeups[-1].worker == "w1"
+    job = report(job, "w0", Released(), last=True)
+    assert job.status is JobStatus.STOPPING  # the other's slots are still in use
+    job = report(job, "w1", ended_rank(1, signal="SIGTERM", stopped=True), Released(), last=True)
+    assert (job.status, job.reason) == (JobStatus.FAILED, EndReason.SCRIPT_EXITED)
+
+
+def test_facts_of_an_older_attempt_are_refused() -> None:
+    job = report(running(), "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
+    job = running(job)
+    assert job.attempt_number == 2
+    late = [ReportedFacts("w0", 99, (ended_rank(exit_code=1),))]
+    assert transitions.apply_facts(job, 1, late, NOW) is job
+
+
+def test_facts_after_the_end_are_refused() -> None:
+    job = report(finish(running()), "w0", Released(), last=True)
+    late = [ReportedFacts("w0", 99, (ended_rank(exit_code=1),))]
+    assert transitions.apply_facts(job, 1, late, NOW) is job
+
+
+def test_a_report_counts_once() -> None:
+    job = report(running(), "w0", RankFinished(rank=0), number=5)
+    assert report(job, "w0", RankFinished(rank=0), number=5) is job
+    assert job.attempt.assignment_of("w0").finished_ranks == 1
+
+
+def test_an_abort_after_finishing_is_a_warning() -> None:
+    job = report(running(), "w0", RankFinished(rank=0), RankFinished(rank=1))
+    job = report(job, "w0", ended_rank(0, exit_code=0, finished=True), ended_rank(1, signal="SIGABRT", finished=True))
+    job = report(job, "w0", Released(), last=True)
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.warnings == ("Rank 1 ended with SIGABRT after its script had finished.",)
+
+
+def test_a_lost_worker_ends_the_attempt_and_counts() -> None:
+    job = transitions.lose_worker(running(workers=2), "w1", NOW)
+    assert job.attempt.assignment_of("w0").state is AssignmentState.STOPPING
+    job = report(job, "w0", ended_rank(0, signal="SIGTERM", stopped=True), Released(), last=True)
+    assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, EndReason.WORKER_LOST, 1)
+    assert job.draining == (1,)  # its spool may still come, but the next attempt does not wait
+
+
+def test_a_worker_lost_after_all_finished_costs_a_warning_and_waits_for_its_streams() -> None:
+    job = transitions.lose_worker(finish(running()), "w0", NOW)
+    assert job.status is JobStatus.STOPPING
+    job = transitions.drained(job, 1, 2, NOW)
+    assert job.status is JobStatus.SUCCEEDED
+    assert "lost after all ranks had finished" in job.warnings[0]
+
+
+def test_a_refusal_releases_the_gang_and_counts_as_no_failure() -> None:
+    job = transitions.claim(placed(workers=2), 1, "w0", "h:1")
+    job = transitions.refuse(job, 1, "w1", NOW)
+    job = report(job, "w0", Released(), last=True)
+    assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, EndReason.ASSIGNMENT_REFUSED, 0)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "reason", "counted"), [(False, EndReason.ASSIGNMENT_IGNORED, 0), (True, EndReason.PREPARE_TIMED_OUT, 1)]
+)
+def test_deadlines_release_the_gang(claimed: bool, reason: EndReason, counted: int) -> None:
+    job = placed()
+    if claimed:
+        job = transitions.claim(job, 1, "w0", "h:1")
+    job = transitions.expire(job, 1, "w0", NOW)
+    if claimed:
+        job = report(job, "w0", Released(), last=True)
+    assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, reason, counted)
+
+
+def test_after_its_retries_a_job_fails_with_the_reason() -> None:
+    job = queued(retries=2)
+    for _ in range(3):
+        assert job.status is JobStatus.QUEUED
+        job = report(running(job), "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
+    assert (job.status, job.reason, job.attempt_number) == (JobStatus.FAILED, EndReason.RANK_KILLED, 3)
+    assert job.sentence.endswith("Gave up after 3 attempts.")
+
+
+def test_ranks_that_vanish_count_so_that_it_does_not_go_on_for_ever() -> None:
+    job = queued(retries=1)
+    for _ in range(2):
+        job = transitions.claim(placed(job), job.attempt_number + 1, "w0", "h:1")
+        job = report(job, "w0", Released(), last=True)
+    assert (job.status, job.reason) == (JobStatus.FAILED, EndReason.RANKS_VANISHED)
+
+
+def test_cancelling_a_queued_job_ends_it_at_once() -> None:
+    job = transitions.cancel(queued(), NOW)
+    assert job.status is JobStatus.CANCELLED
+    with pytest.raises(Conflict, match="already cancelled, so it cannot be cancelled"):
+        transitions.cancel(job, NOW)
+
+
+def test_cancelling_a_running_job_waits_for_its_ranks() -> None:
+    job = transitions.cancel(running(), NOW)
+    assert job.status is JobStatus.STOPPING
+    assert transitions.cancel(job, NOW) is job
+    job = report(job, "w0", ended_rank(0, signal="SIGTERM", stopped=True), Released(), last=True)
+    assert (job.status, job.reason) == (JobStatus.CANCELLED, EndReason.CANCELLED)
+
+
+def test_a_job_that_finished_before_its_cancellation_took_hold_has_succeeded() -> None:
+    job = transitions.cancel(finish(running()), NOW)
+    job = report(job, "w0", Released(), last=True)
+    assert job.status is JobStatus.SUCCEEDED
+
+
+def test_stages_keep_their_first_time() -> None:
+    job = report(running(), "w0", StageReached(stage="first_step", at=5.0, total_steps=10))
+    job = report(job, "w0", StageReached(stage="first_step", at=9.0))
+    assert job.attempt.stages["first_step"] == 5.0
+    assert job.attempt.total_steps == 10
+
+
+def test_delivered_events_leave_the_job() -> None:
+    job = placed()
+    trimmed = transitions.delivered(job, job.event_count, job.wakeups)
+    assert trimmed.events == trimmed.wakeups == ()
+    assert transitions.cancel(trimmed, NOW).events[0].number == job.event_count + 1
