@@ -58,7 +58,7 @@ class Liveness:
     def silent(self) -> list[str]:
         """Workers whose lease has run out. To be called often: a long gap means that this server was paused."""
         now = self._clock.monotonic()
-        paused = now - self._looked_at > self._lease_seconds / 4
+        paused = now - self._looked_at > self._lease_seconds / 2
         self._looked_at = now
         if paused:
             self.grant_all()

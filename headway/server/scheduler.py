@@ -142,7 +142,8 @@ class Scheduler:
             return
         for assignment in attempt.assignments:
             limit = self._limit_seconds(job, attempt.number, assignment.worker, assignment.state)
-            key = (job.id, attempt.number, assignment.worker, assignment.state)
+            # The limit is part of the key: when preparing ends, the shorter limit is counted from then.
+            key = (job.id, attempt.number, assignment.worker, assignment.state, limit)
             if limit is None or self._age(key, seen) <= limit:
                 continue
             if assignment.state is AssignmentState.STOPPING:

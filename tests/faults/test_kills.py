@@ -36,12 +36,6 @@ def assert_nothing_lost_or_doubled(job: object, steps: int, world_size: int) -> 
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def ranks_of(job: object, fleet: Fleet, worker: str) -> list[psutil.Process]:
-    """The live processes below a worker, but for its forkserver."""
-    below = psutil.Process(fleet.processes[worker].pid).children(recursive=True)
-    return [one for one in below if one.name() and "forkserver" not in " ".join(one.cmdline())] or below
-
-
 def test_a_server_killed_in_training_changes_nothing(fleet: Fleet) -> None:
     """Given a running job, when the server is killed and started three times, then it is as if nothing had happened."""
     steps = 400
