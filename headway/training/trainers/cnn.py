@@ -8,6 +8,8 @@ from headway.core.dataset import Dataset
 from headway.core.parameters import CnnParameters
 
 CHANNELS = (32, 64)
+SMALLEST_UNPADDED = 16
+"""Images smaller than this are padded, or too little of them would be left."""
 
 
 class Cnn(nn.Module):
@@ -15,19 +17,21 @@ class Cnn(nn.Module):
 
     def __init__(self, dataset: Dataset, parameters: CnnParameters) -> None:
         super().__init__()
-        height, width = dataset.sample_shape
+        padding = 0 if min(dataset.sample_shape) >= SMALLEST_UNPADDED else 1
         first, second = CHANNELS
+        # Pooling before ReLU gives the same numbers, since both only compare, on a quarter of the values.
         self.features = nn.Sequential(
-            nn.Conv2d(1, first, kernel_size=3, padding=1),
-            nn.ReLU(),
+            nn.Conv2d(1, first, kernel_size=3, padding=padding),
             nn.MaxPool2d(2),
-            nn.Conv2d(first, second, kernel_size=3, padding=1),
             nn.ReLU(),
+            nn.Conv2d(first, second, kernel_size=3, padding=padding),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Flatten(),
         )
+        height, width = (_pooled(_pooled(side, padding), padding) for side in dataset.sample_shape)
         self.classifier = nn.Sequential(
-            nn.Linear(second * (height // 4) * (width // 4), parameters.hidden_size),
+            nn.Linear(second * height * width, parameters.hidden_size),
             nn.ReLU(),
             nn.Dropout(parameters.dropout),
             nn.Linear(parameters.hidden_size, dataset.classes),
@@ -36,3 +40,8 @@ class Cnn(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.features(images))
         return logits
+
+
+def _pooled(side: int, padding: int) -> int:
+    """Side of an image after a convolution of size 3 and pooling by 2."""
+    return (side + 2 * padding - 2) // 2
