@@ -21,9 +21,9 @@ import headway, time
 run = headway.run()
 values = {f"metric_{number}": 0.5 for number in range(20)}
 began = time.perf_counter()
-for step in range(15_000):
+for step in range(16_500):
     run.log(step, **values)
-    ahead = began + (step + 1) / 1000 - time.perf_counter()  # 1,000 steps, 20,000 points a second
+    ahead = began + (step + 1) / 1100 - time.perf_counter()  # 1,100 steps, 22,000 points a second
     if ahead > 0:
         time.sleep(ahead)
 """

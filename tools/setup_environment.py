@@ -32,8 +32,9 @@ def main() -> None:
         venv.create(ENVIRONMENT, with_pip=False, symlinks=True)
     uv = find_uv(python)
     lock = str(CHECKOUT / "requirements.lock")
-    run(uv, "pip", "sync", "--quiet", "--python", str(python), "--require-hashes", lock)
+    run(uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(python), "--require-hashes", lock)
     run(uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "--editable", str(CHECKOUT))
+    run(str(python), "-m", "compileall", "-q", str(CHECKOUT / "headway"))
     STAMP.write_text(wanted)
 
 

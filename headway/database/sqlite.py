@@ -96,6 +96,7 @@ def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
         f"sqlite+aiosqlite:///{path}",
         pool_size=connections,
         max_overflow=0,
+        pool_reset_on_return=None,  # each use is a transaction that ends itself
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS},
     )
 

@@ -50,6 +50,7 @@ def serve(settings: Settings, beside: Callable[[str], Coroutine[Any, Any, None]]
         ws_ping_interval=None,
         log_level="warning",
         access_log=False,
+        proxy_headers=False,
         lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )

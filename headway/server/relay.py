@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 from headway.brokers.base import Broker
-from headway.core import transitions
 from headway.core.job import Job
 from headway.database.base import Database
 from headway.errors import HeadwayError
@@ -15,6 +14,7 @@ from headway.server.services.jobs import Jobs
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
+_GATHER_SECONDS = 0.01
 
 
 class Relay:
@@ -36,23 +36,31 @@ class Relay:
             self._woken.set()
 
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Deliver for ever: wake-ups at once, the rest a moment later, so that much is stored in one write."""
         while True:
             await self._woken.wait()
-            self._woken.clear()
-            dirty, self._dirty = list(self._dirty), {}
+            jobs = await self._wake_workers()
+            await asyncio.sleep(_GATHER_SECONDS)
+            jobs |= await self._wake_workers()
             try:
-                await self._deliver([self._jobs.unsettled[job] for job in dirty if job in self._jobs.unsettled])
+                await self._store(list(jobs.values()))
             except HeadwayError as error:
                 _log.error("Events wait to be stored: %s", error)
-                self._dirty.update(dict.fromkeys(dirty))
+                self._dirty.update(dict.fromkeys(jobs))
                 self._woken.set()
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _deliver(self, jobs: list[Job]) -> None:
-        for job in jobs:
+    async def _wake_workers(self) -> dict[str, Job]:
+        """Publish the wake-ups of all that changed since the last look; the changed jobs."""
+        self._woken.clear()
+        dirty, self._dirty = self._dirty, {}
+        jobs = {job: self._jobs.unsettled[job] for job in dirty if job in self._jobs.unsettled}
+        for job in jobs.values():
             for wakeup in job.wakeups:
                 await self._broker.publish_wakeup(wakeup)
+        return jobs
+
+    async def _store(self, jobs: list[Job]) -> None:
         for job in jobs:
             if job.attempt is not None and job.attempt.ended_at is not None:
                 await self._database.put_attempt(job.id, job.attempt)
@@ -60,12 +68,5 @@ class Relay:
         if events:
             await self._database.insert_events(events)
         for job in jobs:
+            await self._jobs.settle(job)
             self._live.changed(job.id)
-            await self._forget(job)
-
-    async def _forget(self, delivered: Job) -> None:
-        def trim(job: Job) -> Job:
-            trimmed = transitions.delivered(job, delivered.event_count, delivered.wakeups)
-            return job if trimmed == job else trimmed
-
-        await self._jobs.update(delivered.id, trim)

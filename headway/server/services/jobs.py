@@ -35,6 +35,7 @@ class Jobs:
         self._clock = clock
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
+        self._delivered: dict[str, Job] = {}
         self.unsettled: dict[str, Job] = {}
         self.on_change: list[Callable[[Job], None]] = []
 
@@ -49,10 +50,6 @@ class Jobs:
         Raises InvalidInput for bad parameters, IdempotencyKeyReused, NameTaken.
         """
         body_hash = hashlib.sha256(body).hexdigest()
-        if idempotency_key is not None:
-            known = await self._database.job_with_key(DEFAULT_PROJECT, idempotency_key)
-            if known is not None:
-                return _same_submission(known, body_hash), False
         if spec.trainer is not None:
             parse_parameters(spec.trainer, spec.parameters)
         now = self._clock.now()
@@ -108,12 +105,13 @@ class Jobs:
             if not await self._database.delete_job(job.model_copy(update={"version": job.version + 1})):
                 raise Conflict(f"Job {job.name} was changed at the same moment; try again.")
             self.unsettled.pop(job.id, None)
+            self._delivered.pop(job.id, None)
 
     async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
         """Apply a pure transition by compare-and-set, again from the newest version if another writer was first."""
         async with self._locked(job_id):
             while True:
-                job = self.unsettled.get(job_id) or await self._database.job(job_id)
+                job = self._without_delivered(self.unsettled.get(job_id) or await self._database.job(job_id))
                 changed = transition(job)
                 if changed is job:
                     return job
@@ -122,6 +120,17 @@ class Jobs:
                     self._announce(changed)
                     return changed
                 self.unsettled.pop(job_id, None)
+
+    async def settle(self, delivered: Job) -> None:
+        """What the job had to be delivered is delivered: an ended job forgets it now, others with their next change."""
+        self._delivered[delivered.id] = delivered
+        if delivered.status.terminal:
+            await self.update(delivered.id, lambda job: job.model_copy() if job.status.terminal else job)
+            self._delivered.pop(delivered.id, None)
+
+    def _without_delivered(self, job: Job) -> Job:
+        known = self._delivered.get(job.id)
+        return job if known is None else transitions.delivered(job, known.event_count, known.wakeups)
 
     @asynccontextmanager
     async def _locked(self, job_id: str) -> AsyncIterator[None]:
