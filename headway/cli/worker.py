@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -34,6 +35,8 @@ def worker(
 
     if parent is not None:
         die_with_parent(parent)
+    if find_spec("torch") is None:
+        raise SettingInvalid("This installation cannot train, for it has no torch: pip install 'headway[torch]'.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s worker: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     name = (
