@@ -24,7 +24,7 @@ from headway.server.services.workers import Workers
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
-TICK_SECONDS = 0.5
+TICK_SECONDS = 1.0
 _QUEUE_WINDOW = 200
 
 

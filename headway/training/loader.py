@@ -12,7 +12,7 @@ import torch
 from headway.core.data_order import batch_bounds, gradient_weight, rank_bounds, steps_per_epoch
 from headway.core.dataset import Dataset
 
-_SAMPLES_PER_READ = 4096
+_SAMPLES_PER_READ = 1024
 """Samples that a rank reads at once, for many steps ahead: large enough to be cheap, small enough to stay in cache."""
 
 
@@ -45,7 +45,7 @@ class SplitReader:
     def read(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs (n, 1, height, width) float32, normalised to the training set's mean and deviation; labels int64."""
         raw = torch.from_numpy(np.take(self._inputs, indices, axis=0)).to(self._device, non_blocking=True)
-        inputs = raw.to(torch.float32).sub_(self._dataset.mean).div_(max(self._dataset.deviation, 1e-6)).unsqueeze(1)
+        inputs = torch.sub(raw, self._dataset.mean).mul_(1 / max(self._dataset.deviation, 1e-6)).unsqueeze(1)
         labels = torch.from_numpy(np.take(self._labels, indices, axis=0).astype(np.int64))
         return inputs, labels.to(self._device, non_blocking=True)
 

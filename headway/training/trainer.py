@@ -171,8 +171,9 @@ def _add(totals: torch.Tensor, batch: Batch, loss: torch.Tensor, logits: torch.T
     """Count a step without waiting for the device; a part of weight 0 is no part of the batch."""
     if batch.weight > 0:
         count = len(batch.labels)
-        right = (logits.detach().argmax(dim=1) == batch.labels).sum()
-        totals += torch.stack((loss.detach().double() * count, right.double(), right.new_full((), count).double()))
+        totals[0].add_(loss.detach(), alpha=count)
+        totals[1].add_((logits.detach().argmax(dim=1) == batch.labels).sum())
+        totals[2].add_(count)
 
 
 def _log_training(totals: torch.Tensor, step: int, epoch: int, learning_rate: float, run: Run) -> None:

@@ -159,7 +159,7 @@ def test_a_worker_that_is_stopped_gives_its_job_back_without_a_failure(fleet: Fl
 
 def test_a_paused_worker_is_given_up_and_its_ranks_end_when_it_is_back(tmp_path: Path) -> None:
     """The zombie: silent for a lease, then awake. Its facts are refused and its ranks ended."""
-    with Fleet(tmp_path, lease_seconds=2, heartbeat_seconds=0.4) as fleet:
+    with Fleet(tmp_path, lease_seconds=4, heartbeat_seconds=0.5) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=1)
         fleet.wait_for_workers(1)
@@ -168,7 +168,7 @@ def test_a_paused_worker_is_given_up_and_its_ranks_end_when_it_is_back(tmp_path:
         )
         pid = int(wait_until(lambda: counted(job, 0), "the first line")[0].split()[1])
         fleet.kill("one", signal.SIGSTOP)
-        wait_until(lambda: job.refresh().status == "queued", "the worker's loss", seconds=8)
+        wait_until(lambda: job.refresh().status == "queued", "the worker's loss", seconds=12)
         assert _alive(pid)  # nobody can reach it now
         fleet.kill("one", signal.SIGCONT)
         wait_until(lambda: not _alive(pid), "the end of the zombie's rank", seconds=10)
