@@ -104,7 +104,8 @@ class Fleet:
         return (self.folder / f"{name}.log").read_text()
 
     def _start(self, name: str, *arguments: str) -> None:
-        environment = {**os.environ, **self.settings}
+        leak = {"HEADWAY_TOKEN": "not-for-scripts"} if name != "server" else {}
+        environment = {**os.environ, **self.settings, **leak}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log

@@ -9,6 +9,7 @@ import headway.core.protocol
 import headway.settings
 from headway.core.end_reason import EndReason
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS
+from headway.settings import Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "reference"
 HEADER = "<!-- Written by tools/reference.py; change the code instead. -->\n\n"
@@ -32,17 +33,13 @@ def settings_page() -> str:
                 assert isinstance(text, ast.Expr)
                 assert isinstance(text.value, ast.Constant)
                 reason = " ".join(str(text.value.value).split())
-                lines.append(f"| `HEADWAY_{node.target.id.upper()}` | {_default(node.value)} | {reason} |")
+                lines.append(f"| `HEADWAY_{node.target.id.upper()}` | {_default(node.target.id)} | {reason} |")
     return HEADER + "\n".join(lines) + "\n"
 
 
-def _default(value: ast.expr | None) -> str:
-    if isinstance(value, ast.Call):
-        defaults = [keyword.value for keyword in value.keywords if keyword.arg == "default"]
-        return _default(defaults[0]) if defaults else "see right"
-    if isinstance(value, ast.BinOp):
-        return f"`{eval(compile(ast.Expression(value), '', 'eval'))}`"  # noqa: S307 - a literal such as 64 << 20
-    return f"`{ast.unparse(value)}`" if value is not None and ast.unparse(value) != "None" else "see right"
+def _default(name: str) -> str:
+    field = Settings.model_fields[name]
+    return "see right" if field.default_factory is not None or field.default is None else f"`{field.default}`"
 
 
 def statuses_page() -> str:

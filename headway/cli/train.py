@@ -43,7 +43,7 @@ def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str,
     _submit({"trainer": trainer, "dataset": dataset, "parameters": values}, **options)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": True})
+@click.command()
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @_options

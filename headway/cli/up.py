@@ -49,7 +49,7 @@ def up(host: str | None, port: int | None, home: Path | None, slots: int | None)
         arguments = ["worker", "--server", url, "--home", str(settings.home / "worker"), "--parent", str(os.getpid())]
         arguments += ["--token-file", str(settings.home / "worker.token")]
         arguments += ["--slots", str(slots)] if slots else []
-        await _keep_running([sys.executable, "-m", "headway", *arguments])
+        await _keep_running([sys.executable, "-P", "-m", "headway", *arguments])
 
     click.echo(f"Home: {settings.home}. Stop with Ctrl-C.")
     serve(settings, worker_beside)

@@ -79,10 +79,8 @@ class Attempt(Frozen):
 
     @property
     def all_claimed(self) -> bool:
-        """Whether no worker is still to answer, so that ranks may start."""
-        return all(
-            assignment.state in (AssignmentState.CLAIMED, AssignmentState.RUNNING) for assignment in self.assignments
-        )
+        """Whether every worker has claimed, so that ranks may start; it stays so when the first ranks have ended."""
+        return all(assignment.endpoint is not None for assignment in self.assignments)
 
     @property
     def endpoint(self) -> str | None:

@@ -76,10 +76,9 @@ def _enter(plan: dict[str, Any], local_rank: int) -> Run:
     for path in (working, outputs):
         path.mkdir(parents=True, exist_ok=True)
     os.chdir(working)
+    for name in [name for name in os.environ if name.startswith("HEADWAY_")]:
+        del os.environ[name]  # the worker's settings and tokens are not the script's business
     os.environ.update(_variables(plan, rank, local_rank, folder, outputs))
-    for name in [name for name in os.environ if name.startswith("HEADWAY_") and name.endswith("_URL")]:
-        if name != "HEADWAY_SERVER_URL":
-            del os.environ[name]
     _reseed(plan["threads"])
     return Run.of_rank()
 

@@ -69,7 +69,7 @@ class Worker:
             finish_stream(self._home, stream)
             self._outbox.add(stream)
         forkserver = asyncio.create_task(self._forkserver.run())
-        probe = await asyncio.start_server(lambda _reader, writer: writer.close(), self._advertised_host(), 0)
+        probe = await asyncio.start_server(_greet, self._advertised_host(), 0)
         stopping = asyncio.create_task(stopped.wait())
         try:
             port = probe.sockets[0].getsockname()[1]
@@ -305,6 +305,12 @@ class Worker:
         while self._outbox.keys() and time.monotonic() < deadline:
             self._heartbeat_soon()
             await asyncio.sleep(0.1)
+
+
+def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer the server's probe: this process lives."""
+    writer.write(b".")
+    writer.close()
 
 
 def _write_private(path: Path, content: str) -> None:

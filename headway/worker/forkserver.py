@@ -61,6 +61,7 @@ class Forkserver:
             environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads), "PYTHONUNBUFFERED": "1"}
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # files where the worker was started must not stand in for modules
                 "-m",
                 "headway.training.forkserver",
                 str(theirs.fileno()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 
@@ -194,6 +195,13 @@ sys.stdout.write("no newline at the end")
     assert found[20_000:] == ["bad \ufffd byte", "100%", "to stderr", "no newline at the end"]
 
 
+def test_the_workers_tokens_and_settings_do_not_reach_scripts(shared_fleet: Fleet) -> None:
+    source = "import os; print(sorted(name for name in os.environ if name.startswith('HEADWAY_')))"
+    (line,) = texts(ended(shared_fleet.script(source)))
+    assert "HEADWAY_RANK_TOKEN" in line
+    assert not {"HEADWAY_TOKEN", "HEADWAY_HOME", "HEADWAY_LEAK"} & set(ast.literal_eval(line))
+
+
 def test_one_jobs_environment_does_not_reach_the_next(shared_fleet: Fleet) -> None:
     ended(shared_fleet.script("import os, sys; os.environ['LEAK'] = '1'; sys.modules['leak'] = sys"))
     job = ended(shared_fleet.script("import os, sys; print(os.environ.get('LEAK'), 'leak' in sys.modules)"))
@@ -268,6 +276,7 @@ def test_the_command_line(shared_fleet: Fleet, tmp_path: Path) -> None:
         (["train", "cnx", "--dataset", "digits"], 2, "Error: Trainer cnx does not exist."),
         (["train", "cnn", "--dataset", "digits", "--set", "x"], 2, "'x' is not NAME=VALUE"),
         (["run", "missing.py"], 1, "Error: Script missing.py does not exist."),
+        (["run", "missing.py", "--wrold-size", "2"], 2, "No such option: --wrold-size"),
         (["trian"], 2, "There is no command trian. Did you mean train?"),
         (["download", "nobody"], 1, "Error: Job nobody does not exist."),
     ],

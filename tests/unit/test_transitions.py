@@ -86,6 +86,14 @@ def test_ranks_may_start_only_when_all_workers_have_claimed() -> None:
     assert [wakeup.worker for wakeup in job.wakeups] == ["w0", "w1", "w0"]  # placed twice, then "go" to the other
 
 
+def test_the_store_stays_known_when_the_first_ranks_end_before_the_others_start() -> None:
+    job = transitions.claim(placed(workers=2), 1, "w1", "h:2")
+    job = transitions.claim(job, 1, "w0", "h:1")
+    job = report(job, "w0", RankStarted(rank=0, pid=1), RankFinished(rank=0), Released(), last=True)
+    assert job.attempt.all_claimed
+    assert transitions.claim(job, 1, "w1", "h:2").attempt.endpoint == "h:1"
+
+
 def test_a_repeated_claim_changes_nothing() -> None:
     job = transitions.claim(placed(), 1, "w0", "h:1")
     assert transitions.claim(job, 1, "w0", "h:2") is job

@@ -32,6 +32,7 @@ from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 _PROBE_TIMEOUT_SECONDS = 1.0
+_PROBES = 10
 
 
 class Workers:
@@ -170,10 +171,11 @@ class Workers:
         if worker.state is WorkerState.LOST:
             return
         try:
-            _, writer = await asyncio.wait_for(
-                asyncio.open_connection(worker.host, worker.port), _PROBE_TIMEOUT_SECONDS
-            )
-            writer.close()
+            for _ in range(_PROBES):
+                if await asyncio.wait_for(_greets(worker), _PROBE_TIMEOUT_SECONDS):
+                    return
+                # A dying process may close its connection before its port: look again.
+                await asyncio.sleep(_PROBE_TIMEOUT_SECONDS / _PROBES)
         except ConnectionRefusedError:
             await self.lose(worker_id, "its process ended")
         except (OSError, TimeoutError) as error:
@@ -218,3 +220,14 @@ class Workers:
     def _changed(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+async def _greets(worker: Worker) -> bool:
+    """Whether the worker's port answers with its greeting. Raises ConnectionRefusedError, OSError."""
+    reader, writer = await asyncio.open_connection(worker.host, worker.port)
+    try:
+        return bool(await reader.read(1))
+    except ConnectionResetError:
+        return False
+    finally:
+        writer.close()
