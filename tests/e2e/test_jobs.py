@@ -276,7 +276,7 @@ def test_the_command_line(shared_fleet: Fleet, tmp_path: Path) -> None:
         (["train", "cnx", "--dataset", "digits"], 2, "Error: Trainer cnx does not exist."),
         (["train", "cnn", "--dataset", "digits", "--set", "x"], 2, "'x' is not NAME=VALUE"),
         (["run", "missing.py"], 1, "Error: Script missing.py does not exist."),
-        (["run", "missing.py", "--wrold-size", "2"], 2, "No such option: --wrold-size"),
+        (["run", "missing.py", "--wrold-size", "2"], 2, "No such option '--wrold-size'. Did you mean '--world-size'?"),
         (["trian"], 2, "There is no command trian. Did you mean train?"),
         (["download", "nobody"], 1, "Error: Job nobody does not exist."),
     ],
