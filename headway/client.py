@@ -31,7 +31,6 @@ DEFAULT_URL = "http://127.0.0.1:8420"
 _TIMEOUT_SECONDS = 30.0
 _FOLLOW_TIMEOUT_SECONDS = 60.0
 _RETRIES_SECONDS = (0.1, 0.3, 1.0, 2.0)
-TERMINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -89,15 +88,12 @@ class Client:
         self, script: Path | str, arguments: Sequence[str] = (), *, world_size: int = 1, name: str | None = None
     ) -> JobHandle:
         """Submit one script file, which runs as torchrun would run it. Raises NotFound, InvalidInput."""
-        path = Path(script)
-        try:
-            source = path.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise NotFound(f"Script {path} does not exist.") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"Script {path} cannot be read: {error}.") from error
-        body = {"filename": path.name, "source": source}
-        spec = {"script": body, "arguments": list(arguments), "world_size": world_size, "name": name}
+        spec = {
+            "script": read_script(Path(script)),
+            "arguments": list(arguments),
+            "world_size": world_size,
+            "name": name,
+        }
         return self.submit(spec)
 
     def job(self, reference: str) -> JobHandle:
@@ -292,6 +288,16 @@ class JobHandle:
             raise Corrupt(f"Artifact {path.name} does not match its hash; download it again.")
         temporary.rename(path)
         return path
+
+
+def read_script(path: Path) -> dict[str, str]:
+    """A script file as a spec has it. Raises NotFound, InvalidInput."""
+    try:
+        return {"filename": path.name, "source": path.read_text(encoding="utf-8")}
+    except FileNotFoundError as error:
+        raise NotFound(f"Script {path} does not exist.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"Script {path} cannot be read: {error}.") from error
 
 
 def _matches(name: str, wanted: str | None) -> bool:

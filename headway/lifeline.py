@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -30,17 +29,6 @@ def adopt_orphans() -> None:
     """Make this process the parent of its descendants' orphans, so that it can end them (Linux, prctl(2))."""
     if sys.platform == "linux":
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def on_end_of_file(descriptor: int, action: Callable[[], None]) -> None:
-    """Call `action` from a thread when the other end of a pipe or socket is closed."""
-
-    def watch() -> None:
-        while os.read(descriptor, 1):
-            pass
-        action()
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _prctl(option: int, value: int) -> None:

@@ -52,15 +52,9 @@ def run(script: Path, arguments: tuple[str, ...], **options: Any) -> None:
 
     headway run train.py --world-size 2 -- --learning-rate 0.1
     """
-    from headway.errors import InvalidInput, NotFound
+    from headway.client import read_script
 
-    try:
-        source = script.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise NotFound(f"Script {script} does not exist.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"Script {script} cannot be read: {error}.") from error
-    _submit({"script": {"filename": script.name, "source": source}, "arguments": list(arguments)}, **options)
+    _submit({"script": read_script(script), "arguments": list(arguments)}, **options)
 
 
 def _submit(

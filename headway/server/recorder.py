@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from headway.brokers.base import Broker
 from headway.core import transitions
-from headway.core.attempt import Attempt
 from headway.core.facts import Fact
 from headway.core.job import Job
 from headway.core.protocol import StreamKey
@@ -197,18 +196,13 @@ class Recorder:
         job = self._jobs.unsettled.get(job_id)
         if job is None or number not in job.draining:
             return
-        attempt = await self._attempt(job, number)
+        attempt = await self._jobs.attempt(job, number)
         for assignment in attempt.assignments if attempt else ():
             if assignment.streams_missing:
                 stream = self._streams.get(StreamKey(job=job_id, attempt=number, worker=assignment.worker))
                 if stream is None or not stream.complete:
                     return
         await self.close_drain(job_id, number)
-
-    async def _attempt(self, job: Job, number: int) -> Attempt | None:
-        if job.attempt is not None and job.attempt.number == number:
-            return job.attempt
-        return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
     def _job_changed(self, job: Job) -> None:
         for key in [key for key in self._streams if key.job == job.id]:
@@ -223,7 +217,7 @@ class Recorder:
             job = self._jobs.unsettled.get(key.job) or await self._database.job(key.job)
         except NotFound:
             return None
-        attempt = await self._attempt(job, key.attempt) if _accepts(job, key.attempt) else None
+        attempt = await self._jobs.attempt(job, key.attempt) if _accepts(job, key.attempt) else None
         assignment = attempt.assignment_of(key.worker) if attempt else None
         if assignment is None:
             return None

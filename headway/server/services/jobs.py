@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 from headway.core import transitions
+from headway.core.attempt import Attempt
 from headway.core.job import DEFAULT_PROJECT, Job, JobSpec
 from headway.core.parameters import parse_parameters
 from headway.core.status import JobStatus
@@ -87,6 +88,12 @@ class Jobs:
         if job is None:
             raise NotFound(f"Job {reference} does not exist. `headway jobs` lists those that do.")
         return job
+
+    async def attempt(self, job: Job, number: int) -> Attempt | None:
+        """The job's attempt of that number, also an ended one."""
+        if job.attempt is not None and job.attempt.number == number:
+            return job.attempt
+        return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
     async def list(self, statuses: Collection[JobStatus], limit: int, before_sequence: int | None) -> list[Job]:
         """Jobs, newest first."""

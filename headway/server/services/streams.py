@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from headway.core.attempt import Attempt
 from headway.core.job import Job
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
@@ -94,7 +93,7 @@ class Streams:
     async def _read_attempt(
         self, job: Job, number: int, cursor: Cursor, kinds: Collection[Kind]
     ) -> AsyncIterator[Item]:
-        attempt = await self._attempt(job, number)
+        attempt = await self._jobs.attempt(job, number)
         if attempt is None:
             return
         ended = attempt.ended_at is not None and number not in job.draining
@@ -162,11 +161,6 @@ class Streams:
                 await asyncio.to_thread(thin_series, one, first_step, last_step, maximum_points) for one in chosen
             ],
         }
-
-    async def _attempt(self, job: Job, number: int) -> Attempt | None:
-        if job.attempt is not None and job.attempt.number == number:
-            return job.attempt
-        return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
 
 def _contents(report: Report, position: int, kinds: Collection[Kind]) -> dict[str, Any] | None:
