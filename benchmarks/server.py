@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -40,7 +41,8 @@ def main() -> None:
             if "server" in fleet.processes:
                 fleet.kill("server")
             began = time.perf_counter()
-            fleet.start_server()
+            fleet.start_server(wait=False)
+            wait_until(lambda: _is_ready(fleet.url), "the server's start")
             starts.append(time.perf_counter() - began)
         result["server_start_seconds"] = round(statistics.median(starts), 2)
         time.sleep(2)
@@ -54,6 +56,14 @@ def main() -> None:
             result["submissions_each_once"] = len({job.id for job in jobs}) == SUBMISSIONS
         result |= _metrics(fleet)
     print(json.dumps({"benchmark": "server", **result}, indent=2))
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def _metrics(fleet: Fleet) -> dict[str, float]:

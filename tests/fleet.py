@@ -53,10 +53,11 @@ class Fleet:
             process.kill()
             process.wait()
 
-    def start_server(self) -> None:
+    def start_server(self, *, wait: bool = True) -> None:
         """Start the server, or start it again, and wait until it is ready."""
         self._start("server", "server", "--port", str(self.port), "--home", str(self.home))
-        wait_until(self._answers, "the server's start")
+        if wait:
+            wait_until(self._answers, "the server's start")
 
     def start_worker(self, name: str, slots: int) -> None:
         token = str(self.home / "worker.token")
