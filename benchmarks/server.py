@@ -49,7 +49,7 @@ def main() -> None:
         memory = psutil.Process(fleet.processes["server"].pid).memory_info().rss
         result["server_idle_megabytes"] = round(memory / 1e6, 1)
         with fleet.client() as client:
-            script = {"script": {"filename": "script.py", "source": ""}, "world_size": 64}
+            script = {"script": "script.py", "source": "", "world_size": 64}
             began = time.perf_counter()
             jobs = [client.submit(script) for _ in range(SUBMISSIONS)]
             result["submissions_1000_seconds"] = round(time.perf_counter() - began, 2)

@@ -35,6 +35,35 @@ def cut(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[Block, byt
         yield Block(sha256=digest, sample_count=end - start, compressed_bytes=len(compressed)), compressed
 
 
+def cut_splits(
+    splits: Mapping[str, Mapping[str, np.ndarray[Any, Any]]],
+) -> tuple[dict[str, Split], list[tuple[Block, bytes]]]:
+    """The index of each split, and all blocks with their compressed bytes."""
+    described: dict[str, Split] = {}
+    contents: list[tuple[Block, bytes]] = []
+    for name, arrays in splits.items():
+        cut_blocks = list(cut(arrays))
+        contents += cut_blocks
+        described[name] = Split(
+            sample_count=len(arrays["label"]),
+            arrays=describe_arrays(arrays),
+            blocks=tuple(block for block, _ in cut_blocks),
+        )
+    return described, contents
+
+
+def npy_header(array: Array, sample_count: int) -> bytes:
+    """What a .npy file begins with (format 1.0), so that numpy maps the bytes behind it as an array.
+
+    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    """
+    kind = {"uint8": "|u1", "int64": "<i8", "float32": "<f4"}[array.dtype]
+    shape = (sample_count, *array.sample_shape)
+    text = repr({"descr": kind, "fortran_order": False, "shape": shape}).encode()
+    padded = text + b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(padded).to_bytes(2, "little") + padded
+
+
 def verify(block: Block, compressed: bytes) -> None:
     """Check a block's bytes against its hash. Raises Corrupt."""
     if hashlib.sha256(compressed).hexdigest() != block.sha256:

@@ -26,6 +26,12 @@ class InvalidInput(HeadwayError):
     status = 422
 
 
+class DatasetMissing(InvalidInput):
+    """Raised when a built-in dataset is asked for whose files this installation does not have."""
+
+    code = "dataset_missing"
+
+
 class SettingInvalid(HeadwayError):
     """Raised when a setting is unknown, has a bad value, or names a backend that is wrong or cannot be reached."""
 
@@ -92,6 +98,13 @@ class TooLarge(HeadwayError):
     status = 413
 
 
+class RangeInvalid(HeadwayError):
+    """Raised when a Range header asks for bytes that the file does not have."""
+
+    code = "range_invalid"
+    status = 416
+
+
 class Corrupt(HeadwayError):
     """Raised when stored or received bytes do not match their hash or format."""
 
@@ -104,6 +117,13 @@ class Unavailable(HeadwayError):
     code = "unavailable"
     status = 503
     retryable = True
+
+
+class EnvironmentFailed(HeadwayError):
+    """Raised when the environment that a job asks for cannot be built or used."""
+
+    code = "environment_failed"
+    status = 422
 
 
 class JobEnded(HeadwayError):
@@ -120,7 +140,8 @@ def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
     known = {one.code: one for one in _descendants(HeadwayError)}
     if code in known:
         return known[code](message)
-    return (Unavailable if status >= 500 else HeadwayError)(message)
+    without_body = {401: NotAuthenticated, 403: NotAllowed, 404: NotFound}  # as answers to HEAD are
+    return without_body.get(status, Unavailable if status >= 500 else HeadwayError)(message)
 
 
 def _descendants(parent: type[HeadwayError]) -> Iterator[type[HeadwayError]]:

@@ -22,6 +22,7 @@ RUN_VARIABLES = frozenset(
         "HEADWAY_RUN_FILE",
         "HEADWAY_PARAMETERS",
         "HEADWAY_OUTPUT_DIRECTORY",
+        "HEADWAY_DATA_DIRECTORY",
         "HEADWAY_SERVICES",
     }
 )
@@ -76,8 +77,14 @@ class Settings(Timeouts):
     """Age at which logs and metrics of ended jobs are deleted."""
     stream_retention_bytes: int = Field(default=10 << 30, gt=0)
     """Size of all logs and metrics above which those of the oldest ended jobs are deleted."""
+    artifact_retention_days: float = Field(default=365.0, gt=0)
+    """Age at which artifacts of ended jobs are deleted; models stay long enough to be compared with next year's."""
+    artifact_retention_bytes: int = Field(default=500 << 30, gt=0)
+    """Size of all artifacts above which those of the oldest ended jobs are deleted."""
     maximum_artifact_bytes: int = Field(default=64 << 30, gt=0)
     """Largest artifact that is accepted."""
+    maximum_snapshot_bytes: int = Field(default=256 << 20, gt=0)
+    """Largest packed working directory that is accepted; larger things are datasets."""
 
     @property
     def timeouts(self) -> Timeouts:
@@ -142,3 +149,7 @@ class WorkerSettings(BaseModel):
     """Ranks that run at the same time."""
     dataset_cache_bytes: int = Field(default=50 << 30, gt=0)
     """Bound of the local dataset cache; what was used least recently goes first."""
+    snapshot_cache_bytes: int = Field(default=5 << 30, gt=0)
+    """Bound of the local cache of packed working directories."""
+    environment_cache_bytes: int = Field(default=40 << 30, gt=0)
+    """Bound of the environments built from lock files; one with torch and CUDA has some 6 GB."""

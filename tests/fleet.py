@@ -86,8 +86,8 @@ class Fleet:
 
     def script(self, source: str, *arguments: str, world_size: int = 1, **spec: Any) -> JobHandle:
         """Submit a script given as text."""
-        body = {"filename": "script.py", "source": source}
-        return self._kept_client().submit({"script": body, "arguments": arguments, "world_size": world_size, **spec})
+        body = {"script": "script.py", "source": source}
+        return self._kept_client().submit({**body, "arguments": arguments, "world_size": world_size, **spec})
 
     def _kept_client(self) -> Client:
         if not self._clients:

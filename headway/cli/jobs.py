@@ -10,19 +10,49 @@ from typing import Any
 import click
 
 from headway.cli.common import duration, json_option, print_json, print_table, when
+from headway.cli.values import DURATION, MOMENT, pair, parameter, text_pair
 from headway.client import Client
+
+_WORK_CHARACTERS = 40
 
 
 @click.command()
 @click.option("--status", multiple=True, help="Only jobs with this status; may be repeated.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
+@click.option("--name", default="", help="Only jobs with this in their name.")
+@click.option("--dataset", help="Only jobs on this dataset.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME=VALUE", help="Only jobs with this label; may be repeated."
+)
+@click.option("--after", type=MOMENT, help="Only jobs submitted since: 2h (ago), or a date and time.")
+@click.option("--before", type=MOMENT, help="Only jobs submitted before.")
+@click.option("--sort", type=click.Choice(["created", "duration", "loss", "accuracy", "f1"]), default="created",
+              show_default=True, help="Loss, accuracy and F1 are those of the test.")  # fmt: skip
+@click.option("--ascending", is_flag=True, help="Least first.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 @json_option
-def jobs(status: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """List jobs, newest first."""
+def jobs(
+    status: tuple[str, ...],
+    name: str,
+    dataset: str | None,
+    labels: tuple[str, ...],
+    after: float | None,
+    before: float | None,
+    sort: str,
+    ascending: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List jobs, newest first unless sorted otherwise."""
+    asked = dict(pair(one, "--label") for one in labels)
     with Client() as client:
-        found = client.jobs(status, limit)
+        found = client.jobs(
+            status, limit, name=name, dataset=dataset, labels=asked, created_after=after, created_before=before,
+            sort=sort, ascending=ascending,
+        )  # fmt: skip
     if as_json:
         print_json(found)
+    elif not found and (status or name or dataset or labels or after or before):
+        click.echo("No job is like that. All of them: headway jobs")
     elif not found:
         click.echo("No jobs yet. Submit one: headway train cnn --dataset mnist --world-size 2")
     else:
@@ -31,14 +61,15 @@ def jobs(status: tuple[str, ...], limit: int, as_json: bool) -> None:
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
     spec = job["spec"]
-    work = f"{spec['trainer']} on {spec['dataset']}" if spec["trainer"] else spec["script"]["filename"]
+    work = f"{spec['trainer']} on {spec['dataset']}" if spec["trainer"] else spec["script"] or " ".join(spec["command"])
     took = (job["ended_at"] or time.time()) - job["created_at"]
-    accuracy = ((job["result"] or {}).get("test") or {}).get("accuracy")
+    test = (job["result"] or {}).get("test")
+    accuracy = test.get("accuracy") if isinstance(test, dict) else None
     return (
         job["name"],
         job["status"],
         str(spec["world_size"]),
-        work,
+        work if len(work) <= _WORK_CHARACTERS else f"{work[: _WORK_CHARACTERS - 3]}...",
         when(job["created_at"]),
         duration(took),
         "-" if accuracy is None else f"{accuracy:.2%}",
@@ -63,6 +94,12 @@ def show(job: str, as_json: bool) -> None:
     click.echo(f"  {data['id']}")
     print_table(("STATUS", "RANKS", "ATTEMPT", "SUBMITTED", "ENDED"), [_summary(data)])
     click.echo(f"\n{data['sentence']}")
+    if data["cold"]:
+        click.echo(f"Its ranks start cold, as new processes: {data['cold']}.")
+    if data["labels"]:
+        click.echo("Labels: " + "  ".join(f"{name}={value}" for name, value in data["labels"].items()))
+    if data["notes"]:
+        click.echo(f"Notes: {data['notes']}")
     print_failure(data)
     for warning in data["warnings"]:
         click.secho(f"Warning: {warning}", fg="yellow")
@@ -110,6 +147,59 @@ def cancel(job: str, as_json: bool) -> None:
         print_json(handle.data)
     else:
         click.echo(f"Job {handle.name} is {handle.status}.")
+
+
+@click.command()
+@click.argument("job")
+@json_option
+def kill(job: str, as_json: bool) -> None:
+    """End a job at once: its ranks get SIGKILL, without time to save anything."""
+    with Client() as client:
+        handle = client.job(job).cancel(kill=True)
+    if as_json:
+        print_json(handle.data)
+    else:
+        click.echo(f"Job {handle.name} is {handle.status}.")
+
+
+@click.command()
+@click.argument("job")
+@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter; may be repeated.")
+@click.option("--world-size", type=click.IntRange(1), help="Another number of ranks.")
+@click.option("--priority", type=int, help="Another priority.")
+@click.option("--timeout", type=DURATION, help="Another time limit.")
+@click.option("--name", help="The new job's name.  [default: made up]")
+@click.option("--detach", is_flag=True, help="Submit and return at once.")
+@json_option
+def rerun(
+    job: str, parameters: tuple[str, ...], timeout: float | None, detach: bool, as_json: bool, **changes: Any
+) -> None:
+    """Submit a job's spec again, with changes, and follow it.
+
+    headway rerun my-job --set learning_rate=0.01 --world-size 4
+    """
+    from headway.cli.train import follow_or_detach
+
+    given = {name: value for name, value in {**changes, "timeout_seconds": timeout}.items() if value is not None}
+    given["parameters"] = dict(parameter(one, "--set") for one in parameters)
+    with Client() as client:
+        new = client.job(job).rerun(**given)
+        sys.exit(follow_or_detach(new, detach=detach, as_json=as_json))
+
+
+@click.command()
+@click.argument("job")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Set a label; NAME= removes it.")
+@click.option("--notes", help="Replace the notes.")
+def edit(job: str, labels: tuple[str, ...], notes: str | None) -> None:
+    """Change a job's labels and notes, whatever its status."""
+    with Client() as client:
+        handle = client.job(job)
+        wanted = {**handle.data["labels"], **dict(text_pair(one, "--label") for one in labels)}
+        handle.describe(labels={name: value for name, value in wanted.items() if value}, notes=notes)
+    click.echo(
+        f"Job {handle.name}: " + ("  ".join(f"{k}={v}" for k, v in handle.data["labels"].items()) or "no labels")
+    )
 
 
 @click.command()

@@ -16,17 +16,31 @@ COMMANDS = {
     "server": ("headway.cli.up:server", "Start a server alone."),
     "worker": ("headway.cli.worker:worker", "Start a worker for a server."),
     "train": ("headway.cli.train:train", "Train a built-in model."),
-    "run": ("headway.cli.train:run", "Run your own script."),
+    "run": ("headway.cli.train:run", "Run your own script, or any command."),
+    "submit": ("headway.cli.train:submit", "Submit a job file."),
+    "init": ("headway.cli.init:init", "Write a commented job file."),
     "jobs": ("headway.cli.jobs:jobs", "List jobs."),
-    "show": ("headway.cli.jobs:show", "Show a job: how it stands, why, and what to do."),
+    "show": ("headway.cli.jobs:show", "Show how a job stands, why, and what to do."),
     "follow": ("headway.cli.jobs:follow", "Follow a job until it ends."),
-    "logs": ("headway.cli.streams:logs", "Print a job's log."),
-    "metrics": ("headway.cli.streams:metrics", "Print a job's metrics."),
+    "logs": ("headway.cli.streams:logs", "Print what a job printed."),
+    "metrics": ("headway.cli.streams:metrics", "Print or plot a job's metrics."),
     "events": ("headway.cli.streams:events", "Print what happened to a job."),
-    "download": ("headway.cli.jobs:download", "Download a job's model and other files."),
+    "download": ("headway.cli.jobs:download", "Download a job's model or files."),
+    "predict": ("headway.cli.predict:predict", "Run a job's model on samples."),
     "cancel": ("headway.cli.jobs:cancel", "End a job."),
+    "kill": ("headway.cli.jobs:kill", "End a job without any grace."),
+    "rerun": ("headway.cli.jobs:rerun", "Submit a job again, with changes."),
+    "edit": ("headway.cli.jobs:edit", "Change a job's labels and notes."),
     "delete": ("headway.cli.jobs:delete", "Delete an ended job."),
-    "workers": ("headway.cli.workers:workers", "List workers and their slots."),
+    "exec": ("headway.cli.inquiries:execute", "Run a command beside a running rank."),
+    "stacks": ("headway.cli.inquiries:stacks", "Print where a running job's ranks are."),
+    "workers": ("headway.cli.workers:workers", "List workers and what is used of them."),
+    "datasets": ("headway.cli.datasets:datasets", "List, add and download datasets."),
+    "trainers": ("headway.cli.datasets:trainers", "List the built-in trainers and their parameters."),
+    "doctor": ("headway.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
+    "link": ("headway.cli.link:link", "Print a link that opens Headway in a browser."),
+    "schema": ("headway.cli.init:schema", "Print the JSON schema of job files."),
+    "completion": ("headway.cli.completion:completion", "Print a shell's completion."),
 }
 
 
@@ -68,7 +82,10 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the followed job was cancelled."""
+    """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the followed job was cancelled.
+
+    docs/reference/exit-status.md says the same to users.
+    """
     try:
         return cli.main(arguments, prog_name="headway", standalone_mode=True)
     except HeadwayError as error:

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
 import click
 
 from headway.cli.common import json_option, print_json, print_table, when
+from headway.cli.train import EXIT_STATUS
 from headway.client import Client
+from headway.client.progress import rank_prefix
 
 
 @click.command()
 @click.argument("job")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-@click.option("--rank", type=click.IntRange(0), help="Only this rank.")
+@click.option("--rank", type=click.IntRange(-1), help="Only this rank; -1 is what preparing printed.")
 @click.option("--attempt", type=click.IntRange(1), help="Only this attempt.")
+@click.option("--grep", metavar="REGEX", help="Only lines in which this is found.")
 @json_option
-def logs(job: str, follow: bool, rank: int | None, attempt: int | None, as_json: bool) -> None:
+def logs(job: str, follow: bool, rank: int | None, attempt: int | None, grep: str | None, as_json: bool) -> None:
     """Print what the job's ranks have printed."""
+    wanted = _pattern(grep)
     with Client() as client:
         handle = client.job(job)
-        several = handle.data["spec"]["world_size"] > 1
+        world_size = handle.data["spec"]["world_size"]
 
         def show(line: dict[str, Any]) -> None:
-            if (rank is None or line["rank"] == rank) and (attempt is None or line["attempt"] == attempt):
-                prefix = click.style(f"[{line['rank']}] ", fg="bright_black") if several else ""
+            if (rank is not None and line["rank"] != rank) or (attempt is not None and line["attempt"] != attempt):
+                return
+            if wanted.search(line["text"]):
+                prefix = click.style(rank_prefix(line["rank"], world_size), fg="bright_black")
                 click.echo(json.dumps(line) if as_json else f"{prefix}{line['text']}")
 
         if not follow:
@@ -39,6 +46,16 @@ def logs(job: str, follow: bool, rank: int | None, attempt: int | None, as_json:
                     show({"attempt": message.data["attempt"], "worker": message.data["worker"], **line})
         except KeyboardInterrupt:
             click.echo(f"Detached; the job goes on. Come back: headway logs -f {job}", err=True)
+            return
+        handle.refresh()
+    sys.exit(EXIT_STATUS.get(handle.status, 0))
+
+
+def _pattern(grep: str | None) -> re.Pattern[str]:
+    try:
+        return re.compile(grep or "")
+    except re.error as error:
+        raise click.BadParameter(f"{grep!r} cannot be read: {error}", param_hint="--grep") from error
 
 
 @click.command()
@@ -46,33 +63,39 @@ def logs(job: str, follow: bool, rank: int | None, attempt: int | None, as_json:
 @click.option("--name", "names", multiple=True, help="Only this series; may be repeated.")
 @click.option("--attempt", type=click.IntRange(1), help="The newest if not given.")
 @click.option("--points", type=click.IntRange(2), default=1000, show_default=True, help="Points per series at most.")
+@click.option("--plot", is_flag=True, help="Draw each metric over its steps, one line per rank.")
 @json_option
-def metrics(job: str, names: tuple[str, ...], attempt: int | None, points: int, as_json: bool) -> None:
+def metrics(job: str, names: tuple[str, ...], attempt: int | None, points: int, plot: bool, as_json: bool) -> None:
     """Print the newest value and the extremes of each metric; all points with --json."""
     with Client() as client:
         series = client.job(job).metrics(names, attempt, points)
     if as_json:
         print_json(series)
-        return
-    if not series:
-        click.echo("No metrics. A script records them with `headway.run().log(step, loss=...)`.")
-        return
-    rows = []
-    for one in series:
-        numbers = [value for value in one["values"] if isinstance(value, float)] or [float("nan")]
-        last = one["values"][-1]
-        rows.append(
-            (
-                one["name"],
-                str(one["rank"]),
-                f"{one['count']:,}",
-                f"{one['steps'][-1]:,}",
-                f"{last:.5g}" if isinstance(last, float) else last,
-                f"{min(numbers):.5g}",
-                f"{max(numbers):.5g}",
-            )
+    elif not series:
+        click.echo(
+            "No metrics. A script records them with `headway.run().log(step, loss=...)`, by TensorBoard's "
+            "SummaryWriter, or on lines that --metric describes."
         )
-    print_table(("METRIC", "RANK", "POINTS", "STEP", "LAST", "LEAST", "GREATEST"), rows)
+    elif plot:
+        from headway.cli.plot import plot_series
+
+        plot_series(series)
+    else:
+        print_table(("METRIC", "RANK", "POINTS", "STEP", "LAST", "LEAST", "GREATEST"), map(_row, series))
+
+
+def _row(series: dict[str, Any]) -> tuple[str, ...]:
+    numbers = [value for value in series["values"] if isinstance(value, float)] or [float("nan")]
+    last = series["values"][-1]
+    return (
+        series["name"],
+        str(series["rank"]),
+        f"{series['count']:,}",
+        f"{series['steps'][-1]:,}",
+        f"{last:.5g}" if isinstance(last, float) else last,
+        f"{min(numbers):.5g}",
+        f"{max(numbers):.5g}",
+    )
 
 
 @click.command()

@@ -1,26 +1,57 @@
-"""`headway train` and `headway run`."""
+"""`headway train`, `headway run`, `headway submit`: three ways to a job."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from headway.cli.common import json_option, print_json
+from headway.cli.values import BYTES, DURATION, pair, parameter, text_pair
+
+EXIT_STATUS = {"failed": 1, "cancelled": 3}
+"""What commands that follow a job end with; 0 for everything else."""
 
 
-def _options(command: Any) -> Any:
+def _job_options(command: Any) -> Any:
     for option in (
         json_option,
+        click.option("--dry-run", is_flag=True, help="Check it, and say where it would run or why it would wait."),
         click.option("--detach", is_flag=True, help="Submit and return at once."),
-        click.option("--priority", type=int, default=0, show_default=True, help="Higher is placed first."),
-        click.option(
-            "--retries", type=int, default=3, show_default=True, help="After ends that infrastructure caused."
-        ),
-        click.option("--world-size", type=click.IntRange(1), default=1, show_default=True, help="Ranks."),
+        click.option("--notes", help="Free text for people."),
+        click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="To find it by; may be repeated."),
+        click.option("--timeout", type=DURATION, help="Time limit, such as 90s, 30m, 2h.  [default: none]"),
+        click.option("--priority", type=int, help="Higher is placed first.  [default: 0]"),
+        click.option("--retries", type=click.IntRange(0), help="After ends that infrastructure caused.  [default: 3]"),
+        click.option("--world-size", type=click.IntRange(1), help="Ranks that train together.  [default: 1]"),
         click.option("--name", help="The job's name.  [default: made up]"),
+    ):
+        command = option(command)
+    return command
+
+
+def _work_options(command: Any) -> Any:
+    for option in (
+        click.option("--memory", type=BYTES, help="Memory that each rank may use, such as 4g.  [default: no limit]"),
+        click.option("--metric", "metrics", multiple=True, metavar="NAME=REGEX", help="A metric in the log's lines."),
+        click.option(
+            "--output", "outputs", multiple=True, metavar="GLOB", help="Files of the working directory to keep."
+        ),
+        click.option("--python", metavar="PATH", help="Interpreter on the workers.  [default: the workers' own]"),
+        click.option(
+            "--lock", metavar="FILE", help="requirements.txt, pylock.toml or uv.lock in the working directory."
+        ),
+        click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the ranks."),
+        click.option(
+            "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; NAME becomes a variable."
+        ),
+        click.option("--data", metavar="DATASET", help="A dataset that the ranks get as a directory."),
+        click.option(
+            "--workdir", type=click.Path(path_type=Path), help="What is sent along.  [default: this directory]"
+        ),
     ):
         command = option(command)
     return command
@@ -28,72 +59,109 @@ def _options(command: Any) -> Any:
 
 @click.command()
 @click.argument("trainer")
-@click.option("--dataset", required=True, help="What to train on: mnist or digits.")
+@click.option("--dataset", required=True, help="What to train on, such as mnist or digits.")
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
-@_options
+@_job_options
 def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str, ...], **options: Any) -> None:
     """Train a built-in model (mlp, lstm or cnn), and follow it.
 
     headway train cnn --dataset mnist --epochs 2 --world-size 2 --set batch_size=64
     """
-    values = dict(_parameter(one) for one in parameters)
+    values = dict(parameter(one, "--set") for one in parameters)
     if epochs is not None:
         values["epochs"] = epochs
-    _submit({"trainer": trainer, "dataset": dataset, "parameters": values}, **options)
+    _submit(lambda _client: {"trainer": trainer, "dataset": dataset, "parameters": values}, **options)
 
 
 @click.command()
-@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@_options
-def run(script: Path, arguments: tuple[str, ...], **options: Any) -> None:
-    """Run your own script as torchrun would, and follow it. Its arguments come after --.
+@_work_options
+@_job_options
+def run(program: str, arguments: tuple[str, ...], **options: Any) -> None:
+    """Run your own script as torchrun would, or any command, and follow it. Its arguments come after --.
 
+    \b
     headway run train.py --world-size 2 -- --learning-rate 0.1
+    headway run -- ./prepare.sh --fast
     """
-    from headway.client import read_script
+    workdir, work = options.pop("workdir"), _work(options)
 
-    _submit({"script": read_script(script), "arguments": list(arguments)}, **options)
+    def spec(client: Any) -> dict[str, Any]:
+        if program.endswith(".py"):
+            return {**client.script_spec(program, workdir), "arguments": list(arguments), **work}
+        return {**client.command_spec([program, *arguments], workdir), **work}
+
+    _submit(spec, **options)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_job_options
+def submit(file: Path, **options: Any) -> None:
+    """Submit the job that a YAML or JSON file describes, and follow it. `headway init` writes such a file."""
+    _submit(lambda client: client.file_spec(file), **options)
+
+
+def _work(options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a spec that scripts and commands have, taken out of the options."""
+    lock, python = options.pop("lock"), options.pop("python")
+    fields = {
+        "data": options.pop("data"),
+        "parameters": dict(parameter(one, "--set") for one in options.pop("parameters")),
+        "variables": dict(text_pair(one, "--env") for one in options.pop("variables")),
+        "outputs": list(options.pop("outputs")),
+        "metrics": dict(text_pair(one, "--metric") for one in options.pop("metrics")),
+        "memory_bytes": options.pop("memory"),
+        "environment": {"lock": lock, "python": python} if lock or python else None,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _submit(
-    work: dict[str, Any], name: str | None, world_size: int, retries: int, priority: int, detach: bool, as_json: bool
+    make_spec: Callable[[Any], dict[str, Any]], *, detach: bool, dry_run: bool, as_json: bool, **options: Any
 ) -> None:
     from headway.client import Client
 
-    spec = {**work, "name": name, "world_size": world_size, "retries": retries, "priority": priority}
+    labels = dict(pair(one, "--label") for one in options.pop("labels"))
+    options["timeout_seconds"] = options.pop("timeout")
+    given = {name: value for name, value in options.items() if value is not None}
     with Client() as client:
+        spec = {**make_spec(client), **given}
+        if labels:
+            spec["labels"] = {**spec.get("labels", {}), **labels}
+        if dry_run:
+            _print_plan(client.plan(spec), as_json)
+            return
         job = client.submit(spec)
-        if detach or as_json:
-            if not detach:
-                for _ in job.follow("events"):
-                    pass
-                job.refresh()
-            if as_json:
-                print_json(job.data)
-            else:
-                click.echo(f"Job {job.name} is submitted. Follow it with: headway follow {job.name}")
-            sys.exit(exit_status(job.status))
+        sys.exit(follow_or_detach(job, detach=detach, as_json=as_json))
+
+
+def follow_or_detach(job: Any, *, detach: bool, as_json: bool) -> int:
+    """Follow a job that was just submitted, or only say that it was; the exit status."""
+    if not detach and not as_json:
         from headway.cli.follow import follow_job
 
-        sys.exit(follow_job(job))
+        return follow_job(job)
+    if not detach:
+        for _ in job.follow("events"):
+            pass
+        job.refresh()
+    if as_json:
+        print_json(job.data)
+    else:
+        click.echo(f"Job {job.name} is submitted. {job.data['sentence']}".rstrip())
+        click.echo(f"Follow it with: headway follow {job.name}")
+    return EXIT_STATUS.get(job.status, 0)
 
 
-def exit_status(status: str) -> int:
-    """The exit status that a job's status stands for."""
-    return {"failed": 1, "cancelled": 3}.get(status, 0)
-
-
-def _parameter(text: str) -> tuple[str, bool | int | float | str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
-    if value.lower() in ("true", "false"):
-        return name, value.lower() == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value
+def _print_plan(plan: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(plan)
+        return
+    click.echo(f"The job is valid. {plan['sentence']}")
+    for worker, ranks in plan["workers"].items():
+        click.echo(f"  {ranks} {'rank' if ranks == 1 else 'ranks'} on worker {worker}")
+    if plan["cold"]:
+        click.echo(f"Its ranks start cold: {plan['cold']}.")

@@ -40,6 +40,7 @@ class Assignment(Frozen):
     started_ranks: int = 0
     finished_ranks: int = 0
     ended_ranks: int = 0
+    outputs_stored: bool = False
     lost: bool = False
 
     @property
@@ -49,7 +50,7 @@ class Assignment(Frozen):
 
 
 class Attempt(Frozen):
-    """One start of all ranks. Its number is the fence for facts."""
+    """One start of all ranks. Its number is the fence for facts. `kill`: its ranks are stopped without a grace time."""
 
     number: int
     placed_at: float
@@ -61,6 +62,7 @@ class Attempt(Frozen):
     warnings: tuple[str, ...] = ()
     stages: dict[str, float] = {}
     total_steps: int | None = None
+    kill: bool = False
 
     @property
     def world_size(self) -> int:
@@ -69,8 +71,8 @@ class Attempt(Frozen):
 
     @property
     def finished(self) -> bool:
-        """Whether every rank's script returned, which implies that its results are stored."""
-        return sum(assignment.finished_ranks for assignment in self.assignments) == self.world_size
+        """Whether every rank's script returned, and all that they left is stored."""
+        return all(one.outputs_stored and one.finished_ranks == one.rank_count for one in self.assignments)
 
     @property
     def started(self) -> bool:

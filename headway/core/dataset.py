@@ -7,6 +7,9 @@ from math import prod
 from pydantic import Field
 
 from headway.core.frozen import Frozen
+from headway.errors import InvalidInput
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 ITEM_BYTES = {"uint8": 1, "int64": 8, "float32": 4}
 
@@ -39,7 +42,7 @@ class Split(Frozen):
 
     sample_count: int = Field(ge=0)
     arrays: dict[str, Array]
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -50,8 +53,8 @@ class Split(Frozen):
 class Dataset(Frozen):
     """The index of a dataset. `input` holds what a model sees, `label` the class of each sample."""
 
-    name: str
-    classes: int
+    name: str = Field(pattern=NAME_PATTERN)
+    classes: int = Field(ge=1)
     splits: dict[str, Split]
     mean: float = Field(description="Mean of the training inputs as they are stored.")
     deviation: float = Field(description="Standard deviation of the training inputs as they are stored.")
@@ -62,3 +65,14 @@ class Dataset(Frozen):
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one input."""
         return self.splits["train"].arrays["input"].sample_shape
+
+
+def check_index(dataset: Dataset) -> None:
+    """Raises InvalidInput when an index that was sent does not hold together."""
+    if set(dataset.splits) != {"train", "test"}:
+        raise InvalidInput(f"Dataset {dataset.name} has splits {', '.join(dataset.splits)}; it needs train and test.")
+    for name, split in dataset.splits.items():
+        if set(split.arrays) != {"input", "label"}:
+            raise InvalidInput(f"Split {name} of dataset {dataset.name} needs the arrays input and label.")
+        if sum(block.sample_count for block in split.blocks) != split.sample_count:
+            raise InvalidInput(f"Split {name} of dataset {dataset.name} has blocks for another number of samples.")

@@ -86,6 +86,18 @@ class EndReason(StrEnum):
         True,
         "Worker {worker} lost its launcher, and with it the ranks. The worker's log says more.",
     )
+    OUT_OF_MEMORY = (
+        "out_of_memory", JobStatus.FAILED, Blame.USER, False, True,
+        "Rank {rank} needed more memory than the job allows each rank. Submit it again with a larger --memory.",
+    )  # fmt: skip
+    TIMED_OUT = (
+        "timed_out", JobStatus.FAILED, Blame.USER, False, True,
+        "The job's time limit passed. Submit it again with a larger --timeout.",
+    )  # fmt: skip
+    ENVIRONMENT_FAILED = (
+        "environment_failed", JobStatus.FAILED, Blame.USER, False, True,
+        "The job's environment cannot be built: {error}",
+    )  # fmt: skip
     WORKER_STOPPED = (
         "worker_stopped", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
         "Worker {worker} was shut down.",
@@ -115,11 +127,13 @@ class EndReason(StrEnum):
 _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
 
 
-def classify_rank_end(*, signal: str | None, raised: bool, secondary: bool) -> EndReason:
+def classify_rank_end(*, signal: str | None, raised: bool, secondary: bool, out_of_memory: bool = False) -> EndReason:
     """Why a rank that did not finish ended.
 
     `secondary` marks an exception that another rank's end causes (a collective that lost its peer).
     """
+    if out_of_memory:
+        return EndReason.OUT_OF_MEMORY
     if raised:
         return EndReason.PEER_LOST if secondary else EndReason.SCRIPT_RAISED
     if signal is None:

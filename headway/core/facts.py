@@ -59,16 +59,28 @@ class RankEnded(Frozen):
     finished: bool = False
     stopped: bool = False
     secondary: bool = False
+    out_of_memory: bool = False
     error: str | None = Field(default=None, max_length=4_000)
     traceback: str | None = Field(default=None, max_length=40_000)
     log_tail: tuple[str, ...] = ()
 
 
 class PrepareFailed(Frozen):
-    """The worker could not fetch the data or start the launcher."""
+    """The worker could not fetch the data, build the environment or start the launcher.
+
+    `environment`: the job's environment cannot be had, which no other worker would change.
+    """
 
     type: Literal["prepare_failed"] = "prepare_failed"
     error: str = Field(max_length=4_000)
+    environment: bool = False
+
+
+class OutputsStored(Frozen):
+    """All that the ranks of this worker left is in the object store; `warning` says what is not."""
+
+    type: Literal["outputs_stored"] = "outputs_stored"
+    warning: str | None = Field(default=None, max_length=1_000)
 
 
 class WorkerStopping(Frozen):
@@ -91,6 +103,7 @@ Fact = Annotated[
     | RankFinished
     | RankEnded
     | PrepareFailed
+    | OutputsStored
     | WorkerStopping
     | Released,
     Field(discriminator="type"),

@@ -2,59 +2,138 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
+from headway.core.dataset import NAME_PATTERN
 from headway.core.end_reason import EndReason
+from headway.core.environment import Environment, check_variable, variables_of_parameters
 from headway.core.frozen import Frozen
 from headway.core.status import JobStatus
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-MAXIMUM_SCRIPT_BYTES = 1 << 20
+LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+MAXIMUM_SOURCE_BYTES = 64 << 10
+MAXIMUM_NOTES_CHARACTERS = 10_000
 DEFAULT_PROJECT = "default"
-
-
-class Script(Frozen):
-    """A script file as it was sent."""
-
-    filename: str = Field(pattern=r"^[^/\\\x00]{1,200}$", description="The file's own name, without directories.")
-    source: str = Field(max_length=MAXIMUM_SCRIPT_BYTES, description="The file's text.")
+LARGEST_WORLD_SIZE = 10_000
 
 
 class JobSpec(Frozen):
-    """What to run and on how much. Exactly one of `trainer` and `script` is given."""
+    """What to run and on how much. Exactly one of `trainer`, `script` and `command` is given."""
 
     name: str | None = Field(default=None, pattern=NAME_PATTERN, description="Unique in its project; made if missing.")
     trainer: str | None = Field(default=None, description="A built-in trainer: mlp, lstm or cnn.")
     dataset: str | None = Field(default=None, description="The dataset that the trainer learns.")
-    parameters: dict[str, bool | int | float | str] = Field(
-        default_factory=dict, description="Parameters of the trainer; what is left out has its default."
+    script: str | None = Field(
+        default=None, max_length=1024, description="A Python script in the working directory, run as torchrun runs it."
     )
-    script: Script | None = Field(default=None, description="A Python script, run as torchrun would run it.")
-    arguments: tuple[str, ...] = Field(default=(), description="Command line arguments of the script.")
-    world_size: int = Field(default=1, ge=1, le=10_000, description="How many ranks train one model together.")
+    command: tuple[str, ...] = Field(default=(), max_length=1000, description="Any other program, with its arguments.")
+    arguments: tuple[str, ...] = Field(default=(), max_length=1000, description="Arguments of the script.")
+    source: str | None = Field(
+        default=None,
+        max_length=MAXIMUM_SOURCE_BYTES,
+        description="The script's text, for a script that needs no working directory.",
+    )
+    snapshot: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the uploaded working directory."
+    )
+    data: str | None = Field(default=None, description="A dataset that the ranks get as a directory.")
+    parameters: dict[str, bool | int | float | str] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="Parameters of the trainer; for scripts and commands, variables such as BATCH_SIZE.",
+    )
+    variables: dict[str, str] = Field(
+        default_factory=dict, max_length=1000, description="Environment variables of this job's ranks only."
+    )
+    environment: Environment = Field(default=Environment(), description="Software; the worker's own if not given.")
+    outputs: tuple[str, ...] = Field(
+        default=(), max_length=100, description="Globs in the working directory; what matches is kept as artifacts."
+    )
+    metrics: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="Metric name to a regular expression (RE2) on log lines; group `value` or the first is the value, "
+        "group `step` the step.",
+    )
+    world_size: int = Field(
+        default=1, ge=1, le=LARGEST_WORLD_SIZE, description="How many ranks train one model together."
+    )
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher is placed first; equal by age.")
     retries: int = Field(default=3, ge=0, le=100, description="Attempts after one that infrastructure ended.")
+    timeout_seconds: float | None = Field(default=None, gt=0, description="Limit from the first start to the end.")
+    memory_bytes: int | None = Field(default=None, ge=1 << 20, description="Memory that each rank may use.")
+    labels: dict[str, str] = Field(default_factory=dict, max_length=64, description="Words to find the job by.")
+    notes: str = Field(default="", max_length=MAXIMUM_NOTES_CHARACTERS, description="Free text for people.")
 
     @model_validator(mode="after")
     def _one_kind_of_work(self) -> Self:
-        if (self.trainer is None) == (self.script is None):
-            raise ValueError("give either a trainer or a script")
-        if self.trainer is not None and self.dataset is None:
-            raise ValueError(f"trainer {self.trainer} needs a dataset: add one, for example mnist")
-        if self.script is not None and (self.dataset is not None or self.parameters):
-            raise ValueError("dataset and parameters belong to trainers; a script takes arguments")
-        if self.trainer is not None and self.arguments:
-            raise ValueError("arguments belong to scripts; a trainer takes parameters")
+        if (self.trainer is not None) + (self.script is not None) + bool(self.command) != 1:
+            raise ValueError("give one of trainer, script and command")
+        if self.trainer is not None:
+            self._check_trainer(self.trainer)
+        else:
+            self._check_own_work()
+        check_labels(self.labels)
         return self
+
+    def _check_trainer(self, trainer: str) -> None:
+        if self.dataset is None:
+            raise ValueError(f"trainer {trainer} needs a dataset: add one, for example mnist")
+        of_scripts = ("arguments", "source", "snapshot", "data", "outputs", "metrics")
+        given = [name for name in of_scripts if getattr(self, name)]
+        if given or self.environment.own:
+            raise ValueError(f"{(given or ['environment'])[0]} belongs to scripts; a trainer takes parameters")
+
+    def _check_own_work(self) -> None:
+        if self.dataset is not None:
+            raise ValueError("dataset belongs to trainers; a script or command gets its dataset by data")
+        if self.script is not None:
+            check_relative(self.script, "script")
+            if (self.source is None) == (self.snapshot is None):
+                raise ValueError("a script needs its source, or a snapshot of its working directory: one of them")
+        elif self.arguments or self.source is not None:
+            raise ValueError("arguments and source belong to scripts; a command has its arguments in itself")
+        if self.environment.lock is not None:
+            check_relative(self.environment.lock, "environment.lock")
+            if self.snapshot is None:
+                raise ValueError("environment.lock is a file of the working directory, so a snapshot of it is needed")
+        for pattern in self.outputs:
+            check_relative(pattern, "outputs")
+        variables_of_parameters(self.parameters)
+        for name in self.variables:
+            check_variable(name, f"variable {name}")
 
     @property
     def title(self) -> str:
         """What a generated name begins with."""
-        return self.trainer or (self.script.filename.rsplit(".", 1)[0] if self.script else "job")
+        program = (self.script or "".join(self.command[:1])).rpartition("/")[2]
+        return self.trainer or program.partition(".")[0] or "job"
+
+    @property
+    def dataset_name(self) -> str | None:
+        """The dataset that workers fetch before the ranks start."""
+        return self.dataset or self.data
+
+
+def check_relative(path: str, subject: str) -> None:
+    """Raises ValueError unless `path` stays inside the directory that it is relative to."""
+    parts = path.split("/")
+    if not path or path.startswith("/") or "\\" in path or "\0" in path or ".." in parts or "" in parts[:-1]:
+        raise ValueError(f"{subject} is {path!r}: give a path inside the working directory, without ..")
+
+
+def check_labels(labels: dict[str, str]) -> None:
+    """Raises ValueError for a label that could not be asked for on a command line."""
+    for name, value in labels.items():
+        if not re.match(LABEL_PATTERN, name) or not re.match(LABEL_PATTERN, value):
+            raise ValueError(
+                f"label {name}={value} is not allowed: use letters, digits and . _ / - on both sides, at most 63 each"
+            )
 
 
 class Event(Frozen):
@@ -78,7 +157,8 @@ class Job(Frozen):
     """The aggregate: everything that changes together is in here, under one version.
 
     `events` and `wakeups` are those that the relay has not delivered yet. `draining` lists ended attempts whose
-    streams may still arrive. `attempt` is the newest one, also after it ended. Times are seconds since the epoch.
+    streams may still arrive. `attempt` is the newest one, also after it ended. `labels` and `notes` begin as the
+    spec's and may be changed. Times are seconds since the epoch.
     """
 
     id: str
@@ -101,8 +181,11 @@ class Job(Frozen):
     event_count: int = 0
     wakeups: tuple[WakeUp, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    artifacts_deleted: bool = False
     result: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    notes: str = ""
     started_at: float | None = None
     ended_at: float | None = None
 
@@ -120,3 +203,8 @@ class Job(Frozen):
     def unsettled(self) -> bool:
         """Whether a starting server has to take the job up: it is live, drains, or has something undelivered."""
         return self.live or bool(self.draining or self.events or self.wakeups)
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From submission to end, once it has ended."""
+        return None if self.ended_at is None else max(0.0, self.ended_at - self.created_at)

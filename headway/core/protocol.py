@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from headway.core.dataset import Dataset
@@ -12,12 +14,16 @@ from headway.core.worker import WorkerDescription
 
 
 class Timeouts(Frozen):
-    """The timeouts that a worker and its server must agree on; the server sends them at registration."""
+    """What a worker and its server must agree on; the server sends it at registration."""
 
     lease_seconds: float = Field(default=10.0, gt=0)
     """Silence after which a worker is lost. Long enough for an overloaded machine, short enough to restart soon."""
     heartbeat_seconds: float = Field(default=2.0, gt=0)
     """Time between heartbeats: a fifth of the lease, so that a few may be lost."""
+    maximum_log_bytes: int = Field(default=64 << 20, ge=1 << 10)
+    """What is kept of each rank's output per attempt; what comes behind is dropped, and that is said."""
+    memory_look_seconds: float = Field(default=0.5, gt=0)
+    """Time between looks at the memory of ranks that have a limit, where no cgroup can enforce it."""
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """Time a rank has between SIGTERM and SIGKILL."""
     orphan_timeout_seconds: float = Field(default=300.0, gt=0)
@@ -50,7 +56,10 @@ class StreamKey(Frozen):
 
 
 class Heartbeat(Frozen):
-    """`counter` grows by one each time; `last_answer` is the newest counter that was answered, -1 at first."""
+    """`counter` grows by one each time; `last_answer` is the newest counter that was answered, -1 at first.
+
+    `preparing` lists (job, attempt) that the worker prepares, or whose outputs it stores.
+    """
 
     counter: int = Field(ge=0)
     last_answer: int = Field(ge=-1)
@@ -59,12 +68,37 @@ class Heartbeat(Frozen):
 
 
 class OpenAssignment(Frozen):
-    """An assignment that the worker is to have; `ready`: every worker of the gang has claimed its share."""
+    """An assignment that the worker is to have; `ready`: every worker of the gang has claimed its share.
+
+    `kill`: once it is stopping, its ranks get no grace time.
+    """
 
     job: str
     attempt: int
     state: AssignmentState
     ready: bool
+    kill: bool = False
+
+
+class Inquiry(Frozen):
+    """Something asked of running ranks: `exec` runs a command beside rank `rank`, `stacks` is about all ranks."""
+
+    id: str
+    job: str
+    attempt: int
+    kind: Literal["exec", "stacks"]
+    rank: int
+    command: tuple[str, ...] = ()
+    timeout_seconds: float
+
+
+class InquiryAnswer(Frozen):
+    """What came of an inquiry. `exit_code` is the command's; `truncated`: there was more output than is sent."""
+
+    exit_code: int | None = None
+    output: str = ""
+    truncated: bool = False
+    error: str | None = Field(default=None, description="Why there is no answer.")
 
 
 class CommittedStream(Frozen):
@@ -80,6 +114,7 @@ class HeartbeatAnswer(Frozen):
     counter: int
     assignments: tuple[OpenAssignment, ...] = ()
     committed: tuple[CommittedStream, ...] = ()
+    inquiries: tuple[Inquiry, ...] = ()
 
 
 class Claim(Frozen):

@@ -14,6 +14,7 @@ from headway.core.end_reason import EndReason, classify_rank_end
 from headway.core.facts import (
     ArtifactStored,
     Fact,
+    OutputsStored,
     PrepareFailed,
     RankEnded,
     RankFinished,
@@ -129,13 +130,15 @@ def lose_worker(job: Job, worker: str, now: float) -> Job:
     return _stop(job, _failure(assignment, EndReason.WORKER_LOST, now), now)
 
 
-def cancel(job: Job, now: float) -> Job:
-    """The user wants the job to end. Repeating it changes nothing.
+def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
+    """The user wants the job to end, with `kill` without a grace time. Repeating it changes nothing.
 
     Raises Conflict when the job has ended already.
     """
     if job.status.terminal:
         raise Conflict(f"Job {job.name} is already {job.status}, so it cannot be cancelled.")
+    if kill and job.attempt is not None and job.attempt.ended_at is None and not job.attempt.kill:
+        job = _wake(_update_attempt(job, kill=True), lambda assignment: assignment.state is AssignmentState.STOPPING)
     if job.cancel_requested:
         return job
     job = emit(job.model_copy(update={"cancel_requested": True}), "job.cancel_requested", now)
@@ -144,6 +147,32 @@ def cancel(job: Job, now: float) -> Job:
     if job.attempt is None or job.attempt.finished:
         return job
     return _stop(job, None, now, reason=EndReason.CANCELLED)
+
+
+def time_out(job: Job, now: float) -> Job:
+    """The job's time limit passed: its ranks are ended, and no other attempt follows."""
+    attempt = job.attempt
+    if job.status.terminal or attempt is None or attempt.finished:
+        return job
+    if job.status is JobStatus.QUEUED:
+        return _finish(job, EndReason.TIMED_OUT, EndReason.TIMED_OUT.sentence, now)
+    if attempt.reason is EndReason.TIMED_OUT:
+        return job
+    return _stop(_update_attempt(job, reason=EndReason.TIMED_OUT), None, now, reason=EndReason.TIMED_OUT)
+
+
+def forget_artifacts(job: Job, now: float) -> Job:
+    """The files of an ended job were deleted by retention."""
+    job = emit(job, "job.artifacts_deleted", now, count=len(job.artifacts))
+    return job.model_copy(update={"artifacts": (), "artifacts_deleted": True})
+
+
+def describe(job: Job, labels: dict[str, str] | None, notes: str | None) -> Job:
+    """Change what people noted about the job; None leaves it."""
+    changes: dict[str, Any] = {"labels": labels} if labels is not None else {}
+    if notes is not None:
+        changes["notes"] = notes
+    return job.model_copy(update=changes) if changes else job
 
 
 def apply_facts(job: Job, number: int, reports: Iterable[ReportedFacts], now: float) -> Job:
@@ -186,8 +215,11 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
         case RankEnded():
             return _rank_ended(job, assignment, fact, now)
         case PrepareFailed():
-            failure = _failure(assignment, EndReason.PREPARE_FAILED, now, error=fact.error)
-            return _stop(job, failure, now)
+            reason = EndReason.ENVIRONMENT_FAILED if fact.environment else EndReason.PREPARE_FAILED
+            return _stop(job, _failure(assignment, reason, now, error=fact.error), now)
+        case OutputsStored():
+            job = _update(job, worker, outputs_stored=True)
+            return job if fact.warning is None else _warn(job, fact.warning, now)
         case WorkerStopping():
             if attempt.finished:
                 return job
@@ -218,7 +250,9 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         return job
     if fact.stopped:
         return job
-    reason = classify_rank_end(signal=fact.signal, raised=fact.error is not None, secondary=fact.secondary)
+    reason = classify_rank_end(
+        signal=fact.signal, raised=fact.error is not None, secondary=fact.secondary, out_of_memory=fact.out_of_memory
+    )
     failure = Failure(
         reason=reason,
         worker=assignment.worker,

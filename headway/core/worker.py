@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from headway.core.dataset import NAME_PATTERN
 from headway.core.frozen import Frozen
-from headway.core.job import NAME_PATTERN
 
 
 class WorkerState(StrEnum):

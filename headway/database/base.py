@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headway.core.attempt import Attempt
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job
-from headway.core.status import JobStatus
+from headway.core.job_query import JobQuery
 from headway.core.worker import Worker
 from headway.reports import Report
 
@@ -73,10 +73,12 @@ class Database(ABC):
         """The job that was submitted with the key; of a deleted one the tombstone."""
 
     @abstractmethod
-    async def jobs(
-        self, project: str, statuses: Collection[JobStatus], limit: int, before_sequence: int | None
-    ) -> list[Job]:
-        """Jobs, newest first, of any status if `statuses` is empty, older than `before_sequence` if it is given."""
+    async def jobs(self, query: JobQuery) -> list[Job]:
+        """The jobs that are asked for, in the order that is asked for, at most `query.limit`."""
+
+    @abstractmethod
+    async def snapshots(self) -> set[str]:
+        """The snapshots that jobs still name."""
 
     @abstractmethod
     async def queued_jobs(self, limit: int) -> list[Job]:

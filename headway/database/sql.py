@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from headway.core.attempt import Attempt
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job
+from headway.core.job_query import JobQuery, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
@@ -94,16 +95,33 @@ class SqlDatabase(Database):
         jobs = await self._select_jobs(select(tables.jobs).where(where))
         return jobs[0] if jobs else None
 
-    async def jobs(
-        self, project: str, statuses: Collection[JobStatus], limit: int, before_sequence: int | None
-    ) -> list[Job]:
+    async def jobs(self, query: JobQuery) -> list[Job]:
         table = tables.jobs
-        query = select(table).where(_alive() & (table.c.project == project))
-        if statuses:
-            query = query.where(table.c.status.in_([status.value for status in statuses]))
-        if before_sequence is not None:
-            query = query.where(table.c.sequence < before_sequence)
-        return await self._select_jobs(query.order_by(table.c.sequence.desc()).limit(limit))
+        where = _alive() & (table.c.project == query.project)
+        if query.statuses:
+            where &= table.c.status.in_([status.value for status in query.statuses])
+        if query.name:
+            where &= table.c.name.contains(query.name, autoescape=True)
+        if query.dataset is not None:
+            where &= table.c.dataset == query.dataset
+        for name, value in query.labels.items():
+            where &= table.c.labels.contains(_label_line(name, value), autoescape=True)
+        if query.created_after is not None:
+            where &= table.c.created >= query.created_after
+        if query.created_before is not None:
+            where &= table.c.created < query.created_before
+        column = table.c[query.sort.value]
+        if query.after is not None:
+            where &= _behind(column, *query.after, descending=query.descending)
+        order = column.desc() if query.descending else column.asc()
+        found = select(table).where(where).order_by(order.nulls_last(), table.c.sequence.desc())
+        return await self._select_jobs(found.limit(query.limit))
+
+    async def snapshots(self) -> set[str]:
+        async with self._main(write=False) as connection:
+            column = tables.jobs.c.snapshot
+            rows = await connection.execute(select(column).where(_alive() & column.is_not(None)).distinct())
+            return {row.snapshot for row in rows}
 
     async def queued_jobs(self, limit: int) -> list[Job]:
         table = tables.jobs
@@ -236,6 +254,19 @@ async def translate_errors() -> AsyncIterator[None]:
         raise Unavailable(f"The database does not answer: {error.orig}") from error
 
 
+def _behind(column: Any, value: float | None, sequence: int, *, descending: bool) -> Any:
+    """What comes after the job with that value and sequence; jobs without a value come last."""
+    older = tables.jobs.c.sequence < sequence
+    if value is None:
+        return column.is_(None) & older
+    further = column < value if descending else column > value
+    return further | ((column == value) & older) | column.is_(None)
+
+
+def _label_line(name: str, value: str) -> str:
+    return f"\n{name}={value}\n"
+
+
 def _alive() -> Any:
     return tables.jobs.c.deleted.is_(False)
 
@@ -246,6 +277,10 @@ def _job_columns(job: Job) -> dict[str, Any]:
         "version": job.version,
         "unsettled": job.unsettled,
         "document": job.model_dump_json(),
+        "dataset": job.spec.dataset_name,
+        "snapshot": job.spec.snapshot,
+        "labels": "".join(_label_line(name, value) for name, value in job.labels.items()),
+        **{sort.value: value for sort, value in sort_values(job).items()},
     }
 
 

@@ -17,7 +17,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-MAIN_REVISION = "0001"
+from headway.core.job_query import JobSort
+
+MAIN_REVISION = "0002"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -38,6 +40,10 @@ jobs = Table(
     Column("unsettled", Boolean, nullable=False),
     Column("deleted", Boolean, nullable=False, default=False),
     Column("document", Text, nullable=False),
+    Column("dataset", String(64)),
+    Column("snapshot", String(64)),
+    Column("labels", Text, nullable=False, server_default=""),
+    *(Column(sort.value, Float) for sort in JobSort),
     UniqueConstraint("project", "idempotency_key", name="jobs_project_key"),
     UniqueConstraint("project", "name", name="jobs_project_name"),
     Index("jobs_queue", "status", "priority", "sequence"),

@@ -36,6 +36,9 @@ class Action(StrEnum):
     WORKER_REGISTER = "worker.register"
     WORKER_ACT = "worker.act"
     DATASETS_READ = "datasets.read"
+    DATASETS_WRITE = "datasets.write"
+    SNAPSHOTS_READ = "snapshots.read"
+    SNAPSHOTS_WRITE = "snapshots.write"
     ARTIFACTS_WRITE = "artifacts.write"
 
 
@@ -46,6 +49,9 @@ _ALLOWED: dict[Action, frozenset[Kind]] = {
     Action.WORKER_REGISTER: frozenset({Kind.JOIN}),
     Action.WORKER_ACT: frozenset({Kind.WORKER}),
     Action.DATASETS_READ: frozenset({Kind.USER, Kind.WORKER}),
+    Action.DATASETS_WRITE: frozenset({Kind.USER}),
+    Action.SNAPSHOTS_READ: frozenset({Kind.USER, Kind.WORKER}),
+    Action.SNAPSHOTS_WRITE: frozenset({Kind.USER}),
     Action.ARTIFACTS_WRITE: frozenset({Kind.RANK}),
 }
 

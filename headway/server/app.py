@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from headway import __version__
-from headway.server.api import artifacts, datasets, health, jobs, problems, streams, trainers, workers
+from headway.client.job_file import job_file_schema
+from headway.server.api import (
+    artifacts,
+    datasets,
+    events,
+    health,
+    inquiries,
+    jobs,
+    links,
+    problems,
+    snapshots,
+    streams,
+    trainers,
+    workers,
+)
 from headway.server.api.common import Allow
 from headway.server.server import Server
 
 API_PREFIX = "/api/v1"
-API_MODULES = (jobs, streams, artifacts, workers, datasets, trainers)
+API_MODULES = (jobs, streams, events, inquiries, artifacts, workers, datasets, snapshots, trainers, links)
 
 
 def create_app(server: Server) -> FastAPI:
@@ -22,9 +38,14 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     problems.install(app)
     app.include_router(health.router)
+    app.include_router(links.front_router)
     guarded_routes()
     for module in API_MODULES:
         app.include_router(module.router, prefix=API_PREFIX)
+
+    @app.get("/job.schema.json", include_in_schema=False)
+    async def schema() -> dict[str, Any]:
+        return job_file_schema()
 
     @app.get("/", include_in_schema=False)
     async def front() -> RedirectResponse:

@@ -1,16 +1,22 @@
-"""Compacts the reports of ended attempts into chunks, and deletes streams by age and size."""
+"""Compacts the reports of ended attempts into chunks, and deletes streams and artifacts by age and size."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
+from headway.core import transitions
 from headway.core.job import Job
+from headway.core.job_query import JobQuery
+from headway.core.status import JobStatus
 from headway.database.base import Database
 from headway.errors import HeadwayError, NotFound
 from headway.reports import Report, merge_reports
 from headway.server.clock import Clock
+from headway.server.services.artifacts import Artifacts
 from headway.server.services.jobs import Jobs
+from headway.server.services.snapshots import Snapshots
+from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 20
@@ -18,19 +24,23 @@ _PAGE_REPORTS = 64
 _SWEEP_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 _LARGEST_NUMBER = 2**31 - 1
+_PAGE_JOBS = 200
+_TERMINAL = tuple(status for status in JobStatus if status.terminal)
 
 
 class Housekeeping:
     """Nothing here changes what can be read, except that old streams are gone, which is logged."""
 
     def __init__(
-        self, database: Database, jobs: Jobs, clock: Clock, retention_days: float, retention_bytes: int
-    ) -> None:
+        self, *, settings: Settings, database: Database, jobs: Jobs, artifacts: Artifacts, snapshots: Snapshots,
+        clock: Clock,
+    ) -> None:  # fmt: skip
         self._database = database
         self._jobs = jobs
         self._clock = clock
-        self._retention_days = retention_days
-        self._retention_bytes = retention_bytes
+        self._settings = settings
+        self._artifacts = artifacts
+        self._snapshots = snapshots
         self._ended: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._seen: dict[str, int] = {}
         jobs.on_change.append(self._job_changed)
@@ -82,10 +92,31 @@ class Housekeeping:
             await self._database.compact(await asyncio.to_thread(merge_reports, run))
 
     async def sweep(self) -> None:
-        """Delete streams of ended jobs that are too old, then the oldest until the rest is small enough."""
+        """Delete what is too old, then the oldest until the rest is small enough; and snapshots that no job names."""
+        await self._sweep_streams()
+        await self._sweep_artifacts()
+        await self._snapshots.sweep()
+
+    async def _sweep_artifacts(self) -> None:
+        oldest = self._clock.now() - self._settings.artifact_retention_days * _DAY_SECONDS
+        total_bytes = 0
+        after: tuple[float | None, int] | None = None
+        while page := await self._database.jobs(JobQuery(statuses=_TERMINAL, after=after, limit=_PAGE_JOBS)):
+            for job in page:  # newest first: what is over the limit when its turn comes is old
+                size_bytes = sum(artifact.size_bytes for artifact in job.artifacts)
+                total_bytes += size_bytes
+                too_old = job.ended_at is not None and job.ended_at < oldest
+                if size_bytes and (too_old or total_bytes > self._settings.artifact_retention_bytes):
+                    await self._artifacts.delete_all(job)
+                    await self._jobs.update(job.id, lambda job: transitions.forget_artifacts(job, self._clock.now()))
+                    total_bytes -= size_bytes
+                    _log.info("Artifacts of job %s (%d bytes) were deleted by retention.", job.name, size_bytes)
+            after = (page[-1].created_at, page[-1].sequence)
+
+    async def _sweep_streams(self) -> None:
         sizes = await self._database.stream_sizes()
         total_bytes = sum(size.size_bytes for size in sizes)
-        oldest = self._clock.now() - self._retention_days * _DAY_SECONDS
+        oldest = self._clock.now() - self._settings.stream_retention_days * _DAY_SECONDS
         for size in sizes:
             try:
                 job = await self._database.job(size.job)
@@ -94,7 +125,7 @@ class Housekeeping:
                 continue
             if not job.status.terminal or job.ended_at is None or job.draining:
                 continue
-            if job.ended_at < oldest or total_bytes > self._retention_bytes:
+            if job.ended_at < oldest or total_bytes > self._settings.stream_retention_bytes:
                 await self._database.delete_streams(job.id)
                 total_bytes -= size.size_bytes
                 _log.info("Logs and metrics of job %s (%d bytes) were deleted by retention.", job.name, size.size_bytes)

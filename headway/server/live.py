@@ -4,7 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+
+class Watcher:
+    """The jobs that changed since the watcher looked last, each once."""
+
+    def __init__(self) -> None:
+        self._changed: dict[str, None] = {}
+        self._woken = asyncio.Event()
+
+    def add(self, job_id: str) -> None:
+        """The job changed."""
+        self._changed[job_id] = None
+        self._woken.set()
+
+    async def take(self, seconds: float) -> list[str]:
+        """Wait for changes, for so long at most, and take them."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
+        changed, self._changed = list(self._changed), {}
+        return changed
 
 
 class Live:
@@ -12,11 +33,14 @@ class Live:
 
     def __init__(self) -> None:
         self._followers: dict[str, set[asyncio.Event]] = {}
+        self._watchers: set[Watcher] = set()
 
     def changed(self, job_id: str) -> None:
         """Wake the job's followers."""
         for follower in self._followers.get(job_id, ()):
             follower.set()
+        for watcher in self._watchers:
+            watcher.add(job_id)
 
     @contextmanager
     def following(self, job_id: str) -> Iterator[asyncio.Event]:
@@ -30,3 +54,13 @@ class Live:
             followers.discard(follower)
             if not followers:
                 self._followers.pop(job_id, None)
+
+    @contextmanager
+    def watching(self) -> Iterator[Watcher]:
+        """Everything that changes, of all jobs."""
+        watcher = Watcher()
+        self._watchers.add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.discard(watcher)

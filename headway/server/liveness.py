@@ -46,7 +46,7 @@ class Liveness:
             beat.changed_at = self._clock.monotonic()
 
     def prepares(self, worker: str, job: str, attempt: int) -> bool:
-        """Whether the worker said lately that it prepares the environment or data of an attempt."""
+        """Whether the worker said lately that it prepares an attempt, or stores what its ranks left."""
         beat = self._beats.get(worker)
         return beat is not None and (job, attempt) in beat.preparing
 

@@ -14,6 +14,7 @@ import uvicorn
 
 from headway import __version__
 from headway.errors import SettingInvalid
+from headway.server.api.links import link_path
 from headway.server.app import create_app
 from headway.server.server import Server
 from headway.settings import Settings
@@ -103,6 +104,8 @@ async def _serve(
     if http.started:
         (server.settings.home / "server.url").write_text(url + "\n")
         _log.info("Headway %s answers at %s", __version__, url)
+        if beside is not None:
+            _log.info("Open it in a browser (once, within ten minutes): %s%s", url, link_path(server.links.make()))
         companion = asyncio.create_task(beside(url)) if beside else None
         stopping = asyncio.create_task(stopped.wait())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

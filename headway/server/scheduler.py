@@ -125,6 +125,7 @@ class Scheduler:
         seen: set[Hashable] = set()
         for job in list(self._jobs.unsettled.values()):
             await self._watch_assignments(job, seen)
+            await self._watch_time_limit(job, seen)
             for number in job.draining:
                 if self._age(("drain", job.id, number), seen) > self._settings.drain_seconds:
                     await self._recorder.close_drain(job.id, number)
@@ -151,6 +152,19 @@ class Scheduler:
             else:
                 await self._jobs.update(job.id, self._expired(attempt.number, assignment.worker))
 
+    async def _watch_time_limit(self, job: Job, seen: set[Hashable]) -> None:
+        """The wall clock only says how long the job ran before this server first saw it; from then on ours does."""
+        limit = job.spec.timeout_seconds
+        if limit is None or job.started_at is None or job.status.terminal:
+            return
+        key = ("time limit", job.id)
+        if key not in self._since:
+            before = max(0.0, self._clock.now() - job.started_at)
+            self._since[key] = self._clock.monotonic() - before
+        if self._age(key, seen) > limit:
+            now = self._clock.now()
+            await self._jobs.update(job.id, lambda job: transitions.time_out(job, now))
+
     def _limit_seconds(self, job: Job, number: int, worker: str, state: AssignmentState) -> float | None:
         match state:
             case AssignmentState.OFFERED:
@@ -161,7 +175,8 @@ class Scheduler:
                 waits = prepares or gathers
                 return self._settings.prepare_timeout_seconds if waits else self._settings.claim_timeout_seconds
             case AssignmentState.STOPPING:
-                return self._settings.stop_timeout_seconds
+                busy = self._liveness.prepares(worker, job.id, number)
+                return self._settings.prepare_timeout_seconds if busy else self._settings.stop_timeout_seconds
             case _:
                 return None
 

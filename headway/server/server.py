@@ -16,6 +16,7 @@ from headway.objects.base import Objects
 from headway.registry import backend
 from headway.server.clock import Clock
 from headway.server.housekeeping import Housekeeping
+from headway.server.links import Links
 from headway.server.live import Live
 from headway.server.liveness import Liveness
 from headway.server.recorder import Recorder
@@ -23,7 +24,10 @@ from headway.server.relay import Relay
 from headway.server.scheduler import Scheduler
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.datasets import Datasets
+from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs
+from headway.server.services.snapshots import Snapshots
+from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
 from headway.server.services.workers import Workers
 from headway.server.tokens import open_home
@@ -51,6 +55,10 @@ class Server:
             self.database, self.jobs, self.broker, self.live, self.clock, settings.catch_up_seconds
         )  # fmt: skip
         self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
+        self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
+        self.specs = Specs(self.datasets, self.snapshots)
+        self.inquiries = Inquiries(self.broker)
+        self.links = Links(self.clock)
         self.workers = Workers(
             settings=settings,
             clock=self.clock,
@@ -60,6 +68,7 @@ class Server:
             liveness=self.liveness,
             recorder=self.recorder,
             datasets=self.datasets,
+            inquiries=self.inquiries,
         )
         self.scheduler = Scheduler(
             settings=settings,
@@ -72,10 +81,15 @@ class Server:
             recorder=self.recorder,
         )
         self.relay = Relay(self.jobs, self.database, self.broker, self.live)
-        self.housekeeping = Housekeeping(
-            self.database, self.jobs, self.clock, settings.stream_retention_days, settings.stream_retention_bytes
-        )
         self.artifacts = Artifacts(self.objects, self.jobs, settings.maximum_artifact_bytes)
+        self.housekeeping = Housekeeping(
+            settings=settings,
+            database=self.database,
+            jobs=self.jobs,
+            artifacts=self.artifacts,
+            snapshots=self.snapshots,
+            clock=self.clock,
+        )
         self.streams = Streams(self.database, self.jobs, self.recorder, self.live)
         self.running = False
 

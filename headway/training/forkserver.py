@@ -11,27 +11,37 @@ import signal
 import socket
 import sys
 import traceback
+from importlib.util import find_spec
 
 
 def preload() -> None:
-    """Import what nearly every rank needs. DDP and Adam import torch._dynamo at their first use, so it is here too."""
+    """Import what nearly every rank needs, as far as this environment has it.
+
+    DDP and Adam import torch._dynamo at their first use, so it is here too.
+    """
     import json
     import runpy
 
-    import numpy
-    import psutil
-    import safetensors.torch
+    import headway.training.launcher
+
+    del json, runpy
+    if find_spec("numpy") is not None:
+        import numpy
+
+        del numpy
+    if find_spec("torch") is None:
+        return
     import torch
     import torch._dynamo
     import torch.distributed
     import torch.nn.parallel
     import torch.utils.data
 
-    import headway.training.launcher
-    import headway.training.trainer
+    del torch
+    if find_spec("pydantic") is not None and find_spec("safetensors") is not None:
+        import headway.training.trainer
 
-    headway.training.trainer.load_all()
-    del json, runpy, numpy, psutil, safetensors, torch
+        headway.training.trainer.load_all()
 
 
 def main(descriptor: int, worker_pid: int) -> None:

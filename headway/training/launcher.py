@@ -1,4 +1,7 @@
-"""Starts the ranks of one attempt on this worker, watches them, and ends them with everything they started."""
+"""Starts the ranks of one attempt on this worker, watches them, and ends them with everything they started.
+
+It may run in a job's own environment, so it needs nothing but the standard library, and torch where that is installed.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,19 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
-import psutil
-
-from headway.lifeline import adopt_orphans
-from headway.training.rank import run_rank
+from headway.lifeline import adopt_orphans, die_with_parent
+from headway.training.memory_limit import MemoryLimit
+from headway.training.process_table import descendants
+from headway.training.rank import rank_environment, run_rank
 
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0
@@ -27,8 +33,18 @@ _SIBLING_GRACE_SECONDS = 5.0
 @dataclass
 class _Rank:
     rank: int
+    memory: MemoryLimit | None
     alive: bool = True
     stopped: bool = False
+
+
+@dataclass
+class _Guest:
+    """A command that a user runs beside a rank."""
+
+    inquiry: str
+    kill_at: float
+    timed_out: bool = False
 
 
 def launch(control_descriptor: int, listener_descriptor: int | None = None) -> None:
@@ -50,14 +66,18 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
             if listener_descriptor is not None:
                 os.close(listener_descriptor)
             run_rank(plan, local_rank, finished)
-        ranks[pid] = _Rank(plan["first_rank"] + local_rank)
+        memory = MemoryLimit(pid, plan["memory_bytes"]) if plan["memory_bytes"] else None
+        ranks[pid] = _Rank(plan["first_rank"] + local_rank, memory)
     store = _serve_store(plan, listener_descriptor)
     started = [[rank.rank, pid] for pid, rank in ranks.items()]
     _send(control, {"launcher": os.getpid(), "started": started})
     try:
-        _watch(control, ranks, finished, plan["first_rank"])
+        _Watch(control, plan, ranks, finished).run()
     finally:
         _end_descendants()
+        for rank in ranks.values():
+            if rank.memory is not None:
+                rank.memory.remove()
     _send(control, {"gone": True})
     del store
 
@@ -80,7 +100,7 @@ def _read_exactly(control: socket.socket, size: int) -> bytes:
 
 def _serve_store(plan: dict[str, Any], listener_descriptor: int | None) -> object:
     """torch's key-value store that ranks meet at. Its threads start only after the ranks were forked."""
-    if listener_descriptor is None:
+    if listener_descriptor is None or find_spec("torch") is None:
         return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined] # torch exports it without saying so
 
@@ -95,35 +115,133 @@ def _serve_store(plan: dict[str, Any], listener_descriptor: int | None) -> objec
     )
 
 
-def _watch(control: socket.socket, ranks: dict[int, _Rank], finished: mmap.mmap, first_rank: int) -> None:
-    """Report each end, stop the others when one fails, and obey the worker, until no rank is left."""
-    woken, wakes = os.pipe()
-    os.set_blocking(wakes, False)
-    signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
-    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
-    kill_at: float | None = None
-    while True:
-        for pid, status in _reap():
-            if pid in ranks:
-                failed = _report_end(control, ranks[pid], status, finished, first_rank)
-                if failed and kill_at is None:
-                    kill_at = _stop(ranks, _SIBLING_GRACE_SECONDS)
-        if not any(rank.alive for rank in ranks.values()):
-            return
-        now = time.monotonic()
-        if kill_at is not None and now >= kill_at:
-            _signal_ranks(ranks, signal.SIGKILL)
-        timeout = None if kill_at is None else max(0.05, kill_at - now)
-        readable, _, _ = select.select([control.fileno(), woken], [], [], timeout)
-        if woken in readable:
-            os.read(woken, 512)
-        if control.fileno() in readable:
-            content = control.recv(4096)
-            if not content:
+class _Watch:
+    """Reports each end, stops the others when one fails, and obeys the worker, until no rank is left."""
+
+    def __init__(
+        self, control: socket.socket, plan: dict[str, Any], ranks: dict[int, _Rank], finished: mmap.mmap
+    ) -> None:
+        self._control = control
+        self._plan = plan
+        self._ranks = ranks
+        self._finished = finished
+        self._guests: dict[int, _Guest] = {}
+        self._kill_at: float | None = None
+        self._unread = b""
+
+    def run(self) -> None:
+        woken, wakes = os.pipe()
+        os.set_blocking(wakes, False)
+        signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
+        signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        while True:
+            for pid, status in _reap():
+                if pid in self._ranks:
+                    self._rank_ended(self._ranks[pid], status)
+                elif pid in self._guests:
+                    self._guest_ended(self._guests.pop(pid), status)
+            if not any(rank.alive for rank in self._ranks.values()):
+                return
+            self._look()
+            readable, _, _ = select.select([self._control.fileno(), woken], [], [], self._timeout())
+            if woken in readable:
+                os.read(woken, 512)
+            if self._control.fileno() in readable and not self._obey():
                 return  # the worker is gone: the caller ends everything
-            grace_seconds = min(json.loads(line)["stop"] for line in content.splitlines())
-            stop_at = _stop(ranks, grace_seconds)
-            kill_at = stop_at if kill_at is None else min(kill_at, stop_at)
+
+    def _look(self) -> None:
+        """What is due: the end of a grace time, of a guest's time; and limits that have to be looked at."""
+        now = time.monotonic()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._signal_ranks(signal.SIGKILL)
+        for rank in self._ranks.values():
+            if rank.alive and rank.memory is not None:
+                rank.memory.look()
+        for pid, guest in self._guests.items():
+            if now >= guest.kill_at:
+                guest.timed_out = True
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+
+    def _timeout(self) -> float | None:
+        now = time.monotonic()
+        due = [max(0.05, guest.kill_at - now) for guest in self._guests.values()]
+        if self._kill_at is not None:
+            due.append(max(0.05, self._kill_at - now))
+        if any(rank.alive and rank.memory is not None and rank.memory.watched for rank in self._ranks.values()):
+            due.append(self._plan["memory_look_seconds"])
+        return min(due, default=None)
+
+    def _obey(self) -> bool:
+        """Do what the worker says; false when it is gone."""
+        content = self._control.recv(1 << 16)
+        if not content:
+            return False
+        *lines, self._unread = (self._unread + content).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "stop" in message:
+                stop_at = self._stop(message["stop"])
+                self._kill_at = stop_at if self._kill_at is None else min(self._kill_at, stop_at)
+            elif "exec" in message:
+                self._start_guest(message["exec"])
+        return True
+
+    def _rank_ended(self, rank: _Rank, status: int) -> None:
+        rank.alive = False
+        killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        exit_code = None if killed_by is not None else os.WEXITSTATUS(status)
+        message = {
+            "ended": rank.rank,
+            "at": time.time(),
+            "exit_code": exit_code,
+            "signal": None if killed_by is None else _signal_name(killed_by),
+            "stopped": rank.stopped,
+            "out_of_memory": rank.memory is not None and rank.memory.exceeded(),
+        }
+        _send(self._control, message)
+        failed = exit_code != 0 and not self._finished[rank.rank - self._plan["first_rank"]]
+        if failed and self._kill_at is None:
+            self._kill_at = self._stop(_SIBLING_GRACE_SECONDS)
+
+    def _start_guest(self, asked: dict[str, Any]) -> None:
+        environment = rank_environment(self._plan, asked["rank"] - self._plan["first_rank"])
+        try:
+            with open(asked["file"], "wb") as output:
+                guest = subprocess.Popen(
+                    asked["command"],
+                    cwd=self._plan["work"],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    preexec_fn=partial(die_with_parent, os.getpid()),
+                )
+        except OSError as error:
+            _send(self._control, {"answer": asked["id"], "error": f"{asked['command'][0]}: {error.strerror}"})
+            return
+        self._guests[guest.pid] = _Guest(asked["id"], time.monotonic() + asked["timeout_seconds"])
+        guest.returncode = 0  # its end is noticed here, by pid
+
+    def _guest_ended(self, guest: _Guest, status: int) -> None:
+        error = "It took too long and was ended." if guest.timed_out else None
+        exit_code = os.waitstatus_to_exitcode(status)
+        _send(self._control, {"answer": guest.inquiry, "exit_code": exit_code, "error": error})
+
+    def _stop(self, grace_seconds: float) -> float:
+        for rank in self._ranks.values():
+            rank.stopped |= rank.alive
+        self._signal_ranks(signal.SIGTERM if grace_seconds > 0 else signal.SIGKILL)
+        return time.monotonic() + grace_seconds
+
+    def _signal_ranks(self, number: signal.Signals) -> None:
+        for pid, rank in self._ranks.items():
+            if rank.alive:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, number)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
 
 def _reap() -> list[tuple[int, int]]:
@@ -138,22 +256,6 @@ def _reap() -> list[tuple[int, int]]:
     return ended
 
 
-def _report_end(control: socket.socket, rank: _Rank, status: int, finished: mmap.mmap, first_rank: int) -> bool:
-    """Tell the worker; true if the rank failed, so that the others cannot go on."""
-    rank.alive = False
-    killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-    exit_code = None if killed_by is not None else os.WEXITSTATUS(status)
-    message = {
-        "ended": rank.rank,
-        "at": time.time(),
-        "exit_code": exit_code,
-        "signal": None if killed_by is None else _signal_name(killed_by),
-        "stopped": rank.stopped,
-    }
-    _send(control, message)
-    return exit_code != 0 and not finished[rank.rank - first_rank]
-
-
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -161,31 +263,14 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _stop(ranks: dict[int, _Rank], grace_seconds: float) -> float:
-    for rank in ranks.values():
-        rank.stopped |= rank.alive
-    _signal_ranks(ranks, signal.SIGTERM if grace_seconds > 0 else signal.SIGKILL)
-    return time.monotonic() + grace_seconds
-
-
-def _signal_ranks(ranks: dict[int, _Rank], number: signal.Signals) -> None:
-    for pid, rank in ranks.items():
-        if rank.alive:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, number)
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-
 def _end_descendants() -> None:
     """Kill what is left, also what ranks started in sessions of their own: orphans are ours (subreaper)."""
-    own = psutil.Process()
-    while descendants := own.children(recursive=True):
-        for process in descendants:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(descendants, timeout=1.0)
+    while left := descendants(os.getpid()):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         _reap()
+        time.sleep(0.005)
 
 
 def _send(control: socket.socket, message: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ import torch
 from headway.core.data_order import batch_bounds, gradient_weight, rank_bounds, steps_per_epoch
 from headway.core.dataset import Dataset
 
+_IMAGES = 3
+"""Dimensions of a batch of images without channels."""
 _SAMPLES_PER_READ = 1024
 """Samples that a rank reads at once, for many steps ahead: large enough to be cheap, small enough to stay in cache."""
 
@@ -20,8 +22,8 @@ _SAMPLES_PER_READ = 1024
 class Batch:
     """A rank's part of a step's batch.
 
-    `inputs`: float32 (n, channels, height, width), normalised; `labels`: int64 (n,). `weight` scales the mean loss of
-    this part, so that DDP's average over the ranks is the mean over the whole batch.
+    `inputs`: float32 (n, ...), for images (n, 1, height, width), normalised; `labels`: int64 (n,). `weight` scales the
+    mean loss of this part, so that DDP's average over the ranks is the mean over the whole batch.
     """
 
     inputs: torch.Tensor
@@ -36,16 +38,18 @@ class SplitReader:
         self._dataset = dataset
         self._device = device
         self.sample_count = dataset.splits[split].sample_count
-        arrays = {
-            name: np.memmap(folder / f"{split}.{name}", dtype=array.dtype, mode="r").reshape(-1, *array.sample_shape)
-            for name, array in dataset.splits[split].arrays.items()
-        }
+        arrays = {name: np.load(folder / f"{split}.{name}.npy", mmap_mode="r") for name in dataset.splits[split].arrays}
         self._inputs, self._labels = arrays["input"], arrays["label"]
 
     def read(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs (n, 1, height, width) float32, normalised to the training set's mean and deviation; labels int64."""
+        """Inputs float32, normalised to the training set's mean and deviation; labels int64 (n,).
+
+        Images (height, width) get a channel: (n, 1, height, width).
+        """
         raw = torch.from_numpy(np.take(self._inputs, indices, axis=0)).to(self._device, non_blocking=True)
-        inputs = torch.sub(raw, self._dataset.mean).mul_(1 / max(self._dataset.deviation, 1e-6)).unsqueeze(1)
+        inputs = torch.sub(raw, self._dataset.mean).mul_(1 / max(self._dataset.deviation, 1e-6))
+        if inputs.dim() == _IMAGES:
+            inputs = inputs.unsqueeze(1)
         labels = torch.from_numpy(np.take(self._labels, indices, axis=0).astype(np.int64))
         return inputs, labels.to(self._device, non_blocking=True)
 
@@ -57,9 +61,10 @@ class Samples:
     reader: SplitReader
     indices: np.ndarray
 
-    def epoch(self, epoch: int, *, seed: int, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
-        """This rank's part of every step of an epoch. The order depends on seed and epoch only."""
-        order = epoch_order(len(self.indices), seed=seed, epoch=epoch)
+    def epoch(self, epoch: int, *, seed: int | None, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
+        """This rank's part of every step of an epoch. The order depends on seed and epoch only; None: as they lie."""
+        count = len(self.indices)
+        order = np.arange(count) if seed is None else epoch_order(count, seed=seed, epoch=epoch)
         steps = steps_per_epoch(len(self.indices), batch_size)
         steps_per_read = max(1, _SAMPLES_PER_READ * world_size // batch_size)
         for first_step in range(0, steps, steps_per_read):

@@ -11,12 +11,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 
-def write_model(model: nn.Module, card: dict[str, Any], folder: Path) -> list[Path]:
-    """Write `model.safetensors`, `model.pt` and `card.json` into a folder; their paths."""
+def write_model(model: nn.Module, card: dict[str, Any], folder: Path) -> None:
+    """Write `model.safetensors`, `model.pt` and `card.json` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    weights, plain, description = folder / "model.safetensors", folder / "model.pt", folder / "card.json"
-    save_file(state, weights, metadata={"format": "pt", "job": str(card["job"])})
-    torch.save(state, plain)
-    description.write_text(json.dumps(card, indent=2) + "\n")
-    return [weights, plain, description]
+    for wrapper in ("module", "_orig_mod"):  # DistributedDataParallel's, torch.compile's
+        model = getattr(model, wrapper, model)
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt", "job": str(card["job"])})
+    torch.save(state, folder / "model.pt")
+    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -1,4 +1,7 @@
-"""From a fork to the end of the script: what happens inside one rank's process."""
+"""From a fork to the end of the script: what happens inside one rank's process.
+
+As a program it is the same for a rank that starts cold: `python -m headway.training.rank SCRIPT ARGUMENTS...`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,16 @@ import signal
 import sys
 import threading
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from headway.lifeline import die_with_parent
+from headway.stacks_signal import STACKS_SIGNAL
 from headway.training.run import Run
 
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+"""Exit codes of a command that cannot be started, as a shell gives them."""
 _TRACEBACK_CHARACTERS = 20_000
 _PEER_ERRORS = (
     "Connection closed by peer",
@@ -39,11 +46,11 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         launcher = os.getppid()
         os.setsid()
         die_with_parent(launcher)
-        run = _enter(plan, local_rank)
-        status = _run_script(plan, run)
+        _enter(plan, local_rank)
+        status = _become(plan) if plan["cold"] else _run_warm(plan)
         if status == 0:
             finished[local_rank] = 1
-            run.record({"type": "rank_finished", "rank": run.rank})
+            Run.of_rank().record({"type": "rank_finished", "rank": plan["first_rank"] + local_rank})
         status = _leave(status)
     except BaseException:
         traceback.print_exc()
@@ -51,7 +58,7 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         os._exit(status)
 
 
-def _enter(plan: dict[str, Any], local_rank: int) -> Run:
+def _enter(plan: dict[str, Any], local_rank: int) -> None:
     """Set up files, variables, signals and random numbers as a fresh process would have them."""
     folder = Path(plan["folder"])
     rank = plan["first_rank"] + local_rank
@@ -67,26 +74,22 @@ def _enter(plan: dict[str, Any], local_rank: int) -> Run:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    faulthandler.enable(all_threads=True)
     atexit._clear()
-    working = folder / "work" / f"rank-{rank}"
-    outputs = folder / "output" / f"rank-{rank}"
-    for path in (working, outputs):
-        path.mkdir(parents=True, exist_ok=True)
-    os.chdir(working)
-    for name in [name for name in os.environ if name.startswith("HEADWAY_")]:
-        del os.environ[name]  # the worker's settings and tokens are not the script's business
-    os.environ.update(_variables(plan, rank, local_rank, folder, outputs))
-    _reseed(plan["threads"])
-    return Run.of_rank()
+    environment = rank_environment(plan, local_rank)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(plan["work"])
 
 
-def _variables(plan: dict[str, Any], rank: int, local_rank: int, folder: Path, outputs: Path) -> dict[str, str]:
-    """torchrun's variables (https://docs.pytorch.org/docs/stable/elastic/run.html), and Headway's own."""
+def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
+    """All variables of a rank: the worker's but its own settings, the job's, and those that torchrun sets.
+
+    https://docs.pytorch.org/docs/stable/elastic/run.html
+    """
     host, _, port = plan["endpoint"].rpartition(":")
-    variables = {
+    rank = plan["first_rank"] + local_rank
+    folder = Path(plan["folder"])
+    ours = {
         "RANK": rank,
         "LOCAL_RANK": local_rank,
         "WORLD_SIZE": plan["world_size"],
@@ -100,46 +103,105 @@ def _variables(plan: dict[str, Any], rank: int, local_rank: int, folder: Path, o
         "MASTER_PORT": port,
         "TORCHELASTIC_RUN_ID": plan["job"],
         "TORCHELASTIC_RESTART_COUNT": plan["attempt"] - 1,
-        "TORCHELASTIC_MAX_RESTARTS": plan["spec"]["retries"],
+        "TORCHELASTIC_MAX_RESTARTS": plan["retries"],
         "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "OMP_NUM_THREADS": plan["threads"],
         "HEADWAY_SERVER_URL": plan["server_url"],
         "HEADWAY_JOB_ID": plan["job"],
         "HEADWAY_ATTEMPT": plan["attempt"],
-        "HEADWAY_RANK_TOKEN": plan["rank_token"],
-        "HEADWAY_PARAMETERS": json.dumps(plan["spec"]["parameters"]),
+        "HEADWAY_PARAMETERS": json.dumps(plan["parameters"]),
         "HEADWAY_RUN_FILE": folder / f"rank-{rank}.run",
-        "HEADWAY_OUTPUT_DIRECTORY": outputs,
+        "HEADWAY_OUTPUT_DIRECTORY": plan["output"],
     }
+    if plan["data"]:
+        ours["HEADWAY_DATA_DIRECTORY"] = plan["data"]
+    usual: dict[str, Any] = dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), plan["threads"]
+    )
     if host.startswith("127."):
-        variables["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
+        usual["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
     if plan["accelerators"]:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in plan["accelerators"])
+        usual["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in plan["accelerators"])
+    # The worker's settings and tokens are not the script's business.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
+    variables = {**inherited, **usual, **plan["variables"], **ours}
     return {name: str(value) for name, value in variables.items()}
 
 
-def _reseed(threads: int) -> None:
-    import numpy
-    import torch
-
-    random.seed()
-    numpy.random.seed()  # forks would share the state that the forkserver drew at import
-    torch.set_num_threads(threads)
-
-
-def _run_script(plan: dict[str, Any], run: Run) -> int:
-    """Run the script or trainer; the exit status. An exception is printed, and recorded for the job's failure."""
+def _become(plan: dict[str, Any]) -> int:
+    """Replace this process by the command, or by a new interpreter. Returns an exit status only if that fails."""
+    command = plan["command"] or [
+        plan["python"], "-P", "-u", "-m", "headway.training.rank", plan["script"], *plan["arguments"]
+    ]  # fmt: skip
+    program = command[0]
     try:
-        if plan["spec"]["trainer"] is not None:
-            from headway.training.trainer import train
+        os.execvp(program, command)  # noqa: S606 - a job's command is what runs here
+    except PermissionError:
+        print(f"headway: {program} cannot be executed: chmod +x it, or give its interpreter.", file=sys.stderr)
+        return _NOT_EXECUTABLE
+    except OSError as error:
+        print(f"headway: {program} cannot be started: {error.strerror}.", file=sys.stderr)
+        return _NOT_FOUND
 
-            train(plan, run)
-        else:
-            script = Path(plan["spec"]["script"]["filename"])
-            script.write_text(plan["spec"]["script"]["source"], encoding="utf-8")
-            sys.argv = [str(script), *plan["spec"]["arguments"]]
-            sys.path.insert(0, os.getcwd())
-            runpy.run_path(str(script.absolute()), run_name="__main__")
+
+def _run_warm(plan: dict[str, Any]) -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it from its start
+    _reseed(plan["threads"])
+    run = Run.of_rank()
+    _write_stacks_on_request(Path(plan["folder"]), run.rank)
+    if plan["trainer"] is None:
+        return _run_script(plan["script"], plan["arguments"], run)
+    from headway.training.trainer import train
+
+    return _guarded(lambda: train(plan, run), run)
+
+
+def _reseed(threads: int) -> None:
+    """Forks would share the random state that the forkserver drew at import, and its number of threads."""
+    random.seed()
+    if find_spec("numpy") is not None:
+        import numpy
+
+        numpy.random.seed()
+    if find_spec("torch") is not None:
+        import torch
+
+        torch.seed()
+        torch.set_num_threads(threads)
+
+
+def _write_stacks_on_request(folder: Path, rank: int) -> None:
+    """The file appears once the signal is handled, for before that it would end the process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.enable(all_threads=True)
+    path = folder / f"rank-{rank}.stacks"
+    temporary = path.with_suffix(".new")
+    file = temporary.open("ab")  # stays open: faulthandler writes to its descriptor
+    faulthandler.register(STACKS_SIGNAL, file, all_threads=True)
+    temporary.rename(path)
+    _kept_open.append(file)
+
+
+_kept_open: list[Any] = []
+
+
+def _run_script(script: str, arguments: list[str], run: Run) -> int:
+    path = Path(script).absolute()
+
+    def work() -> None:
+        sys.argv = [script, *arguments]
+        sys.path.insert(0, str(path.parent))
+        runpy.run_path(str(path), run_name="__main__")
+
+    if not path.is_file():
+        print(f"headway: script {script} is not in the working directory.", file=sys.stderr)
+        return _NOT_FOUND
+    return _guarded(work, run)
+
+
+def _guarded(work: Any, run: Run) -> int:
+    """Do the work; the exit status. An exception is printed, and recorded for the job's failure."""
+    try:
+        work()
         return 0
     except SystemExit as request:
         if request.code is None or request.code == 0:
@@ -161,22 +223,49 @@ def _record_error(run: Run, error: BaseException) -> None:
     ):
         frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frame))
-    sys.stdout.flush()
-    sys.stderr.write(text)
+    _print_all(text)
     summary = traceback.format_exception_only(error)[-1].strip()
     record = {
         "type": "rank_error",
         "error": summary[:4000],
         "traceback": text[-_TRACEBACK_CHARACTERS:],
         "secondary": any(sign in text for sign in _PEER_ERRORS) and run.world_size > 1,
+        "out_of_memory": isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
     }
     run.record(record)
+
+
+def _print_all(text: str) -> None:
+    """Print to what is left of stderr: a script may have closed it."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return
 
 
 def _leave(status: int) -> int:
     """What the interpreter does at its end, short of destroying objects: threads, exit handlers, buffers."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _print_all("")
     return status
+
+
+def main() -> NoReturn:
+    """A rank that starts cold: the process is new, so that what counts only at its start has counted."""
+    status = 1
+    try:
+        run = Run.of_rank()
+        if run.record_file is not None:
+            _write_stacks_on_request(Path(run.record_file).parent, run.rank)
+        status = _leave(_run_script(sys.argv[1], sys.argv[2:], run))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

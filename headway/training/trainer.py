@@ -23,7 +23,6 @@ from headway.training.evaluation import evaluate
 from headway.training.loader import Batch, Samples, SplitReader, split_validation
 from headway.training.model_files import write_model
 from headway.training.run import Run
-from headway.training.upload import store_artifact
 
 TRAINERS = {"mlp": "mlp:Mlp", "lstm": "lstm:Lstm", "cnn": "cnn:Cnn"}
 _EVALUATION_BATCH = 1000
@@ -31,17 +30,17 @@ _WARM_UP_SHARE = 0.25
 
 
 def train(plan: dict[str, Any], run: Run) -> None:
-    """Train the job's model on this rank's part of the data; rank 0 stores it.
+    """Train the job's model on this rank's part of the data; rank 0 leaves it in the output directory.
 
     Raises ValueError when the parameters do not suit the dataset.
     """
     dataset = Dataset.model_validate(plan["dataset"])
-    trainer: str = plan["spec"]["trainer"]
-    parameters = parse_parameters(trainer, plan["spec"]["parameters"])
+    trainer: str = plan["trainer"]
+    parameters = parse_parameters(trainer, plan["parameters"])
     device = _device(run)
     if run.world_size > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    folder = Path(plan["dataset_folder"])
+    folder = Path(plan["data"])
     training, validation = split_validation(
         SplitReader(dataset, "train", folder, device),
         fraction=parameters.validation_fraction,
@@ -197,7 +196,7 @@ def _store(
     card = {
         "job": plan["job"],
         "name": plan["job_name"],
-        "trainer": plan["spec"]["trainer"],
+        "trainer": plan["trainer"],
         "parameters": parameters.model_dump(),
         "dataset": {"name": dataset.name, "classes": dataset.classes, "sample_shape": list(dataset.sample_shape)},
         "input": {"mean": dataset.mean, "deviation": dataset.deviation},
@@ -207,7 +206,5 @@ def _store(
         "made_at": time.time(),
         "made_with": {"headway": headway.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    for path in write_model(model, card, run.output_directory):
-        store_artifact(run, path)
-    run.record({"type": "result_stored", "result": result})
-    run.reached("stored")
+    write_model(model, card, run.output_directory)
+    run.finish(**result)

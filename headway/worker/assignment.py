@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headway.core.environment import cold_reason, variables_of_parameters
 from headway.core.facts import (
     Fact,
+    OutputsStored,
     PrepareFailed,
     RankEnded,
     RankFinished,
@@ -21,15 +23,18 @@ from headway.core.facts import (
     StageReached,
     WorkerStopping,
 )
-from headway.core.protocol import Claimed, StreamKey
-from headway.errors import ClaimRefused, HeadwayError, Unavailable
+from headway.core.protocol import Claimed, Inquiry, InquiryAnswer, StreamKey, Timeouts
+from headway.errors import ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
+from headway.metric_patterns import MetricPatterns
 from headway.worker.connection import Connection
-from headway.worker.dataset_cache import DatasetCache
-from headway.worker.forkserver import Forkserver, Launcher
+from headway.worker.forkserver import Launcher
 from headway.worker.outbox import Outbox
+from headway.worker.outputs import store_outputs
+from headway.worker.preparation import Preparation, Prepared
 from headway.worker.rank_files import RankFiles
 from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, stream_folder
+from headway.worker.stacks import read_stacks
 from headway.worker.survivors import remember_processes
 
 _log = logging.getLogger(__name__)
@@ -37,6 +42,7 @@ _LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
+_MAXIMUM_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -48,19 +54,22 @@ class Place:
     host: str
     threads_per_slot: int
     connection: Connection
-    forkserver: Forkserver
+    timeouts: Timeouts
+    preparation: Preparation
     outbox: Outbox
-    datasets: DatasetCache
     slots: Slots
 
 
 class RunningAssignment:
-    """Claims, prepares, launches, reports. Facts are reported at once, streams at most once a second."""
+    """Claims, prepares, launches, reports, stores. Facts are reported at once, streams at most once a second.
+
+    `busy`: it prepares, or stores what the ranks left, for which the server grants more time.
+    """
 
     def __init__(self, place: Place, job: str, attempt: int) -> None:
         self.key = StreamKey(job=job, attempt=attempt, worker=place.worker)
         self.claimed = False
-        self.preparing = False
+        self.busy = False
         self.done = False
         self._place = place
         self._folder = attempt_folder(place.home, self.key)
@@ -71,6 +80,10 @@ class RunningAssignment:
         self._errors: dict[int, dict[str, Any]] = {}
         self._finished: set[int] = set()
         self._reported_at = 0.0
+        self._files: RankFiles | None = None
+        self._processes: dict[int, int] = {}
+        self._asked: dict[str, Inquiry] = {}
+        self._abandoned = False
 
     def wake(self) -> None:
         """Something about the assignment changed at the server."""
@@ -80,6 +93,7 @@ class RunningAssignment:
         """End the ranks, also before they have started."""
         if worker_stops and not self.done:
             self._facts.append(WorkerStopping())
+        self._abandoned |= worker_stops or grace_seconds == 0
         self._stopping = grace_seconds if self._stopping is None else min(grace_seconds, self._stopping)
         self._woken.set()
         if self._launcher is not None:
@@ -113,37 +127,115 @@ class RunningAssignment:
         if slots is None:
             await self._place.connection.refuse(self.key.job, self.key.attempt)
             return
-        self.claimed = self.preparing = True
+        self.claimed = self.busy = True
+        self._folder.mkdir(parents=True, exist_ok=True)
         stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
         self._place.outbox.add(stream)
-        dataset_folder: Path | None = None
-        files = RankFiles(self._folder, range(claimed.first_rank, claimed.first_rank + claimed.rank_count))
+        files = self._files = self._rank_files(claimed)
+        prepared: Prepared | None = None
         try:
-            try:
-                if claimed.dataset is not None:
-                    dataset_folder = await self._place.datasets.acquire(claimed.dataset)
-                await self._place.forkserver.wait_until_warm()
-                self.preparing = False
-                endpoint = await self._endpoint(claimed, listener)
-                if endpoint is not None:
-                    plan = self._plan(claimed, endpoint, dataset_folder, slots)
-                    store = listener if claimed.group_rank == 0 else None
-                    self._launcher = await self._place.forkserver.launch(plan, store)
-            except (HeadwayError, OSError, ExceptionGroup) as error:
-                _log.error("Attempt %d of job %s cannot start: %s", self.key.attempt, self.key.job, error)
-                self._facts.append(PrepareFailed(error=str(error)[:4000]))
-            if self._launcher is not None:
+            prepared = await self._prepare(claimed, stream, files)
+            if prepared is not None:
+                await self._launch(claimed, listener, prepared, slots)
+            if prepared is not None and self._launcher is not None:
                 listener.close()
                 await self._attend(stream, files)
+                await self._store_outputs(claimed, prepared)
         finally:
-            self.preparing = False
+            self.busy = False
             if self._launcher is not None:
                 launcher, self._launcher = self._launcher, None
                 launcher.close()
-            if claimed.dataset is not None and dataset_folder is not None:
-                self._place.datasets.release(claimed.dataset)
+            if prepared is not None:
+                self._place.preparation.release(claimed, prepared)
             self._place.slots.give_back(slots)
         await self._report_rest(stream, files)
+
+    def _rank_files(self, claimed: Claimed) -> RankFiles:
+        own_work = claimed.spec.trainer is None
+        return RankFiles(
+            self._folder,
+            range(claimed.first_rank, claimed.first_rank + claimed.rank_count),
+            maximum_log_bytes=self._place.timeouts.maximum_log_bytes,
+            patterns=MetricPatterns(claimed.spec.metrics),
+            event_folders=(self._folder / "work", self._folder / "output") if own_work else (),
+        )
+
+    async def _prepare(self, claimed: Claimed, stream: SpooledStream, files: RankFiles) -> Prepared | None:
+        """Prepare, while what that prints is reported; None if it failed or the attempt is not to start any more."""
+        preparing = asyncio.create_task(self._place.preparation.prepare(claimed, self._folder))
+        try:
+            while not preparing.done() and self._stopping is None:
+                await asyncio.wait({preparing}, timeout=_LOOK_SECONDS)
+                await self._report_new(stream, files, {})
+            if not preparing.done():
+                return None
+            return preparing.result()
+        except (HeadwayError, OSError, ExceptionGroup) as error:
+            if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+                error = error.exceptions[0]  # one block of many that were fetched
+            self._cannot_start(error, environment=isinstance(error, EnvironmentFailed))
+            return None
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+
+    async def _launch(self, claimed: Claimed, listener: socket.socket, prepared: Prepared, slots: list[int]) -> None:
+        self.busy = False  # from here on the server waits no longer than for a claim
+        endpoint = await self._endpoint(claimed, listener)
+        if endpoint is None:
+            return
+        plan = self._plan(claimed, endpoint, prepared, slots)
+        store = listener if claimed.group_rank == 0 else None
+        try:
+            self._launcher = await prepared.forkserver.launch(plan, store)
+        except (HeadwayError, OSError) as error:
+            self._cannot_start(error, environment=False)
+
+    def _cannot_start(self, error: Exception, *, environment: bool) -> None:
+        _log.error("Attempt %d of job %s cannot start: %s", self.key.attempt, self.key.job, error)
+        self._facts.append(PrepareFailed(error=str(error)[:4000], environment=environment))
+
+    async def _store_outputs(self, claimed: Claimed, prepared: Prepared) -> None:
+        """Keep what the ranks left, also of a failed attempt; then the assignment has done all it was for."""
+        self.busy = True
+        stored = await store_outputs(
+            claimed, prepared.output, prepared.work, self._place.connection, lambda: self._abandoned
+        )
+        self._facts += stored.facts
+        if stored.facts and claimed.group_rank == 0:
+            self._facts.append(StageReached(stage="stored", at=time.time()))
+        if not self._abandoned:
+            self._facts.append(OutputsStored(warning=stored.warning))
+
+    async def inquire(self, inquiry: Inquiry) -> None:
+        """Answer what a user asks of the ranks: at once, or when the command has ended."""
+        if inquiry.id in self._asked:
+            return
+        self._asked[inquiry.id] = inquiry
+        if inquiry.kind == "exec" and self._launcher is not None:
+            await self._launcher.execute(inquiry, self._inquiry_file(inquiry.id))
+            return
+        stacks = await asyncio.to_thread(read_stacks, self._folder, dict(self._processes))
+        await self._place.connection.answer(inquiry.id, InquiryAnswer(output=stacks))
+
+    async def _answer_exec(self, message: dict[str, Any]) -> None:
+        path = self._inquiry_file(message["answer"])
+        content = path.read_bytes() if path.exists() else b""
+        path.unlink(missing_ok=True)
+        answer = InquiryAnswer(
+            exit_code=message.get("exit_code"),
+            output=content[:_MAXIMUM_ANSWER_BYTES].decode(errors="replace"),
+            truncated=len(content) > _MAXIMUM_ANSWER_BYTES,
+            error=message.get("error"),
+        )
+        try:
+            await self._place.connection.answer(message["answer"], answer)
+        except HeadwayError as error:
+            _log.warning("The answer to %s was not sent: %s", message["answer"], error)
+
+    def _inquiry_file(self, inquiry: str) -> Path:
+        return self._folder / f"{inquiry}.output"
 
     async def _endpoint(self, claimed: Claimed, listener: socket.socket) -> str | None:
         """The rendezvous store's address, once every worker has claimed; None if the ranks are not to start."""
@@ -163,15 +255,27 @@ class RunningAssignment:
                     await asyncio.sleep(_LOOK_SECONDS)
         return None
 
-    def _plan(self, claimed: Claimed, endpoint: str, dataset_folder: Path | None, slots: list[int]) -> dict[str, Any]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def _plan(self, claimed: Claimed, endpoint: str, prepared: Prepared, slots: list[int]) -> dict[str, Any]:
+        """Everything the launcher and its ranks need to know."""
+        spec = claimed.spec
+        parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
         return {
             "job": claimed.job,
             "job_name": claimed.job_name,
             "attempt": claimed.attempt,
-            "spec": claimed.spec.model_dump(mode="json"),
+            "retries": spec.retries,
+            "trainer": spec.trainer,
+            "script": spec.script,
+            "command": list(spec.command),
+            "arguments": list(spec.arguments),
+            "parameters": spec.parameters,
+            "variables": {**parameters, **spec.variables},
+            "cold": cold_reason(spec),
+            "python": str(prepared.forkserver.python),
+            "memory_bytes": spec.memory_bytes,
+            "memory_look_seconds": self._place.timeouts.memory_look_seconds,
             "dataset": claimed.dataset.model_dump(mode="json") if claimed.dataset else None,
-            "dataset_folder": str(dataset_folder) if dataset_folder else None,
+            "data": str(prepared.data.absolute()) if prepared.data else None,
             "first_rank": claimed.first_rank,
             "rank_count": claimed.rank_count,
             "world_size": claimed.world_size,
@@ -179,10 +283,11 @@ class RunningAssignment:
             "group_count": claimed.group_count,
             "endpoint": endpoint,
             "folder": str(self._folder.absolute()),
+            "work": str(prepared.work.absolute()),
+            "output": str(prepared.output.absolute()),
             "threads": self._place.threads_per_slot,
             "accelerators": [index for index in slots if index < self._place.slots.accelerators],
             "server_url": self._place.connection.server_url,
-            "rank_token": claimed.rank_token,
         }
 
     async def _attend(self, stream: SpooledStream, files: RankFiles) -> None:
@@ -208,12 +313,18 @@ class RunningAssignment:
             messages.cancel()
 
     async def _report_new(self, stream: SpooledStream, files: RankFiles, message: dict[str, Any]) -> None:
+        if "answer" in message:
+            await self._answer_exec(message)
+            return
         if "started" in message:
+            self._processes = dict(message["started"])
+            files.rank_of_process = {pid: rank for rank, pid in message["started"]}
             self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
             self._facts.append(StageReached(stage="launched", at=time.time()))
             remember_processes(self._folder, [message["launcher"], *(pid for _, pid in message["started"])])
         due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
         if "ended" in message:
+            self._processes.pop(message["ended"], None)
             await self._report(stream, files, ended=message)
         elif message or (due and (self._facts or files.grown(stream.offsets))):
             await self._report(stream, files)
@@ -278,6 +389,7 @@ class RunningAssignment:
                 finished=clean or rank in finished,
                 stopped=ended["stopped"],
                 secondary=bool(error.get("secondary")),
+                out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
                 error=error.get("error"),
                 traceback=error.get("traceback"),
                 log_tail=files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),
@@ -301,7 +413,8 @@ def finish_stream(home: Path, stream: SpooledStream) -> None:
     if stream.ended:
         return
     folder = attempt_folder(home, stream.key)
-    files = RankFiles(folder, sorted(int(path.stem.removeprefix("rank-")) for path in folder.glob("rank-*.log")))
+    ranks = sorted(int(path.stem.removeprefix("rank-")) for path in folder.glob("rank-*.log"))
+    files = RankFiles(folder, ranks, maximum_log_bytes=Timeouts().maximum_log_bytes)
     more = True
     while more:
         harvest = files.harvest(stream.offsets, final=True)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
-from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
-from headway.errors import Unavailable, error_from_problem
+from headway.core.artifact import Artifact
+from headway.core.protocol import (
+    Claim,
+    Claimed,
+    Heartbeat,
+    HeartbeatAnswer,
+    InquiryAnswer,
+    Registered,
+    Registration,
+)
+from headway.errors import HeadwayError, Unavailable, error_from_problem
 
 _TIMEOUT_SECONDS = 5.0
+_UPLOAD_TIMEOUT_SECONDS = 60.0
+_CHUNK_BYTES = 1 << 20
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
@@ -50,6 +65,43 @@ class Connection:
         """A block's compressed bytes. Raises NotFound."""
         return (await self._send("GET", f"/api/v1/blocks/{sha256}")).content
 
+    async def snapshot(self, sha256: str) -> AsyncIterator[bytes]:
+        """A snapshot's archive, in chunks. Raises NotFound."""
+        try:
+            async with self._http.stream("GET", f"/api/v1/snapshots/{sha256}", headers=self._headers()) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _error(response)
+                async for chunk in response.aiter_bytes():
+                    yield chunk
+        except httpx.HTTPError as error:
+            raise self._unavailable(error) from error
+
+    async def store_artifact(self, claimed: Claimed, name: str, path: Path) -> Artifact:
+        """Store a file of the attempt that was claimed. Raises Conflict when the attempt has ended."""
+        headers = {"Authorization": f"Bearer {claimed.rank_token}", "Content-Length": str(path.stat().st_size)}
+        url = f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/artifacts/{quote(name)}"
+        try:
+            response = await self._http.put(
+                url, content=_chunks(path), headers=headers, timeout=_UPLOAD_TIMEOUT_SECONDS
+            )
+        except httpx.HTTPError as error:
+            raise self._unavailable(error) from error
+        if not response.is_success:
+            raise _error(response)
+        return Artifact.model_validate_json(response.content)
+
+    async def answer(self, inquiry: str, answer: InquiryAnswer) -> None:
+        """Answer what a user asked of a running job."""
+        path = f"/api/v1/workers/{self._worker}/inquiries/{inquiry}"
+        await self._send("POST", path, answer.model_dump_json().encode())
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+
+    def _unavailable(self, error: httpx.HTTPError) -> Unavailable:
+        return Unavailable(f"Server {self.server_url} does not answer: {error or type(error).__name__}.")
+
     def _assignment(self, job: str, attempt: int) -> str:
         return f"/api/v1/workers/{self._worker}/assignments/{job}/{attempt}"
 
@@ -58,15 +110,24 @@ class Connection:
         return answer.model_validate_json(response.content)
 
     async def _send(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
-            response = await self._http.request(method, path, content=content, headers=headers)
+            response = await self._http.request(method, path, content=content, headers=self._headers())
         except httpx.HTTPError as error:
-            raise Unavailable(f"Server {self.server_url} does not answer: {error or type(error).__name__}.") from error
+            raise self._unavailable(error) from error
         if response.is_success:
             return response
-        try:
-            problem = response.json()
-        except ValueError:
-            problem = {}
-        raise error_from_problem(response.status_code, problem)
+        raise _error(response)
+
+
+def _error(response: httpx.Response) -> HeadwayError:
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = {}
+    return error_from_problem(response.status_code, problem)
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+            yield chunk

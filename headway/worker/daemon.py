@@ -10,8 +10,9 @@ import logging
 import platform
 import socket
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from headway import __version__
@@ -24,9 +25,11 @@ from headway.settings import WorkerSettings
 from headway.worker.assignment import Place, RunningAssignment, finish_stream, remove_attempt
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
-from headway.worker.forkserver import Forkserver
+from headway.worker.environments import Environments
 from headway.worker.outbox import Outbox
+from headway.worker.preparation import Preparation
 from headway.worker.slots import Slots, find_accelerators, usable_cores
+from headway.worker.snapshot_cache import SnapshotCache
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
 
@@ -47,14 +50,18 @@ class Worker:
         self._slots = Slots(settings.slots, len(accelerators))
         self._threads = max(1, usable_cores() // settings.slots)
         self._connection = Connection(settings.server_url)
-        self._forkserver = Forkserver(self._threads)
+        self._environments = Environments(self._home, self._threads, settings.environment_cache_bytes)
         self._outbox = Outbox(self._stream_removed, self._heartbeat_soon)
-        self._datasets = DatasetCache(
-            self._home / "cache" / "datasets", settings.dataset_cache_bytes, self._connection.block
-        )  # fmt: skip
+        cache = self._home / "cache"
+        self._preparation = Preparation(
+            DatasetCache(cache / "datasets", settings.dataset_cache_bytes, self._connection.block),
+            SnapshotCache(cache / "snapshots", settings.snapshot_cache_bytes, self._connection.snapshot),
+            self._environments,
+        )
         self._heartbeat_due = asyncio.Event()
         self._running: dict[tuple[str, int], RunningAssignment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._inquiries: set[asyncio.Task[None]] = set()
         self._timeouts = Timeouts()
         self._reached_at = time.monotonic()
 
@@ -68,7 +75,7 @@ class Worker:
         for stream in leftover_streams(self._home):
             finish_stream(self._home, stream)
             self._outbox.add(stream)
-        forkserver = asyncio.create_task(self._forkserver.run())
+        forkserver = asyncio.create_task(self._environments.run())
         probe = await asyncio.start_server(_greet, self._advertised_host(), 0)
         stopping = asyncio.create_task(stopped.wait())
         try:
@@ -125,9 +132,9 @@ class Worker:
             host=self._advertised_host(),
             threads_per_slot=self._threads,
             connection=self._connection,
-            forkserver=self._forkserver,
+            timeouts=self._timeouts,
+            preparation=self._preparation,
             outbox=self._outbox,
-            datasets=self._datasets,
             slots=self._slots,
         )
         broker = asyncio.create_task(self._keep_broker(registered, place))
@@ -178,7 +185,7 @@ class Worker:
         counter, last_answer = 0, -1
         while True:
             known = [one for one in self._running.values() if one.claimed and not one.done]
-            preparing = tuple((one.key.job, one.key.attempt) for one in known if one.preparing)
+            preparing = tuple((one.key.job, one.key.attempt) for one in known if one.busy)
             heartbeat = Heartbeat(
                 counter=counter, last_answer=last_answer, preparing=preparing, streams=self._outbox.keys()
             )
@@ -207,13 +214,17 @@ class Worker:
             running = self._running.get(key)
             if assignment.state is AssignmentState.STOPPING:
                 if running is not None:
-                    await running.stop(self._timeouts.stop_grace_seconds)
+                    await running.stop(0 if assignment.kill else self._timeouts.stop_grace_seconds)
                 else:
                     self._release_unknown(place, key)
             elif running is None:
                 self._start(place, *key)
             elif assignment.ready:
                 running.wake()
+        for inquiry in answer.inquiries:
+            asked = self._running.get((inquiry.job, inquiry.attempt))
+            if asked is not None and not asked.done:
+                self._spawn(asked.inquire(inquiry))
         for running in known:
             if (running.key.job, running.key.attempt) not in listed and not running.done:
                 await running.stop(0)
@@ -270,6 +281,17 @@ class Worker:
         task = asyncio.create_task(self._run(running))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _spawn(self, inquiring: Coroutine[Any, Any, None]) -> None:
+        async def answer() -> None:
+            try:
+                await inquiring
+            except HeadwayError as error:
+                _log.warning("An inquiry was not answered: %s", error)
+
+        task = asyncio.create_task(answer())
+        self._inquiries.add(task)
+        task.add_done_callback(self._inquiries.discard)
 
     async def _run(self, running: RunningAssignment) -> None:
         try:

@@ -16,6 +16,7 @@ from headway.core.dataset import Block, Dataset, Split
 
 _log = logging.getLogger(__name__)
 _PARALLEL_BLOCKS = 4
+INDEX_FILE = "dataset.json"
 
 
 class DatasetCache:
@@ -29,7 +30,7 @@ class DatasetCache:
         self._used: dict[str, int] = {}
 
     async def acquire(self, dataset: Dataset) -> Path:
-        """The dataset's folder, with a file `SPLIT.ARRAY` per array; it stays until released.
+        """The dataset's folder, with a file `SPLIT.ARRAY.npy` per array and the index; it stays until released.
 
         Raises Corrupt when a block does not match its hash, and what `fetch` raises.
         """
@@ -53,13 +54,14 @@ class DatasetCache:
         try:
             for split_name, split in dataset.splits.items():
                 await self._assemble_split(split_name, split, temporary)
+            (temporary / INDEX_FILE).write_text(dataset.model_dump_json(exclude={"splits": {"__all__": {"blocks"}}}))
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     async def _assemble_split(self, split_name: str, split: Split, folder: Path) -> None:
-        for array in split.arrays:
-            (folder / f"{split_name}.{array}").touch()
+        for name, array in split.arrays.items():
+            (folder / f"{split_name}.{name}.npy").write_bytes(blocks.npy_header(array, split.sample_count))
         limit = asyncio.Semaphore(_PARALLEL_BLOCKS)
 
         async def place(block: Block, first_sample: int) -> None:
@@ -87,7 +89,7 @@ class DatasetCache:
 
 
 def _folder_name(dataset: Dataset) -> str:
-    return f"{dataset.name}-{hashlib.sha256(dataset.model_dump_json().encode()).hexdigest()[:12]}"
+    return f"{dataset.name}-{hashlib.sha256(dataset.model_dump_json().encode()).hexdigest()[:12]}.npy"
 
 
 def _write_block(
@@ -95,6 +97,7 @@ def _write_block(
 ) -> None:
     blocks.verify(block, compressed)
     for array, content in blocks.unpack(split, block, compressed).items():
-        with (folder / f"{split_name}.{array}").open("r+b") as file:
-            file.seek(first_sample * split.arrays[array].sample_bytes)
+        header_bytes = len(blocks.npy_header(split.arrays[array], split.sample_count))
+        with (folder / f"{split_name}.{array}.npy").open("r+b") as file:
+            file.seek(header_bytes + first_sample * split.arrays[array].sample_bytes)
             file.write(content)

@@ -9,8 +9,10 @@ import os
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
+from headway.core.protocol import Inquiry
 from headway.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -34,8 +36,16 @@ class Launcher:
 
     async def stop(self, grace_seconds: float) -> None:
         """Have the ranks ended: SIGTERM, and SIGKILL after the grace time."""
+        await self._say({"stop": grace_seconds})
+
+    async def execute(self, inquiry: Inquiry, file: Path) -> None:
+        """Have a command run beside a rank, its output written to a file; a message with `answer` tells its end."""
+        asked = inquiry.model_dump(include={"id", "rank", "command", "timeout_seconds"})
+        await self._say({"exec": {**asked, "file": str(file)}})
+
+    async def _say(self, message: dict[str, Any]) -> None:
         try:
-            self._writer.write(json.dumps({"stop": grace_seconds}).encode() + b"\n")
+            self._writer.write(json.dumps(message).encode() + b"\n")
             await self._writer.drain()
         except OSError:
             return
@@ -48,8 +58,11 @@ class Launcher:
 class Forkserver:
     """A process with torch imported. Forking it takes milliseconds where starting Python takes seconds."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, python: Path, packages: Path | None = None) -> None:
+        """Of the interpreter `python`; `packages` is where it finds Headway, if it has not installed it."""
+        self.python = python
         self._threads = threads
+        self._packages = packages
         self._socket: socket.socket | None = None
         self._warm = asyncio.Event()
         self.failure: str | None = None
@@ -58,9 +71,8 @@ class Forkserver:
         """Keep a forkserver alive for ever. If it cannot start, `failure` says why."""
         while True:
             ours, theirs = socket.socketpair()
-            environment = {**os.environ, "OMP_NUM_THREADS": str(self._threads), "PYTHONUNBUFFERED": "1"}
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                self.python,
                 "-P",  # files where the worker was started must not stand in for modules
                 "-m",
                 "headway.training.forkserver",
@@ -70,7 +82,7 @@ class Forkserver:
                 stdin=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
-                env=environment,
+                env=self._variables(),
             )
             theirs.close()
             ours.setblocking(False)
@@ -85,6 +97,17 @@ class Forkserver:
                     process.kill()
                     await process.wait()
             await asyncio.sleep(_RESTART_SECONDS)
+
+    def _variables(self) -> dict[str, str]:
+        """What the ranks inherit: their interpreter's programs come first."""
+        folder = self.python.parent
+        variables = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+        variables |= {"OMP_NUM_THREADS": str(self._threads), "PYTHONUNBUFFERED": "1"}
+        if self._packages is not None:
+            variables["PYTHONPATH"] = str(self._packages)
+        if (folder.parent / "pyvenv.cfg").exists():
+            variables["VIRTUAL_ENV"] = str(folder.parent)
+        return variables
 
     async def _watch(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
         errors = asyncio.create_task(_last_lines(process))

@@ -10,14 +10,18 @@ from typing import Any
 import httpx
 import pytest
 
-from headway.core.facts import Fact, RankEnded, RankFinished, RankStarted, Released
+from headway.core.facts import Fact, OutputsStored, RankEnded, RankFinished, RankStarted, Released
 from headway.reports import LogLine, Report, Series, encode_logs, encode_metrics
 from headway.server.access import Caller, Kind
 from headway.server.app import create_app
 from headway.server.server import Server
 from headway.settings import Settings
 
-SCRIPT = {"script": {"filename": "script.py", "source": "print(1)"}}
+SCRIPT = {"script": "script.py", "source": "print(1)"}
+
+
+def finished_rank() -> tuple[Fact, ...]:
+    return RankFinished(rank=0), RankEnded(rank=0, at=1.0, exit_code=0, finished=True)
 
 
 @dataclass
@@ -81,7 +85,7 @@ class SpokenWorker:
     async def run_to_the_end(self, job: str, lines: tuple[str, ...] = (), points: int = 0) -> None:
         """Claim the job's one rank, and report that it finished."""
         assert (await self.claim(job)).status_code == 200
-        facts = (RankFinished(rank=0), RankEnded(rank=0, at=1.0, exit_code=0, finished=True), Released())
+        facts = (*finished_rank(), OutputsStored(), Released())
         await self.api.server.recorder.record(
             [
                 self.a_report(job, RankStarted(rank=0, pid=1), lines=lines, points=points),

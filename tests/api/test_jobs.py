@@ -55,7 +55,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({}, "give either a trainer or a script"),
+        ({}, "give one of trainer, script and command"),
         ({"trainer": "cnn"}, "trainer cnn needs a dataset"),
         ({"trainer": "cnx", "dataset": "digits"}, "Trainer cnx does not exist. There are: mlp, lstm, cnn."),
         ({"trainer": "cnn", "dataset": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
@@ -63,7 +63,21 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({**SCRIPT, "world_size": 0}, "world_size: Input should be greater than or equal to 1"),
         ({**SCRIPT, "wolrd_size": 1}, "wolrd_size: Extra inputs are not permitted"),
         ({**SCRIPT, "name": "No Spaces"}, "name: String should match pattern"),
-        ({"script": {"filename": "../../etc/x", "source": ""}}, "script.filename: String should match pattern"),
+        ({"script": "../../etc/x", "source": ""}, "script is '../../etc/x': give a path inside"),
+        ({"script": "a.py"}, "a script needs its source, or a snapshot"),
+        ({**SCRIPT, "command": ["x"]}, "give one of trainer, script and command"),
+        ({**SCRIPT, "parameters": {"rank": 1}}, "parameter rank would replace RANK, which Headway sets"),
+        ({**SCRIPT, "parameters": {"path": "/"}}, "parameter path would replace the variable PATH"),
+        ({**SCRIPT, "variables": {"1x": "1"}}, "variable 1x cannot be a variable"),
+        ({**SCRIPT, "outputs": ["../*"]}, "outputs is '../*': give a path inside"),
+        ({**SCRIPT, "metrics": {"loss": "loss=("}}, "The pattern of metric loss cannot be read"),
+        ({**SCRIPT, "metrics": {"loss": "loss=.*"}}, "The pattern of metric loss has no group"),
+        ({**SCRIPT, "environment": {"lock": "requirements.txt"}}, "so a snapshot of it is needed"),
+        ({**SCRIPT, "labels": {"a b": "c"}}, "label a b=c is not allowed"),
+        ({**SCRIPT, "data": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
+        ({**SCRIPT, "world_size": 10_001}, "world_size: Input should be less than or equal to 10000"),
+        ({**SCRIPT, "timeout_seconds": 0}, "timeout_seconds: Input should be greater than 0"),
+        ({**SCRIPT, "source": "x" * 65_537}, "source: String should have at most 65536 characters"),
     ],
 )
 async def test_a_bad_spec_is_refused_and_changes_nothing(api: Api, body: dict[str, object], words: str) -> None:
@@ -111,7 +125,9 @@ async def test_a_job_runs_through_a_worker_that_speaks_the_protocol(api: Api) ->
     job = await api.submit(name="mine")
     await eventually(api, "mine", "starting")
     listed = (await worker.heartbeat(0)).json()
-    assert listed["assignments"] == [{"job": job["id"], "attempt": 1, "state": "offered", "ready": False}]
+    assert listed["assignments"] == [
+        {"job": job["id"], "attempt": 1, "state": "offered", "ready": False, "kill": False}
+    ]
     await worker.run_to_the_end(job["id"], lines=("hello",))
     shown = await eventually(api, "mine", "succeeded")
     assert shown["reason"] == "completed"

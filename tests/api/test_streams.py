@@ -171,6 +171,7 @@ async def test_retention_deletes_old_streams_of_ended_jobs_only(api: Api) -> Non
     await eventually(api, "mine", "succeeded")
     while len(await api.server.database.report_index(ended["id"], 1)) > 1:
         await asyncio.sleep(0.02)  # housekeeping compacts first
-    api.server.housekeeping._retention_bytes = 1
+    settings = api.server.settings.model_copy(update={"stream_retention_bytes": 1})
+    api.server.housekeeping._settings = settings
     await api.server.housekeeping.sweep()
     assert (await texts(api))[0] == []

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headway.core import transitions
 from headway.core.attempt import Attempt
 from headway.core.dataset import Dataset
-from headway.core.job import Event, Job, JobSpec, Script
+from headway.core.job import Event, Job, JobSpec
+from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database.base import Database
@@ -37,7 +39,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 
 def a_job(name: str, *, key: str | None = None, priority: int = 0) -> Job:
-    spec = JobSpec(script=Script(filename="s.py", source="print('ü\u0000')"), priority=priority)
+    spec = JobSpec(script="s.py", source="print('ü\u0000')", priority=priority)
     return Job(id=f"j-{name}", name=name, idempotency_key=key or name, body_hash="h", spec=spec, created_at=1.5)
 
 
@@ -66,7 +68,7 @@ async def test_the_key_is_checked_before_the_name(database: Database) -> None:
         await database.insert_job(a_job("one").model_copy(update={"id": "j-x"}))
     with pytest.raises(NameTaken):
         await database.insert_job(a_job("one", key="another").model_copy(update={"id": "j-x"}))
-    assert len(await database.jobs("default", (), 10, None)) == 1
+    assert len(await database.jobs(JobQuery())) == 1
 
 
 async def test_of_fifty_writers_one_wins(database: Database) -> None:
@@ -101,11 +103,58 @@ async def test_the_queue_is_by_priority_then_age(database: Database) -> None:
 async def test_lists_are_paged_newest_first(database: Database) -> None:
     for number in range(5):
         await database.insert_job(a_job(f"job{number}"))
-    first = await database.jobs("default", (), 2, None)
-    second = await database.jobs("default", (), 2, first[-1].sequence)
+    first = await database.jobs(JobQuery(limit=2))
+    second = await database.jobs(JobQuery(limit=2, after=(first[-1].created_at, first[-1].sequence)))
     assert [job.name for job in first + second] == ["job4", "job3", "job2", "job1"]
-    assert await database.jobs("default", (JobStatus.FAILED,), 10, None) == []
-    assert await database.jobs("other", (), 10, None) == []
+    assert await database.jobs(JobQuery(statuses=(JobStatus.FAILED,))) == []
+    assert await database.jobs(JobQuery(project="other")) == []
+
+
+async def test_lists_are_filtered_by_all_that_is_asked(database: Database) -> None:
+    spec = JobSpec(trainer="cnn", dataset="mnist")
+    for number, labels in enumerate(({"team": "vision", "run": "a_b"}, {"team": "vision"}, {"team": "visions"})):
+        job = a_job(f"job-{number}", key=f"key{number}")
+        changes = {"spec": spec if number else job.spec, "labels": labels, "created_at": 100.0 + number}
+        await database.insert_job(job.model_copy(update=changes))
+
+    async def names(**query: Any) -> list[str]:
+        return [job.name for job in await database.jobs(JobQuery(**query))]
+
+    assert await names(labels={"team": "vision"}) == ["job-1", "job-0"]
+    assert await names(labels={"team": "vision", "run": "a_b"}) == ["job-0"]
+    assert await names(labels={"run": "a%b"}) == []
+    assert await names(dataset="mnist") == ["job-2", "job-1"]
+    assert await names(name="b-1") == ["job-1"]
+    assert await names(name="b_1") == []
+    assert await names(created_after=101.0, created_before=102.0) == ["job-1"]
+
+
+async def test_lists_are_sorted_by_figures_with_those_without_last(database: Database) -> None:
+    for number, accuracy in enumerate((0.5, None, 0.9, 0.5)):
+        job = a_job(f"job{number}", key=f"key{number}")
+        result = None if accuracy is None else {"test": {"accuracy": accuracy, "loss": 1 - accuracy, "f1": accuracy}}
+        await database.insert_job(job.model_copy(update={"result": result}))
+    for sort, descending, expected in (
+        (JobSort.ACCURACY, True, ["job2", "job3", "job0", "job1"]),
+        (JobSort.LOSS, False, ["job2", "job3", "job0", "job1"]),
+        (JobSort.F1, False, ["job3", "job0", "job2", "job1"]),
+    ):
+        found: list[str] = []
+        after = None
+        while page := await database.jobs(JobQuery(sort=sort, descending=descending, after=after, limit=1)):
+            found.append(page[0].name)
+            after = (sort_values(page[0])[sort], page[0].sequence)
+        assert found == expected
+
+
+async def test_snapshots_are_those_that_jobs_name(database: Database) -> None:
+    for number, snapshot in enumerate(("a" * 64, "b" * 64, "a" * 64)):
+        job = a_job(f"job{number}", key=f"key{number}")
+        spec = JobSpec(script="s.py", snapshot=snapshot)
+        stored = await database.insert_job(job.model_copy(update={"spec": spec}))
+        if number == 1:
+            assert await database.delete_job(newer(stored, status=JobStatus.FAILED))
+    assert await database.snapshots() == {"a" * 64}
 
 
 async def test_a_starting_server_finds_what_is_unsettled(database: Database) -> None:

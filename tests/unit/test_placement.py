@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.core import transitions
-from headway.core.job import Job, JobSpec, Script
+from headway.core.job import Job, JobSpec
 from headway.core.placement import Share, explain_waiting, place_gang, place_queue, used_slots
 from headway.core.worker import Worker, WorkerState
 
@@ -15,7 +15,7 @@ def worker(name: str, slots: int, state: WorkerState = WorkerState.READY) -> Wor
 
 
 def job(name: str, world_size: int) -> Job:
-    spec = JobSpec(script=Script(filename="s.py", source=""), world_size=world_size)
+    spec = JobSpec(script="s.py", source="", world_size=world_size)
     return Job(id=name, name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
 
 

@@ -88,7 +88,7 @@ def test_a_changed_block_is_refused() -> None:
 
 
 def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path: Path) -> None:
-    files = RankFiles(tmp_path, [0])
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
     log_path(tmp_path, 0).write_bytes(b"one\n10%\r50%\r100%\nbad \xff\n\nhal")
     harvest = files.harvest({})
     assert [line.text for line in harvest.lines] == ["one", "100%", "bad \ufffd", ""]
@@ -100,7 +100,7 @@ def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path:
 
 def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     log_path(tmp_path, 0).write_bytes(b"x" * (2 * MAXIMUM_LINE_BYTES + 5))
-    files = RankFiles(tmp_path, [0])
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
     offsets: dict[str, list[int]] = {}
     lengths = []
     for final in (False, False, True):
@@ -118,7 +118,7 @@ def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path
         {"step": "x", "at": 0, "values": {"loss": 1}},
     ]
     run_path(tmp_path, 0).write_text("".join(json.dumps(one) + "\n" for one in records) + '{"step": 2')
-    harvest = RankFiles(tmp_path, [0]).harvest({})
+    harvest = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20).harvest({})
     assert [list(series.values) for series in harvest.series.values()] == [[0.5], [1.0]]
     assert harvest.facts == [RankStarted(rank=0, pid=7)]
     assert len(harvest.lines) == 2

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headway.core import transitions
-from headway.core.facts import PrepareFailed, RankEnded, RankFinished, RankStarted, Released, WorkerStopping
-from headway.core.job import Job, JobSpec, Script
+from headway.core.facts import (
+    OutputsStored,
+    PrepareFailed,
+    RankEnded,
+    RankFinished,
+    RankStarted,
+    Released,
+    WorkerStopping,
+)
+from headway.core.job import Job, JobSpec
 from headway.core.placement import Share, used_slots
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS, JobStatus
 from headway.core.transitions import ReportedFacts
@@ -28,7 +36,11 @@ FACTS = st.sampled_from(
         RankEnded(rank=0, at=0, signal="SIGKILL"),
         RankEnded(rank=0, at=0, signal="SIGTERM", stopped=True),
         RankEnded(rank=0, at=0, exit_code=1, error="peer", secondary=True),
+        RankEnded(rank=0, at=0, signal="SIGKILL", out_of_memory=True),
         PrepareFailed(error="x"),
+        PrepareFailed(error="x", environment=True),
+        OutputsStored(),
+        OutputsStored(warning="x.bin was not stored"),
         WorkerStopping(),
     ]
 )
@@ -39,7 +51,7 @@ class JobMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        spec = JobSpec(script=Script(filename="s.py", source=""), world_size=3, retries=2)
+        spec = JobSpec(script="s.py", source="", world_size=3, retries=2)
         self.job = Job(id="j", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=0)
         self.seen: list[Job] = [self.job]
         self.numbers: dict[tuple[int, str], int] = {}
@@ -54,6 +66,10 @@ class JobMachine(RuleBasedStateMachine):
         firsts = [sum(sizes[:n]) for n in range(count)]
         shares = [Share(WORKERS[n], WORKERS[n], firsts[n], sizes[n]) for n in range(count)]
         self._become(transitions.place(self.job, shares, 0))
+
+    @rule()
+    def time_out(self) -> None:
+        self._become(transitions.time_out(self.job, 0))
 
     @rule(worker=st.sampled_from(WORKERS), back=st.integers(0, 1))
     def claim(self, worker: str, back: int) -> None:

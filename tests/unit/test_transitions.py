@@ -7,6 +7,7 @@ import pytest
 from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.facts import (
+    OutputsStored,
     PrepareFailed,
     RankEnded,
     RankFinished,
@@ -15,7 +16,7 @@ from headway.core.facts import (
     StageReached,
     WorkerStopping,
 )
-from headway.core.job import Job, JobSpec, Script
+from headway.core.job import Job, JobSpec
 from headway.core.placement import Share
 from headway.core.status import AssignmentState, JobStatus
 from headway.core.transitions import ReportedFacts
@@ -25,7 +26,7 @@ NOW = 1000.0
 
 
 def queued(world_size: int = 2, retries: int = 3) -> Job:
-    spec = JobSpec(script=Script(filename="s.py", source=""), world_size=world_size, retries=retries)
+    spec = JobSpec(script="s.py", source="", world_size=world_size, retries=retries)
     return Job(id="j-1", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=NOW)
 
 
@@ -57,6 +58,7 @@ def report(job: Job, worker: str, *facts: object, last: bool = False, number: in
 def finish(job: Job, worker: str = "w0", ranks: tuple[int, ...] = (0, 1)) -> Job:
     facts = [RankFinished(rank=rank) for rank in ranks]
     facts += [RankEnded(rank=rank, at=NOW, exit_code=0, finished=True) for rank in ranks]
+    facts += [OutputsStored()]
     return report(job, worker, *facts)
 
 
@@ -174,7 +176,7 @@ def test_a_report_counts_once() -> None:
 def test_an_abort_after_finishing_is_a_warning() -> None:
     job = report(running(), "w0", RankFinished(rank=0), RankFinished(rank=1))
     job = report(job, "w0", ended_rank(0, exit_code=0, finished=True), ended_rank(1, signal="SIGABRT", finished=True))
-    job = report(job, "w0", Released(), last=True)
+    job = report(job, "w0", OutputsStored(), Released(), last=True)
     assert job.status is JobStatus.SUCCEEDED
     assert job.warnings == ("Rank 1 ended with SIGABRT after its script had finished.",)
 

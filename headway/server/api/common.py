@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.responses import StreamingResponse
@@ -30,8 +31,21 @@ def get_server(connection: HTTPConnection) -> Server:
 ServerHere = Annotated[Server, Depends(get_server)]
 
 
-def authenticate(server: Server, authorization: str | None) -> Caller:
-    """Who asks. Raises NotAuthenticated."""
+COOKIE = "headway_token"
+"""Holds a user's token in a browser that came by a one-time link."""
+
+
+def authenticate(server: Server, connection: HTTPConnection) -> Caller:
+    """Who asks. Raises NotAuthenticated.
+
+    The cookie is SameSite=Strict; that a changing request also comes from a page of ours is checked here.
+    """
+    authorization = connection.headers.get("authorization")
+    cookie = connection.cookies.get(COOKIE)
+    if authorization is None and cookie is not None:
+        origin = connection.headers.get("origin")
+        if origin is None or urlsplit(origin).netloc == connection.headers.get("host"):
+            return server.tokens.read(cookie)
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated(
@@ -49,7 +63,7 @@ class Allow:
     async def __call__(
         self, request: Request, _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Caller:
-        caller = authenticate(get_server(request), request.headers.get("authorization"))
+        caller = authenticate(get_server(request), request)
         path = request.path_params
         attempt = path.get("attempt")
         authorise(

@@ -4,22 +4,56 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import BaseModel
 
-from headway.core.dataset import Dataset
+from headway.core.dataset import Block, Dataset
 from headway.server.access import Action
 from headway.server.api.common import Allow, ServerHere
 
-router = APIRouter(tags=["datasets"], dependencies=[Depends(Allow(Action.DATASETS_READ))])
+router = APIRouter(tags=["datasets"])
+READ = [Depends(Allow(Action.DATASETS_READ))]
+WRITE = [Depends(Allow(Action.DATASETS_WRITE))]
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the block's compressed bytes.")]
 
 
-@router.get("/datasets")
+class Missing(BaseModel):
+    """The blocks that have to be sent, by hash."""
+
+    missing: list[str]
+
+
+@router.get("/datasets", dependencies=READ)
 async def list_datasets(server: ServerHere) -> list[Dataset]:
     """The registered datasets. Built-in ones are registered at their first use."""
     return server.datasets.list()
 
 
-@router.get("/blocks/{sha256}", response_class=Response)
-async def get_block(sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], server: ServerHere) -> Response:
+@router.get("/datasets/{dataset}", dependencies=READ)
+async def get_dataset(dataset: str, server: ServerHere) -> Dataset:
+    """One registered dataset."""
+    return server.datasets.get(dataset)
+
+
+@router.post("/datasets/missing", dependencies=WRITE)
+async def missing_blocks(blocks: list[Block], server: ServerHere) -> Missing:
+    """Which of these blocks are not stored yet."""
+    return Missing(missing=sorted(await server.datasets.missing(blocks)))
+
+
+@router.post("/datasets", dependencies=WRITE, status_code=201)
+async def add_dataset(dataset: Dataset, server: ServerHere) -> Dataset:
+    """Register a dataset whose blocks have been sent."""
+    return await server.datasets.add(dataset)
+
+
+@router.put("/blocks/{sha256}", dependencies=WRITE, status_code=204)
+async def store_block(sha256: Sha256, request: Request, server: ServerHere) -> None:
+    """Store a block's compressed bytes."""
+    await server.datasets.store_block(sha256, request.stream())
+
+
+@router.get("/blocks/{sha256}", dependencies=READ, response_class=Response)
+async def get_block(sha256: Sha256, server: ServerHere) -> Response:
     """The compressed bytes of one block."""
     return Response(await server.datasets.block(sha256), media_type="application/zstd")

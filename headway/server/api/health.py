@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from headway import __version__
 from headway.errors import Unavailable
 from headway.server.api.common import ServerHere
 
@@ -14,6 +15,18 @@ router = APIRouter(tags=["health"])
 async def livez() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok"}
+
+
+@router.get("/version")
+async def version() -> dict[str, str]:
+    """The server's version and that of its API."""
+    return {"version": __version__, "api": "v1"}
+
+
+@router.get("/health")
+async def health(server: ServerHere) -> dict[str, str]:
+    """As `/readyz`."""
+    return await readyz(server)
 
 
 @router.get("/readyz")

@@ -1,18 +1,22 @@
-"""Jobs: submit, list, get, cancel, delete, follow."""
+"""Jobs: submit, plan, list, get, describe, cancel, delete, follow."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import BaseModel
+from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from fastapi.openapi.models import Example
+from pydantic import BaseModel, ConfigDict, Field
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
-from headway.core.job import Job, JobSpec
-from headway.core.placement import explain_waiting, used_slots
+from headway.core.environment import cold_reason
+from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, check_labels
+from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.placement import explain_waiting, place_queue, used_slots
 from headway.core.status import JobStatus
-from headway.errors import InvalidInput
+from headway.errors import InvalidInput, NameTaken
 from headway.server.access import Action
 from headway.server.api.common import Allow, JobHere, ServerHere, event_stream, start_cursor
 from headway.server.server import Server
@@ -24,7 +28,10 @@ WRITE = [Depends(Allow(Action.JOBS_WRITE))]
 
 
 class JobView(BaseModel):
-    """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people."""
+    """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people.
+
+    `cold`: why its ranks start as new processes, which takes longer; null if they start warm.
+    """
 
     id: str
     project: str
@@ -34,6 +41,9 @@ class JobView(BaseModel):
     reason: str | None
     blame: str | None
     spec: JobSpec
+    cold: str | None
+    labels: dict[str, str]
+    notes: str
     attempt: Attempt | None
     retries_used: int
     result: dict[str, Any] | None
@@ -45,19 +55,55 @@ class JobView(BaseModel):
 
 
 class JobPage(BaseModel):
-    """Jobs, newest first; `next` is the cursor of the page after this one."""
+    """Jobs in the order asked for; `next` is the cursor of the page after this one."""
 
     jobs: list[JobView]
     next: str | None
 
 
+class Plan(BaseModel):
+    """What a submission would come to, now. `workers` maps names to ranks; empty if it would wait."""
+
+    sentence: str
+    workers: dict[str, int]
+    cold: str | None
+
+
+class Description(BaseModel):
+    """What people note about a job; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: dict[str, str] | None = None
+    notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
+
+
+_DERIVED = ("reason", "blame", "sentence", "cold")
+_SPEC_EXAMPLES: dict[str, Example] = {
+    "trainer": {
+        "summary": "A built-in trainer",
+        "value": {"trainer": "cnn", "dataset": "mnist", "parameters": {"epochs": 2}, "world_size": 2},
+    },
+    "script": {
+        "summary": "A script as text",
+        "value": {"script": "train.py", "source": "print('hello')", "arguments": ["--steps", "10"], "world_size": 2},
+    },
+    "command": {
+        "summary": "Any command, in an uploaded working directory",
+        "value": {"command": ["./prepare.sh"], "snapshot": "0" * 64, "outputs": ["results/*.csv"]},
+    },
+}
+
+
 def view(job: Job, sentence: str | None = None) -> JobView:
     """The job without its undelivered events and other inner things."""
-    fields = {name: getattr(job, name) for name in JobView.model_fields if name not in ("blame", "sentence")}
+    fields = {name: getattr(job, name) for name in JobView.model_fields if name not in _DERIVED}
     return JobView(
-        **{**fields, "reason": job.reason.value if job.reason else None},
+        **fields,
+        reason=job.reason.value if job.reason else None,
         blame=job.reason.blame.value if job.reason else None,
         sentence=job.sentence if sentence is None else sentence,
+        cold=cold_reason(job.spec),
     )
 
 
@@ -68,9 +114,9 @@ async def explain(server: Server, job: Job) -> str:
         waits = explain_waiting(job, queue, server.engine.workers(), used_slots(server.jobs.unsettled.values()))
         return f"{job.sentence} {waits}".strip()
     if job.status is JobStatus.STARTING:
-        return "Its workers are starting the ranks."
+        return "Its workers are preparing it and starting its ranks."
     if job.status is JobStatus.RUNNING:
-        return "Training."
+        return "Training." if job.spec.trainer else "Running."
     if job.status is JobStatus.STOPPING and not job.sentence:
         return "Its ranks are being ended."
     return job.sentence
@@ -78,35 +124,87 @@ async def explain(server: Server, job: Job) -> str:
 
 @router.post("", dependencies=WRITE, status_code=201)
 async def submit(
-    spec: JobSpec,
+    spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)],
     request: Request,
     response: Response,
     server: ServerHere,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=256)] = None,
 ) -> JobView:
     """Submit a job. The same `Idempotency-Key` with the same body answers 200 with the same job."""
-    if spec.dataset is not None:
-        await server.datasets.find(spec.dataset)
+    await server.specs.check(spec)
     job, new = await server.jobs.submit(spec, await request.body(), idempotency_key)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return view(job)
+    # The answer says at once why a job waits, above all if it can never fit.
+    return view(job, await explain(server, job) if new else None)
+
+
+@router.post("/plan", dependencies=WRITE)
+async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], server: ServerHere) -> Plan:
+    """Check a spec as a submission would, and say where it would run or why it would wait. Nothing is stored."""
+    await server.specs.check(spec)
+    if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
+        raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
+    workers = server.engine.workers()
+    used = used_slots(server.jobs.unsettled.values())
+    queue = await server.database.queued_jobs(200)
+    job = Job(
+        id="", name=spec.name or spec.title, idempotency_key="", body_hash="", spec=spec, created_at=server.clock.now()
+    )
+    queue = sorted([*queue, job], key=lambda one: -one.spec.priority)  # stable: the new one is last of its priority
+    shares = next((shares for placed, shares in place_queue(queue, workers, used) if placed is job), [])
+    sentence = "It would start at once." if shares else explain_waiting(job, queue, workers, used)
+    return Plan(
+        sentence=sentence, workers={share.worker_name: share.rank_count for share in shares}, cold=cold_reason(spec)
+    )
 
 
 @router.get("", dependencies=READ)
 async def list_jobs(
     server: ServerHere,
     status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
+    name: Annotated[str, Query(max_length=63, description="A part of the name.")] = "",
+    dataset: Annotated[str | None, Query(max_length=63)] = None,
+    label: Annotated[list[str] | None, Query(description="`NAME=VALUE`; may be repeated, all must be there.")] = None,
+    created_after: Annotated[float | None, Query(description="Seconds since the epoch.")] = None,
+    created_before: Annotated[float | None, Query(description="Seconds since the epoch.")] = None,
+    sort: JobSort = JobSort.CREATED,
+    order: Annotated[Literal["descending", "ascending"], Query()] = "descending",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> JobPage:
-    """Jobs, newest first."""
-    if cursor is not None and not cursor.isdecimal():
-        raise InvalidInput(f"Cursor {cursor[:40]!r} is not one of ours; leave it out to begin anew.")
-    found = await server.jobs.list(status or (), limit + 1, int(cursor) if cursor else None)
+    """Jobs, newest first unless asked otherwise; those without the figure to sort by come last."""
+    query = JobQuery(
+        statuses=tuple(status or ()),
+        name=name,
+        dataset=dataset,
+        labels=dict(_label(one) for one in label or ()),
+        created_after=created_after,
+        created_before=created_before,
+        sort=sort,
+        descending=order == "descending",
+        after=_decode(cursor) if cursor else None,
+        limit=limit + 1,
+    )
+    found = await server.jobs.list(query)
     page = found[:limit]
-    more = str(page[-1].sequence) if len(found) > limit else None
+    more = json.dumps([sort_values(page[-1])[sort], page[-1].sequence]) if len(found) > limit else None
     return JobPage(jobs=[view(job) for job in page], next=more)
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidInput(f"label is {text[:80]!r}; it must be NAME=VALUE.")
+    return name, value
+
+
+def _decode(cursor: str) -> tuple[float | None, int]:
+    try:
+        value, sequence = json.loads(cursor)
+        return None if value is None else float(value), int(sequence)
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(f"Cursor {cursor[:40]!r} is not one of ours; leave it out to begin anew.") from error
 
 
 @router.get("/{job}", dependencies=READ)
@@ -116,9 +214,23 @@ async def get_job(job: JobHere, server: ServerHere) -> JobView:
 
 
 @router.post("/{job}/cancel", dependencies=WRITE)
-async def cancel(job: JobHere, server: ServerHere) -> JobView:
+async def cancel(
+    job: JobHere,
+    server: ServerHere,
+    kill: Annotated[bool, Query(description="SIGKILL at once, without time to save anything.")] = False,
+) -> JobView:
     """End the job. Its ranks get SIGTERM, and SIGKILL after a grace time."""
-    return view(await server.jobs.cancel(job.id))
+    return view(await server.jobs.cancel(job.id, kill=kill))
+
+
+@router.patch("/{job}", dependencies=WRITE)
+async def describe(job: JobHere, description: Description, server: ServerHere) -> JobView:
+    """Change the job's labels and notes."""
+    try:
+        check_labels(description.labels or {})
+    except ValueError as error:
+        raise InvalidInput(f"labels: {error}.") from error
+    return view(await server.jobs.describe(job.id, description.labels, description.notes))
 
 
 @router.delete("/{job}", dependencies=WRITE, status_code=204)

@@ -87,7 +87,7 @@ async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
     """The embedded broker: wake-ups go out as text, reports come in as bytes."""
     await websocket.accept()
     try:
-        caller = authenticate(server, websocket.headers.get("authorization"))
+        caller = authenticate(server, websocket)
         authorise(caller, Action.WORKER_ACT, worker=worker)
     except HeadwayError as error:
         await websocket.close(_UNAUTHORISED, str(error)[:120])

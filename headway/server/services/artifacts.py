@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from headway.core.artifact import Artifact
 from headway.core.job import Job
-from headway.errors import Conflict, NotFound, TooLarge
+from headway.errors import Conflict, InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects
 from headway.server.services.jobs import Jobs, draw_id
 
@@ -20,7 +20,9 @@ class Artifacts:
         self._maximum_bytes = maximum_bytes
 
     async def store(self, job_id: str, attempt: int, name: str, chunks: AsyncIterator[bytes]) -> Artifact:
-        """Store a file of the current attempt. Raises Conflict for an older or ended one, TooLarge."""
+        """Store a file of the current attempt. Raises InvalidInput, Conflict for an older or ended one, TooLarge."""
+        if any(part in (".", "..") for part in name.split("/")):
+            raise InvalidInput(f"Artifact {name} has a . or .. between its slashes; leave them out.")
         self._check_current(await self._jobs.find(job_id), attempt)
         object_id = f"artifacts/{job_id}/{attempt}/{draw_id('a-')}"
         stored = await self._objects.put(object_id, self._bounded(chunks, name))
@@ -33,12 +35,14 @@ class Artifacts:
         for artifact in job.artifacts:
             if artifact.name == name:
                 return artifact
+        if job.artifacts_deleted:
+            raise NotFound(f"Job {job.name} has no artifact {name}: its files were deleted by retention.")
         names = ", ".join(artifact.name for artifact in job.artifacts) or "none yet"
         raise NotFound(f"Job {job.name} has no artifact {name}. It has: {names}.")
 
-    def read(self, artifact: Artifact) -> AsyncIterator[bytes]:
-        """The artifact's bytes."""
-        return self._objects.get(artifact.object_id)
+    def read(self, artifact: Artifact, start: int, end: int) -> AsyncIterator[bytes]:
+        """The artifact's bytes from `start` to before `end`."""
+        return self._objects.get(artifact.object_id, start, end)
 
     async def delete_all(self, job: Job) -> None:
         """Delete every file that any attempt of the job stored."""

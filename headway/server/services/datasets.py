@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import hashlib
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from headway import blocks
 from headway.caches.base import Cache
-from headway.core.dataset import Block, Dataset, Split
+from headway.core.dataset import Block, Dataset, check_index
 from headway.database.base import Database
-from headway.errors import InvalidInput, NotFound
+from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects
 
 BUILT_IN = ("digits", "mnist")
+_MAXIMUM_BLOCK_BYTES = 64 << 20
 
 
 class Datasets:
@@ -44,6 +46,12 @@ class Datasets:
                 self._known[name] = await self._register(name)
             return self._known[name]
 
+    def get(self, name: str) -> Dataset:
+        """A registered dataset. Raises NotFound."""
+        if name not in self._known:
+            raise NotFound(f"Dataset {name} is not registered. `headway datasets` lists those that are.")
+        return self._known[name]
+
     def list(self) -> list[Dataset]:
         """The registered datasets, by name."""
         return sorted(self._known.values(), key=lambda dataset: dataset.name)
@@ -58,13 +66,46 @@ class Datasets:
         await self._cache.put(key, content)
         return content
 
+    async def store_block(self, sha256: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store a block that a user sends. Raises InvalidInput when its bytes have another hash, TooLarge."""
+        content = bytearray()
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > _MAXIMUM_BLOCK_BYTES:
+                raise TooLarge(f"Block {sha256[:12]} is larger than {_MAXIMUM_BLOCK_BYTES:,} bytes.")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise InvalidInput(f"Block {sha256[:12]} was sent with other bytes: their hash does not match.")
+        await self._objects.put(_object_id(sha256), _once(bytes(content)))
+
+    async def missing(self, blocks: Iterable[Block]) -> set[str]:
+        """The blocks that are not stored yet, by hash."""
+        return {block.sha256 for block in blocks if not await self._stored(block)}
+
+    async def add(self, dataset: Dataset) -> Dataset:
+        """Register a dataset whose blocks are stored; the same index again changes nothing.
+
+        Raises InvalidInput when blocks are missing or the index does not hold together, Conflict when another
+        dataset has the name.
+        """
+        check_index(dataset)
+        async with self._registering:
+            known = self._known.get(dataset.name)
+            if known is not None and known != dataset:
+                raise Conflict(f"Dataset {dataset.name} exists already with other contents. Choose another name.")
+            missing = await self.missing(block for split in dataset.splits.values() for block in split.blocks)
+            if missing:
+                raise InvalidInput(f"Dataset {dataset.name} names {len(missing)} blocks that were not sent.")
+            await self._database.put_dataset(dataset)
+            self._known[dataset.name] = dataset
+            return dataset
+
     async def _register(self, name: str) -> Dataset:
         folder = next((path / name for path in self._directories if (path / name).is_dir()), None)
         if folder is None:
             looked = ", ".join(str(path) for path in self._directories) or "no directory"
-            raise InvalidInput(
-                f"Dataset {name} has no source here: looked in {looked}. Set HEADWAY_DATASET_DIRECTORIES to a "
-                f"folder that has {name}/."
+            raise DatasetMissing(
+                f"Dataset {name} has no source here: looked in {looked}. Fetch it with `headway datasets add {name}`, "
+                f"or set HEADWAY_DATASET_DIRECTORIES to a folder that has {name}/."
             )
         dataset, contents = await asyncio.to_thread(_build, name, folder)
         for block, compressed in contents:
@@ -81,31 +122,11 @@ class Datasets:
 
 
 def _build(name: str, folder: Path) -> tuple[Dataset, list[tuple[Block, bytes]]]:
-    from headway.server.services.dataset_sources import SOURCES
+    from headway.dataset_files import BUILT_IN, describe, prepare, read_dataset
 
-    read, classes, full_scale = SOURCES[name]
-    contents: list[tuple[Block, bytes]] = []
-    splits: dict[str, Split] = {}
-    source = read(folder)
-    for split, arrays in source.items():
-        cut = list(blocks.cut(arrays))
-        contents.extend(cut)
-        splits[split] = Split(
-            sample_count=len(arrays["label"]),
-            arrays=blocks.describe_arrays(arrays),
-            blocks=tuple(block for block, _ in cut),
-        )
-    inputs = source["train"]["input"]
-    dataset = Dataset(
-        name=name,
-        classes=classes,
-        splits=splits,
-        mean=float(inputs.mean()),
-        deviation=float(inputs.std()),
-        full_scale=full_scale,
-        source=folder.name,
-    )
-    return dataset, contents
+    arrays = prepare(read_dataset(folder / BUILT_IN[name]), str(folder))
+    splits, contents = blocks.cut_splits(arrays)
+    return describe(name, arrays, splits, folder.name), contents
 
 
 def _object_id(sha256: str) -> str:

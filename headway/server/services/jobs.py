@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from headway.core import transitions
 from headway.core.attempt import Attempt
 from headway.core.job import DEFAULT_PROJECT, Job, JobSpec
-from headway.core.parameters import parse_parameters
-from headway.core.status import JobStatus
+from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.errors import Conflict, IdempotencyKeyReused, NameTaken, NotFound
 from headway.server.clock import Clock
@@ -48,18 +47,23 @@ class Jobs:
     async def submit(self, spec: JobSpec, body: bytes, idempotency_key: str | None) -> tuple[Job, bool]:
         """Insert a job; the same key with the same body answers with the same job. Second: whether it is new.
 
-        Raises InvalidInput for bad parameters, IdempotencyKeyReused, NameTaken.
+        Raises IdempotencyKeyReused, NameTaken. The spec has been checked.
         """
         body_hash = hashlib.sha256(body).hexdigest()
-        if spec.trainer is not None:
-            parse_parameters(spec.trainer, spec.parameters)
         now = self._clock.now()
         key = idempotency_key or secrets.token_hex(16)
         while True:
             name = spec.name or f"{_slug(spec.title)}-{draw_id('', 4)}"
             job = Job(
-                id=draw_id("j-"), name=name, idempotency_key=key, body_hash=body_hash, spec=spec, created_at=now
-            )  # fmt: skip
+                id=draw_id("j-"),
+                name=name,
+                idempotency_key=key,
+                body_hash=body_hash,
+                spec=spec,
+                created_at=now,
+                labels=spec.labels,
+                notes=spec.notes,
+            )
             job = transitions.emit(job, "job.submitted", now)
             try:
                 job = await self._database.insert_job(job)
@@ -95,13 +99,17 @@ class Jobs:
             return job.attempt
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
-    async def list(self, statuses: Collection[JobStatus], limit: int, before_sequence: int | None) -> list[Job]:
-        """Jobs, newest first."""
-        return await self._database.jobs(DEFAULT_PROJECT, statuses, limit, before_sequence)
+    async def list(self, query: JobQuery) -> list[Job]:
+        """The jobs that are asked for."""
+        return await self._database.jobs(query)
 
-    async def cancel(self, job_id: str) -> Job:
-        """Ask for the job's end. Raises Conflict when it has ended."""
-        return await self.update(job_id, lambda job: transitions.cancel(job, self._clock.now()))
+    async def describe(self, job_id: str, labels: dict[str, str] | None, notes: str | None) -> Job:
+        """Change labels and notes, whatever the job's status."""
+        return await self.update(job_id, lambda job: transitions.describe(job, labels, notes))
+
+    async def cancel(self, job_id: str, *, kill: bool = False) -> Job:
+        """Ask for the job's end, with `kill` without any grace. Raises Conflict when it has ended."""
+        return await self.update(job_id, lambda job: transitions.cancel(job, self._clock.now(), kill=kill))
 
     async def delete(self, job: Job) -> None:
         """Delete an ended job; its key stays taken, its name is free. Raises Conflict while it has not ended."""

@@ -26,6 +26,7 @@ from headway.server.clock import Clock
 from headway.server.liveness import Liveness
 from headway.server.recorder import Recorder
 from headway.server.services.datasets import Datasets
+from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs, draw_id
 from headway.server.tokens import Tokens
 from headway.settings import Settings
@@ -49,6 +50,7 @@ class Workers:
         liveness: Liveness,
         recorder: Recorder,
         datasets: Datasets,
+        inquiries: Inquiries,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -58,6 +60,7 @@ class Workers:
         self._liveness = liveness
         self._recorder = recorder
         self._datasets = datasets
+        self._inquiries = inquiries
         self._losing: set[str] = set()
         self.on_change: list[Callable[[], None]] = []
 
@@ -107,7 +110,10 @@ class Workers:
             for stream in heartbeat.streams
         ]
         return HeartbeatAnswer(
-            counter=heartbeat.counter, assignments=self._open_assignments(worker_id), committed=tuple(committed)
+            counter=heartbeat.counter,
+            assignments=self._open_assignments(worker_id),
+            committed=tuple(committed),
+            inquiries=self._inquiries.of_worker(worker_id),
         )
 
     def _open_assignments(self, worker_id: str) -> tuple[OpenAssignment, ...]:
@@ -118,7 +124,13 @@ class Workers:
             if attempt is None or assignment is None or assignment.state is AssignmentState.RELEASED:
                 continue
             found.append(
-                OpenAssignment(job=job.id, attempt=attempt.number, state=assignment.state, ready=attempt.all_claimed)
+                OpenAssignment(
+                    job=job.id,
+                    attempt=attempt.number,
+                    state=assignment.state,
+                    ready=attempt.all_claimed,
+                    kill=attempt.kill,
+                )
             )
         return tuple(found)
 
@@ -130,7 +142,7 @@ class Workers:
         assignment = attempt.assignment_of(worker_id) if attempt else None
         if attempt is None or assignment is None:
             raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker.")
-        dataset = await self._datasets.find(job.spec.dataset) if job.spec.dataset else None
+        dataset = await self._datasets.find(job.spec.dataset_name) if job.spec.dataset_name else None
         return Claimed(
             job=job.id,
             job_name=job.name,

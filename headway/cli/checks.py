@@ -1,0 +1,235 @@
+"""What `headway doctor` looks at. Each check yields what is wrong, with its cure; nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from headway import __version__
+from headway.client import Client
+from headway.client.connection import client_home, server_url
+from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid
+from headway.settings import load_settings
+
+_TIMEOUT_SECONDS = 5.0
+_LEAST_FREE_BYTES = 2 << 30
+_LEAST_SHARED_MEMORY_BYTES = 256 << 20
+_LEAST_OPEN_FILES = 1024
+_MOST_CLOCK_SECONDS = 60.0
+_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and what to do."""
+
+    what: str
+    cure: str
+
+
+def check_settings() -> Iterator[Problem]:
+    """The HEADWAY_* variables."""
+    try:
+        settings = load_settings(os.environ)
+    except SettingInvalid as error:
+        yield Problem(error.message, "Correct the variable, or unset it; docs/reference/settings.md lists all.")
+        return
+    for folder in settings.dataset_directories:
+        if not folder.is_dir():
+            yield Problem(
+                f"HEADWAY_DATASET_DIRECTORIES names {folder}, which is no folder.", f"mkdir {folder}, or unset it."
+            )
+
+
+def check_home() -> Iterator[Problem]:
+    """The folder of all state, and who may read its secrets."""
+    home = client_home()
+    if not home.exists():
+        return  # made at the first start
+    if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        yield Problem(f"The home {home} is no folder that you may write to.", "Set HEADWAY_HOME to another folder.")
+        return
+    for name in ("secret", "user.token", "worker.token"):
+        path = home / name
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield Problem(f"{path} can be read by others on this machine.", f"chmod 600 {path}")
+    free_bytes = shutil.disk_usage(home).free
+    if free_bytes < _LEAST_FREE_BYTES:
+        yield Problem(
+            f"The disk of {home} has {free_bytes / 1e9:.1f} GB left; logs, models and datasets need more.",
+            "Free some, or move the home and set HEADWAY_HOME.",
+        )
+
+
+def check_database() -> Iterator[Problem]:
+    """Whether this version of Headway can read the home's database."""
+    from headway.database.tables import MAIN_REVISION
+
+    path = client_home() / "headway.db"
+    if not path.exists() or os.environ.get("HEADWAY_DATABASE_URL"):
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_TIMEOUT_SECONDS)) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        yield Problem(f"{path} cannot be read: {error}.", "Restore it from a copy, or give another --home.")
+        return
+    if row is not None and row[0] > MAIN_REVISION:
+        yield Problem(
+            f"{path} was written by a newer Headway (schema {row[0]}; this one knows {MAIN_REVISION}).",
+            "Update this installation: pip install --upgrade headway",
+        )
+
+
+def check_server() -> Iterator[Problem]:
+    """Whether a Headway of this version answers, and takes the token."""
+    url = server_url()
+    if urlsplit(url).scheme not in ("http", "https"):
+        yield Problem(f"HEADWAY_SERVER_URL is {url}, which is no http address.", "Write http://HOST:8420")
+        return
+    try:
+        answer = httpx.get(f"{url}/version", timeout=_TIMEOUT_SECONDS)
+        version = answer.json()["version"]
+    except httpx.HTTPError as error:
+        yield Problem(
+            f"No server answers at {url} ({error or type(error).__name__}).",
+            "Start one with `headway up`, or set HEADWAY_SERVER_URL.",
+        )
+        return
+    except (ValueError, KeyError, TypeError):
+        yield Problem(
+            f"What answers at {url} is not Headway.", "Set HEADWAY_SERVER_URL, or start Headway on another --port."
+        )
+        return
+    if version != __version__:
+        yield Problem(f"The server is Headway {version}, this is {__version__}.", "Install the same version in both.")
+    yield from _clock_problems(answer)
+    try:
+        with Client() as client:
+            client.jobs(limit=1)
+            yield from _worker_problems(client)
+    except NotAuthenticated:
+        yield Problem(
+            "The server refuses your token: it is another installation's.",
+            f"Copy user.token from that server's home to {client_home() / 'user.token'}, or set HEADWAY_TOKEN.",
+        )
+    except SettingInvalid:
+        yield Problem(
+            f"There is no token: {client_home() / 'user.token'} does not exist.",
+            "Copy it from the server's home, or set HEADWAY_TOKEN, or HEADWAY_HOME to that home.",
+        )
+    except HeadwayError as error:
+        yield Problem(error.message, "The server's log says more.")
+
+
+def _clock_problems(answer: httpx.Response) -> Iterator[Problem]:
+    date = answer.headers.get("date")
+    if date is not None:
+        ahead_seconds = time.time() - parsedate_to_datetime(date).timestamp()
+        if abs(ahead_seconds) > _MOST_CLOCK_SECONDS:
+            yield Problem(
+                f"This machine's clock is {ahead_seconds:+.0f} s off the server's: times of logs will look wrong.",
+                "Switch on time synchronisation (NTP) on both.",
+            )
+
+
+def _worker_problems(client: Client) -> Iterator[Problem]:
+    workers = client.workers()
+    if not workers:
+        yield Problem(
+            "No worker is connected, so jobs will wait.",
+            f"Start one: headway worker --server {client.url} --token-file WORKER.TOKEN",
+        )
+    for worker in workers:
+        if worker["version"] != __version__:
+            yield Problem(
+                f"Worker {worker['name']} is Headway {worker['version']}, this is {__version__}.",
+                "Install the same version on its machine.",
+            )
+
+
+def check_network() -> Iterator[Problem]:
+    """What stands between processes of this machine."""
+    host = urlsplit(server_url()).hostname or ""
+    if host in ("127.0.0.1", "localhost", "::1"):
+        proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
+        bypassed = os.environ.get("NO_PROXY", os.environ.get("no_proxy", ""))
+        if proxy and host not in bypassed and bypassed != "*":
+            yield Problem(
+                f"{proxy} sends requests for {host} to a proxy, which cannot reach this machine.",
+                f'export NO_PROXY="{host},$NO_PROXY"',
+            )
+    try:
+        socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        yield Problem(
+            f"This machine's own name {socket.gethostname()} does not resolve; gloo looks it up.",
+            f"Add it to /etc/hosts: 127.0.1.1 {socket.gethostname()}",
+        )
+
+
+def check_training() -> Iterator[Problem]:
+    """Whether ranks can run here."""
+    if find_spec("torch") is None:
+        yield Problem(
+            "torch is not installed here: this machine can submit and serve, not train.",
+            "pip install 'headway[torch]', unless workers run elsewhere.",
+        )
+        return
+    program = "import torch; print(torch.cuda.is_available())"
+    ran = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    if ran.returncode != 0:
+        reason = ran.stderr.strip().rpartition("\n")[2]
+        yield Problem(
+            f"torch is installed but cannot be imported: {reason}",
+            "Install it anew: pip install --force-reinstall torch",
+        )
+    elif shutil.which("nvidia-smi") and ran.stdout.strip() == "False":
+        yield Problem(
+            "There is an NVIDIA driver, but torch finds no GPU.", "Install the torch that fits its CUDA version."
+        )
+    if find_spec("uv") is None and shutil.which("uv") is None:
+        yield Problem("Environments from lock files need uv.", "pip install uv")
+
+
+def check_limits() -> Iterator[Problem]:
+    """Limits of the operating system that long trainings run into."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _LEAST_OPEN_FILES:
+        yield Problem(
+            f"A process may open {soft} files only.", f"ulimit -n {min(hard, 65_536)} before starting Headway."
+        )
+    shared = Path("/dev/shm")  # noqa: S108 - where DataLoader's workers hand over batches
+    if shared.is_dir() and shutil.disk_usage(shared).total < _LEAST_SHARED_MEMORY_BYTES:
+        yield Problem(
+            f"{shared} has {shutil.disk_usage(shared).total >> 20} MB; DataLoader's workers need more.",
+            "In Docker: --shm-size=2g; in Kubernetes: mount an emptyDir of medium Memory there.",
+        )
+
+
+CHECKS: dict[str, Callable[[], Iterator[Problem]]] = {
+    "settings": check_settings,
+    "home": check_home,
+    "database": check_database,
+    "server": check_server,
+    "network": check_network,
+    "training": check_training,
+    "limits": check_limits,
+}
+"""By what they are about, in the order they are made."""

@@ -1,0 +1,103 @@
+"""`headway datasets` and `headway trainers`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headway.cli.common import json_option, print_json, print_table
+from headway.client import Client
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def datasets(context: click.Context, as_json: bool) -> None:
+    """List the registered datasets, or add and download them."""
+    if context.invoked_subcommand is not None:
+        return
+    with Client() as client:
+        found = client.datasets()
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        click.echo("No dataset is registered yet; mnist and digits are at their first use.")
+        return
+    print_table(("NAME", "TRAIN", "TEST", "SAMPLE", "CLASSES", "SIZE"), map(_row, found))
+
+
+def _row(dataset: dict[str, Any]) -> tuple[str, ...]:
+    splits = dataset["splits"]
+    array = splits["train"]["arrays"]["input"]
+    size_bytes = sum(block["compressed_bytes"] for split in splits.values() for block in split["blocks"])
+    sample = " x ".join(str(side) for side in array["sample_shape"]) or "scalar"
+    return (
+        dataset["name"],
+        f"{splits['train']['sample_count']:,}",
+        f"{splits['test']['sample_count']:,}",
+        f"{sample} {array['dtype']}",
+        str(dataset["classes"]),
+        f"{size_bytes / 1e6:,.1f} MB",
+    )
+
+
+@datasets.command()
+@click.argument("name")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+def add(name: str, path: Path | None) -> None:
+    """Register a dataset: a folder of IDX files named as MNIST's, or an .npz. Without PATH, mnist from its mirrors.
+
+    An .npz has x_train, y_train, x_test and y_test; or images and labels, of which every fifth becomes the test.
+    """
+    with Client() as client:
+        added = client.fetch_dataset(name) if path is None else client.add_dataset(name, path)
+    splits = added["splits"]
+    click.echo(
+        f"Dataset {name} is registered: {splits['train']['sample_count']:,} training and "
+        f"{splits['test']['sample_count']:,} test samples, {added['classes']} classes."
+    )
+    click.echo(f"Use it: headway train cnn --dataset {name}, or headway run train.py --data {name}")
+
+
+@datasets.command()
+@click.argument("name")
+@click.option("--to", type=click.Path(path_type=Path), help="Folder to write into.  [default: the dataset's name]")
+def download(name: str, to: Path | None) -> None:
+    """Write a dataset as ranks see it: a .npy file per array, and dataset.json."""
+    with Client() as client:
+        folder = client.download_dataset(name, to)
+    click.echo(f"{folder}: a script run outside Headway finds it by HEADWAY_DATA_DIRECTORY={folder.absolute()}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+def trainers(name: str | None, as_json: bool) -> None:
+    """List the built-in trainers, or the parameters of one with defaults, ranges and help."""
+    with Client() as client:
+        found = client.trainers()
+    if name is not None and name not in found:
+        raise click.BadParameter(f"there is no trainer {name}; there are {', '.join(found)}", param_hint="NAME")
+    if as_json:
+        print_json(found if name is None else found[name])
+    elif name is None:
+        print_table(("TRAINER", "WHAT IT IS"), ((one, schema["description"]) for one, schema in found.items()))
+        click.echo("\nParameters of one: headway trainers cnn")
+    else:
+        fields = found[name]["properties"].items()
+        print_table(("PARAMETER", "DEFAULT", "ALLOWED", "WHAT IT IS"), (_parameter(*field) for field in fields))
+
+
+def _parameter(name: str, field: dict[str, Any]) -> tuple[str, ...]:
+    kind = next((one for one in field.get("anyOf", ()) if one.get("type") != "null"), field)
+    if "enum" in kind:
+        allowed = ", ".join(kind["enum"])
+    else:
+        low = f">= {kind['minimum']}" if "minimum" in kind else f"> {kind.get('exclusiveMinimum')}"
+        high = f"<= {kind['maximum']}" if "maximum" in kind else f"< {kind.get('exclusiveMaximum')}"
+        allowed = ", ".join(bound for bound in (low, high) if "None" not in bound)
+    default = field.get("default")
+    return name, "-" if default is None else str(default), allowed, field.get("description", "")

@@ -1,0 +1,82 @@
+"""Values as they are written on a command line."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+class _Duration(click.ParamType[float]):
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip().lower())
+        if match is None:
+            self.fail(f"{value!r} is no length of time; write 90s, 30m, 2h or 1d", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]
+
+
+class _Bytes(click.ParamType[int]):
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
+        if match is None:
+            self.fail(f"{value!r} is no size; write 500m or 4g", param, ctx)
+        return int(float(match[1]) * _BYTES[match[2]])
+
+
+class _Moment(click.ParamType[float]):
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value).strip().lower())
+        if ago is not None:
+            return (datetime.now() - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])).timestamp()
+        try:
+            return datetime.fromisoformat(str(value)).timestamp()
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2h (ago), 2026-11-28 or 2026-11-28T14:00", param, ctx)
+
+
+DURATION = _Duration()
+"""A length of time, in seconds."""
+BYTES = _Bytes()
+"""A size, in bytes."""
+MOMENT = _Moment()
+"""A moment, in seconds since the epoch; a length of time means so long ago."""
+
+
+def pair(text: str, option: str) -> tuple[str, str]:
+    """NAME=VALUE, both not empty."""
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+    return name, value
+
+
+def text_pair(text: str, option: str) -> tuple[str, str]:
+    """NAME=VALUE, where the value may be empty."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+    return name, value
+
+
+def parameter(text: str, option: str) -> tuple[str, bool | int | float | str]:
+    """NAME=VALUE with the value as what it looks like: true or false, a number, or text."""
+    name, value = text_pair(text, option)
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value

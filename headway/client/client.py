@@ -1,0 +1,226 @@
+"""`headway.Client`: submits jobs and finds them again."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from headway.client.connection import Connection, server_url, user_token
+from headway.client.datasets import add_dataset, download_dataset, fetch_dataset
+from headway.client.functions import CALL_SCRIPT, call_files
+from headway.client.job_file import read_job_file
+from headway.client.job_handle import JobHandle
+from headway.errors import DatasetMissing, InvalidInput, NotFound
+from headway.snapshot import Snapshot, pack
+
+
+class Client:
+    """Talks to a server. Raises the errors of `headway.errors`; Unavailable when no server answers.
+
+    `url` and `token` default to HEADWAY_SERVER_URL and HEADWAY_TOKEN, else to the server and the token file of the
+    home (`~/.headway`, or HEADWAY_HOME).
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, home: Path | None = None) -> None:
+        self._connection = Connection(server_url(url, home), user_token(token, home))
+        self.url = self._connection.url
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._connection.http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Submitting
+
+    def submit(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> JobHandle:
+        """Submit a job. It is sent again, under the same key, until the server has it: never two jobs.
+
+        A built-in dataset that the server does not have is fetched from its public mirrors first.
+        """
+        try:
+            return self._submit(spec, idempotency_key)
+        except DatasetMissing:
+            self.fetch_dataset(str(spec.get("dataset") or spec.get("data")))
+            return self._submit(spec, idempotency_key)
+
+    def _submit(self, spec: Mapping[str, Any], idempotency_key: str | None) -> JobHandle:
+        headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16), "Content-Type": "application/json"}
+        body = json.dumps(spec).encode()
+        response = self._connection.request("POST", "/jobs", content=body, headers=headers, retry=True)
+        return JobHandle(self._connection, response.json())
+
+    def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a spec as `submit` would, and say where it would run or why it would wait. Nothing is stored."""
+        plan: dict[str, Any] = self._connection.request("POST", "/jobs/plan", json=spec).json()
+        return plan
+
+    def train(
+        self, trainer: str, *, dataset: str, world_size: int = 1, name: str | None = None, **parameters: Any
+    ) -> JobHandle:
+        """Submit a built-in trainer: `client.train("cnn", dataset="mnist", epochs=2)`."""
+        spec = {"trainer": trainer, "dataset": dataset, "parameters": parameters, "world_size": world_size}
+        return self.submit({**spec, "name": name})
+
+    def run_script(
+        self,
+        script: Path | str,
+        arguments: Sequence[str] = (),
+        *,
+        workdir: Path | str | None = None,
+        **spec: Any,
+    ) -> JobHandle:
+        """Submit a script with its working directory; every rank runs it as torchrun would.
+
+        `workdir` is the current directory if the script lies in it, else the script's own. `spec` takes the other
+        fields of a job's spec, such as `world_size` and `name`. Raises NotFound, InvalidInput, TooLarge.
+        """
+        return self.submit({**self.script_spec(script, workdir), "arguments": list(arguments), **spec})
+
+    def run_command(self, command: Sequence[str], *, workdir: Path | str | None = None, **spec: Any) -> JobHandle:
+        """Submit any command with its working directory, the current one by default; every rank runs it."""
+        return self.submit({**self.command_spec(command, workdir), **spec})
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        arguments: Sequence[Any] = (),
+        *,
+        keywords: Mapping[str, Any] | None = None,
+        workdir: Path | str | None = None,
+        **spec: Any,
+    ) -> JobHandle:
+        """Submit a function, also one of a notebook; every rank calls it with the arguments.
+
+        It is serialised by cloudpickle and opened only in ranks. Modules of yours that it imports come along with
+        `workdir`. What it returns on rank 0 is the job's `value`, or, if it cannot be written as JSON, the artifact
+        return_value.pickle.
+        """
+        name = getattr(function, "__name__", "function").strip("<>")
+        files = call_files(function, arguments, keywords or {})
+        snapshot = self._upload(pack(Path(workdir) if workdir is not None else None, files))
+        labels = {"function": name, **spec.pop("labels", {})}
+        return self.submit({"script": CALL_SCRIPT, "snapshot": snapshot, "labels": labels, **spec})
+
+    def submit_file(self, path: Path | str, **changes: Any) -> JobHandle:
+        """Submit the job that a YAML or JSON file describes."""
+        return self.submit(self.file_spec(path, **changes))
+
+    def file_spec(self, path: Path | str, **changes: Any) -> dict[str, Any]:
+        """The spec that a job file describes; its working directory is uploaded. Raises NotFound, InvalidInput."""
+        spec, workdir = read_job_file(Path(path))
+        spec |= changes
+        if workdir is not None and "source" not in spec:
+            spec["snapshot"] = self._upload(pack(workdir))
+        return spec
+
+    def script_spec(self, script: Path | str, workdir: Path | str | None = None) -> dict[str, Any]:
+        """The part of a spec that names a script; its working directory is uploaded."""
+        path = Path(script).absolute()
+        if not path.is_file():
+            raise NotFound(f"Script {script} does not exist.")
+        if workdir is not None:
+            folder = Path(workdir).absolute()
+        else:
+            folder = Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
+        if not path.is_relative_to(folder):
+            raise InvalidInput(f"Script {script} is not in the working directory {folder}.")
+        return {"script": path.relative_to(folder).as_posix(), "snapshot": self._upload(pack(folder))}
+
+    def command_spec(self, command: Sequence[str], workdir: Path | str | None = None) -> dict[str, Any]:
+        """The part of a spec that names a command; its working directory is uploaded."""
+        return {"command": list(command), "snapshot": self._upload(pack(Path(workdir or Path.cwd())))}
+
+    def _upload(self, snapshot: Snapshot) -> str:
+        """Send a snapshot unless the server has it; its hash."""
+        path = f"/snapshots/{snapshot.sha256}"
+        with snapshot.file:
+            try:
+                self._connection.request("HEAD", path)
+            except NotFound:
+                headers = {"Content-Length": str(snapshot.size_bytes)}
+                self._connection.request("PUT", path, content=snapshot.file, headers=headers)
+        return snapshot.sha256
+
+    # Looking
+
+    def job(self, reference: str) -> JobHandle:
+        """The job with that id or name. Raises NotFound."""
+        return JobHandle(self._connection, self._connection.request("GET", f"/jobs/{quote(reference)}").json())
+
+    def jobs(
+        self,
+        statuses: Sequence[str] = (),
+        limit: int = 50,
+        *,
+        name: str = "",
+        dataset: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        sort: str = "created",
+        ascending: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Jobs that match everything given, newest first unless sorted by duration, loss, accuracy or f1."""
+        asked = {
+            "status": list(statuses),
+            "name": name,
+            "dataset": dataset,
+            "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+            "created_after": created_after,
+            "created_before": created_before,
+            "sort": sort,
+            "order": "ascending" if ascending else "descending",
+        }
+        query = {key: value for key, value in asked.items() if value not in (None, "", [])}
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while len(found) < limit:
+            page_query = {**query, "limit": min(limit - len(found), 500), **({"cursor": cursor} if cursor else {})}
+            page = self._connection.request("GET", "/jobs", params=page_query).json()
+            found += page["jobs"]
+            cursor = page["next"]
+            if cursor is None:
+                break
+        return found
+
+    def workers(self) -> list[dict[str, Any]]:
+        """The workers that take assignments."""
+        workers: list[dict[str, Any]] = self._connection.request("GET", "/workers").json()
+        return workers
+
+    def trainers(self) -> dict[str, Any]:
+        """The built-in trainers, with a JSON schema of the parameters of each."""
+        trainers: dict[str, Any] = self._connection.request("GET", "/trainers").json()
+        return trainers
+
+    def link(self) -> str:
+        """A URL that opens Headway in a browser, once."""
+        return self.url + str(self._connection.request("POST", "/links").json()["path"])
+
+    # Datasets
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """The registered datasets."""
+        datasets: list[dict[str, Any]] = self._connection.request("GET", "/datasets").json()
+        return datasets
+
+    def add_dataset(self, name: str, path: Path | str) -> dict[str, Any]:
+        """Register a dataset: a folder of IDX files named as MNIST's, or an .npz. Raises InvalidInput, Conflict."""
+        return add_dataset(self._connection, name, Path(path))
+
+    def fetch_dataset(self, name: str) -> dict[str, Any]:
+        """Fetch a built-in dataset from its public mirrors, verified, and register it. Raises Unavailable, Corrupt."""
+        return fetch_dataset(self._connection, name)
+
+    def download_dataset(self, name: str, folder: Path | str | None = None) -> Path:
+        """Write a dataset as ranks see it: a .npy file per array, and dataset.json. Raises NotFound."""
+        return download_dataset(self._connection, name, Path(folder or name))

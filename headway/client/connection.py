@@ -1,0 +1,85 @@
+"""HTTP to a server: where it is, with which token, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from headway.errors import HeadwayError, SettingInvalid, Unavailable, error_from_problem
+
+DEFAULT_URL = "http://127.0.0.1:8420"
+RETRIES_SECONDS = (0.1, 0.3, 1.0, 2.0)
+TIMEOUT_SECONDS = 30.0
+
+
+def client_home(home: Path | None = None) -> Path:
+    """The home whose token and server address are used."""
+    return home or Path(os.environ.get("HEADWAY_HOME") or Path.home() / ".headway")
+
+
+def server_url(url: str | None = None, home: Path | None = None) -> str:
+    """The server's address: as given, or HEADWAY_SERVER_URL, or what the home's server wrote, or the default."""
+    written = client_home(home) / "server.url"
+    found = url or os.environ.get("HEADWAY_SERVER_URL") or (written.read_text().strip() if written.exists() else "")
+    return (found or DEFAULT_URL).rstrip("/")
+
+
+def user_token(token: str | None = None, home: Path | None = None) -> str:
+    """The user's token: as given, or HEADWAY_TOKEN, or the home's. Raises SettingInvalid when there is none."""
+    found = token or os.environ.get("HEADWAY_TOKEN")
+    if found:
+        return found
+    path = client_home(home) / "user.token"
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingInvalid(
+            f"There is no token: {path} cannot be read. Start a server with `headway up`, "
+            "or set HEADWAY_TOKEN or HEADWAY_HOME."
+        ) from error
+
+
+class Connection:
+    """Requests to `/api/v1`. Raises the error that the server names, Unavailable when none answers."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.http = httpx.Client(
+            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS
+        )
+
+    def request(self, method: str, path: str, *, retry: bool = False, **options: Any) -> httpx.Response:
+        """One request; reading ones, and those with `retry`, are sent again while the server is away."""
+        waits = RETRIES_SECONDS if retry or method in ("GET", "HEAD") else ()
+        for wait_seconds in (*waits, None):
+            try:
+                response = self.http.request(method, path, **options)
+                if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+                    return response
+                error = error_of(response)
+            except httpx.HTTPError as http_error:
+                error = self.unavailable(http_error)
+            if wait_seconds is None or not error.retryable:
+                raise error
+            time.sleep(wait_seconds)
+        raise AssertionError("unreachable")
+
+    def unavailable(self, error: httpx.HTTPError) -> Unavailable:
+        """No server answers; what to do."""
+        return Unavailable(
+            f"No server answers at {self.url} ({error or type(error).__name__}). "
+            "Start one with `headway up`, or set HEADWAY_SERVER_URL."
+        )
+
+
+def error_of(response: httpx.Response) -> HeadwayError:
+    """The error that an answer names."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    return error_from_problem(response.status_code, problem if isinstance(problem, dict) else {})

@@ -1,0 +1,126 @@
+"""Datasets from a client's side: cut into blocks here, sent, registered; fetched from mirrors; written as files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import tempfile
+import zlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from headway import blocks
+from headway.client.connection import Connection
+from headway.core.dataset import Dataset
+from headway.errors import Corrupt, InvalidInput, Unavailable
+
+MIRRORS = {
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
+}
+MIRRORS_VARIABLE = "HEADWAY_DATASET_MIRRORS"
+"""Other places to fetch built-in datasets from, separated by commas."""
+MNIST_FILES = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+"""MNIST's files with the SHA-256 of what is in them, whoever packed them."""
+_TIMEOUT_SECONDS = 30.0
+_MAXIMUM_FILE_BYTES = 100 << 20
+
+
+def add_dataset(connection: Connection, name: str, path: Path) -> dict[str, Any]:
+    """See `Client.add_dataset`."""
+    from headway.dataset_files import describe, prepare, read_dataset
+
+    if not path.exists():
+        raise InvalidInput(f"{path} does not exist.")
+    arrays = prepare(read_dataset(path), str(path))
+    splits, contents = blocks.cut_splits(arrays)
+    dataset = describe(name, arrays, splits, path.name)
+    body = [block.model_dump() for block, _ in contents]
+    missing = set(connection.request("POST", "/datasets/missing", json=body, retry=True).json()["missing"])
+    for block, compressed in contents:
+        if block.sha256 in missing:
+            connection.request("PUT", f"/blocks/{block.sha256}", content=compressed, retry=True)
+    added: dict[str, Any] = connection.request("POST", "/datasets", json=dataset.model_dump(), retry=True).json()
+    return added
+
+
+def fetch_dataset(connection: Connection, name: str) -> dict[str, Any]:
+    """See `Client.fetch_dataset`."""
+    if name not in MIRRORS:
+        raise InvalidInput(f"Dataset {name} has no public mirror: add it from files, `headway datasets add NAME PATH`.")
+    with tempfile.TemporaryDirectory() as folder:
+        for filename, sha256 in MNIST_FILES.items():
+            content = _fetch(name, f"{filename}.gz", sha256)
+            (Path(folder) / filename).write_bytes(content)
+        return add_dataset(connection, name, Path(folder))
+
+
+def _fetch(name: str, filename: str, sha256: str) -> bytes:
+    """The unpacked contents from the first mirror that has them. Raises Unavailable that says what each answered."""
+    chosen = os.environ.get(MIRRORS_VARIABLE)
+    reasons = []
+    for mirror in chosen.split(",") if chosen else MIRRORS[name]:
+        url = f"{mirror.rstrip('/')}/{filename}"
+        try:
+            content = gzip.decompress(_get(url))
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise Corrupt("its contents do not match their hash")
+            return content
+        except (httpx.HTTPError, OSError, EOFError, zlib.error, Corrupt) as error:
+            reasons.append(f"{url}: {error or type(error).__name__}")
+    raise Unavailable(
+        f"Dataset {name} could not be fetched. {'. '.join(reasons)}. Give other places by {MIRRORS_VARIABLE}, "
+        f"or add it from files: headway datasets add {name} FOLDER."
+    )
+
+
+def _get(url: str) -> bytes:
+    """A file, with a progress bar where there is a terminal or a notebook."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with (
+        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+        httpx.stream("GET", url, timeout=_TIMEOUT_SECONDS, follow_redirects=True) as response,
+    ):
+        response.raise_for_status()
+        total = response.headers.get("content-length", "")
+        task = progress.add_task(url.rpartition("/")[2], total=int(total) if total.isdigit() else None)
+        content = bytearray()
+        for chunk in response.iter_raw():
+            content += chunk
+            progress.update(task, completed=len(content))
+            if len(content) > _MAXIMUM_FILE_BYTES:
+                raise Corrupt(f"it is larger than {_MAXIMUM_FILE_BYTES:,} bytes")
+        return bytes(content)
+
+
+def download_dataset(connection: Connection, name: str, folder: Path) -> Path:
+    """See `Client.download_dataset`."""
+    index = connection.request("GET", f"/datasets/{quote(name)}")
+    dataset = Dataset.model_validate_json(index.content)
+    folder.mkdir(parents=True, exist_ok=True)
+    for split_name, split in dataset.splits.items():
+        files = {array: (folder / f"{split_name}.{array}.npy").open("wb") for array in split.arrays}
+        try:
+            for array, file in files.items():
+                file.write(blocks.npy_header(split.arrays[array], split.sample_count))
+            for block in split.blocks:
+                compressed = connection.request("GET", f"/blocks/{block.sha256}").content
+                blocks.verify(block, compressed)
+                for array, content in blocks.unpack(split, block, compressed).items():
+                    files[array].write(content)
+        finally:
+            for file in files.values():
+                file.close()
+    (folder / "dataset.json").write_text(dataset.model_dump_json(exclude={"splits": {"__all__": {"blocks"}}}))
+    return folder

@@ -1,0 +1,48 @@
+"""Downloads that go on where they were cut off, and are verified."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from headway.client.connection import Connection, error_of
+from headway.core.artifact import Artifact
+from headway.errors import Corrupt
+
+_CHUNK_BYTES = 1 << 20
+
+
+def download(connection: Connection, job: str, artifact: dict[str, Any], folder: Path) -> Path:
+    """Download one artifact into a folder, under its name. Raises Corrupt when its bytes do not match their hash."""
+    checked = Artifact.model_validate(artifact)  # its name stays inside the folder
+    path = folder / checked.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{checked.sha256[:12]}.part")
+    start = partial.stat().st_size if partial.exists() else 0
+    digest = hashlib.sha256()
+    with partial.open("a+b") as file:
+        file.seek(0)
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        if start < checked.size_bytes or not start:
+            headers = {"Range": f"bytes={start}-"} if start else {}
+            url = f"/jobs/{job}/artifacts/{quote(checked.name)}"
+            try:
+                with connection.http.stream("GET", url, headers=headers) as response:
+                    if not response.is_success:
+                        response.read()
+                        raise error_of(response)
+                    for chunk in response.iter_bytes():
+                        digest.update(chunk)
+                        file.write(chunk)
+            except httpx.HTTPError as error:
+                raise connection.unavailable(error) from error
+    if digest.hexdigest() != checked.sha256:
+        partial.unlink()
+        raise Corrupt(f"Artifact {checked.name} does not match its hash; download it again.")
+    partial.rename(path)
+    return path

@@ -1,0 +1,86 @@
+"""Job files: a job's spec in YAML or JSON, with its working directory as a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headway.errors import InvalidInput, NotFound
+
+WORKDIR = "workdir"
+
+
+def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
+    """The spec, and the folder to pack: `workdir`, by default the file's own; None for a trainer.
+
+    Raises NotFound, InvalidInput that says where the file cannot be read.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(f"Job file {path} does not exist. `headway init` writes one.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"Job file {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"Job file {path} must have fields such as `script: train.py`. `headway init` writes one.")
+    workdir = content.pop(WORKDIR, None)
+    if content.get("trainer") is not None:
+        return content, None
+    if isinstance(content.get("command"), str):
+        raise InvalidInput(f"Job file {path}: command must be a list, such as [./prepare.sh, --fast].")
+    return content, (path.parent / (workdir or ".")).absolute()
+
+
+def job_file_schema() -> dict[str, Any]:
+    """The JSON schema of job files, for editors."""
+    from headway.core.job import JobSpec
+
+    schema = JobSpec.model_json_schema()
+    schema["title"] = "Headway job"
+    del schema["properties"]["snapshot"]
+    schema["properties"] = {
+        **schema["properties"],
+        WORKDIR: {
+            "type": "string",
+            "default": ".",
+            "description": "Folder that is sent along, relative to this file; without what .gitignore and "
+            ".headwayignore name.",
+        },
+    }
+    return schema
+
+
+TEMPLATE = """\
+# yaml-language-server: $schema={schema_url}
+# A Headway job. Check it with `headway submit {filename} --dry-run`, start it with `headway submit {filename}`.
+
+# name: my-job              # unique; made up if left out
+script: train.py            # or: command: [./prepare.sh, --fast]
+# arguments: [--epochs, "3"]
+workdir: .                  # sent along, without what .gitignore and .headwayignore name
+
+world_size: 1               # ranks; each takes a slot
+# parameters:               # variables of the ranks: BATCH_SIZE=64
+#   batch_size: 64
+# variables:
+#   MY_SETTING: "on"
+# data: mnist               # a dataset, as a folder: HEADWAY_DATA_DIRECTORY
+
+# environment:              # the workers' own (warm) if left out
+#   lock: requirements.txt  # or pylock.toml, uv.lock; built once, then kept
+#   python: /opt/venv/bin/python
+
+# outputs: ["results/*.csv"]  # kept beside what lies in HEADWAY_OUTPUT_DIRECTORY
+# metrics:                    # from the log; TensorBoard's files are read anyway
+#   loss: 'step (?P<step>\\d+) loss (?P<value>\\S+)'
+
+# timeout_seconds: 3600
+# memory_bytes: 4000000000  # per rank
+# retries: 3                # after ends that infrastructure caused
+# priority: 0
+# labels: {{team: vision}}
+# notes: What this is about.
+"""
+"""What `headway init` writes."""

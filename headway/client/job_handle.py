@@ -1,0 +1,217 @@
+"""A submitted job, as a client sees it."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from httpx_sse import connect_sse
+
+from headway.client.connection import RETRIES_SECONDS, TIMEOUT_SECONDS, Connection, error_of
+from headway.client.downloads import download
+from headway.errors import JobEnded, NotFound, Unavailable
+
+MODEL_FILES = ("model.safetensors", "model.pt", "card.json")
+_FOLLOW_TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """One thing that happened to a followed job: an `event`, a `report` (lines and series) or, at last, the `end`."""
+
+    kind: str
+    data: dict[str, Any]
+    cursor: str
+
+
+class JobHandle:
+    """A submitted job. `data` is what the server said of it last."""
+
+    def __init__(self, connection: Connection, data: dict[str, Any]) -> None:
+        self._connection = connection
+        self.data = data
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self.data["id"])
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return str(self.data["name"])
+
+    @property
+    def status(self) -> str:
+        """The status, as of the last `refresh`."""
+        return str(self.data["status"])
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The evaluation's figures, once the job has succeeded."""
+        result: dict[str, Any] | None = self.data["result"]
+        return result
+
+    def refresh(self) -> JobHandle:
+        """Ask the server how the job stands now."""
+        self.data = self._connection.request("GET", f"/jobs/{self.id}").json()
+        return self
+
+    @property
+    def value(self) -> Any:
+        """What the function of `Client.run` returned on rank 0, if it can be written as JSON."""
+        return (self.data["result"] or {}).get("value")
+
+    def cancel(self, *, kill: bool = False) -> JobHandle:
+        """End the job, with `kill` without time to save anything. Raises Conflict when it has ended."""
+        self.data = self._connection.request("POST", f"/jobs/{self.id}/cancel", params={"kill": kill}).json()
+        return self
+
+    def describe(self, *, labels: dict[str, str] | None = None, notes: str | None = None) -> JobHandle:
+        """Change labels (all of them) or notes; None leaves them."""
+        changes = {name: value for name, value in (("labels", labels), ("notes", notes)) if value is not None}
+        self.data = self._connection.request("PATCH", f"/jobs/{self.id}", json=changes).json()
+        return self
+
+    def rerun(self, **changes: Any) -> JobHandle:
+        """Submit the same spec again under another name, with changes: `job.rerun(world_size=4, parameters={...})`.
+
+        Parameters, variables and labels are changed one by one, everything else is replaced.
+        """
+        spec = {**self.data["spec"], "name": None}
+        for name, value in changes.items():
+            merges = name in ("parameters", "variables", "labels") and value is not None
+            spec[name] = {**spec[name], **value} if merges else value
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        response = self._connection.request("POST", "/jobs", json=spec, headers=headers, retry=True)
+        return JobHandle(self._connection, response.json())
+
+    def execute(self, command: Sequence[str], *, rank: int = 0, timeout_seconds: float = 60.0) -> dict[str, Any]:
+        """Run a command beside a rank of the running job: its exit_code, output, and an error if it could not run."""
+        body = {"command": list(command), "rank": rank, "timeout_seconds": timeout_seconds}
+        response = self._connection.request(
+            "POST", f"/jobs/{self.id}/exec", json=body, timeout=timeout_seconds + TIMEOUT_SECONDS
+        )
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def stacks(self) -> str:
+        """The Python stacks of all ranks of the running job."""
+        answers = self._connection.request("POST", f"/jobs/{self.id}/stacks").json()
+        return "\n".join(answer["output"] or answer["error"] or "" for answer in answers)
+
+    def delete(self) -> None:
+        """Delete the ended job with all that it made."""
+        self._connection.request("DELETE", f"/jobs/{self.id}")
+
+    def wait(self, *, progress: bool | None = None) -> JobHandle:
+        """Return when the job has succeeded. Raises JobEnded when it failed or was cancelled.
+
+        Progress is shown in terminals and notebooks, unless `progress` says otherwise.
+        """
+        if show_progress() if progress is None else progress:
+            from headway.client.progress import follow_with_progress
+
+            follow_with_progress(self)
+        else:
+            for _ in self.follow("events"):
+                pass
+        self.refresh()
+        if self.status != "succeeded":
+            raise JobEnded(f"Job {self.name} {self.status}: {self.data['sentence']}")
+        return self
+
+    def follow(self, include: str = "events,logs,metrics", cursor: str | None = None) -> Iterator[Message]:
+        """All that happened and happens, until the job has ended. It goes on behind a lost connection by itself."""
+        patience = iter((*RETRIES_SECONDS, *[2.0] * 30))
+        while True:
+            try:
+                for message in self._follow_once(include, cursor):
+                    cursor = message.cursor
+                    patience = iter((*RETRIES_SECONDS, *[2.0] * 30))
+                    yield message
+                    if message.kind == "end":
+                        return
+            except (httpx.HTTPError, Unavailable) as error:
+                wait_seconds = next(patience, None)
+                if wait_seconds is None:
+                    raise Unavailable(f"The server at {self._connection.url} does not come back: {error}") from error
+                time.sleep(wait_seconds)
+
+    def _follow_once(self, include: str, cursor: str | None) -> Iterator[Message]:
+        headers = {"Last-Event-ID": cursor} if cursor else {}
+        timeout = httpx.Timeout(TIMEOUT_SECONDS, read=_FOLLOW_TIMEOUT_SECONDS)
+        with connect_sse(
+            self._connection.http, "GET", f"/jobs/{self.id}/follow", params={"include": include}, headers=headers,
+            timeout=timeout,
+        ) as source:  # fmt: skip
+            if not source.response.is_success:
+                source.response.read()
+                raise error_of(source.response)
+            for event in source.iter_sse():
+                if event.data:  # a keep-alive has none
+                    yield Message(event.event, event.json(), event.id)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The job's events so far."""
+        return [event for page in self._pages("events") for event in page["events"]]
+
+    def logs(self) -> Iterator[dict[str, Any]]:
+        """The job's log lines so far: attempt, worker, rank, at, text."""
+        for page in self._pages("logs"):
+            yield from page["lines"]
+
+    def _pages(self, noun: str) -> Iterator[dict[str, Any]]:
+        cursor = None
+        while True:
+            params: dict[str, Any] = {"cursor": cursor} if cursor else {}
+            page = self._connection.request("GET", f"/jobs/{self.id}/{noun}", params=params).json()
+            if page["cursor"] == cursor:
+                return
+            yield page
+            cursor = page["cursor"]
+
+    def metrics(
+        self, names: Sequence[str] = (), attempt: int | None = None, points: int = 1000
+    ) -> list[dict[str, Any]]:
+        """The metric series of an attempt, the newest by default."""
+        params: dict[str, Any] = {"name": list(names), "points": points}
+        if attempt is not None:
+            params["attempt"] = attempt
+        answer = self._connection.request("GET", f"/jobs/{self.id}/metrics", params=params).json()
+        series: list[dict[str, Any]] = answer["series"]
+        return series
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """All attempts, oldest first."""
+        attempts: list[dict[str, Any]] = self._connection.request("GET", f"/jobs/{self.id}/attempts").json()
+        return attempts
+
+    def download(self, artifact: str | None = None, folder: Path | str | None = None) -> list[Path]:
+        """Download one artifact, or `model` for the model's files, or all; into a folder named like the job.
+
+        A download that was cut off goes on where it stopped. Raises NotFound when the job has no such artifact,
+        Corrupt when bytes were changed on the way.
+        """
+        self.refresh()
+        target = Path(folder) if folder is not None else Path(self.name)
+        chosen = [one for one in self.data["artifacts"] if _matches(one["name"], artifact)]
+        if not chosen:
+            names = ", ".join(one["name"] for one in self.data["artifacts"]) or "none"
+            raise NotFound(f"Job {self.name} has no artifact {artifact or ''}; it has: {names}.")
+        return [download(self._connection, self.id, one, target) for one in chosen]
+
+
+def _matches(name: str, wanted: str | None) -> bool:
+    return wanted in (None, name) or (wanted == "model" and name in MODEL_FILES)
+
+
+def show_progress() -> bool:
+    """Whether somebody looks: a terminal, or a notebook."""
+    return sys.stdout.isatty() or "ipykernel" in sys.modules

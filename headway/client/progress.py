@@ -1,0 +1,103 @@
+"""A job's progress in a terminal or notebook: a bar with loss and accuracy, and the log above it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from headway.client.job_handle import JobHandle, Message
+
+_EVENT_WORDS = {
+    "attempt.placed": "placed",
+    "attempt.started": "running",
+    "job.requeued": "queued again",
+    "job.cancel_requested": "being cancelled",
+}
+_LOOK_AGAIN_SECONDS = 2.0
+
+
+def rank_prefix(rank: int, world_size: int) -> str:
+    """What stands before a line: its rank, if there are several; what preparing printed is marked as such."""
+    if rank < 0:
+        return "[setup] "
+    return f"[{rank}] " if world_size > 1 else ""
+
+
+class Display:
+    """The live part: what the job does, how far it is, and its newest figures."""
+
+    def __init__(self, job: JobHandle, console: Console) -> None:
+        """`progress` is the context to enter while messages are shown."""
+        self.job = job
+        self.console = console
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[steps]}"),
+            TextColumn("[cyan]{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self.task = self.progress.add_task("queued", total=None, steps="", figures="")
+        self.total_steps: int | None = None
+        self.step = 0
+        self.figures: dict[str, float] = {}
+        self.looked_at = 0.0
+
+    def show(self, message: Message) -> None:
+        """Show one thing that happened."""
+        match message.kind:
+            case "event":
+                self._event(message.data)
+            case "report":
+                for line in message.data["lines"]:
+                    rank = rank_prefix(line["rank"], self.job.data["spec"]["world_size"])
+                    self.console.print(Text.assemble((rank, "bright_black"), line["text"]), soft_wrap=True)
+                if message.data["series"]:
+                    self._metrics(message.data)
+
+    def _event(self, event: dict[str, Any]) -> None:
+        if event["type"] in _EVENT_WORDS:
+            self.progress.update(self.task, description=_EVENT_WORDS[event["type"]])
+        if event["type"] == "attempt.ended" and event["data"]["reason"] != "completed":
+            self.console.print(Text(f"Attempt {event['data']['attempt']}: {event['data']['sentence']}", style="yellow"))
+        if event["type"] == "job.warned":
+            self.console.print(Text(f"Warning: {event['data']['warning']}", style="yellow"))
+
+    def _metrics(self, data: dict[str, Any]) -> None:
+        for series in data["series"]:
+            self.figures[series["name"]] = series["values"][-1]
+            self.step = max(self.step, series["steps"][-1])
+        if self.total_steps is None and time.monotonic() - self.looked_at > _LOOK_AGAIN_SECONDS:
+            self.looked_at = time.monotonic()
+            self.job.refresh()
+            self.total_steps = (self.job.data["attempt"] or {}).get("total_steps")
+        self.progress.update(
+            self.task,
+            total=self.total_steps,
+            completed=self.step,
+            steps=f"step {self.step:,} of {self.total_steps:,}" if self.total_steps else f"step {self.step:,}",
+            figures=self._newest(),
+        )
+
+    def _newest(self) -> str:
+        words = []
+        for name, form in (("train/loss", "loss {:.4f}"), ("train/accuracy", "accuracy {:.1%}")):
+            if name in self.figures:
+                words.append(form.format(self.figures[name]))
+        if "validation/accuracy" in self.figures:
+            words.append(f"validation {self.figures['validation/accuracy']:.2%}")
+        return "  ".join(words or [f"{name} {value:.4g}" for name, value in list(self.figures.items())[:3]])
+
+
+def follow_with_progress(job: JobHandle, console: Console | None = None) -> None:
+    """Show all that happens to the job, until it has ended."""
+    display = Display(job, console or Console(highlight=False))
+    with display.progress:
+        for message in job.follow():
+            display.show(message)

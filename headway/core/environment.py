@@ -1,0 +1,78 @@
+"""What software and which variables a job's ranks run with, and whether they can start warm."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from headway.core.frozen import Frozen
+
+if TYPE_CHECKING:
+    from headway.core.job import JobSpec
+
+VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TORCHRUN_VARIABLES = frozenset(
+    {
+        "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK",
+        "ROLE_WORLD_SIZE", "ROLE_NAME", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID",
+        "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS", "TORCHELASTIC_USE_AGENT_STORE",
+    }
+)  # fmt: skip
+"""Set for every rank, as torchrun sets them (https://docs.pytorch.org/docs/stable/elastic/run.html)."""
+_OF_THE_PROCESS = frozenset({"PATH", "HOME", "PWD", "USER", "SHELL", "TMPDIR", "LANG"})
+_READ_AT_START = re.compile(r"LD_|DYLD_|PYTHON|MALLOC_|GLIBC_|OMP_|KMP_|MKL_|GOMP_|CUDA_VISIBLE_DEVICES$")
+
+
+class Environment(Frozen):
+    """The software of a job. Nothing given: the worker's own, which is warm."""
+
+    python: str | None = Field(
+        default=None, max_length=4096, description="Path of an interpreter on the workers; with a lock also a version."
+    )
+    lock: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Lock file in the working directory: requirements.txt, pylock.toml, or uv.lock beside its "
+        "pyproject.toml. Built once on each worker, and kept.",
+    )
+
+    @property
+    def own(self) -> bool:
+        """Whether the job runs in an environment other than the worker's."""
+        return self.python is not None or self.lock is not None
+
+
+def variables_of_parameters(parameters: dict[str, bool | int | float | str]) -> dict[str, str]:
+    """A script's parameters as variables: `batch_size` becomes BATCH_SIZE; true and false as 1 and 0.
+
+    Raises ValueError for a name that is no variable's, or one that a process or torchrun needs.
+    """
+    variables: dict[str, str] = {}
+    for name, value in parameters.items():
+        variable = name.upper()
+        check_variable(variable, f"parameter {name}")
+        if variable in _OF_THE_PROCESS:
+            raise ValueError(f"parameter {name} would replace the variable {variable}: choose another name")
+        variables[variable] = str(int(value)) if isinstance(value, bool) else str(value)
+    return variables
+
+
+def check_variable(name: str, subject: str) -> None:
+    """Raises ValueError when a job may not set the variable `name`; `subject` is what the message is about."""
+    if not VARIABLE_PATTERN.fullmatch(name):
+        raise ValueError(f"{subject} cannot be a variable: use letters, digits and underscores, not a digit first")
+    if name in TORCHRUN_VARIABLES or name.startswith("HEADWAY_"):
+        raise ValueError(f"{subject} would replace {name}, which Headway sets: choose another name")
+
+
+def cold_reason(spec: JobSpec) -> str | None:
+    """Why the job's ranks start as new processes, not by forking a warm one; None if they start warm."""
+    if spec.command:
+        return f"{spec.command[0]} is a command, not a Python script"
+    if spec.trainer is None:
+        for name in sorted({*spec.variables, *variables_of_parameters(spec.parameters)}):
+            if _READ_AT_START.match(name):
+                return f"the variable {name} counts only when a process starts"
+    return None

@@ -1,0 +1,52 @@
+"""Which jobs to list, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from headway.core.job import DEFAULT_PROJECT, Job
+from headway.core.status import JobStatus
+
+
+class JobSort(StrEnum):
+    """What to sort by. Jobs without a value come last; equal ones newest first."""
+
+    CREATED = "created"
+    DURATION = "duration"
+    LOSS = "loss"
+    ACCURACY = "accuracy"
+    F1 = "f1"
+
+
+@dataclass(frozen=True)
+class JobQuery:
+    """What a listing asks for; an empty field asks for nothing. `after` is the (value, sequence) of the job before.
+
+    `name` is a part of the name; `labels` must all be there; times are seconds since the epoch.
+    """
+
+    project: str = DEFAULT_PROJECT
+    statuses: tuple[JobStatus, ...] = ()
+    name: str = ""
+    dataset: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_after: float | None = None
+    created_before: float | None = None
+    sort: JobSort = JobSort.CREATED
+    descending: bool = True
+    after: tuple[float | None, int] | None = None
+    limit: int = 50
+
+
+def sort_values(job: Job) -> dict[JobSort, float | None]:
+    """What the job is sorted by: its time of submission, its duration, and its test figures."""
+    test: Any = (job.result or {}).get("test")
+    figures = test if isinstance(test, dict) else {}
+    values: dict[JobSort, float | None] = {JobSort.CREATED: job.created_at, JobSort.DURATION: job.duration_seconds}
+    for sort in (JobSort.LOSS, JobSort.ACCURACY, JobSort.F1):
+        value = figures.get(sort.value)
+        values[sort] = float(value) if isinstance(value, int | float) and value == value else None
+    return values

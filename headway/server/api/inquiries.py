@@ -1,0 +1,42 @@
+"""Looking into a running job: a command beside a rank, and the stacks of all ranks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from headway.core.protocol import InquiryAnswer
+from headway.server.access import Action
+from headway.server.api.common import Allow, JobHere, ServerHere
+
+router = APIRouter(tags=["inquiries"])
+
+
+class Command(BaseModel):
+    """A command to run where a rank runs: in its directory, with its variables, beside its process."""
+
+    command: tuple[str, ...] = Field(min_length=1, max_length=1000, examples=[["ls", "-l"]])
+    rank: int = Field(default=0, ge=0)
+    timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+
+
+@router.post("/jobs/{job}/exec", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
+async def execute(job: JobHere, command: Command, server: ServerHere) -> InquiryAnswer:
+    """Run a command beside a rank of a running job, and give its output and exit code."""
+    return await server.inquiries.execute(job, command.rank, command.command, command.timeout_seconds)
+
+
+@router.post("/jobs/{job}/stacks", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
+async def stacks(job: JobHere, server: ServerHere) -> list[InquiryAnswer]:
+    """The Python stacks of all ranks of a running job, an answer per worker."""
+    return await server.inquiries.stacks(job)
+
+
+@router.post("/workers/{worker}/inquiries/{inquiry}", dependencies=[Depends(Allow(Action.WORKER_ACT))], status_code=204)
+async def answer(
+    worker: str, inquiry: Annotated[str, Field(max_length=40)], answer: InquiryAnswer, server: ServerHere
+) -> None:
+    """A worker's answer."""
+    server.inquiries.answer(worker, inquiry, answer)

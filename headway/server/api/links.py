@@ -1,0 +1,43 @@
+"""Opening Headway in a browser: a link that works once leaves a cookie."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
+
+from headway.server.access import Action, Caller, Kind
+from headway.server.api.common import COOKIE, Allow, ServerHere
+from headway.server.links import LINK_SECONDS
+
+router = APIRouter(tags=["links"])
+front_router = APIRouter(tags=["links"])
+
+
+class Link(BaseModel):
+    """A path to open in a browser, once, before `valid_seconds` have passed."""
+
+    path: str
+    valid_seconds: float
+
+
+@router.post("/links", dependencies=[Depends(Allow(Action.JOBS_WRITE))], status_code=201)
+async def make_link(server: ServerHere) -> Link:
+    """Make a one-time link."""
+    return Link(path=link_path(server.links.make()), valid_seconds=LINK_SECONDS)
+
+
+@front_router.get("/enter", include_in_schema=False)
+async def enter(ticket: str, request: Request, server: ServerHere) -> RedirectResponse:
+    """Redeem a link: the browser gets the user's token as a cookie that scripts cannot read."""
+    server.links.redeem(ticket)
+    answer = RedirectResponse("/", status_code=303)
+    token = server.tokens.make(Caller(Kind.USER))
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=30 * 86_400)
+    return answer
+
+
+def link_path(ticket: str) -> str:
+    """Where a ticket is redeemed."""
+    return f"/enter?ticket={ticket}"

@@ -1,0 +1,35 @@
+"""Snapshots of working directories: sent by users, fetched by workers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from headway.server.access import Action
+from headway.server.api.common import Allow, ServerHere
+
+router = APIRouter(prefix="/snapshots", tags=["snapshots"])
+Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the archive's bytes.")]
+
+
+@router.put("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_WRITE))], status_code=201)
+async def store_snapshot(sha256: Sha256, request: Request, server: ServerHere) -> dict[str, str]:
+    """Store a working directory: a tar archive packed with zstd. Sent again it changes nothing."""
+    await server.snapshots.store(sha256, request.stream())
+    return {"sha256": sha256}
+
+
+@router.head("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))])
+async def has_snapshot(sha256: Sha256, server: ServerHere) -> Response:
+    """Whether the archive is there; 404 otherwise."""
+    return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(sha256))})
+
+
+@router.get("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))], response_class=StreamingResponse)
+async def get_snapshot(sha256: Sha256, server: ServerHere) -> Response:
+    """The archive."""
+    size_bytes = await server.snapshots.size_bytes(sha256)
+    headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
+    return StreamingResponse(server.snapshots.read(sha256), media_type="application/zstd", headers=headers)

@@ -1,0 +1,31 @@
+"""One-time links: whoever opens one in a browser is that installation's user."""
+
+from __future__ import annotations
+
+import secrets
+
+from headway.errors import NotAuthenticated
+from headway.server.clock import Clock
+
+LINK_SECONDS = 600.0
+
+
+class Links:
+    """Tickets in memory. Each opens once, and for ten minutes only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._expires: dict[str, float] = {}
+
+    def make(self) -> str:
+        """A new ticket."""
+        now = self._clock.monotonic()
+        self._expires = {ticket: expires for ticket, expires in self._expires.items() if expires > now}
+        ticket = secrets.token_urlsafe(24)
+        self._expires[ticket] = now + LINK_SECONDS
+        return ticket
+
+    def redeem(self, ticket: str) -> None:
+        """Use a ticket up. Raises NotAuthenticated when it was used, expired, or never made."""
+        if self._expires.pop(ticket, 0.0) <= self._clock.monotonic():
+            raise NotAuthenticated("This link was used already, or is too old. Make a new one with `headway link`.")

@@ -1,0 +1,94 @@
+"""What users ask of running ranks: a command beside them, or their stacks. Held in memory, answered within a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from headway.brokers.base import Broker
+from headway.core.job import Job, WakeUp
+from headway.core.protocol import Inquiry, InquiryAnswer
+from headway.core.status import AssignmentState
+from headway.errors import Conflict, NotFound, Unavailable
+from headway.server.services.jobs import draw_id
+
+_ANSWER_SECONDS = 15.0
+
+
+@dataclass
+class _Open:
+    worker: str
+    inquiry: Inquiry
+    answer: asyncio.Future[InquiryAnswer]
+
+
+class Inquiries:
+    """Each goes to the worker with its next heartbeat's answer, which a wake-up brings about at once."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._open: dict[str, _Open] = {}
+
+    async def execute(self, job: Job, rank: int, command: tuple[str, ...], timeout_seconds: float) -> InquiryAnswer:
+        """Run a command beside a rank: in its directory, with its variables. Raises Conflict, Unavailable."""
+        worker = _worker_of(job, rank)
+        return await self._ask(job, worker, "exec", rank, command, timeout_seconds)
+
+    async def stacks(self, job: Job) -> list[InquiryAnswer]:
+        """The stacks of all ranks, an answer per worker. Raises Conflict, Unavailable."""
+        workers = {_worker_of(job, rank): rank for rank in reversed(range(job.spec.world_size))}
+        asked = (self._ask(job, worker, "stacks", rank, (), _ANSWER_SECONDS) for worker, rank in workers.items())
+        return list(await asyncio.gather(*asked))
+
+    async def _ask(
+        self,
+        job: Job,
+        worker: str,
+        kind: Literal["exec", "stacks"],
+        rank: int,
+        command: tuple[str, ...],
+        timeout_seconds: float,
+    ) -> InquiryAnswer:
+        inquiry = Inquiry(
+            id=draw_id("q-"),
+            job=job.id,
+            attempt=job.attempt_number,
+            kind=kind,
+            rank=rank,
+            command=command,
+            timeout_seconds=timeout_seconds,
+        )
+        future: asyncio.Future[InquiryAnswer] = asyncio.get_running_loop().create_future()
+        self._open[inquiry.id] = _Open(worker, inquiry, future)
+        try:
+            await self._broker.publish_wakeup(WakeUp(worker=worker, job=job.id, attempt=job.attempt_number))
+            return await asyncio.wait_for(future, timeout_seconds + _ANSWER_SECONDS)
+        except TimeoutError:
+            raise Unavailable(f"The worker of job {job.name} did not answer; `headway workers` shows it.") from None
+        finally:
+            self._open.pop(inquiry.id, None)
+
+    def of_worker(self, worker: str) -> tuple[Inquiry, ...]:
+        """What the worker is to answer; repeated until it has."""
+        return tuple(one.inquiry for one in self._open.values() if one.worker == worker)
+
+    def answer(self, worker: str, inquiry_id: str, answer: InquiryAnswer) -> None:
+        """A worker's answer. Raises NotFound when nobody waits for it any more."""
+        one = self._open.get(inquiry_id)
+        if one is None or one.worker != worker:
+            raise NotFound(f"Inquiry {inquiry_id} is not open.")
+        if not one.answer.done():
+            one.answer.set_result(answer)
+
+
+def _worker_of(job: Job, rank: int) -> str:
+    for assignment in job.attempt.assignments if job.attempt else ():
+        if assignment.first_rank <= rank < assignment.first_rank + assignment.rank_count:
+            if assignment.state is AssignmentState.RUNNING:
+                return assignment.worker
+            break
+    else:
+        if job.attempt is not None and job.live:
+            raise NotFound(f"Job {job.name} has no rank {rank}; its ranks are 0 to {job.attempt.world_size - 1}.")
+    raise Conflict(f"Job {job.name} is {job.status}: it has no running rank {rank} to ask.")

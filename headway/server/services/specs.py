@@ -1,0 +1,27 @@
+"""Checks a spec against what this installation has, before anything is stored."""
+
+from __future__ import annotations
+
+from headway.core.job import JobSpec
+from headway.core.parameters import parse_parameters
+from headway.metric_patterns import MetricPatterns
+from headway.server.services.datasets import Datasets
+from headway.server.services.snapshots import Snapshots
+
+
+class Specs:
+    """What the spec itself cannot know: the trainers' parameters, datasets, snapshots, and whether patterns compile."""
+
+    def __init__(self, datasets: Datasets, snapshots: Snapshots) -> None:
+        self._datasets = datasets
+        self._snapshots = snapshots
+
+    async def check(self, spec: JobSpec) -> None:
+        """Raises InvalidInput or NotFound that names what is wrong with the spec."""
+        if spec.trainer is not None:
+            parse_parameters(spec.trainer, spec.parameters)
+        MetricPatterns(spec.metrics)
+        if spec.dataset_name is not None:
+            await self._datasets.find(spec.dataset_name)
+        if spec.snapshot is not None:
+            await self._snapshots.size_bytes(spec.snapshot)

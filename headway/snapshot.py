@@ -1,0 +1,172 @@
+"""A working directory as one archive, the same bytes for the same files: packed by clients, unpacked by workers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pathspec
+import zstandard
+
+from headway.errors import Corrupt, InvalidInput, TooLarge
+
+IGNORE_FILES = (".gitignore", ".headwayignore")
+MAXIMUM_UNPACKED_BYTES = 1 << 30
+_ALWAYS_IGNORED = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".ipynb_checkpoints"})
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
+_LEVEL = 3
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A packed directory: the archive lies in `file`, from its beginning."""
+
+    sha256: str
+    size_bytes: int
+    file_count: int
+    file: IO[bytes]
+
+
+def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Snapshot:
+    """Pack a directory, if one is given, without what .gitignore and .headwayignore name; and `extra` files on top.
+
+    Raises InvalidInput for what cannot be packed, TooLarge that names the largest files.
+    """
+    if directory is not None and directory.resolve() in (Path.home().resolve(), Path("/")):
+        raise InvalidInput(f"The working directory would be {directory}, your whole home. Give another --workdir.")
+    archive = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the snapshot
+    file_count = 0
+    with (
+        zstandard.ZstdCompressor(level=_LEVEL).stream_writer(archive, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        if directory is not None:
+            for path in _checked(directory):
+                _add_path(tar, path, directory)
+                file_count += 1
+        for name, content in sorted((extra or {}).items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+            file_count += 1
+    size_bytes = archive.tell()
+    archive.seek(0)
+    digest = hashlib.file_digest(archive, "sha256").hexdigest()
+    archive.seek(0)
+    return Snapshot(digest, size_bytes, file_count, archive)
+
+
+def _add_path(tar: tarfile.TarFile, path: Path, directory: Path) -> None:
+    try:
+        entry = tar.gettarinfo(path, path.relative_to(directory).as_posix())
+        if entry.isreg() and path.stat().st_nlink > 1:
+            entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
+        # Whose they are and when they were made must not change the hash, nor follow them to another machine.
+        entry.uid = entry.gid = entry.mtime = 0
+        entry.uname = entry.gname = ""
+        entry.mode = 0o755 if entry.mode & stat.S_IXUSR else 0o644
+        entry.pax_headers = {}
+        if entry.isreg():
+            with path.open("rb") as file:
+                tar.addfile(entry, file)
+        else:
+            tar.addfile(entry)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be packed: {error.strerror or error}. Name it in .headwayignore.") from error
+
+
+def _checked(directory: Path) -> list[Path]:
+    """The files to pack, in order, once their sizes and links are known to be in order."""
+    if not directory.is_dir():
+        raise InvalidInput(f"The working directory {directory} does not exist.")
+    sizes: dict[Path, int] = {}
+    root = directory.resolve()
+    for path in walk(directory):
+        if path.is_symlink():
+            if os.path.isabs(os.readlink(path)) or not path.resolve().is_relative_to(root):
+                raise InvalidInput(f"{path} links to something outside {directory}. Name it in .headwayignore.")
+            sizes[path] = 0
+        elif path.is_file():
+            sizes[path] = path.stat().st_size
+        else:
+            raise InvalidInput(f"{path} is neither a file nor a link. Name it in .headwayignore.")
+    total_bytes = sum(sizes.values())
+    if total_bytes > MAXIMUM_UNPACKED_BYTES:
+        largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
+        named = ", ".join(f"{path.relative_to(directory)} ({sizes[path]:,} bytes)" for path in largest)
+        raise TooLarge(
+            f"The working directory {directory} has {total_bytes:,} bytes in {len(sizes)} files; "
+            f"{MAXIMUM_UNPACKED_BYTES:,} are allowed. The largest: {named}. Name what is not needed in .headwayignore, "
+            "or add it as a dataset."
+        )
+    return sorted(sizes)
+
+
+def walk(directory: Path) -> Iterator[Path]:
+    """The files and links under a directory that no ignore file names; each counts for its own folder and below."""
+    yield from _walk(directory, [])
+
+
+def _walk(folder: Path, outer: list[tuple[Path, pathspec.GitIgnoreSpec]]) -> Iterator[Path]:
+    specs = [*outer]
+    lines = [line for name in IGNORE_FILES for line in _lines(folder / name)]
+    if lines:
+        specs.append((folder, pathspec.GitIgnoreSpec.from_lines(lines)))
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        path = Path(entry.path)
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if entry.name in _ALWAYS_IGNORED or _ignored(path, is_folder, specs):
+            continue
+        if not is_folder:
+            yield path
+        elif not (path / _VIRTUAL_ENVIRONMENT).exists():
+            yield from _walk(path, specs)
+
+
+def _ignored(path: Path, is_folder: bool, specs: list[tuple[Path, pathspec.GitIgnoreSpec]]) -> bool:
+    """As git decides: the innermost file that says anything about the path decides."""
+    for base, spec in reversed(specs):
+        name = path.relative_to(base).as_posix() + ("/" if is_folder else "")
+        decided = spec.check_file(name).include
+        if decided is not None:
+            return decided
+    return False
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpack an archive into a new folder. Each member is checked: nothing is written outside it.
+
+    Raises Corrupt for an archive that is damaged or was made to do harm (PEP 706).
+    """
+    target.mkdir(parents=True)
+    left = MAXIMUM_UNPACKED_BYTES
+    try:
+        with (
+            archive.open("rb") as file,
+            zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
+            tarfile.open(fileobj=unpacked, mode="r|") as tar,
+        ):
+            for member in tar:
+                left -= member.size
+                if left < 0:
+                    raise Corrupt(f"The snapshot {archive.name} unpacks to more than {MAXIMUM_UNPACKED_BYTES:,} bytes.")
+                tar.extract(member, target, filter="data")
+    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        raise Corrupt(f"The snapshot {archive.name} cannot be unpacked: {error}") from error

@@ -1,0 +1,9 @@
+"""The signal that has a rank write its stacks."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+STACKS_SIGNAL = signal.SIGRTMIN + 8 if sys.platform == "linux" else signal.SIGUSR2
+"""Not one of those that scripts are likely to use themselves."""

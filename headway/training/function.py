@@ -1,0 +1,35 @@
+"""Calls a function that a client serialised. Only ranks open it: it is user code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from headway.training.run import run
+
+RETURN_VALUE_FILE = "return_value.pickle"
+
+
+def call(script: str) -> None:
+    """Call the function beside the script; what it returns on rank 0 becomes the job's result."""
+    sys.path.insert(0, "")  # modules of the working directory
+    function, arguments, keywords = cloudpickle.loads(Path(script).with_name("call.pickle").read_bytes())
+    value = function(*arguments, **keywords)
+    if run().rank == 0:
+        _keep(value)
+
+
+def _keep(value: Any) -> None:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        folder = run().output_directory
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RETURN_VALUE_FILE).write_bytes(cloudpickle.dumps(value))
+        run().finish(artifact=RETURN_VALUE_FILE)
+    else:
+        run().finish(value=value)

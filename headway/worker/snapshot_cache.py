@@ -1,0 +1,55 @@
+"""Snapshots on the worker's disk: fetched once, unpacked for each attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from headway import snapshot
+from headway.errors import Corrupt
+
+
+class SnapshotCache:
+    """One archive per hash, complete or absent. What was used least recently goes first when room is needed."""
+
+    def __init__(self, folder: Path, maximum_bytes: int, fetch: Callable[[str], AsyncIterator[bytes]]) -> None:
+        self._folder = folder
+        self._maximum_bytes = maximum_bytes
+        self._fetch = fetch
+        self._fetching: dict[str, asyncio.Lock] = {}
+
+    async def unpack(self, sha256: str, target: Path) -> None:
+        """Unpack the snapshot into a new folder. Raises Corrupt, and what `fetch` raises."""
+        path = self._folder / f"{sha256}.tar.zst"
+        async with self._fetching.setdefault(sha256, asyncio.Lock()):
+            if not path.exists():
+                await self._download(sha256, path)
+                self._evict(keep=path)
+            os.utime(path)
+            await asyncio.to_thread(snapshot.unpack, path, target)
+
+    async def _download(self, sha256: str, path: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-") as file:
+            async for chunk in self._fetch(sha256):
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
+            if digest.hexdigest() != sha256:
+                raise Corrupt(f"Snapshot {sha256[:12]} does not match its hash.")
+            os.link(file.name, path)
+
+    def _evict(self, keep: Path) -> None:
+        archives = sorted(self._folder.glob("*.tar.zst"), key=lambda path: path.stat().st_mtime)
+        total_bytes = sum(path.stat().st_size for path in archives)
+        for path in archives:
+            if total_bytes <= self._maximum_bytes:
+                return
+            if path != keep:
+                total_bytes -= path.stat().st_size
+                path.unlink()

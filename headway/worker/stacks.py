@@ -1,0 +1,45 @@
+"""The Python stacks of running ranks, which they write themselves when they get a signal."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from headway.stacks_signal import STACKS_SIGNAL
+
+_PATIENCE_SECONDS = 3.0
+_LOOK_SECONDS = 0.05
+
+
+def read_stacks(folder: Path, processes: dict[int, int]) -> str:
+    """The stacks of the given ranks (rank to pid). Works inside a collective too, for the handler needs no Python."""
+    files = {rank: folder / f"rank-{rank}.stacks" for rank in sorted(processes)}
+    sizes: dict[int, int] = {}
+    for rank, path in files.items():
+        if path.exists():  # else the rank handles no signal yet, or is no Python script
+            sizes[rank] = path.stat().st_size
+            with suppress(ProcessLookupError):
+                os.kill(processes[rank], STACKS_SIGNAL)
+    time.sleep(_LOOK_SECONDS)
+    parts = []
+    for rank, path in files.items():
+        said = _new_text(path, sizes[rank]) if rank in sizes else "no stacks: it is no Python script, or has just begun"
+        parts.append(f"Rank {rank} (process {processes[rank]})\n{said.rstrip()}\n")
+    return "\n".join(parts) or "No rank is running here.\n"
+
+
+def _new_text(path: Path, offset: int) -> str:
+    """What was appended behind `offset`, once it has stopped growing."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    size = -1
+    while time.monotonic() < deadline:
+        newest = path.stat().st_size
+        if newest > offset and newest == size:
+            break
+        size = newest
+        time.sleep(_LOOK_SECONDS)
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read().decode(errors="replace") or "no answer"
