@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table
+from headway.cli.common import json_option, print_json, print_table, size
 from headway.client import Client
 
 
@@ -40,7 +40,7 @@ def _row(dataset: dict[str, Any]) -> tuple[str, ...]:
         f"{splits['test']['sample_count']:,}",
         f"{sample} {array['dtype']}",
         str(dataset["classes"]),
-        f"{size_bytes / 1e6:,.1f} MB",
+        size(size_bytes),
     )
 
 

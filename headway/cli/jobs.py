@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import duration, json_option, print_json, print_table, when
+from headway.cli.common import duration, json_option, print_json, print_table, size, when
 from headway.cli.values import DURATION, MOMENT, pair, parameter, text_pair
 from headway.client import Client
 
@@ -111,7 +111,7 @@ def show(job: str, as_json: bool) -> None:
     print_result(data)
     print_stages(data)
     for artifact in data["artifacts"]:
-        click.echo(f"Artifact {artifact['name']}  {artifact['size_bytes']:,} bytes  sha256 {artifact['sha256'][:16]}")
+        click.echo(f"Artifact {artifact['name']}  {size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}")
     click.echo("Next: " + "   ".join(next_commands(data)))
 
 

@@ -65,9 +65,10 @@ class Display:
         if event["type"] in _EVENT_WORDS:
             self.progress.update(self.task, description=_EVENT_WORDS[event["type"]])
         if event["type"] == "attempt.ended" and event["data"]["reason"] != "completed":
-            self.console.print(Text(f"Attempt {event['data']['attempt']}: {event['data']['sentence']}", style="yellow"))
+            words = f"Attempt {event['data']['attempt']}: {event['data']['sentence']}"
+            self.console.print(Text(words, style="yellow"), soft_wrap=True)
         if event["type"] == "job.warned":
-            self.console.print(Text(f"Warning: {event['data']['warning']}", style="yellow"))
+            self.console.print(Text(f"Warning: {event['data']['warning']}", style="yellow"), soft_wrap=True)
 
     def _metrics(self, data: dict[str, Any]) -> None:
         for series in data["series"]:

@@ -10,7 +10,7 @@ from headway.core.dataset import Dataset
 from headway.core.frozen import Frozen
 from headway.core.job import JobSpec
 from headway.core.status import AssignmentState
-from headway.core.worker import WorkerDescription
+from headway.core.worker import WorkerDescription, WorkerLoad
 
 
 class Timeouts(Frozen):
@@ -65,6 +65,7 @@ class Heartbeat(Frozen):
     last_answer: int = Field(ge=-1)
     preparing: tuple[tuple[str, int], ...] = ()
     streams: tuple[StreamKey, ...] = Field(default=(), max_length=10_000)
+    load: WorkerLoad | None = None
 
 
 class OpenAssignment(Frozen):

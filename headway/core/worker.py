@@ -30,6 +30,14 @@ class WorkerDescription(Frozen):
     platform: str = ""
 
 
+class WorkerLoad(Frozen):
+    """What is used of the machine now, by everything on it. `cpu_fraction`: 1.0 is all cores."""
+
+    cpu_fraction: float = Field(ge=0)
+    memory_used_bytes: int = Field(ge=0)
+    memory_bytes: int = Field(ge=0)
+
+
 class Worker(WorkerDescription):
     """One start of a worker. Each start draws a new id; `former` is the id of the start before on the same home."""
 

@@ -45,10 +45,12 @@ class MemoryLimit:
 
 
 def _make_cgroup(pid: int, limit_bytes: int) -> Path | None:
-    """A cgroup (v2) of the rank's own below ours; None where this process may not make one."""
+    """A cgroup (v2) of the rank's own below ours; None where this process may not make one that limits memory."""
     try:
         own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
         group = _CGROUPS / own.lstrip("/") / f"headway-rank-{pid}"
+        if "memory" not in (group.parent / "cgroup.subtree_control").read_text().split():
+            return None
         group.mkdir()
     except (OSError, StopIteration):
         return None

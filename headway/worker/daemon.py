@@ -26,6 +26,7 @@ from headway.worker.assignment import Place, RunningAssignment, finish_stream, r
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.environments import Environments
+from headway.worker.load import read_load
 from headway.worker.outbox import Outbox
 from headway.worker.preparation import Preparation
 from headway.worker.slots import Slots, find_accelerators, usable_cores
@@ -187,7 +188,11 @@ class Worker:
             known = [one for one in self._running.values() if one.claimed and not one.done]
             preparing = tuple((one.key.job, one.key.attempt) for one in known if one.busy)
             heartbeat = Heartbeat(
-                counter=counter, last_answer=last_answer, preparing=preparing, streams=self._outbox.keys()
+                counter=counter,
+                last_answer=last_answer,
+                preparing=preparing,
+                streams=self._outbox.keys(),
+                load=read_load(),
             )
             self._heartbeat_due.clear()
             try:

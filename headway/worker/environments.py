@@ -25,6 +25,8 @@ _OLDEST_PYTHON = (3, 11)
 _PACKAGE = Path(__file__).parent.parent
 _COMPLETE = "headway-complete"
 _SAID_LINES = 12
+_ERROR_SIGNS = ("error", "×")  # noqa: RUF001
+"""What the first line of a failure begins with; before it is progress."""
 _DECORATION = " ×╰─▶│"  # noqa: RUF001 - what uv draws around its messages
 
 
@@ -202,6 +204,7 @@ async def _run(command: list[str], say: Callable[[str], None], **variables: str)
             process.kill()
             await process.wait()
     if status != 0:
-        said = " ".join(line.strip(_DECORATION) for line in lines[-_SAID_LINES:] if line.strip())
+        first = next((n for n, line in enumerate(lines) if line.lstrip().startswith(_ERROR_SIGNS)), 0)
+        said = " ".join(line.strip(_DECORATION) for line in lines[first:][-_SAID_LINES:] if line.strip())
         raise EnvironmentFailed(said or f"{command[0]} ended with status {status}.")
     return lines

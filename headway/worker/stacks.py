@@ -7,10 +7,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import headway
 from headway.stacks_signal import STACKS_SIGNAL
 
 _PATIENCE_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
+_NOT_THE_SCRIPTS = (f'"{Path(headway.__file__).parent}/training/', '"<frozen runpy>"')
+"""Frames of how a rank was started say nothing of where it is."""
 
 
 def read_stacks(folder: Path, processes: dict[int, int]) -> str:
@@ -26,7 +29,8 @@ def read_stacks(folder: Path, processes: dict[int, int]) -> str:
     parts = []
     for rank, path in files.items():
         said = _new_text(path, sizes[rank]) if rank in sizes else "no stacks: it is no Python script, or has just begun"
-        parts.append(f"Rank {rank} (process {processes[rank]})\n{said.rstrip()}\n")
+        own = [line for line in said.splitlines() if not any(place in line for place in _NOT_THE_SCRIPTS)]
+        parts.append(f"Rank {rank} (process {processes[rank]})\n" + "\n".join(own).rstrip() + "\n")
     return "\n".join(parts) or "No rank is running here.\n"
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
-from headway.core.worker import WorkerState
+from headway.core.worker import WorkerLoad, WorkerState
 from headway.errors import HeadwayError, NotAllowed
 from headway.reports import report_worker
 from headway.server.access import Action, authorise
@@ -27,13 +27,15 @@ _NOT_EMBEDDED = 4404
 
 
 class WorkerView(BaseModel):
-    """A worker as users see it."""
+    """A worker as users see it. `ranks`: the jobs that it runs, by name, with how many ranks of each."""
 
     id: str
     name: str
     state: WorkerState
     slots: int
     used_slots: int
+    ranks: dict[str, int]
+    load: WorkerLoad | None
     threads_per_slot: int
     accelerators: tuple[str, ...]
     host: str
@@ -49,10 +51,12 @@ async def list_workers(server: ServerHere) -> list[WorkerView]:
     return [
         WorkerView(
             **{name: getattr(worker, name) for name in WorkerView.model_fields if hasattr(worker, name)},
-            used_slots=used,
+            used_slots=sum(server.workers.ranks(worker.id).values()),
+            ranks=server.workers.ranks(worker.id),
+            load=server.workers.load(worker.id),
             silent_seconds=server.liveness.silent_seconds(worker.id),
         )
-        for worker, used in server.workers.list()
+        for worker in server.engine.workers()
     ]
 
 

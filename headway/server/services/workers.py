@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 
 from headway.core import transitions
-from headway.core.placement import used_slots
 from headway.core.protocol import (
     Claimed,
     CommittedStream,
@@ -18,7 +17,7 @@ from headway.core.protocol import (
     Registration,
 )
 from headway.core.status import AssignmentState
-from headway.core.worker import Worker, WorkerState
+from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.engines.base import Engine
 from headway.errors import ClaimRefused, NotFound, WorkerLost
 from headway.server.access import Caller, Kind
@@ -62,6 +61,7 @@ class Workers:
         self._datasets = datasets
         self._inquiries = inquiries
         self._losing: set[str] = set()
+        self._loads: dict[str, WorkerLoad] = {}
         self.on_change: list[Callable[[], None]] = []
 
     async def open(self) -> None:
@@ -105,6 +105,8 @@ class Workers:
         """Answer what the worker is to have. Raises WorkerLost."""
         self._ready(worker_id)
         self._liveness.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
+        if heartbeat.load is not None:
+            self._loads[worker_id] = heartbeat.load
         committed = [
             CommittedStream(stream=stream, through=await self._recorder.committed(stream))
             for stream in heartbeat.streams
@@ -204,6 +206,7 @@ class Workers:
                 _log.warning("Worker %s is lost: %s.", self._engine.worker(worker_id).name, because)
             await self._lose_ranks(worker_id)
             self._liveness.forget(worker_id)
+            self._loads.pop(worker_id, None)
         except NotFound:
             return
         finally:
@@ -216,10 +219,18 @@ class Workers:
             if job.attempt is not None and job.attempt.assignment_of(worker_id):
                 await self._jobs.update(job.id, lambda job: transitions.lose_worker(job, worker_id, now))
 
-    def list(self) -> list[tuple[Worker, int]]:
-        """The ready workers and how many of their slots are used."""
-        used = used_slots(self._jobs.unsettled.values())
-        return [(worker, used.get(worker.id, 0)) for worker in self._engine.workers()]
+    def load(self, worker_id: str) -> WorkerLoad | None:
+        """What is used of the worker's machine, as its last heartbeat said."""
+        return self._loads.get(worker_id)
+
+    def ranks(self, worker_id: str) -> dict[str, int]:
+        """The jobs that use slots of the worker, by name, and how many."""
+        found: dict[str, int] = {}
+        for job in self._jobs.unsettled.values():
+            assignment = job.attempt.assignment_of(worker_id) if job.attempt else None
+            if assignment is not None and assignment.state is not AssignmentState.RELEASED:
+                found[job.name] = assignment.rank_count
+        return found
 
     def _ready(self, worker_id: str) -> None:
         try:
