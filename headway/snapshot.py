@@ -42,31 +42,32 @@ def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Sn
     """
     if directory is not None and directory.resolve() in (Path.home().resolve(), Path("/")):
         raise InvalidInput(f"The working directory would be {directory}, your whole home. Give another --workdir.")
+    paths = _checked(directory) if directory is not None else []
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the snapshot
-    file_count = 0
-    with (
-        zstandard.ZstdCompressor(level=_LEVEL).stream_writer(archive, closefd=False) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        if directory is not None:
-            for path in _checked(directory):
-                _add_path(tar, path, directory)
-                file_count += 1
-        for name, content in sorted((extra or {}).items()):
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o644
-            tar.addfile(entry, io.BytesIO(content))
-            file_count += 1
-    size_bytes = archive.tell()
-    archive.seek(0)
-    digest = hashlib.file_digest(archive, "sha256").hexdigest()
-    archive.seek(0)
-    return Snapshot(digest, size_bytes, file_count, archive)
-
-
-def _add_path(tar: tarfile.TarFile, path: Path, directory: Path) -> None:
     try:
-        entry = tar.gettarinfo(path, path.relative_to(directory).as_posix())
+        with (
+            zstandard.ZstdCompressor(level=_LEVEL).stream_writer(archive, closefd=False) as packed,
+            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for path in paths:
+                _add_path(tar, path, path.relative_to(directory or path).as_posix())
+            for name, content in sorted((extra or {}).items()):
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), 0o644
+                tar.addfile(entry, io.BytesIO(content))
+        size_bytes = archive.tell()
+        archive.seek(0)
+        digest = hashlib.file_digest(archive, "sha256").hexdigest()
+        archive.seek(0)
+    except BaseException:
+        archive.close()
+        raise
+    return Snapshot(digest, size_bytes, len(paths) + len(extra or {}), archive)
+
+
+def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    try:
+        entry = tar.gettarinfo(path, name)
         if entry.isreg() and path.stat().st_nlink > 1:
             entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
         # Whose they are and when they were made must not change the hash, nor follow them to another machine.

@@ -50,6 +50,7 @@ class Server:
         self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
         self.live = Live()
         self.jobs = Jobs(self.database, self.clock)
+        self.jobs.on_delete.append(self.live.changed)
         self.liveness = Liveness(self.clock, settings.lease_seconds)
         self.recorder = Recorder(
             self.database, self.jobs, self.broker, self.live, self.clock, settings.catch_up_seconds

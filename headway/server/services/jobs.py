@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from headway.core import transitions
 from headway.core.attempt import Attempt
@@ -38,6 +38,7 @@ class Jobs:
         self._delivered: dict[str, Job] = {}
         self.unsettled: dict[str, Job] = {}
         self.on_change: list[Callable[[Job], None]] = []
+        self.on_delete: list[Callable[[str], None]] = []
 
     async def open(self) -> None:
         """Take up what an earlier server left unsettled."""
@@ -121,6 +122,8 @@ class Jobs:
                 raise Conflict(f"Job {job.name} was changed at the same moment; try again.")
             self.unsettled.pop(job.id, None)
             self._delivered.pop(job.id, None)
+        for tell in self.on_delete:
+            tell(job.id)
 
     async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
         """Apply a pure transition by compare-and-set, again from the newest version if another writer was first."""
@@ -140,7 +143,8 @@ class Jobs:
         """What the job had to be delivered is delivered: an ended job forgets it now, others with their next change."""
         self._delivered[delivered.id] = delivered
         if delivered.status.terminal:
-            await self.update(delivered.id, lambda job: job.model_copy() if job.status.terminal else job)
+            with suppress(NotFound):  # it was deleted meanwhile
+                await self.update(delivered.id, lambda job: job.model_copy() if job.status.terminal else job)
             self._delivered.pop(delivered.id, None)
 
     def _without_delivered(self, job: Job) -> Job:

@@ -1,0 +1,1 @@
+"""Headway's loggers for other frameworks; each module needs its framework installed."""

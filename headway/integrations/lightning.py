@@ -1,0 +1,39 @@
+"""A Lightning logger: `Trainer(logger=HeadwayLogger())`. It needs `lightning`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+import headway
+
+
+class HeadwayLogger(Logger):
+    """Records every metric that Lightning logs as a metric of the job. Outside Headway it records nothing."""
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls the folder of its checkpoints."""
+        return "headway"
+
+    @property
+    def version(self) -> str:
+        """The attempt."""
+        return str(headway.run().attempt)
+
+    @property
+    def save_dir(self) -> str:
+        """Lightning's checkpoints go to the output directory, so that they are kept."""
+        return str(headway.run().output_directory)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record metrics of a step."""
+        headway.run().log(step or 0, **{name: float(value) for name, value in metrics.items()})
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Parameters are part of the job's spec, so there is nothing to record."""

@@ -1,0 +1,143 @@
+"""Working directories: what is packed, that it is the same bytes each time, and that unpacking cannot do harm."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from headway import snapshot
+from headway.errors import Corrupt, InvalidInput, TooLarge
+
+
+def write(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def pack(folder: Path, extra: dict[str, bytes] | None = None) -> tuple[snapshot.Snapshot, bytes]:
+    packed = snapshot.pack(folder, extra)
+    with packed.file:
+        return packed, packed.file.read()
+
+
+def packed_names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in snapshot.walk(folder)}
+
+
+def test_a_directory_comes_back_with_its_links_and_executables(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", train="import x", pkg__mod="x = 1", run="#!/bin/sh")
+    (folder / "run").chmod(0o755)
+    (folder / "link").symlink_to("pkg/mod")
+    packed, content = pack(folder, {".headway/call.py": b"call()"})
+    archive = tmp_path / "archive"
+    archive.write_bytes(content)
+    snapshot.unpack(archive, tmp_path / "b")
+    assert (tmp_path / "b" / "pkg" / "mod").read_text() == "x = 1"
+    assert (tmp_path / "b" / "link").read_text() == "x = 1"
+    assert os.access(tmp_path / "b" / "run", os.X_OK)
+    assert (tmp_path / "b" / ".headway" / "call.py").read_bytes() == b"call()"
+    assert packed.file_count == 5
+    assert packed.size_bytes == archive.stat().st_size
+
+
+def test_the_same_files_have_the_same_hash_whenever_and_whoever(tmp_path: Path) -> None:
+    first = write(tmp_path / "a", one="1", two__three="3")
+    second = write(tmp_path / "b", two__three="3", one="1")
+    os.utime(second / "one", (1, 1))
+    (second / "one").chmod(0o600)
+    assert pack(first)[1] == pack(second)[1]
+    (second / "one").write_text("2")
+    assert pack(first)[0].sha256 != pack(second)[0].sha256
+
+
+def test_ignore_files_count_as_they_do_for_git(tmp_path: Path) -> None:
+    folder = write(tmp_path, keep="", drop="", data__big="", data__small="", sub__drop="", sub__keep="", log="")
+    (folder / ".gitignore").write_text("drop\ndata/*\n!data/small\n")
+    (folder / "sub" / ".gitignore").write_text("!drop\n")
+    (folder / ".headwayignore").write_text("log\n")
+    write(folder, __pycache____x="", venv__lib="")
+    (folder / "venv" / "pyvenv.cfg").write_text("home = /usr")
+    assert packed_names(folder) == {
+        ".gitignore", ".headwayignore", "keep", "data/small", "sub/.gitignore", "sub/drop", "sub/keep",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside"])
+def test_a_link_that_leads_outside_is_named(tmp_path: Path, target: str) -> None:
+    folder = write(tmp_path / "a", one="1")
+    (folder / "escape").symlink_to(target)
+    with pytest.raises(InvalidInput, match=r"escape links to something outside .* Name it in .headwayignore"):
+        snapshot.pack(folder)
+    (folder / ".headwayignore").write_text("escape")
+    assert pack(folder)[0].file_count == 2
+
+
+def test_too_much_is_refused_with_the_largest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "a", small="1", large="1" * 200)
+    monkeypatch.setattr(snapshot, "MAXIMUM_UNPACKED_BYTES", 100)
+    with pytest.raises(TooLarge, match=r"201 bytes in 2 files; 100 are allowed. The largest: large \(200 bytes\)"):
+        snapshot.pack(folder)
+
+
+def test_a_whole_home_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InvalidInput, match="your whole home"):
+        snapshot.pack(tmp_path)
+
+
+def test_a_pipe_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInput, match="pipe is neither a file nor a link"):
+        snapshot.pack(tmp_path)
+
+
+def hostile(path: Path, *members: tuple[str, bytes, str]) -> Path:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, kind, link in members:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, link
+            entry.size = 4 if kind == tarfile.REGTYPE else 0
+            tar.addfile(entry, io.BytesIO(b"evil"))
+    path.write_bytes(zstandard.ZstdCompressor().compress(content.getvalue()))
+    return path
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../outside", tarfile.REGTYPE, "")],
+        [("link", tarfile.SYMTYPE, "/etc")],
+        [("link", tarfile.SYMTYPE, "..")],
+        [("hard", tarfile.LNKTYPE, "../outside")],
+        [("device", tarfile.CHRTYPE, "")],
+    ],
+)
+def test_an_archive_made_to_do_harm_writes_nothing_outside(
+    tmp_path: Path, members: list[tuple[str, bytes, str]]
+) -> None:
+    archive = hostile(tmp_path / "archive", *members)
+    with pytest.raises(Corrupt, match="cannot be unpacked"):
+        snapshot.unpack(archive, tmp_path / "inner" / "target")
+    assert not (tmp_path / "inner" / "outside").exists()
+    assert not list((tmp_path / "inner" / "target").iterdir())
+
+
+def test_a_bomb_and_a_cut_archive_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "a", zeros="0" * 100_000)
+    _, content = pack(folder)
+    (tmp_path / "cut").write_bytes(content[: len(content) // 2])
+    with pytest.raises(Corrupt):
+        snapshot.unpack(tmp_path / "cut", tmp_path / "b")
+    (tmp_path / "bomb").write_bytes(content)
+    monkeypatch.setattr(snapshot, "MAXIMUM_UNPACKED_BYTES", 1000)
+    with pytest.raises(Corrupt, match="unpacks to more than 1,000 bytes"):
+        snapshot.unpack(tmp_path / "bomb", tmp_path / "c")
