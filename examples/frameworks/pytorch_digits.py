@@ -36,7 +36,9 @@ for step, (inputs, labels) in enumerate(run.batches(batch_size, epochs=epochs), 
 
 model.eval()
 with torch.inference_mode():
-    found = [(model(inputs).argmax(dim=1) == labels) for inputs, labels in run.batches(512, split="test", shuffle=False)]
+    found = [
+        (model(inputs).argmax(dim=1) == labels) for inputs, labels in run.batches(512, split="test", shuffle=False)
+    ]
 right, count = torch.tensor(float(torch.cat(found).sum())), torch.tensor(float(len(torch.cat(found))))
 if run.world_size > 1:
     dist.all_reduce(right)

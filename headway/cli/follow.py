@@ -24,7 +24,8 @@ def follow_job(job: JobHandle) -> int:
         follow_with_progress(job, console)
     except KeyboardInterrupt:
         console.print(
-            f"Detached; the job goes on. Come back: headway follow {job.name}. End it: headway cancel {job.name}"
+            f"Detached; the job goes on. Come back: headway follow {job.name}. End it: headway cancel {job.name}",
+            soft_wrap=True,
         )
         return 0
     job.refresh()

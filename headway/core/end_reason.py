@@ -88,7 +88,7 @@ class EndReason(StrEnum):
     )
     OUT_OF_MEMORY = (
         "out_of_memory", JobStatus.FAILED, Blame.USER, False, True,
-        "Rank {rank} needed more memory than the job allows each rank. Submit it again with a larger --memory.",
+        "Rank {rank} ran out of memory: {error}.",
     )  # fmt: skip
     TIMED_OUT = (
         "timed_out", JobStatus.FAILED, Blame.USER, False, True,

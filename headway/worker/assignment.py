@@ -84,6 +84,7 @@ class RunningAssignment:
         self._processes: dict[int, int] = {}
         self._asked: dict[str, Inquiry] = {}
         self._abandoned = False
+        self._memory_bytes: int | None = None
 
     def wake(self) -> None:
         """Something about the assignment changed at the server."""
@@ -131,6 +132,7 @@ class RunningAssignment:
         self._folder.mkdir(parents=True, exist_ok=True)
         stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
         self._place.outbox.add(stream)
+        self._memory_bytes = claimed.spec.memory_bytes
         files = self._files = self._rank_files(claimed)
         prepared: Prepared | None = None
         try:
@@ -376,6 +378,8 @@ class RunningAssignment:
         rank: int = ended["ended"]
         clean = ended["exit_code"] == 0
         error = errors.get(rank, {})
+        if ended["out_of_memory"]:
+            error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
         facts: list[Fact] = []
         if clean and rank not in finished:
             facts.append(RankFinished(rank=rank))  # a script may leave by os._exit(0)

@@ -1,0 +1,125 @@
+"""`headway doctor` finds what is prepared wrong, and names the cure."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import pytest
+
+from headway.server.access import Caller, Kind
+from headway.server.tokens import Tokens
+from tests.fleet import Fleet
+
+Problems = list[dict[str, str]]
+Environment = dict[str, str]
+
+
+@pytest.fixture
+def lonely(fleet: Fleet) -> Fleet:
+    """A server without workers."""
+    fleet.start_server()
+    return fleet
+
+
+def doctor(fleet: Fleet, **changes: str | None) -> tuple[int, Problems]:
+    environment: Environment = {**os.environ, "HEADWAY_HOME": str(fleet.home), "HEADWAY_SERVER_URL": fleet.url}
+    for name, value in changes.items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value
+    command = [sys.executable, "-m", "headway", "doctor", "--json"]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return ran.returncode, json.loads(ran.stdout)
+
+
+def found(problems: Problems, words: str, cure: str) -> bool:
+    return any(words in one["problem"] and cure in one["cure"] for one in problems)
+
+
+def test_a_fleet_in_order_has_nothing_to_mend(shared_fleet: Fleet) -> None:
+    assert doctor(shared_fleet) == (0, [])
+    assert "All is well." in shared_fleet.command("doctor").stdout
+
+
+def test_no_worker(lonely: Fleet) -> None:
+    status, problems = doctor(lonely)
+    assert status == 1
+    assert found(problems, "No worker is connected", "Start one: headway worker --server http://127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "cure"),
+    [
+        ({"HEADWAY_LEASE_SECS": "3"}, "HEADWAY_LEASE_SECS is not a setting", "unset it"),
+        ({"HEADWAY_LEASE_SECONDS": "soon"}, "HEADWAY_LEASE_SECONDS is 'soon'", "Correct the variable"),
+        ({"HEADWAY_ORPHAN_TIMEOUT_SECONDS": "900"}, "it must be below HEADWAY_DRAIN_SECONDS", "Correct the variable"),
+        ({"HEADWAY_DATASET_DIRECTORIES": "/nope/data"}, "names /nope/data, which is no folder", "mkdir /nope/data"),
+        ({"HEADWAY_SERVER_URL": "http://127.0.0.1:9"}, "No server answers at http://127.0.0.1:9", "headway up"),
+        ({"HEADWAY_SERVER_URL": "127.0.0.1:8420"}, "which is no http address", "Write http://HOST:8420"),
+        (
+            {"HTTP_PROXY": "http://10.0.0.1:3128", "NO_PROXY": ""},
+            "HTTP_PROXY sends requests for 127.0.0.1",
+            "NO_PROXY=",
+        ),
+        ({"HEADWAY_HOME": "/nope/home"}, "There is no token: /nope/home/user.token does not exist", "HEADWAY_TOKEN"),
+        ({"HEADWAY_HOME": "/dev/null"}, "is no folder that you may write to", "Set HEADWAY_HOME"),
+    ],
+)
+def test_variables_that_are_wrong(lonely: Fleet, changes: dict[str, str], words: str, cure: str) -> None:
+    status, problems = doctor(lonely, **changes)
+    assert status == 1
+    assert found(problems, words, cure), problems
+
+
+def test_a_token_of_another_installation(lonely: Fleet) -> None:
+    other = Tokens("another secret").make(Caller(Kind.USER))
+    _, problems = doctor(lonely, HEADWAY_TOKEN=other)
+    assert found(problems, "it is another installation's", "Copy user.token from that server's home")
+
+
+def test_secrets_that_others_can_read(lonely: Fleet) -> None:
+    (lonely.home / "secret").chmod(0o644)
+    _, problems = doctor(lonely)
+    assert found(problems, "secret can be read by others", f"chmod 600 {lonely.home}/secret")
+
+
+def test_a_database_of_a_newer_version(fleet: Fleet) -> None:
+    fleet.home.mkdir()
+    with closing(sqlite3.connect(fleet.home / "headway.db")) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('9999')")
+    _, problems = doctor(fleet)
+    assert found(problems, "was written by a newer Headway (schema 9999", "pip install --upgrade headway")
+
+
+def test_something_else_at_the_servers_address(fleet: Fleet) -> None:
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        _, problems = doctor(fleet, HEADWAY_SERVER_URL=url)
+        server.shutdown()
+    assert found(problems, f"What answers at {url} is not Headway", "Set HEADWAY_SERVER_URL")
+
+
+def test_too_few_open_files(shared_fleet: Fleet) -> None:
+    environment = {**os.environ, "HEADWAY_HOME": str(shared_fleet.home), "HEADWAY_SERVER_URL": shared_fleet.url}
+    command = f"ulimit -Sn 256; exec {sys.executable} -m headway doctor"
+    ran = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "A process may open 256 files only." in ran.stdout
+    assert "-> ulimit -n" in ran.stdout
