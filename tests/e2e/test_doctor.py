@@ -64,7 +64,7 @@ def test_no_worker(lonely: Fleet) -> None:
         ({"HEADWAY_SERVER_URL": "http://127.0.0.1:9"}, "No server answers at http://127.0.0.1:9", "headway up"),
         ({"HEADWAY_SERVER_URL": "127.0.0.1:8420"}, "which is no http address", "Write http://HOST:8420"),
         (
-            {"HTTP_PROXY": "http://10.0.0.1:3128", "NO_PROXY": ""},
+            {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""},
             "HTTP_PROXY sends requests for 127.0.0.1",
             "NO_PROXY=",
         ),
