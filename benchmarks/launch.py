@@ -34,7 +34,7 @@ def main() -> None:
         fleet.wait_for_workers(1)
         marker = Path(folder) / "first_step"
         with fleet.client() as client:
-            client.run_script(SCRIPT, [str(marker)], world_size=2).wait()  # warm
+            client.run_script(SCRIPT, [str(marker)], workdir=SCRIPT.parent, world_size=2).wait()  # warm
             sides: dict[str, Callable[[], None]] = {
                 "headway": lambda: _headway(client, marker),
                 "torchrun": lambda: _torchrun(marker),
@@ -61,7 +61,7 @@ def _measure(start: Callable[[], None], marker: Path) -> float:
 
 
 def _headway(client: Client, marker: Path) -> None:
-    client.run_script(SCRIPT, [str(marker)], world_size=2).wait()
+    client.run_script(SCRIPT, [str(marker)], workdir=SCRIPT.parent, world_size=2).wait()
 
 
 def _torchrun(marker: Path) -> None:

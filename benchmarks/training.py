@@ -119,7 +119,7 @@ def _loop_under_headway(fleet: Fleet) -> tuple[float, float]:
     marker.unlink(missing_ok=True)
     platform = [psutil.Process(fleet.processes[name].pid) for name in ("server", "one")]
     with fleet.client() as client:
-        client.run_script(LOOP, [str(marker)])
+        client.run_script(LOOP, [str(marker)], workdir=LOOP.parent)
         started = marker.with_suffix(".started")
         wait_until(started.exists, "the first step")
         before = [sum(process.cpu_times()[:2]) for process in platform]

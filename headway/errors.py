@@ -111,6 +111,12 @@ class Corrupt(HeadwayError):
     code = "corrupt"
 
 
+class CheckpointCorrupt(Corrupt):
+    """Raised when a part of a checkpoint is missing or does not match its hash."""
+
+    code = "checkpoint_corrupt"
+
+
 class Unavailable(HeadwayError):
     """Raised when a server or backend does not answer now; the same request may succeed later."""
 

@@ -128,10 +128,12 @@ def _walk(folder: Path, outer: list[tuple[Path, pathspec.GitIgnoreSpec]]) -> Ite
         is_folder = entry.is_dir(follow_symlinks=False)
         if entry.name in _ALWAYS_IGNORED or _ignored(path, is_folder, specs):
             continue
-        if not is_folder:
-            yield path
-        elif not (path / _VIRTUAL_ENVIRONMENT).exists():
+        if (is_folder or entry.is_symlink()) and (path / _VIRTUAL_ENVIRONMENT).exists():
+            continue
+        if is_folder:
             yield from _walk(path, specs)
+        else:
+            yield path
 
 
 def _ignored(path: Path, is_folder: bool, specs: list[tuple[Path, pathspec.GitIgnoreSpec]]) -> bool:

@@ -110,6 +110,10 @@ def show(job: str, as_json: bool) -> None:
             click.echo(f"Attempt {attempt['number']} on {workers} ended after {took}: {attempt['reason']}.")
     print_result(data)
     print_stages(data)
+    if data["checkpoints"]:
+        click.echo("Checkpoints of steps " + ", ".join(f"{one['step']:,}" for one in data["checkpoints"]))
+    if data["attempt"] and data["attempt"]["restored_step"] is not None:
+        click.echo(f"Attempt {data['attempt']['number']} started from step {data['attempt']['restored_step']:,}.")
     for artifact in data["artifacts"]:
         click.echo(f"Artifact {artifact['name']}  {size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}")
     click.echo("Next: " + "   ".join(next_commands(data)))

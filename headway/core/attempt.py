@@ -50,7 +50,11 @@ class Assignment(Frozen):
 
 
 class Attempt(Frozen):
-    """One start of all ranks. Its number is the fence for facts. `kill`: its ranks are stopped without a grace time."""
+    """One start of all ranks. Its number is the fence for facts.
+
+    `kill`: its ranks are stopped without a grace time. `saving`: the ranks that have stored their part of a step.
+    `restored_step`: the step of the checkpoint that it started from.
+    """
 
     number: int
     placed_at: float
@@ -63,6 +67,8 @@ class Attempt(Frozen):
     stages: dict[str, float] = {}
     total_steps: int | None = None
     kill: bool = False
+    saving: dict[int, tuple[int, ...]] = {}
+    restored_step: int | None = None
 
     @property
     def world_size(self) -> int:

@@ -34,6 +34,23 @@ class ArtifactStored(Frozen):
     artifact: Artifact
 
 
+class CheckpointPartStored(Frozen):
+    """What a rank saved at a step is in the object store, whole."""
+
+    type: Literal["checkpoint_part_stored"] = "checkpoint_part_stored"
+    step: int
+    rank: int
+
+
+class CheckpointDamaged(Frozen):
+    """A part of the checkpoint that the attempt was to start from is missing or changed: it is not one any more."""
+
+    type: Literal["checkpoint_damaged"] = "checkpoint_damaged"
+    attempt: int
+    step: int
+    error: str = Field(max_length=4_000)
+
+
 class ResultStored(Frozen):
     """The trainer's result: the figures of its evaluation."""
 
@@ -100,6 +117,8 @@ Fact = Annotated[
     | StageReached
     | ArtifactStored
     | ResultStored
+    | CheckpointPartStored
+    | CheckpointDamaged
     | RankFinished
     | RankEnded
     | PrepareFailed

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
+from headway.core.checkpoint import Checkpoint
 from headway.core.dataset import NAME_PATTERN
 from headway.core.end_reason import EndReason
 from headway.core.environment import Environment, check_variable, variables_of_parameters
@@ -182,6 +183,7 @@ class Job(Frozen):
     wakeups: tuple[WakeUp, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     artifacts_deleted: bool = False
+    checkpoints: tuple[Checkpoint, ...] = ()
     result: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     labels: dict[str, str] = {}

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.frozen import Frozen
 from headway.core.job import JobSpec
@@ -125,7 +126,10 @@ class Claim(Frozen):
 
 
 class Claimed(Frozen):
-    """Everything a worker needs to start its ranks. `endpoint` is given once every worker has claimed."""
+    """Everything a worker needs to start its ranks. `endpoint` is given once every worker has claimed.
+
+    `checkpoint` is what the ranks are to start from, with the parts that this worker's ranks need, by saved rank.
+    """
 
     job: str
     job_name: str
@@ -133,6 +137,8 @@ class Claimed(Frozen):
     attempt: int
     spec: JobSpec
     dataset: Dataset | None
+    checkpoint: Checkpoint | None = None
+    checkpoint_parts: dict[int, CheckpointPart] = {}
     first_rank: int
     rank_count: int
     world_size: int

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from headway.core.attempt import Assignment, Attempt, Failure
+from headway.core.checkpoint import KEPT_CHECKPOINTS, Checkpoint
 from headway.core.end_reason import EndReason, classify_rank_end
 from headway.core.facts import (
     ArtifactStored,
+    CheckpointDamaged,
+    CheckpointPartStored,
     Fact,
     OutputsStored,
     PrepareFailed,
@@ -61,7 +64,12 @@ def place(job: Job, shares: Sequence[Share], now: float) -> Job:
         )
         for share in shares
     )
-    attempt = Attempt(number=job.attempt_number + 1, placed_at=now, assignments=assignments)
+    attempt = Attempt(
+        number=job.attempt_number + 1,
+        placed_at=now,
+        assignments=assignments,
+        restored_step=job.checkpoints[-1].step if job.checkpoints else None,
+    )
     job = job.model_copy(update={"status": JobStatus.STARTING, "attempt": attempt, "sentence": "", "reason": None})
     job = _wake(job, lambda assignment: True)
     return emit(
@@ -164,7 +172,7 @@ def time_out(job: Job, now: float) -> Job:
 def forget_artifacts(job: Job, now: float) -> Job:
     """The files of an ended job were deleted by retention."""
     job = emit(job, "job.artifacts_deleted", now, count=len(job.artifacts))
-    return job.model_copy(update={"artifacts": (), "artifacts_deleted": True})
+    return job.model_copy(update={"artifacts": (), "checkpoints": (), "artifacts_deleted": True})
 
 
 def describe(job: Job, labels: dict[str, str] | None, notes: str | None) -> Job:
@@ -210,6 +218,10 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return job.model_copy(update={"artifacts": (*others, fact.artifact)})
         case ResultStored():
             return job.model_copy(update={"result": fact.result})
+        case CheckpointPartStored():
+            return _part_stored(job, attempt, fact, now)
+        case CheckpointDamaged():
+            return _checkpoint_damaged(job, fact, now)
         case RankFinished():
             return _update(job, worker, finished_ranks=assignment.finished_ranks + 1)
         case RankEnded():
@@ -266,6 +278,29 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         log_tail=fact.log_tail,
     )
     return _stop(job, failure, now)
+
+
+def _part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
+    """Note the part; once every rank's is there, the checkpoint exists."""
+    ranks = tuple(sorted({*attempt.saving.get(fact.step, ()), fact.rank}))
+    if len(ranks) < attempt.world_size:
+        return _update_attempt(job, saving={**attempt.saving, fact.step: ranks})
+    # What is older and incomplete will not be completed any more.
+    job = _update_attempt(job, saving={step: some for step, some in attempt.saving.items() if step > fact.step})
+    checkpoint = Checkpoint(attempt=attempt.number, step=fact.step, world_size=attempt.world_size, at=now)
+    others = tuple(one for one in job.checkpoints if (one.attempt, one.step) != (attempt.number, fact.step))
+    job = job.model_copy(update={"checkpoints": (*others, checkpoint)[-KEPT_CHECKPOINTS:]})
+    return emit(job, "checkpoint.committed", now, attempt=attempt.number, step=fact.step)
+
+
+def _checkpoint_damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
+    """Drop it, so that the next attempt starts from the one before; that is said."""
+    left = tuple(one for one in job.checkpoints if (one.attempt, one.step) != (fact.attempt, fact.step))
+    if len(left) == len(job.checkpoints):
+        return job
+    job = job.model_copy(update={"checkpoints": left})
+    job = emit(job, "checkpoint.damaged", now, attempt=fact.attempt, step=fact.step, error=fact.error)
+    return _warn(job, f"The checkpoint of step {fact.step} is damaged and was dropped: {fact.error}", now)
 
 
 def _released(job: Job, assignment: Assignment, now: float) -> Job:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
@@ -92,7 +93,7 @@ class Database(ABC):
     async def delete_job(self, job: Job) -> bool:
         """Compare and set as `replace_job`, leaving a tombstone: key and body hash stay, the name is free.
 
-        Its attempts, events and reports go with it.
+        Its attempts, events, checkpoint parts and reports go with it.
         """
 
     # Attempts and events
@@ -103,6 +104,18 @@ class Database(ABC):
     @abstractmethod
     async def attempts(self, job_id: str) -> list[Attempt]:
         """The ended attempts, by number."""
+
+    @abstractmethod
+    async def put_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
+        """Store a part, replacing one of the same attempt, step and rank."""
+
+    @abstractmethod
+    async def checkpoint_parts(self, job_id: str) -> list[CheckpointPart]:
+        """All stored parts of a job, by attempt, step and rank."""
+
+    @abstractmethod
+    async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
+        """Forget a part."""
 
     @abstractmethod
     async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:

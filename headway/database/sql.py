@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery, sort_values
@@ -67,7 +68,7 @@ class SqlDatabase(Database):
         if not await self._compare_and_set(job, tombstone):
             return False
         async with self._main(write=True) as connection:
-            for table in (tables.attempts, tables.events):
+            for table in (tables.attempts, tables.events, tables.checkpoint_parts):
                 await connection.execute(delete(table).where(table.c.job == job.id))
         await self.delete_streams(job.id)
         return True
@@ -148,6 +149,27 @@ class SqlDatabase(Database):
         async with self._main(write=False) as connection:
             query = select(table.c.document).where(table.c.job == job_id).order_by(table.c.number)
             return [Attempt.model_validate_json(row.document) for row in await connection.execute(query)]
+
+    async def put_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
+        key = {"job": job_id, "attempt": part.attempt, "step": part.step, "rank": part.rank}
+        document = {"document": part.model_dump_json()}
+        async with self._main(write=True) as connection:
+            upsert = self._insert(tables.checkpoint_parts).values(**key, **document)
+            await connection.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=document))
+
+    async def checkpoint_parts(self, job_id: str) -> list[CheckpointPart]:
+        table = tables.checkpoint_parts
+        query = select(table.c.document).where(table.c.job == job_id)
+        async with self._main(write=False) as connection:
+            rows = await connection.execute(query.order_by(table.c.attempt, table.c.step, table.c.rank))
+            return [CheckpointPart.model_validate_json(row.document) for row in rows]
+
+    async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
+        table = tables.checkpoint_parts
+        where = (table.c.job == job_id) & (table.c.attempt == part.attempt)
+        where &= (table.c.step == part.step) & (table.c.rank == part.rank)
+        async with self._main(write=True) as connection:
+            await connection.execute(delete(table).where(where))
 
     async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:
         rows = [{"job": job, "number": event.number, "document": event.model_dump_json()} for job, event in events]

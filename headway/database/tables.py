@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0002"
+MAIN_REVISION = "0003"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -56,6 +56,16 @@ attempts = Table(
     main,
     Column("job", String(40), primary_key=True),
     Column("number", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+checkpoint_parts = Table(
+    "checkpoint_parts",
+    main,
+    Column("job", String(40), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("rank", Integer, primary_key=True),
     Column("document", Text, nullable=False),
 )
 

@@ -13,6 +13,7 @@ from headway import __version__
 from headway.client.job_file import job_file_schema
 from headway.server.api import (
     artifacts,
+    checkpoints,
     datasets,
     events,
     health,
@@ -29,7 +30,7 @@ from headway.server.api.common import Allow
 from headway.server.server import Server
 
 API_PREFIX = "/api/v1"
-API_MODULES = (jobs, streams, events, inquiries, artifacts, workers, datasets, snapshots, trainers, links)
+API_MODULES = (jobs, streams, events, inquiries, artifacts, checkpoints, workers, datasets, snapshots, trainers, links)
 
 
 def create_app(server: Server) -> FastAPI:

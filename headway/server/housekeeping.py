@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from headway.core import transitions
+from headway.core.checkpoint import Checkpoint
 from headway.core.job import Job
 from headway.core.job_query import JobQuery
 from headway.core.status import JobStatus
@@ -14,6 +15,7 @@ from headway.errors import HeadwayError, NotFound
 from headway.reports import Report, merge_reports
 from headway.server.clock import Clock
 from headway.server.services.artifacts import Artifacts
+from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.jobs import Jobs
 from headway.server.services.snapshots import Snapshots
 from headway.settings import Settings
@@ -32,20 +34,34 @@ class Housekeeping:
     """Nothing here changes what can be read, except that old streams are gone, which is logged."""
 
     def __init__(
-        self, *, settings: Settings, database: Database, jobs: Jobs, artifacts: Artifacts, snapshots: Snapshots,
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        jobs: Jobs,
+        artifacts: Artifacts,
+        snapshots: Snapshots,
+        checkpoints: Checkpoints,
         clock: Clock,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._database = database
         self._jobs = jobs
         self._clock = clock
         self._settings = settings
         self._artifacts = artifacts
         self._snapshots = snapshots
+        self._checkpoints = checkpoints
+        self._known_checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
         self._ended: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._seen: dict[str, int] = {}
         jobs.on_change.append(self._job_changed)
 
     def _job_changed(self, job: Job) -> None:
+        if job.checkpoints != self._known_checkpoints.get(job.id, ()):
+            self._known_checkpoints[job.id] = job.checkpoints
+            self._ended.put_nowait((job.id, 0))
+        if job.status.terminal and not job.unsettled:
+            self._known_checkpoints.pop(job.id, None)
         attempt = job.attempt
         if attempt is None or attempt.ended_at is None or attempt.number in job.draining:
             return
@@ -62,12 +78,18 @@ class Housekeeping:
             wait_seconds = max(0.0, next_sweep - self._clock.monotonic())
             try:
                 job_id, attempt = await asyncio.wait_for(self._ended.get(), wait_seconds)
-                await self.compact(job_id, attempt)
+                await self._tidy(job_id, attempt)
             except TimeoutError:
                 next_sweep = self._clock.monotonic() + _SWEEP_SECONDS
                 await self.sweep()
             except HeadwayError as error:
                 _log.error("Streams were not compacted: %s", error)
+
+    async def _tidy(self, job_id: str, attempt: int) -> None:
+        """After an attempt's end, or, as attempt 0, after a new checkpoint."""
+        if attempt:
+            await self.compact(job_id, attempt)
+        await self._checkpoints.sweep(await self._jobs.find(job_id))
 
     async def compact(self, job_id: str, attempt: int) -> None:
         """Merge the reports of an ended attempt into chunks of about a megabyte."""
@@ -104,10 +126,12 @@ class Housekeeping:
         while page := await self._database.jobs(JobQuery(statuses=_TERMINAL, after=after, limit=_PAGE_JOBS)):
             for job in page:  # newest first: what is over the limit when its turn comes is old
                 size_bytes = sum(artifact.size_bytes for artifact in job.artifacts)
+                size_bytes += sum(part.size_bytes for part in await self._database.checkpoint_parts(job.id))
                 total_bytes += size_bytes
                 too_old = job.ended_at is not None and job.ended_at < oldest
                 if size_bytes and (too_old or total_bytes > self._settings.artifact_retention_bytes):
                     await self._artifacts.delete_all(job)
+                    await self._checkpoints.delete_all(job)
                     await self._jobs.update(job.id, lambda job: transitions.forget_artifacts(job, self._clock.now()))
                     total_bytes -= size_bytes
                     _log.info("Artifacts of job %s (%d bytes) were deleted by retention.", job.name, size_bytes)

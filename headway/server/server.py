@@ -23,6 +23,7 @@ from headway.server.recorder import Recorder
 from headway.server.relay import Relay
 from headway.server.scheduler import Scheduler
 from headway.server.services.artifacts import Artifacts
+from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs
@@ -58,6 +59,7 @@ class Server:
         self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
         self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
+        self.checkpoints = Checkpoints(self.database, self.objects, self.jobs)
         self.inquiries = Inquiries(self.broker)
         self.links = Links(self.clock)
         self.workers = Workers(
@@ -70,6 +72,7 @@ class Server:
             recorder=self.recorder,
             datasets=self.datasets,
             inquiries=self.inquiries,
+            checkpoints=self.checkpoints,
         )
         self.scheduler = Scheduler(
             settings=settings,
@@ -89,6 +92,7 @@ class Server:
             jobs=self.jobs,
             artifacts=self.artifacts,
             snapshots=self.snapshots,
+            checkpoints=self.checkpoints,
             clock=self.clock,
         )
         self.streams = Streams(self.database, self.jobs, self.recorder, self.live)

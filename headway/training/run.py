@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +79,39 @@ class Run:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(self._descriptor, json.dumps(record).encode() + b"\n")
 
+    def save(self, state: Any, step: int) -> None:
+        """Save what this rank needs to go on from `step`: a state dict, a dict of them, anything torch can save.
+
+        Every rank calls it for the same steps. It returns once the state is on this machine's disk; the worker stores
+        it while training goes on. Once all ranks' parts of a step are stored they are a checkpoint, and the job's next
+        attempt, should there be one, starts from the newest. The newest three are kept.
+        """
+        path = self._saved(step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            _dump(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+        self.record({"type": "checkpoint_saved", "step": step})
+
+    def restore(self) -> Any:
+        """What this rank saved in the checkpoint that the attempt starts from; None if there is none.
+
+        Tensors come back on the CPU. With another number of ranks than at the save, the parts are dealt out in turn.
+        Outside Headway it is what was saved last.
+        """
+        if self.record_file is not None:
+            path = Path(self.record_file).parent / "restore" / f"rank-{self.rank}"
+            return _load(path) if path.exists() else None
+        saved = sorted(self._saved(0).parent.parent.glob(f"*/rank-{self.rank}"), key=lambda path: int(path.parent.name))
+        return _load(saved[-1]) if saved else None
+
+    def _saved(self, step: int) -> Path:
+        folder = self.output_directory if self.record_file is None else Path(self.record_file).parent
+        return folder / "checkpoints" / str(step) / f"rank-{self.rank}"
+
     @property
     def should_stop(self) -> bool:
         """Whether the rank was asked to end (SIGTERM). Who asks for this takes over: save what is needed, and return.
@@ -113,6 +148,27 @@ class Run:
             from headway.training.model_files import write_model
 
             write_model(model, {"job": self.job, "attempt": self.attempt, **card}, self.output_directory)
+
+
+def _dump(state: Any, file: BinaryIO) -> None:
+    if "torch" in sys.modules:
+        import torch
+
+        torch.save(state, file)
+    else:
+        pickle.dump(state, file)
+
+
+def _load(path: Path) -> Any:
+    """Only ranks open it, and only what a rank of the same job wrote."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # as torch writes
+        file.seek(0)
+        if not zipped:
+            return pickle.load(file)  # noqa: S301
+        import torch
+
+        return torch.load(file, map_location="cpu", weights_only=False)
 
 
 @cache

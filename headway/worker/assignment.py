@@ -13,6 +13,7 @@ from typing import Any
 
 from headway.core.environment import cold_reason, variables_of_parameters
 from headway.core.facts import (
+    CheckpointDamaged,
     Fact,
     OutputsStored,
     PrepareFailed,
@@ -24,8 +25,9 @@ from headway.core.facts import (
     WorkerStopping,
 )
 from headway.core.protocol import Claimed, Inquiry, InquiryAnswer, StreamKey, Timeouts
-from headway.errors import ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
+from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
 from headway.metric_patterns import MetricPatterns
+from headway.worker.checkpoints import CheckpointSender
 from headway.worker.connection import Connection
 from headway.worker.forkserver import Launcher
 from headway.worker.outbox import Outbox
@@ -79,6 +81,7 @@ class RunningAssignment:
         self._facts: list[Fact] = []
         self._errors: dict[int, dict[str, Any]] = {}
         self._finished: set[int] = set()
+        self._saved: list[tuple[int, int]] = []
         self._reported_at = 0.0
         self._files: RankFiles | None = None
         self._processes: dict[int, int] = {}
@@ -141,7 +144,7 @@ class RunningAssignment:
                 await self._launch(claimed, listener, prepared, slots)
             if prepared is not None and self._launcher is not None:
                 listener.close()
-                await self._attend(stream, files)
+                await self._run_launched(claimed, stream, files)
                 await self._store_outputs(claimed, prepared)
         finally:
             self.busy = False
@@ -152,6 +155,28 @@ class RunningAssignment:
                 self._place.preparation.release(claimed, prepared)
             self._place.slots.give_back(slots)
         await self._report_rest(stream, files)
+
+    async def _run_launched(self, claimed: Claimed, stream: SpooledStream, files: RankFiles) -> None:
+        """Until no rank is left, and what they saved last is stored, for the next attempt to start from."""
+        self._sender = CheckpointSender(claimed, self._folder, self._place.connection)
+        sending = asyncio.create_task(self._sender.run(self._facts.append))
+        try:
+            await self._attend(stream, files)
+            self.busy = True
+            self._send_saved()
+            waiting = asyncio.create_task(self._sender.wait())
+            while not waiting.done() and not self._abandoned:
+                await asyncio.wait({waiting}, timeout=_LOOK_SECONDS)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    def _send_saved(self) -> None:
+        saved, self._saved = self._saved, []
+        for rank, step in saved:
+            self._sender.add(rank, step)
 
     def _rank_files(self, claimed: Claimed) -> RankFiles:
         own_work = claimed.spec.trainer is None
@@ -176,6 +201,11 @@ class RunningAssignment:
         except (HeadwayError, OSError, ExceptionGroup) as error:
             if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
                 error = error.exceptions[0]  # one block of many that were fetched
+            if isinstance(error, CheckpointCorrupt) and claimed.checkpoint is not None:
+                damaged = claimed.checkpoint
+                self._facts.append(
+                    CheckpointDamaged(attempt=damaged.attempt, step=damaged.step, error=str(error)[:4000])
+                )
             self._cannot_start(error, environment=isinstance(error, EnvironmentFailed))
             return None
         finally:
@@ -200,7 +230,6 @@ class RunningAssignment:
 
     async def _store_outputs(self, claimed: Claimed, prepared: Prepared) -> None:
         """Keep what the ranks left, also of a failed attempt; then the assignment has done all it was for."""
-        self.busy = True
         stored = await store_outputs(
             claimed, prepared.output, prepared.work, self._place.connection, lambda: self._abandoned
         )
@@ -330,6 +359,8 @@ class RunningAssignment:
             await self._report(stream, files, ended=message)
         elif message or (due and (self._facts or files.grown(stream.offsets))):
             await self._report(stream, files)
+        if self._saved:
+            self._send_saved()
 
     async def _report_rest(self, stream: SpooledStream, files: RankFiles) -> None:
         """The last report: what is left in the files, and that the slots are free."""
@@ -368,6 +399,7 @@ class RunningAssignment:
             stream.append(tuple(facts), harvest.lines, list(harvest.series.values()), harvest.offsets, last=ends)
         self._finished |= finished
         self._errors = errors
+        self._saved += harvest.saved
         if not harvest.more:
             self._facts.clear()
         return harvest.more

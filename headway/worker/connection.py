@@ -12,6 +12,7 @@ import httpx
 from pydantic import BaseModel
 
 from headway.core.artifact import Artifact
+from headway.core.checkpoint import CheckpointPart
 from headway.core.protocol import (
     Claim,
     Claimed,
@@ -67,8 +68,12 @@ class Connection:
 
     async def snapshot(self, sha256: str) -> AsyncIterator[bytes]:
         """A snapshot's archive, in chunks. Raises NotFound."""
+        async for chunk in self._get_file(f"/api/v1/snapshots/{sha256}", self._headers()):
+            yield chunk
+
+    async def _get_file(self, path: str, headers: dict[str, str]) -> AsyncIterator[bytes]:
         try:
-            async with self._http.stream("GET", f"/api/v1/snapshots/{sha256}", headers=self._headers()) as response:
+            async with self._http.stream("GET", path, headers=headers) as response:
                 if not response.is_success:
                     await response.aread()
                     raise _error(response)
@@ -79,8 +84,12 @@ class Connection:
 
     async def store_artifact(self, claimed: Claimed, name: str, path: Path) -> Artifact:
         """Store a file of the attempt that was claimed. Raises Conflict when the attempt has ended."""
+        response = await self._put_file(claimed, f"artifacts/{quote(name)}", path)
+        return Artifact.model_validate_json(response.content)
+
+    async def _put_file(self, claimed: Claimed, name: str, path: Path) -> httpx.Response:
         headers = {"Authorization": f"Bearer {claimed.rank_token}", "Content-Length": str(path.stat().st_size)}
-        url = f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/artifacts/{quote(name)}"
+        url = f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/{name}"
         try:
             response = await self._http.put(
                 url, content=_chunks(path), headers=headers, timeout=_UPLOAD_TIMEOUT_SECONDS
@@ -89,7 +98,18 @@ class Connection:
             raise self._unavailable(error) from error
         if not response.is_success:
             raise _error(response)
-        return Artifact.model_validate_json(response.content)
+        return response
+
+    async def store_checkpoint_part(self, claimed: Claimed, step: int, rank: int, path: Path) -> None:
+        """Store what a rank saved. Raises Conflict when the attempt has ended."""
+        await self._put_file(claimed, f"checkpoints/{step}/{rank}", path)
+
+    async def checkpoint_part(self, claimed: Claimed, part: CheckpointPart) -> AsyncIterator[bytes]:
+        """What a rank saved in an earlier attempt. Raises NotFound."""
+        path = f"checkpoints/{part.attempt}/{part.step}/{part.rank}"
+        headers = {"Authorization": f"Bearer {claimed.rank_token}"}
+        async for chunk in self._get_file(f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/{path}", headers):
+            yield chunk
 
     async def answer(self, inquiry: str, answer: InquiryAnswer) -> None:
         """Answer what a user asked of a running job."""

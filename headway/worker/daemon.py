@@ -55,6 +55,7 @@ class Worker:
         self._outbox = Outbox(self._stream_removed, self._heartbeat_soon)
         cache = self._home / "cache"
         self._preparation = Preparation(
+            self._connection,
             DatasetCache(cache / "datasets", settings.dataset_cache_bytes, self._connection.block),
             SnapshotCache(cache / "snapshots", settings.snapshot_cache_bytes, self._connection.snapshot),
             self._environments,

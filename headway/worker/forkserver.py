@@ -22,8 +22,8 @@ _ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
-"""glibc (mallopt(3)) keeps up to a gigabyte of freed memory, for the next step's tensors. By default it gives large ones
-back to the kernel each time, and the page faults of getting them again cost a fifth of a CNN's step on a CPU."""
+"""glibc (mallopt(3)) keeps up to a gigabyte of freed memory for the next step: by default it gives large tensors
+back to the kernel each time, and the page faults of getting them again cost a fifth of a CNN step on a CPU."""
 
 
 class Launcher:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway.core.protocol import Claimed
+from headway.worker.checkpoints import fetch_checkpoint
+from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.environments import Environments
 from headway.worker.forkserver import Forkserver
@@ -27,7 +29,10 @@ class Prepared:
 class Preparation:
     """Shared by all attempts of a worker."""
 
-    def __init__(self, datasets: DatasetCache, snapshots: SnapshotCache, environments: Environments) -> None:
+    def __init__(
+        self, connection: Connection, datasets: DatasetCache, snapshots: SnapshotCache, environments: Environments
+    ) -> None:
+        self._connection = connection
         self._datasets = datasets
         self._snapshots = snapshots
         self._environments = environments
@@ -35,7 +40,8 @@ class Preparation:
     async def prepare(self, claimed: Claimed, folder: Path) -> Prepared:
         """Make ready what the attempt needs, in `folder`. What a build prints goes to its setup.log.
 
-        Raises EnvironmentFailed, Corrupt, Unavailable, OSError. Whoever gets the answer has to `release` it.
+        Raises EnvironmentFailed, CheckpointCorrupt, Corrupt, Unavailable, OSError. Whoever gets the answer has to
+        `release` it.
         """
         work, output = folder / "work", folder / "output"
         await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
@@ -49,6 +55,7 @@ class Preparation:
             script = work / spec.script
             script.parent.mkdir(parents=True, exist_ok=True)
             script.write_text(spec.source, encoding="utf-8", newline="")
+        await fetch_checkpoint(claimed, folder / "restore", self._connection)
         data = await self._datasets.acquire(claimed.dataset) if claimed.dataset is not None else None
         try:
             with setup_log(folder).open("a", encoding="utf-8", buffering=1) as log:

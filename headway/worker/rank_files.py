@@ -33,12 +33,13 @@ _EVENTS, _COUNT = "events:", "count:"
 
 @dataclass
 class Harvest:
-    """What was new in the files, and how far they are read then."""
+    """What was new in the files, and how far they are read then. `saved`: (rank, step) of checkpoints' parts."""
 
     lines: list[LogLine] = field(default_factory=list)
     series: dict[tuple[str, int], Series] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     errors: dict[int, dict[str, Any]] = field(default_factory=dict)
+    saved: list[tuple[int, int]] = field(default_factory=list)
     offsets: dict[str, list[int]] = field(default_factory=dict)
     more: bool = False
 
@@ -54,7 +55,7 @@ class Harvest:
     @property
     def empty(self) -> bool:
         """Whether nothing was new."""
-        return not (self.lines or self.series or self.facts)
+        return not (self.lines or self.series or self.facts or self.saved)
 
 
 class RankFiles:
@@ -191,6 +192,9 @@ class RankFiles:
             step, at = int(record["step"]), float(record["at"])
             for name, value in record["values"].items():
                 harvest.add_point(name, rank, step, at, float(value))
+            return
+        if record["type"] == "checkpoint_saved":
+            harvest.saved.append((rank, int(record["step"])))
             return
         if record["type"] == "rank_error":
             harvest.errors[rank] = record

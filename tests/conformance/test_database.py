@@ -11,6 +11,7 @@ import pytest
 
 from headway.core import transitions
 from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort, sort_values
@@ -311,3 +312,21 @@ async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> N
             made = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
             assert made == {column.name for column in table.columns}, table.name
         connection.close()
+
+
+async def test_checkpoint_parts_are_replaced_listed_and_gone_with_their_job(database: Database) -> None:
+    job = await database.insert_job(a_job("one"))
+    parts = [
+        CheckpointPart(attempt=attempt, step=step, rank=rank, object_id="c/x", size_bytes=1, sha256="a" * 64)
+        for attempt, step, rank in ((1, 20, 1), (1, 20, 0), (2, 3, 0), (1, 10, 0))
+    ]
+    for part in parts:
+        await database.put_checkpoint_part(job.id, part)
+    newer_part = parts[0].model_copy(update={"object_id": "c/y"})
+    await database.put_checkpoint_part(job.id, newer_part)
+    assert await database.checkpoint_parts(job.id) == [parts[3], parts[1], newer_part, parts[2]]
+    await database.delete_checkpoint_part(job.id, parts[3])
+    assert len(await database.checkpoint_parts(job.id)) == 3
+    assert await database.checkpoint_parts("j-other") == []
+    assert await database.delete_job(newer(job, status=JobStatus.FAILED))
+    assert await database.checkpoint_parts(job.id) == []

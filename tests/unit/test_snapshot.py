@@ -65,6 +65,7 @@ def test_ignore_files_count_as_they_do_for_git(tmp_path: Path) -> None:
     (folder / ".headwayignore").write_text("log\n")
     write(folder, __pycache____x="", venv__lib="")
     (folder / "venv" / "pyvenv.cfg").write_text("home = /usr")
+    (folder / "linked").symlink_to(folder / "venv")
     assert packed_names(folder) == {
         ".gitignore", ".headwayignore", "keep", "data/small", "sub/.gitignore", "sub/drop", "sub/keep",
     }  # fmt: skip

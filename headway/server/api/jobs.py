@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
+from headway.core.checkpoint import Checkpoint
 from headway.core.environment import cold_reason
 from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, check_labels
 from headway.core.job_query import JobQuery, JobSort, sort_values
@@ -48,6 +49,7 @@ class JobView(BaseModel):
     retries_used: int
     result: dict[str, Any] | None
     artifacts: tuple[Artifact, ...]
+    checkpoints: tuple[Checkpoint, ...]
     warnings: tuple[str, ...]
     created_at: float
     started_at: float | None
@@ -236,7 +238,9 @@ async def describe(job: JobHere, description: Description, server: ServerHere) -
 @router.delete("/{job}", dependencies=WRITE, status_code=204)
 async def delete(job: JobHere, server: ServerHere) -> None:
     """Delete an ended job with its logs, metrics and artifacts. Its name is free, its idempotency key stays taken."""
+    parts = await server.database.checkpoint_parts(job.id)
     await server.jobs.delete(job)
+    await server.checkpoints.delete_objects(parts)
     await server.artifacts.delete_all(job)
 
 

@@ -24,6 +24,7 @@ from headway.server.access import Caller, Kind
 from headway.server.clock import Clock
 from headway.server.liveness import Liveness
 from headway.server.recorder import Recorder
+from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs, draw_id
@@ -50,6 +51,7 @@ class Workers:
         recorder: Recorder,
         datasets: Datasets,
         inquiries: Inquiries,
+        checkpoints: Checkpoints,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -60,6 +62,7 @@ class Workers:
         self._recorder = recorder
         self._datasets = datasets
         self._inquiries = inquiries
+        self._checkpoints = checkpoints
         self._losing: set[str] = set()
         self._loads: dict[str, WorkerLoad] = {}
         self.on_change: list[Callable[[], None]] = []
@@ -145,7 +148,13 @@ class Workers:
         if attempt is None or assignment is None:
             raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker.")
         dataset = await self._datasets.find(job.spec.dataset_name) if job.spec.dataset_name else None
+        checkpoint = job.checkpoints[-1] if job.checkpoints else None
+        ranks = range(assignment.first_rank, assignment.first_rank + assignment.rank_count)
+        parts = await self._checkpoints.parts(job, checkpoint) if checkpoint else {}
+        needed = {checkpoint.part_of(rank) for rank in ranks} if checkpoint else set()
         return Claimed(
+            checkpoint=checkpoint,
+            checkpoint_parts={rank: part for rank, part in parts.items() if rank in needed},
             job=job.id,
             job_name=job.name,
             project=job.project,
