@@ -30,19 +30,16 @@ from headway.server.api.common import Allow
 from headway.server.server import Server
 
 API_PREFIX = "/api/v1"
+_DESCRIPTION = "Distributed model training."
 API_MODULES = (jobs, streams, events, inquiries, artifacts, checkpoints, workers, datasets, snapshots, trainers, links)
 
 
 def create_app(server: Server) -> FastAPI:
     """The application of one server, which its caller starts and stops."""
-    app: FastAPI = FastAPIOffline(title="Headway", version=__version__, description="Distributed model training.")
+    app: FastAPI = FastAPIOffline(title="Headway", version=__version__, description=_DESCRIPTION)
     app.state.server = server
     problems.install(app)
-    app.include_router(health.router)
-    app.include_router(links.front_router)
-    guarded_routes()
-    for module in API_MODULES:
-        app.include_router(module.router, prefix=API_PREFIX)
+    _include_routes(app)
 
     @app.get("/job.schema.json", include_in_schema=False)
     async def schema() -> dict[str, Any]:
@@ -53,6 +50,21 @@ def create_app(server: Server) -> FastAPI:
         return RedirectResponse("/docs")
 
     return app
+
+
+def describe_api() -> dict[str, Any]:
+    """The OpenAPI document, without a server."""
+    app = FastAPI(title="Headway", version=__version__, description=_DESCRIPTION)
+    _include_routes(app)
+    return app.openapi()
+
+
+def _include_routes(app: FastAPI) -> None:
+    app.include_router(health.router)
+    app.include_router(links.front_router)
+    guarded_routes()
+    for module in API_MODULES:
+        app.include_router(module.router, prefix=API_PREFIX)
 
 
 def guarded_routes() -> list[APIRoute]:
