@@ -121,8 +121,8 @@ def job_page() -> str:
     schema = job_file_schema()
     lines = [
         "# Job files\n",
-        "A job's spec in YAML or JSON: `headway init` writes one, `headway submit` submits it. In the API it is the body "
-        "of `POST /api/v1/jobs`, with `snapshot`, the SHA-256 of an uploaded working directory, in place of `workdir`. "
+        "A job's spec in YAML or JSON: `headway init` writes one, `headway submit` submits it. In the API it is the "
+        "body of `POST /api/v1/jobs`, with `snapshot`, the SHA-256 of an uploaded directory, in place of `workdir`. "
         f"{schema['description']}\n",
         "| field | type | default | what it is |",
         "|---|---|---|---|",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headway.core.environment import cold_reason, variables_of_parameters
 from headway.core.facts import (
     CheckpointDamaged,
     Fact,
@@ -24,19 +23,20 @@ from headway.core.facts import (
     StageReached,
     WorkerStopping,
 )
-from headway.core.protocol import Claimed, Inquiry, InquiryAnswer, StreamKey, Timeouts
+from headway.core.protocol import Claimed, Inquiry, StreamKey, Timeouts
 from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
 from headway.metric_patterns import MetricPatterns
 from headway.worker.checkpoints import CheckpointSender
 from headway.worker.connection import Connection
 from headway.worker.forkserver import Launcher
+from headway.worker.inquiries import Inquiries
 from headway.worker.outbox import Outbox
 from headway.worker.outputs import store_outputs
+from headway.worker.plan import launch_plan
 from headway.worker.preparation import Preparation, Prepared
 from headway.worker.rank_files import RankFiles
 from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, stream_folder
-from headway.worker.stacks import read_stacks
 from headway.worker.survivors import remember_processes
 
 _log = logging.getLogger(__name__)
@@ -44,7 +44,6 @@ _LOOK_SECONDS = 0.2
 _REPORT_SECONDS = 1.0
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
-_MAXIMUM_ANSWER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,9 @@ class RunningAssignment:
         self._finished: set[int] = set()
         self._saved: list[tuple[int, int]] = []
         self._reported_at = 0.0
-        self._files: RankFiles | None = None
         self._processes: dict[int, int] = {}
-        self._asked: dict[str, Inquiry] = {}
+        self._inquiries = Inquiries(self._folder, place.connection)
+        self._sender: CheckpointSender | None = None
         self._abandoned = False
         self._memory_bytes: int | None = None
 
@@ -136,7 +135,7 @@ class RunningAssignment:
         stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
         self._place.outbox.add(stream)
         self._memory_bytes = claimed.spec.memory_bytes
-        files = self._files = self._rank_files(claimed)
+        files = self._rank_files(claimed)
         prepared: Prepared | None = None
         try:
             prepared = await self._prepare(claimed, stream, files)
@@ -158,13 +157,13 @@ class RunningAssignment:
 
     async def _run_launched(self, claimed: Claimed, stream: SpooledStream, files: RankFiles) -> None:
         """Until no rank is left, and what they saved last is stored, for the next attempt to start from."""
-        self._sender = CheckpointSender(claimed, self._folder, self._place.connection)
-        sending = asyncio.create_task(self._sender.run(self._facts.append))
+        sender = self._sender = CheckpointSender(claimed, self._folder, self._place.connection)
+        sending = asyncio.create_task(sender.run(self._facts.append))
         try:
             await self._attend(stream, files)
             self.busy = True
             self._send_saved()
-            waiting = asyncio.create_task(self._sender.wait())
+            waiting = asyncio.create_task(sender.wait())
             while not waiting.done() and not self._abandoned:
                 await asyncio.wait({waiting}, timeout=_LOOK_SECONDS)
             waiting.cancel()
@@ -174,9 +173,10 @@ class RunningAssignment:
             await asyncio.gather(sending, return_exceptions=True)
 
     def _send_saved(self) -> None:
-        saved, self._saved = self._saved, []
-        for rank, step in saved:
-            self._sender.add(rank, step)
+        if self._sender is not None:
+            saved, self._saved = self._saved, []
+            for rank, step in saved:
+                self._sender.add(rank, step)
 
     def _rank_files(self, claimed: Claimed) -> RankFiles:
         own_work = claimed.spec.trainer is None
@@ -217,7 +217,16 @@ class RunningAssignment:
         endpoint = await self._endpoint(claimed, listener)
         if endpoint is None:
             return
-        plan = self._plan(claimed, endpoint, prepared, slots)
+        plan = launch_plan(
+            claimed,
+            prepared,
+            folder=self._folder,
+            endpoint=endpoint,
+            threads=self._place.threads_per_slot,
+            accelerators=[index for index in slots if index < self._place.slots.accelerators],
+            memory_look_seconds=self._place.timeouts.memory_look_seconds,
+            server_url=self._place.connection.server_url,
+        )
         store = listener if claimed.group_rank == 0 else None
         try:
             self._launcher = await prepared.forkserver.launch(plan, store)
@@ -240,33 +249,8 @@ class RunningAssignment:
             self._facts.append(OutputsStored(warning=stored.warning))
 
     async def inquire(self, inquiry: Inquiry) -> None:
-        """Answer what a user asks of the ranks: at once, or when the command has ended."""
-        if inquiry.id in self._asked:
-            return
-        self._asked[inquiry.id] = inquiry
-        if inquiry.kind == "exec" and self._launcher is not None:
-            await self._launcher.execute(inquiry, self._inquiry_file(inquiry.id))
-            return
-        stacks = await asyncio.to_thread(read_stacks, self._folder, dict(self._processes))
-        await self._place.connection.answer(inquiry.id, InquiryAnswer(output=stacks))
-
-    async def _answer_exec(self, message: dict[str, Any]) -> None:
-        path = self._inquiry_file(message["answer"])
-        content = path.read_bytes() if path.exists() else b""
-        path.unlink(missing_ok=True)
-        answer = InquiryAnswer(
-            exit_code=message.get("exit_code"),
-            output=content[:_MAXIMUM_ANSWER_BYTES].decode(errors="replace"),
-            truncated=len(content) > _MAXIMUM_ANSWER_BYTES,
-            error=message.get("error"),
-        )
-        try:
-            await self._place.connection.answer(message["answer"], answer)
-        except HeadwayError as error:
-            _log.warning("The answer to %s was not sent: %s", message["answer"], error)
-
-    def _inquiry_file(self, inquiry: str) -> Path:
-        return self._folder / f"{inquiry}.output"
+        """Answer what a user asks of the ranks."""
+        await self._inquiries.begin(inquiry, self._launcher, dict(self._processes))
 
     async def _endpoint(self, claimed: Claimed, listener: socket.socket) -> str | None:
         """The rendezvous store's address, once every worker has claimed; None if the ranks are not to start."""
@@ -285,41 +269,6 @@ class RunningAssignment:
                     self._woken.set()
                     await asyncio.sleep(_LOOK_SECONDS)
         return None
-
-    def _plan(self, claimed: Claimed, endpoint: str, prepared: Prepared, slots: list[int]) -> dict[str, Any]:
-        """Everything the launcher and its ranks need to know."""
-        spec = claimed.spec
-        parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
-        return {
-            "job": claimed.job,
-            "job_name": claimed.job_name,
-            "attempt": claimed.attempt,
-            "retries": spec.retries,
-            "trainer": spec.trainer,
-            "script": spec.script,
-            "command": list(spec.command),
-            "arguments": list(spec.arguments),
-            "parameters": spec.parameters,
-            "variables": {**parameters, **spec.variables},
-            "cold": cold_reason(spec),
-            "python": str(prepared.forkserver.python),
-            "memory_bytes": spec.memory_bytes,
-            "memory_look_seconds": self._place.timeouts.memory_look_seconds,
-            "dataset": claimed.dataset.model_dump(mode="json") if claimed.dataset else None,
-            "data": str(prepared.data.absolute()) if prepared.data else None,
-            "first_rank": claimed.first_rank,
-            "rank_count": claimed.rank_count,
-            "world_size": claimed.world_size,
-            "group_rank": claimed.group_rank,
-            "group_count": claimed.group_count,
-            "endpoint": endpoint,
-            "folder": str(self._folder.absolute()),
-            "work": str(prepared.work.absolute()),
-            "output": str(prepared.output.absolute()),
-            "threads": self._place.threads_per_slot,
-            "accelerators": [index for index in slots if index < self._place.slots.accelerators],
-            "server_url": self._place.connection.server_url,
-        }
 
     async def _attend(self, stream: SpooledStream, files: RankFiles) -> None:
         """Listen to the launcher and report what the ranks write, until none is left."""
@@ -345,7 +294,7 @@ class RunningAssignment:
 
     async def _report_new(self, stream: SpooledStream, files: RankFiles, message: dict[str, Any]) -> None:
         if "answer" in message:
-            await self._answer_exec(message)
+            await self._inquiries.ended(message)
             return
         if "started" in message:
             self._processes = dict(message["started"])
@@ -385,6 +334,7 @@ class RunningAssignment:
 
     def _spool(self, stream: SpooledStream, files: RankFiles, ended: dict[str, Any] | None, last: bool) -> bool:
         """Write one report; true if the files have more. Facts of an end follow all that its rank wrote."""
+        pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
         harvest = files.harvest(stream.offsets, final=last)
         facts = [*harvest.facts]
         finished = {fact.rank for fact in harvest.facts if isinstance(fact, RankFinished)}
@@ -392,8 +342,8 @@ class RunningAssignment:
         if not harvest.more:
             if ended is not None:
                 facts += self._end_facts(files, ended, self._finished | finished, errors)
-            facts = [*(fact for fact in self._facts if not isinstance(fact, Released)), *facts]
-            facts += [fact for fact in self._facts if isinstance(fact, Released)]
+            facts = [*(fact for fact in pending if not isinstance(fact, Released)), *facts]
+            facts += [fact for fact in pending if isinstance(fact, Released)]
         if facts or not harvest.empty or last:
             ends = last and not harvest.more
             stream.append(tuple(facts), harvest.lines, list(harvest.series.values()), harvest.offsets, last=ends)
@@ -401,7 +351,7 @@ class RunningAssignment:
         self._errors = errors
         self._saved += harvest.saved
         if not harvest.more:
-            self._facts.clear()
+            del self._facts[: len(pending)]
         return harvest.more
 
     def _end_facts(

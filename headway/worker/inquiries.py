@@ -1,0 +1,61 @@
+"""Answers what users ask of the ranks of one attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from headway.core.protocol import Inquiry, InquiryAnswer
+from headway.errors import HeadwayError
+from headway.worker.connection import Connection
+from headway.worker.forkserver import Launcher
+from headway.worker.stacks import read_stacks
+
+_log = logging.getLogger(__name__)
+_MAXIMUM_ANSWER_BYTES = 1 << 20
+
+
+class Inquiries:
+    """Stacks are answered at once, a command when it has ended. The server repeats what is not answered yet."""
+
+    def __init__(self, folder: Path, connection: Connection) -> None:
+        self._folder = folder
+        self._connection = connection
+        self._begun: set[str] = set()
+
+    async def begin(self, inquiry: Inquiry, launcher: Launcher | None, processes: dict[int, int]) -> None:
+        """Take an inquiry up, once. `processes` maps ranks to pids."""
+        if inquiry.id in self._begun:
+            return
+        self._begun.add(inquiry.id)
+        if inquiry.kind == "stacks":
+            stacks = await asyncio.to_thread(read_stacks, self._folder, processes)
+            await self._answer(inquiry.id, InquiryAnswer(output=stacks))
+        elif launcher is None:
+            await self._answer(inquiry.id, InquiryAnswer(error="Its ranks have not started, or have just ended."))
+        else:
+            await launcher.execute(inquiry, self._file(inquiry.id))
+
+    async def ended(self, message: dict[str, Any]) -> None:
+        """The launcher says that a command has ended."""
+        path = self._file(message["answer"])
+        content = path.read_bytes() if path.exists() else b""
+        path.unlink(missing_ok=True)
+        answer = InquiryAnswer(
+            exit_code=message.get("exit_code"),
+            output=content[:_MAXIMUM_ANSWER_BYTES].decode(errors="replace"),
+            truncated=len(content) > _MAXIMUM_ANSWER_BYTES,
+            error=message.get("error"),
+        )
+        await self._answer(message["answer"], answer)
+
+    async def _answer(self, inquiry: str, answer: InquiryAnswer) -> None:
+        try:
+            await self._connection.answer(inquiry, answer)
+        except HeadwayError as error:
+            _log.warning("Inquiry %s was not answered: %s", inquiry, error)
+
+    def _file(self, inquiry: str) -> Path:
+        return self._folder / f"{inquiry}.output"

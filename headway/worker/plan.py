@@ -1,0 +1,56 @@
+"""What a launcher and its ranks need to know, as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from headway.core.environment import cold_reason, variables_of_parameters
+from headway.core.protocol import Claimed
+from headway.worker.preparation import Prepared
+
+
+def launch_plan(
+    claimed: Claimed,
+    prepared: Prepared,
+    *,
+    folder: Path,
+    endpoint: str,
+    threads: int,
+    accelerators: list[int],
+    memory_look_seconds: float,
+    server_url: str,
+) -> dict[str, Any]:
+    """The plan of one attempt on this worker; `accelerators` are the devices that its slots stand for."""
+    spec = claimed.spec
+    parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
+    return {
+        "job": claimed.job,
+        "job_name": claimed.job_name,
+        "attempt": claimed.attempt,
+        "retries": spec.retries,
+        "trainer": spec.trainer,
+        "script": spec.script,
+        "command": list(spec.command),
+        "arguments": list(spec.arguments),
+        "parameters": spec.parameters,
+        "variables": {**parameters, **spec.variables},
+        "cold": cold_reason(spec),
+        "python": str(prepared.forkserver.python),
+        "memory_bytes": spec.memory_bytes,
+        "memory_look_seconds": memory_look_seconds,
+        "dataset": claimed.dataset.model_dump(mode="json") if claimed.dataset else None,
+        "data": str(prepared.data.absolute()) if prepared.data else None,
+        "first_rank": claimed.first_rank,
+        "rank_count": claimed.rank_count,
+        "world_size": claimed.world_size,
+        "group_rank": claimed.group_rank,
+        "group_count": claimed.group_count,
+        "endpoint": endpoint,
+        "folder": str(folder.absolute()),
+        "work": str(prepared.work.absolute()),
+        "output": str(prepared.output.absolute()),
+        "threads": threads,
+        "accelerators": accelerators,
+        "server_url": server_url,
+    }
