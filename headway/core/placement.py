@@ -76,18 +76,28 @@ def place_queue(
     return placements
 
 
+def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
+    """Why the job cannot start even on an empty fleet, and what to do; None if it can."""
+    ready = [worker for worker in workers if worker.state is WorkerState.READY]
+    slots = sum(worker.slots for worker in ready)
+    if not ready:
+        return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
+    if job.spec.world_size > slots:
+        return (
+            f"Waiting for slots: {job.spec.world_size} are needed and all workers together have {slots}. "
+            "Add workers, or submit it with a smaller --world-size."
+        )
+    return None
+
+
 def explain_waiting(job: Job, queue: Sequence[Job], workers: Sequence[Worker], used: Mapping[str, int]) -> str:
     """Why a queued job waits, and what to do, in a sentence."""
+    too_large = explain_misfit(job, workers)
+    if too_large is not None:
+        return too_large
     ready = [worker for worker in workers if worker.state is WorkerState.READY]
     slots = sum(worker.slots for worker in ready)
     size = job.spec.world_size
-    if not ready:
-        return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
-    if size > slots:
-        return (
-            f"Waiting for slots: {size} are needed and all workers together have {slots}. "
-            "Add workers, or submit it with a smaller --world-size."
-        )
     ahead = 0
     for other in queue:
         if other.id == job.id:

@@ -19,8 +19,8 @@ class Timeouts(Frozen):
 
     lease_seconds: float = Field(default=10.0, gt=0)
     """Silence after which a worker is lost. Long enough for an overloaded machine, short enough to restart soon."""
-    heartbeat_seconds: float = Field(default=2.0, gt=0)
-    """Time between heartbeats: a fifth of the lease, so that a few may be lost."""
+    heartbeat_seconds: float = Field(default=2.5, gt=0)
+    """Time between heartbeats: a quarter of the lease, so that a few may be lost."""
     maximum_log_bytes: int = Field(default=64 << 20, ge=1 << 10)
     """What is kept of each rank's output per attempt; what comes behind is dropped, and that is said."""
     memory_look_seconds: float = Field(default=0.5, gt=0)

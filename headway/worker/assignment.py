@@ -40,7 +40,7 @@ from headway.worker.spool import SpooledStream, stream_folder
 from headway.worker.survivors import remember_processes
 
 _log = logging.getLogger(__name__)
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.25
 _REPORT_SECONDS = 1.0
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50

@@ -15,7 +15,7 @@ from headway.core.checkpoint import Checkpoint
 from headway.core.environment import cold_reason
 from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, check_labels
 from headway.core.job_query import JobQuery, JobSort, sort_values
-from headway.core.placement import explain_waiting, place_queue, used_slots
+from headway.core.placement import explain_misfit, explain_waiting, place_queue, used_slots
 from headway.core.status import JobStatus
 from headway.errors import InvalidInput, NameTaken
 from headway.server.access import Action
@@ -137,8 +137,7 @@ async def submit(
     job, new = await server.jobs.submit(spec, await request.body(), idempotency_key)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    # The answer says at once why a job waits, above all if it can never fit.
-    return view(job, await explain(server, job) if new else None)
+    return view(job, explain_misfit(job, server.engine.workers()) if new else None)
 
 
 @router.post("/plan", dependencies=WRITE)
