@@ -20,6 +20,7 @@ def follow_job(job: JobHandle) -> int:
     """Follow until the job ends; the exit status it stands for. Ctrl-C detaches and leaves the job alone."""
     console = Console(highlight=False)
     console.print(Text.assemble("Job ", (job.name, "bold"), f"  ({job.id})"))
+    _print_waiting(job)
     try:
         follow_with_progress(job, console)
     except KeyboardInterrupt:
@@ -31,6 +32,14 @@ def follow_job(job: JobHandle) -> int:
     job.refresh()
     print_end(job)
     return EXIT_STATUS.get(job.status, 0)
+
+
+def _print_waiting(job: JobHandle) -> None:
+    """Why the job waits, if it does, and what helps."""
+    sentence = job.refresh().data["sentence"]
+    if job.status == "queued" and not sentence.endswith("About to be placed."):
+        click.echo(sentence)
+        click.echo("Next: " + "   ".join(next_commands(job.data)))
 
 
 def print_end(job: JobHandle) -> None:

@@ -145,12 +145,7 @@ def follow(job: str) -> None:
 @json_option
 def cancel(job: str, as_json: bool) -> None:
     """End a job. Its ranks get SIGTERM, and SIGKILL a few seconds later."""
-    with Client() as client:
-        handle = client.job(job).cancel()
-    if as_json:
-        print_json(handle.data)
-    else:
-        click.echo(f"Job {handle.name} is {handle.status}.")
+    _end(job, kill=False, as_json=as_json)
 
 
 @click.command()
@@ -158,8 +153,12 @@ def cancel(job: str, as_json: bool) -> None:
 @json_option
 def kill(job: str, as_json: bool) -> None:
     """End a job at once: its ranks get SIGKILL, without time to save anything."""
+    _end(job, kill=True, as_json=as_json)
+
+
+def _end(job: str, *, kill: bool, as_json: bool) -> None:
     with Client() as client:
-        handle = client.job(job).cancel(kill=True)
+        handle = client.job(job).cancel(kill=kill)
     if as_json:
         print_json(handle.data)
     else:

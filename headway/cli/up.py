@@ -64,7 +64,8 @@ async def _keep_running(arguments: list[str]) -> None:
         except asyncio.CancelledError:
             process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from headway.core.dataset import Dataset
 from headway.core.frozen import Frozen
 from headway.errors import InvalidInput
 
@@ -56,6 +57,11 @@ TRAINER_PARAMETERS: dict[str, type[TrainerParameters]] = {
 }
 
 
+_IMAGE_DIMENSIONS = 2
+_LEAST_SIDE = {"cnn": 4, "lstm": 1}
+"""The smallest images that a trainer's layers leave something of; a trainer that is not here takes any sample."""
+
+
 def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -> TrainerParameters:
     """The trainer's parameters with defaults filled in.
 
@@ -76,3 +82,14 @@ def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -
         raise InvalidInput(
             f"Parameter {problem['loc'][0]} of trainer {trainer} is {problem['input']!r}: {problem['msg']}."
         ) from error
+
+
+def check_samples(trainer: str, dataset: Dataset) -> None:
+    """Raises InvalidInput when the trainer cannot learn samples of the dataset's shape."""
+    shape = dataset.sample_shape
+    least = _LEAST_SIDE.get(trainer)
+    if least is not None and (len(shape) != _IMAGE_DIMENSIONS or min(shape) < least):
+        raise InvalidInput(
+            f"Trainer {trainer} takes images of at least {least} x {least} pixels; samples of dataset {dataset.name} "
+            f"have the shape {shape}. Trainer mlp takes any."
+        )

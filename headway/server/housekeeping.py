@@ -77,7 +77,8 @@ class Housekeeping:
         while True:
             wait_seconds = max(0.0, next_sweep - self._clock.monotonic())
             try:
-                job_id, attempt = await asyncio.wait_for(self._ended.get(), wait_seconds)
+                async with asyncio.timeout(wait_seconds):
+                    job_id, attempt = await self._ended.get()
                 await self._tidy(job_id, attempt)
             except TimeoutError:
                 next_sweep = self._clock.monotonic() + _SWEEP_SECONDS

@@ -22,7 +22,8 @@ class Watcher:
     async def take(self, seconds: float) -> list[str]:
         """Wait for changes, for so long at most, and take them."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
         self._woken.clear()
         changed, self._changed = list(self._changed), {}
         return changed

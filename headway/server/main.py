@@ -42,7 +42,8 @@ class _Http(uvicorn.Server):
         while not self.should_exit:
             await self.on_tick(0)  # renews the Date header
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), _TICK_SECONDS)
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

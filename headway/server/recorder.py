@@ -178,7 +178,8 @@ class Recorder:
         while self._recorded < position:
             self._progressed.clear()
             try:
-                await asyncio.wait_for(self._progressed.wait(), deadline - asyncio.get_running_loop().time())
+                async with asyncio.timeout(deadline - asyncio.get_running_loop().time()):
+                    await self._progressed.wait()
             except TimeoutError:
                 _log.warning("Gave up waiting for %d reports in the broker.", position - self._recorded)
                 return

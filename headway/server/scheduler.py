@@ -72,7 +72,8 @@ class Scheduler:
         """Schedule for ever: at once when something changed, and at each tick for the deadlines."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), TICK_SECONDS)
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._woken.wait()
             woken = self._woken.is_set() or bool(self._delayed_until)
             self._woken.clear()
             try:

@@ -209,7 +209,8 @@ class Worker:
                 _log.exception("A defect while following the server's answer; the worker goes on.")
             counter += 1
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._heartbeat_due.wait(), self._timeouts.heartbeat_seconds)
+                async with asyncio.timeout(self._timeouts.heartbeat_seconds):
+                    await self._heartbeat_due.wait()
 
     async def _follow(self, answer: HeartbeatAnswer, known: list[RunningAssignment], place: Place) -> None:
         """Do what the server says: start what is new, wake or stop what changed, end what is not listed."""

@@ -345,3 +345,17 @@ async def test_the_schema_of_job_files_is_open_to_editors(api: Api) -> None:
     response = await api.http.get("/job.schema.json", headers={"Authorization": ""})
     assert {"script", "workdir", "world_size"} <= response.json()["properties"].keys()
     assert "snapshot" not in response.json()["properties"]
+
+
+async def test_a_trainer_is_refused_a_dataset_whose_samples_it_cannot_learn(api: Api) -> None:
+    for name, shape in (("flat", (12,)), ("tiny", (3, 3))):
+        inputs = np.zeros((20, *shape), np.uint8)
+        arrays = prepare({split: {"input": inputs, "label": np.arange(20) % 2} for split in ("train", "test")}, name)
+        splits, contents = blocks.cut_splits(arrays)
+        for block, compressed in contents:
+            await api.http.put(f"/api/v1/blocks/{block.sha256}", content=compressed)
+        await api.http.post("/api/v1/datasets", json=describe(name, arrays, splits, name).model_dump())
+        refused = await api.http.post("/api/v1/jobs", json={"trainer": "cnn", "dataset": name})
+        assert refused.status_code == 422
+        assert "Trainer cnn takes images of at least 4 x 4 pixels" in refused.json()["detail"]
+        await api.submit(trainer="mlp", dataset=name, script=None, source=None)

@@ -63,7 +63,8 @@ class Inquiries:
         self._open[inquiry.id] = _Open(worker, inquiry, future)
         try:
             await self._broker.publish_wakeup(WakeUp(worker=worker, job=job.id, attempt=job.attempt_number))
-            return await asyncio.wait_for(future, timeout_seconds + _ANSWER_SECONDS)
+            async with asyncio.timeout(timeout_seconds + _ANSWER_SECONDS):
+                return await future
         except TimeoutError:
             raise Unavailable(f"The worker of job {job.name} did not answer; `headway workers` shows it.") from None
         finally:

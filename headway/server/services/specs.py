@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway.core.job import JobSpec
-from headway.core.parameters import parse_parameters
+from headway.core.parameters import check_samples, parse_parameters
 from headway.metric_patterns import MetricPatterns
 from headway.server.services.datasets import Datasets
 from headway.server.services.snapshots import Snapshots
@@ -22,6 +22,8 @@ class Specs:
             parse_parameters(spec.trainer, spec.parameters)
         MetricPatterns(spec.metrics)
         if spec.dataset_name is not None:
-            await self._datasets.find(spec.dataset_name)
+            dataset = await self._datasets.find(spec.dataset_name)
+            if spec.trainer is not None:
+                check_samples(spec.trainer, dataset)
         if spec.snapshot is not None:
             await self._snapshots.size_bytes(spec.snapshot)

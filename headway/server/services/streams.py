@@ -135,7 +135,8 @@ class Streams:
                     yield Item("end", {"status": job.status.value, "sentence": job.sentence}, cursor.encode())
                     return
                 try:
-                    await asyncio.wait_for(changed.wait(), _KEEP_ALIVE_SECONDS)
+                    async with asyncio.timeout(_KEEP_ALIVE_SECONDS):
+                        await changed.wait()
                 except TimeoutError:
                     yield None
 

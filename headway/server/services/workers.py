@@ -195,7 +195,9 @@ class Workers:
             return
         try:
             for _ in range(_PROBES):
-                if await asyncio.wait_for(_greets(worker), _PROBE_TIMEOUT_SECONDS):
+                async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
+                    answered = await _greets(worker)
+                if answered:
                     return
                 # A dying process may close its connection before its port: look again.
                 await asyncio.sleep(_PROBE_TIMEOUT_SECONDS / _PROBES)

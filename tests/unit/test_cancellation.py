@@ -1,0 +1,38 @@
+"""Loops that wait end when they are cancelled, also in the very moment that what they wait for happens."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import headway
+from headway.server.live import Watcher
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_cancellation_is_not_swallowed_by_what_happens_at_the_same_time() -> None:
+    """asyncio.wait_for swallowed it on Python 3.11, and a server that should end went on for ever."""
+    watcher = Watcher()
+
+    async def for_ever() -> None:
+        while True:
+            await watcher.take(60.0)
+
+    task = asyncio.create_task(for_ever())
+    await asyncio.sleep(0)
+    watcher.add("j-1")  # the wait is over
+    await asyncio.sleep(0)
+    task.cancel()  # before the loop has noticed
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+
+
+def test_nothing_waits_by_wait_for() -> None:
+    package = Path(headway.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not (isinstance(node, ast.Attribute) and node.attr == "wait_for"), (path, node.lineno)

@@ -1,0 +1,95 @@
+"""The worker's caches stay within their bounds, and drop what was used least recently."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headway import snapshot
+from headway.core.environment import Environment
+from headway.errors import Corrupt, EnvironmentFailed
+from headway.worker.environments import Environments
+from headway.worker.snapshot_cache import SnapshotCache
+
+pytestmark = pytest.mark.anyio
+
+
+def packed(folder: Path, text: str) -> tuple[str, bytes]:
+    folder.mkdir()
+    (folder / "file").write_text(text)
+    one = snapshot.pack(folder)
+    with one.file:
+        return one.sha256, one.file.read()
+
+
+async def test_a_snapshot_is_fetched_once_and_old_ones_go(tmp_path: Path) -> None:
+    archives = dict(packed(tmp_path / str(number), os.urandom(500).hex()) for number in range(3))
+    fetched: list[str] = []
+
+    async def fetch(sha256: str) -> AsyncIterator[bytes]:
+        fetched.append(sha256)
+        yield archives[sha256]
+
+    bound = sum(map(len, archives.values())) - 1
+    cache = SnapshotCache(tmp_path / "cache", bound, fetch)
+    first, second, third = archives
+    for number, sha256 in enumerate((first, second, first, third, first, second)):
+        await cache.unpack(sha256, tmp_path / "work" / str(number))
+        os.utime(tmp_path / "cache" / f"{sha256}.tar.zst", (number, number))
+    assert fetched == [first, second, third, second]  # the third drove out the second, which was used before the first
+    assert (tmp_path / "work" / "5" / "file").exists()
+
+
+async def test_a_snapshot_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
+    async def fetch(_sha256: str) -> AsyncIterator[bytes]:
+        yield b"other"
+
+    cache = SnapshotCache(tmp_path / "cache", 1000, fetch)
+    with pytest.raises(Corrupt, match="does not match its hash"):
+        await cache.unpack(hashlib.sha256(b"wanted").hexdigest(), tmp_path / "work")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
+    work = tmp_path / "work"
+    work.mkdir()
+    lines: list[str] = []
+    for name in ("a.txt", "b.txt"):
+        (work / name).write_text(f"# {name}: nothing to install\n")
+        python = await environments._python(Environment(lock=name), work, lines.append)
+        assert python.exists()
+    (kept,) = (tmp_path / "home" / "environments").iterdir()
+    assert python.is_relative_to(kept)
+    assert [line for line in lines if line.startswith("Building")] == [
+        "Building the environment of a.txt; it is kept for later jobs.",
+        "Building the environment of b.txt; it is kept for later jobs.",
+    ]
+    await environments._python(Environment(lock="b.txt"), work, lines.append)
+    assert len([line for line in lines if line.startswith("Building")]) == 2
+
+
+async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
+    (tmp_path / "a.txt").write_text("")
+    python = await environments._python(Environment(lock="a.txt"), tmp_path, lambda _line: None)
+    (python.parent.parent / "headway-complete").unlink()
+    python.unlink()
+    again = await environments._python(Environment(lock="a.txt"), tmp_path, lambda _line: None)
+    assert again == python
+    assert python.exists()
+
+
+async def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho 3 8\n")
+    old.chmod(0o755)
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
+    with pytest.raises(EnvironmentFailed, match=r"is Python 3\.8; 3\.11 or newer is needed"):
+        await environments._python(Environment(python=str(old)), tmp_path, lambda _line: None)
+    assert await environments._python(Environment(python=sys.executable), tmp_path, lambda _line: None)
