@@ -30,11 +30,13 @@ def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SE
 
 
 class Fleet:
-    """Processes under one folder; leaving the context ends them all."""
+    """Processes under one folder; leaving the context ends them all. `desk` is where commands run."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
         self.home = folder / "server"
+        self.desk = folder / "desk"
+        self.desk.mkdir()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -81,7 +83,7 @@ class Fleet:
         environment = {**os.environ, "HEADWAY_HOME": str(self.home), "HEADWAY_SERVER_URL": self.url}
         return subprocess.run(
             [sys.executable, "-m", "headway", *arguments],
-            env=environment, cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False,
+            env=environment, cwd=self.desk, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
     def script(self, source: str, *arguments: str, world_size: int = 1, **spec: Any) -> JobHandle:

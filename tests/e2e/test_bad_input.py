@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -259,6 +260,7 @@ def test_stopping_with_ctrl_c_detaches_and_says_how_to_come_back(shared_fleet: F
     with subprocess.Popen(
         [sys.executable, "-m", "headway", "follow", "goes-on"],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # as a terminal starts it
     ) as follower:  # fmt: skip
         assert follower.stdout is not None
         while "0" not in follower.stdout.readline():

@@ -239,7 +239,7 @@ def test_the_client_waits_raises_and_finds(shared_fleet: Fleet) -> None:
 
 def test_the_command_line(shared_fleet: Fleet, tmp_path: Path) -> None:
     command = shared_fleet.command
-    script = shared_fleet.folder / "hello.py"
+    script = shared_fleet.desk / "hello.py"
     script.write_text("import sys\nprint('hello', *sys.argv[1:])\n")
     ran = command("run", "hello.py", "--name", "cli-run", "--", "--flag", "x")
     assert ran.returncode == 0, ran.stderr
@@ -289,7 +289,7 @@ def test_the_command_line_names_what_is_wrong(
 
 
 def test_a_failed_jobs_status_is_the_commands(shared_fleet: Fleet) -> None:
-    (shared_fleet.folder / "fails.py").write_text("raise ValueError('boom')")
+    (shared_fleet.desk / "fails.py").write_text("raise ValueError('boom')")
     ran = shared_fleet.command("run", "fails.py")
     assert ran.returncode == 1
     assert "Rank 0 raised ValueError: boom." in ran.stdout

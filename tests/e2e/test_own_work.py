@@ -268,7 +268,7 @@ def test_a_lock_files_environment_is_built_once_and_warm_after_that(
         tmp_path,
         train_py="import six, sys\nprint(six.__version__, sys.prefix)\nimport headway\nheadway.run().log(1, a=2)",
     )
-    write(tmp_path, requirements_txt="six==1.16.0\n")
+    write(tmp_path, requirements_txt="six==1.16.0  # for this test only\n")
     spec = {"environment": {"lock": "requirements.txt"}}
     first = client.run_script(tmp_path / "train.py", workdir=tmp_path, **spec).wait()
     second = client.run_script(tmp_path / "train.py", workdir=tmp_path, **spec).wait()
@@ -335,7 +335,6 @@ def test_a_dataset_of_ones_own_from_file_to_prediction(shared_fleet: Fleet, clie
     images = (generator.random((600, 16, 16)) * 50 + labels[:, None, None] * 150).astype(np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=labels)
     np.save(tmp_path / "samples.npy", images[:4])
-    shared_fleet.folder.joinpath("in").mkdir(exist_ok=True)
     added = shared_fleet.command("datasets", "add", "mine", str(tmp_path / "mine.npz"))
     assert "480 training and 120 test samples, 2 classes" in added.stdout, added.stderr
     assert "mine" in shared_fleet.command("datasets").stdout
@@ -416,7 +415,7 @@ dist.barrier()
 
 
 def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> None:
-    folder = shared_fleet.folder / "project"
+    folder = shared_fleet.desk / "project"
     folder.mkdir()
     assert shared_fleet.command("init", "project/job.yaml").returncode == 0
     again = shared_fleet.command("init", "project/job.yaml")
@@ -424,13 +423,13 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
     (folder / "train.py").write_text("import os; print('epochs', os.environ.get('EPOCHS'))")
     planned = shared_fleet.command("submit", "project/job.yaml", "--dry-run")
     assert "The job is valid. It would start at once." in planned.stdout, planned.stderr
-    submitted = shared_fleet.command("submit", "project/job.yaml", "--name", "from-file", "--label", "team=vision")
+    submitted = shared_fleet.command("submit", "project/job.yaml", "--name", "from-file", "--label", "team=audio")
     assert submitted.returncode == 0, submitted.stderr
     assert "epochs None" in submitted.stdout
     rerun = shared_fleet.command("rerun", "from-file", "--set", "epochs=3", "--name", "again")
     assert "epochs 3" in rerun.stdout
     assert shared_fleet.command("edit", "again", "--notes", "worked", "--label", "team=").returncode == 0
-    listed = json.loads(shared_fleet.command("jobs", "--label", "team=vision", "--json").stdout)
+    listed = json.loads(shared_fleet.command("jobs", "--label", "team=audio", "--json").stdout)
     assert [job["name"] for job in listed] == ["from-file"]
     shown = shared_fleet.command("show", "again").stdout
     assert "Notes: worked" in shown
