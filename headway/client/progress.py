@@ -72,7 +72,7 @@ class Display:
 
     def _metrics(self, data: dict[str, Any]) -> None:
         for series in data["series"]:
-            self.figures[series["name"]] = series["values"][-1]
+            self.figures[series["name"]] = float(series["values"][-1])  # JSON has NaN and Infinity as text
             self.step = max(self.step, series["steps"][-1])
         if self.total_steps is None and time.monotonic() - self.looked_at > _LOOK_AGAIN_SECONDS:
             self.looked_at = time.monotonic()

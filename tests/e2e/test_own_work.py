@@ -158,6 +158,23 @@ for epoch in (1, 2): print(f"epoch {epoch}: accuracy {epoch / 4:.2%}")
     assert (found["accuracy"]["steps"], found["accuracy"]["values"]) == ([1, 2], [25.0, 50.0])
 
 
+def test_a_training_that_diverges_is_followed_to_its_end(shared_fleet: Fleet) -> None:
+    source = """
+import headway, time
+for step, value in enumerate((1.0, float("inf"), float("nan")), start=1):
+    headway.run().log(step, loss=value); time.sleep(1.1)
+headway.run().finish(test={"loss": float("nan"), "accuracy": 0.1})
+"""
+    (shared_fleet.desk / "diverges.py").write_text(source)
+    followed = shared_fleet.command("run", "diverges.py", "--name", "diverges")
+    assert followed.returncode == 0, followed.stderr
+    (found,) = json.loads(shared_fleet.command("metrics", "diverges", "--json").stdout)
+    assert found["values"] == [1.0, "inf", "nan"]
+    for command in (("metrics", "diverges"), ("metrics", "diverges", "--plot"), ("show", "diverges"), ("jobs",)):
+        assert shared_fleet.command(*command).returncode == 0
+    assert shared_fleet.command("jobs", "--sort", "loss").returncode == 0
+
+
 def test_event_files_are_read_while_the_script_runs(shared_fleet: Fleet) -> None:
     source = """
 import time
