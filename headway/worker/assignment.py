@@ -41,7 +41,7 @@ from headway.worker.survivors import remember_processes
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
-_REPORT_SECONDS = 1.0
+_REPORT_SECONDS = 1.25
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
 
@@ -62,7 +62,7 @@ class Place:
 
 
 class RunningAssignment:
-    """Claims, prepares, launches, reports, stores. Facts are reported at once, streams at most once a second.
+    """Claims, prepares, launches, reports, stores. Facts are reported at once, streams about once a second.
 
     `busy`: it prepares, or stores what the ranks left, for which the server grants more time.
     """

@@ -13,7 +13,8 @@ import pytest
 
 from headway import blocks
 from headway.core.facts import ArtifactStored, OutputsStored, RankStarted, Released
-from headway.core.job import JobSpec
+from headway.core.job import Job, JobSpec
+from headway.core.status import JobStatus
 from headway.dataset_files import describe, prepare
 from headway.server.access import Caller, Kind
 from headway.server.clock import Clock
@@ -359,3 +360,23 @@ async def test_a_trainer_is_refused_a_dataset_whose_samples_it_cannot_learn(api:
         assert refused.status_code == 422
         assert "Trainer cnn takes images of at least 4 x 4 pixels" in refused.json()["detail"]
         await api.submit(trainer="mlp", dataset=name, script=None, source=None)
+
+
+async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_for_itself(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a queued job being read, when it is placed in that moment, then the answer is about the placed one."""
+    job = await api.submit(name="mine")
+    reads = api.server.database.queued_jobs
+
+    async def placed_meanwhile(limit: int) -> list[Job]:
+        queue = await reads(limit)
+        monkeypatch.setattr(api.server.database, "queued_jobs", reads)
+        await api.worker(slots=1)
+        while api.server.jobs.unsettled[job["id"]].status is JobStatus.QUEUED:
+            await asyncio.sleep(0.01)
+        return queue
+
+    monkeypatch.setattr(api.server.database, "queued_jobs", placed_meanwhile)
+    shown = (await api.http.get("/api/v1/jobs/mine")).json()
+    assert (shown["status"], shown["sentence"]) == ("starting", "Its workers are preparing it and starting its ranks.")

@@ -211,7 +211,11 @@ def _decode(cursor: str) -> tuple[float | None, int]:
 @router.get("/{job}", dependencies=READ)
 async def get_job(job: JobHere, server: ServerHere) -> JobView:
     """One job, by id or name."""
-    return view(job, await explain(server, job))
+    sentence = await explain(server, job)
+    newest = server.jobs.unsettled.get(job.id, job)
+    if newest.status is not job.status:  # it was placed meanwhile, and its own slots would seem to be in its way
+        job, sentence = newest, await explain(server, newest)
+    return view(job, sentence)
 
 
 @router.post("/{job}/cancel", dependencies=WRITE)
