@@ -34,6 +34,9 @@ from headway.core.status import AssignmentState, JobStatus
 from headway.errors import ClaimRefused, Conflict
 
 MAXIMUM_WARNINGS = 20
+MAXIMUM_SAVING = 4
+"""Steps of which some ranks' parts are there and others' may still come."""
+_NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
 
 
 class ReportedFacts(NamedTuple):
@@ -284,13 +287,25 @@ def _part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: fl
     """Note the part; once every rank's is there, the checkpoint exists."""
     ranks = tuple(sorted({*attempt.saving.get(fact.step, ()), fact.rank}))
     if len(ranks) < attempt.world_size:
-        return _update_attempt(job, saving={**attempt.saving, fact.step: ranks})
+        return _keep_saving(job, {**attempt.saving, fact.step: ranks}, attempt.world_size, now)
     # What is older and incomplete will not be completed any more.
     job = _update_attempt(job, saving={step: some for step, some in attempt.saving.items() if step > fact.step})
     checkpoint = Checkpoint(attempt=attempt.number, step=fact.step, world_size=attempt.world_size, at=now)
     others = tuple(one for one in job.checkpoints if (one.attempt, one.step) != (attempt.number, fact.step))
     job = job.model_copy(update={"checkpoints": (*others, checkpoint)[-KEPT_CHECKPOINTS:]})
     return emit(job, "checkpoint.committed", now, attempt=attempt.number, step=fact.step)
+
+
+def _keep_saving(job: Job, saving: dict[int, tuple[int, ...]], world_size: int, now: float) -> Job:
+    """Wait for the other ranks' parts of some steps, not of ever more: a script may save on one rank only."""
+    while len(saving) > MAXIMUM_SAVING:
+        step = min(saving)
+        count = len(saving[step])
+        saving = {other: ranks for other, ranks in saving.items() if other != step}
+        if not any(_NO_CHECKPOINT in warning for warning in job.warnings):
+            warning = f"Step {step} was saved by {count} of {world_size} ranks only, {_NO_CHECKPOINT}"
+            job = _warn(job, warning, now)
+    return _update_attempt(job, saving=saving)
 
 
 def _checkpoint_damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from headway.core import transitions
 from headway.core.checkpoint import Checkpoint
@@ -51,14 +52,15 @@ class Housekeeping:
         self._artifacts = artifacts
         self._snapshots = snapshots
         self._checkpoints = checkpoints
-        self._known_checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
+        self._known_checkpoints: dict[str, tuple[tuple[Checkpoint, ...], int]] = {}
         self._ended: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._seen: dict[str, int] = {}
         jobs.on_change.append(self._job_changed)
 
     def _job_changed(self, job: Job) -> None:
-        if job.checkpoints != self._known_checkpoints.get(job.id, ()):
-            self._known_checkpoints[job.id] = job.checkpoints
+        waited_for = min(job.attempt.saving, default=0) if job.attempt else 0
+        if (job.checkpoints, waited_for) != self._known_checkpoints.get(job.id, ((), 0)):
+            self._known_checkpoints[job.id] = job.checkpoints, waited_for
             self._ended.put_nowait((job.id, 0))
         if job.status.terminal and not job.unsettled:
             self._known_checkpoints.pop(job.id, None)
@@ -90,7 +92,8 @@ class Housekeeping:
         """After an attempt's end, or, as attempt 0, after a new checkpoint."""
         if attempt:
             await self.compact(job_id, attempt)
-        await self._checkpoints.sweep(await self._jobs.find(job_id))
+        with suppress(NotFound):  # it was deleted meanwhile, with its parts
+            await self._checkpoints.sweep(await self._jobs.find(job_id))
 
     async def compact(self, job_id: str, attempt: int) -> None:
         """Merge the reports of an ended attempt into chunks of about a megabyte."""
@@ -127,7 +130,8 @@ class Housekeeping:
         while page := await self._database.jobs(JobQuery(statuses=_TERMINAL, after=after, limit=_PAGE_JOBS)):
             for job in page:  # newest first: what is over the limit when its turn comes is old
                 size_bytes = sum(artifact.size_bytes for artifact in job.artifacts)
-                size_bytes += sum(part.size_bytes for part in await self._database.checkpoint_parts(job.id))
+                if job.checkpoints:
+                    size_bytes += sum(part.size_bytes for part in await self._database.checkpoint_parts(job.id))
                 total_bytes += size_bytes
                 too_old = job.ended_at is not None and job.ended_at < oldest
                 if size_bytes and (too_old or total_bytes > self._settings.artifact_retention_bytes):

@@ -77,6 +77,25 @@ def test_old_checkpoints_are_swept_and_go_with_their_job(fleet: Fleet) -> None:
     assert parts() == set()
 
 
+def test_saving_on_one_rank_only_is_warned_of_and_does_not_fill_the_store(fleet: Fleet) -> None:
+    fleet.start_server()
+    fleet.start_worker("one", slots=2)
+    fleet.wait_for_workers(1)
+    source = """
+import headway, time
+run = headway.run()
+for step in range(1, 13):
+    if run.rank == 0: run.save(step, step)
+time.sleep(3)
+"""
+    job = fleet.script(source, world_size=2)
+    wait_until(lambda: job.refresh().data["warnings"], "the warning")
+    assert "was saved by 1 of 2 ranks only" in job.data["warnings"][0]
+    folder = fleet.home / "objects" / "checkpoints" / job.id
+    wait_until(lambda: len([path for path in folder.rglob("*") if path.is_file()]) <= 4, "the sweep")
+    assert ended(job).status == "succeeded"
+
+
 def test_a_cancelled_script_that_saves_in_time_can_be_gone_on_from(shared_fleet: Fleet) -> None:
     source = """
 import headway, time

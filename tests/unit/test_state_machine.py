@@ -12,6 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headway.core import transitions
 from headway.core.facts import (
+    CheckpointDamaged,
+    CheckpointPartStored,
     OutputsStored,
     PrepareFailed,
     RankEnded,
@@ -40,6 +42,10 @@ FACTS = st.sampled_from(
         PrepareFailed(error="x"),
         PrepareFailed(error="x", environment=True),
         OutputsStored(),
+        CheckpointPartStored(step=1, rank=0),
+        CheckpointPartStored(step=1, rank=1),
+        CheckpointPartStored(step=2, rank=2),
+        CheckpointDamaged(attempt=1, step=1, error="x"),
         OutputsStored(warning="x.bin was not stored"),
         WorkerStopping(),
     ]

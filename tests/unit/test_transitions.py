@@ -7,6 +7,7 @@ import pytest
 from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.facts import (
+    CheckpointPartStored,
     OutputsStored,
     PrepareFailed,
     RankEnded,
@@ -171,6 +172,36 @@ def test_a_report_counts_once() -> None:
     job = report(running(), "w0", RankFinished(rank=0), number=5)
     assert report(job, "w0", RankFinished(rank=0), number=5) is job
     assert job.attempt.assignment_of("w0").finished_ranks == 1
+
+
+def part(step: int, rank: int) -> CheckpointPartStored:
+    return CheckpointPartStored(step=step, rank=rank)
+
+
+def test_a_step_is_a_checkpoint_once_all_ranks_parts_are_there() -> None:
+    job = report(running(), "w0", part(10, 0), part(20, 0), part(10, 0))
+    assert job.checkpoints == ()
+    job = report(job, "w0", part(20, 1))
+    assert [(one.attempt, one.step, one.world_size) for one in job.checkpoints] == [(1, 20, 2)]
+    assert job.attempt.saving == {}  # the older one will not be completed any more
+    job = report(job, "w0", *(part(step, rank) for step in (30, 40, 50) for rank in (0, 1)))
+    assert [one.step for one in job.checkpoints] == [30, 40, 50]
+
+
+def test_an_older_attempts_parts_are_no_checkpoint() -> None:
+    job = report(running(), "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
+    job = running(job)
+    late = [ReportedFacts("w0", 99, (part(10, 0), part(10, 1)))]
+    assert transitions.apply_facts(job, 1, late, NOW) is job
+
+
+def test_parts_of_one_rank_only_are_given_up_with_a_warning() -> None:
+    job = running()
+    for step in range(1, 50):
+        job = report(job, "w0", part(step, 0))
+    assert list(job.attempt.saving) == [46, 47, 48, 49]
+    (warning,) = job.warnings
+    assert warning.startswith("Step 1 was saved by 1 of 2 ranks only, so it is no checkpoint: every rank has to call")
 
 
 def test_an_abort_after_finishing_is_a_warning() -> None:

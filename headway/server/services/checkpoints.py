@@ -53,10 +53,12 @@ class Checkpoints:
         """Delete the parts of checkpoints that the job dropped, and of those that were never completed."""
         kept = {(one.attempt, one.step) for one in job.checkpoints}
         newest = max(kept, default=(0, 0))
-        live = job.attempt.number if job.attempt is not None and job.attempt.ended_at is None else 0
+        attempt = job.attempt if job.attempt is not None and job.attempt.ended_at is None else None
+        given_up = min(attempt.saving, default=0) if attempt else 0  # steps before that are not waited for any more
         for part in await self._database.checkpoint_parts(job.id):
             key = (part.attempt, part.step)
-            being_saved = part.attempt == live and key > newest
+            live = attempt is not None and part.attempt == attempt.number
+            being_saved = live and key > newest and part.step >= given_up
             if key not in kept and not being_saved:
                 await self._objects.delete(part.object_id)
                 await self._database.delete_checkpoint_part(job.id, part)
