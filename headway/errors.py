@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -148,6 +149,15 @@ def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
         return known[code](message)
     without_body = {401: NotAuthenticated, 403: NotAllowed, 404: NotFound}  # as answers to HEAD are
     return without_body.get(status, Unavailable if status >= 500 else HeadwayError)(message)
+
+
+def error_from_answer(status: int, body: bytes) -> HeadwayError:
+    """The error that an HTTP answer names, whether or not its body is a problem."""
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = None
+    return error_from_problem(status, problem if isinstance(problem, dict) else {})
 
 
 def _descendants(parent: type[HeadwayError]) -> Iterator[type[HeadwayError]]:

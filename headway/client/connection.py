@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from headway.errors import HeadwayError, SettingInvalid, Unavailable, error_from_problem
+from headway.errors import HeadwayError, SettingInvalid, Unavailable, error_from_answer
 
 DEFAULT_URL = "http://127.0.0.1:8420"
 RETRIES_SECONDS = (0.1, 0.3, 1.0, 2.0)
@@ -78,8 +78,4 @@ class Connection:
 
 def error_of(response: httpx.Response) -> HeadwayError:
     """The error that an answer names."""
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = None
-    return error_from_problem(response.status_code, problem if isinstance(problem, dict) else {})
+    return error_from_answer(response.status_code, response.content)

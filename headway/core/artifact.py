@@ -23,6 +23,11 @@ class Artifact(Frozen):
     @classmethod
     def _stays_inside(cls, name: str) -> str:
         """Downloads write files of these names into a folder, and must not leave it."""
-        if any(part in (".", "..") for part in name.split("/")):
+        if leaves_folder(name):
             raise ValueError("a name may have no . or .. between its slashes")
         return name
+
+
+def leaves_folder(name: str) -> bool:
+    """Whether a file of that name, in a folder, could lie outside it."""
+    return any(part in (".", "..") for part in name.split("/"))

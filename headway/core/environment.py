@@ -39,7 +39,7 @@ class Environment(Frozen):
     )
 
     @property
-    def own(self) -> bool:
+    def foreign(self) -> bool:
         """Whether the job runs in an environment other than the worker's."""
         return self.python is not None or self.lock is not None
 

@@ -87,7 +87,7 @@ class JobSpec(Frozen):
             raise ValueError(f"trainer {trainer} needs a dataset: add one, for example mnist")
         of_scripts = ("arguments", "source", "snapshot", "data", "outputs", "metrics")
         given = [name for name in of_scripts if getattr(self, name)]
-        if given or self.environment.own:
+        if given or self.environment.foreign:
             raise ValueError(f"{(given or ['environment'])[0]} belongs to scripts; a trainer takes parameters")
 
     def _check_own_work(self) -> None:

@@ -42,16 +42,20 @@ class SplitReader:
         self._inputs, self._labels = arrays["input"], arrays["label"]
 
     def read(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs float32, normalised to the training set's mean and deviation; labels int64 (n,).
-
-        Images (height, width) get a channel: (n, 1, height, width).
-        """
+        """Inputs as `normalise` gives them; labels int64 (n,)."""
         raw = torch.from_numpy(np.take(self._inputs, indices, axis=0)).to(self._device, non_blocking=True)
-        inputs = torch.sub(raw, self._dataset.mean).mul_(1 / max(self._dataset.deviation, 1e-6))
-        if inputs.dim() == _IMAGES:
-            inputs = inputs.unsqueeze(1)
+        inputs = normalise(raw, self._dataset)
         labels = torch.from_numpy(np.take(self._labels, indices, axis=0).astype(np.int64))
         return inputs, labels.to(self._device, non_blocking=True)
+
+
+def normalise(raw: torch.Tensor, dataset: Dataset) -> torch.Tensor:
+    """Stored samples (n, ...) as models take them: float32, to the training set's mean and deviation.
+
+    Images (height, width) get a channel: (n, 1, height, width).
+    """
+    inputs = torch.sub(raw, dataset.mean).mul_(1 / max(dataset.deviation, 1e-6))
+    return inputs.unsqueeze(1) if inputs.dim() == _IMAGES else inputs
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from headway.core.dataset import Array, Dataset, Split
 from headway.core.parameters import parse_parameters
 from headway.dataset_files import read_idx
 from headway.errors import HeadwayError, InvalidInput
+from headway.training.loader import normalise
 from headway.training.trainer import build_model
 
 _BATCH = 1000
@@ -49,8 +50,7 @@ def predict(card: dict[str, Any], weights: Path, samples: np.ndarray[Any, Any]) 
     with torch.inference_mode():
         for start in range(0, len(samples), _BATCH):
             raw = torch.from_numpy(samples[start : start + _BATCH].astype(np.float32))
-            inputs = ((raw - dataset.mean) / max(dataset.deviation, 1e-6)).unsqueeze(1)
-            probabilities, classes = model(inputs).softmax(dim=1).max(dim=1)
+            probabilities, classes = model(normalise(raw, dataset)).softmax(dim=1).max(dim=1)
             pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
             found += [{"class": one, "probability": round(probability, 6)} for one, probability in pairs]
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from headway.core.facts import CheckpointPartStored
 from headway.core.protocol import Claimed
 from headway.errors import CheckpointCorrupt, HeadwayError, NotFound, Unavailable
 from headway.worker.connection import Connection
+from headway.worker.transfers import write_chunks
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
@@ -73,15 +73,12 @@ async def fetch_checkpoint(claimed: Claimed, folder: Path, connection: Connectio
 
 
 async def _fetch(claimed: Claimed, part: CheckpointPart, path: Path, connection: Connection) -> None:
-    digest = hashlib.sha256()
     try:
         with path.open("wb") as file:
-            async for chunk in connection.checkpoint_part(claimed, part):
-                digest.update(chunk)
-                await asyncio.to_thread(file.write, chunk)
+            sha256 = await write_chunks(connection.checkpoint_part(claimed, part), file)
     except NotFound as error:
         raise CheckpointCorrupt(f"its part of rank {part.rank} is missing") from error
-    if digest.hexdigest() != part.sha256:
+    if sha256 != part.sha256:
         raise CheckpointCorrupt(f"its part of rank {part.rank} does not match its hash")
 
 

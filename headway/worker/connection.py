@@ -22,7 +22,7 @@ from headway.core.protocol import (
     Registered,
     Registration,
 )
-from headway.errors import HeadwayError, Unavailable, error_from_problem
+from headway.errors import HeadwayError, Unavailable, error_from_answer
 
 _TIMEOUT_SECONDS = 5.0
 _UPLOAD_TIMEOUT_SECONDS = 60.0
@@ -140,11 +140,7 @@ class Connection:
 
 
 def _error(response: httpx.Response) -> HeadwayError:
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = {}
-    return error_from_problem(response.status_code, problem)
+    return error_from_answer(response.status_code, response.content)
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

@@ -56,7 +56,7 @@ class Environments:
 
         Raises EnvironmentFailed when the environment cannot be had, Unavailable when the worker's own does not start.
         """
-        if not environment.own:
+        if not environment.foreign:
             await self.own.wait_until_warm()
             return self.own
         python = await self._python(environment, work, say)

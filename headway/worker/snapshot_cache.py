@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from headway import snapshot
 from headway.errors import Corrupt
+from headway.worker.transfers import write_chunks
 
 
 class SnapshotCache:
@@ -34,13 +34,8 @@ class SnapshotCache:
 
     async def _download(self, sha256: str, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-") as file:
-            async for chunk in self._fetch(sha256):
-                digest.update(chunk)
-                file.write(chunk)
-            file.flush()
-            if digest.hexdigest() != sha256:
+            if await write_chunks(self._fetch(sha256), file) != sha256:
                 raise Corrupt(f"Snapshot {sha256[:12]} does not match its hash.")
             os.link(file.name, path)
 

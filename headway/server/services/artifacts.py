@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from headway.core.artifact import Artifact
+from headway.core.artifact import Artifact, leaves_folder
 from headway.core.job import Job
 from headway.errors import Conflict, InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects
@@ -21,7 +21,7 @@ class Artifacts:
 
     async def store(self, job_id: str, attempt: int, name: str, chunks: AsyncIterator[bytes]) -> Artifact:
         """Store a file of the current attempt. Raises InvalidInput, Conflict for an older or ended one, TooLarge."""
-        if any(part in (".", "..") for part in name.split("/")):
+        if leaves_folder(name):
             raise InvalidInput(f"Artifact {name} has a . or .. between its slashes; leave them out.")
         self._check_current(await self._jobs.find(job_id), attempt)
         object_id = f"artifacts/{job_id}/{attempt}/{draw_id('a-')}"
