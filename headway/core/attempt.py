@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headway.core.checkpoint import Saving
 from headway.core.end_reason import EndReason
 from headway.core.frozen import Frozen
 from headway.core.status import AssignmentState
@@ -52,8 +53,9 @@ class Assignment(Frozen):
 class Attempt(Frozen):
     """One start of all ranks. Its number is the fence for facts.
 
-    `kill`: its ranks are stopped without a grace time. `saving`: the ranks that have stored their part of a step.
-    `restored_step`: the step of the checkpoint that it started from.
+    `kill`: its ranks are stopped without a grace time. `saving`: checkpoints, by step, whose parts are not all stored.
+    `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
+    which was saved at `restored_saved_at` by the worker's clock.
     """
 
     number: int
@@ -67,8 +69,10 @@ class Attempt(Frozen):
     stages: dict[str, float] = {}
     total_steps: int | None = None
     kill: bool = False
-    saving: dict[int, tuple[int, ...]] = {}
+    saving: dict[int, Saving] = {}
+    offered_step: int | None = None
     restored_step: int | None = None
+    restored_saved_at: float | None = None
 
     @property
     def world_size(self) -> int:

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from headway.core.frozen import Frozen
 
-KEPT_CHECKPOINTS = 3
-"""The newest ones that a job keeps: the last, and two before it in case that one is damaged."""
+CHECKPOINT_FORMAT = 1
+"""How ranks write their parts; a part of a newer one cannot be read here."""
+DEFAULT_EVERY_SECONDS = 60.0
+MAXIMUM_CHECKPOINT_METRICS = 50
+
+
+class CheckpointPolicy(Frozen):
+    """When the built-in trainers, and scripts that ask `run.should_save`, save; and what is kept of it."""
+
+    every_steps: int | None = Field(default=None, ge=1, description="Save each so many steps.")
+    every_seconds: float | None = Field(
+        default=DEFAULT_EVERY_SECONDS, gt=0, description="Save at the first step after so long; null: never."
+    )
+    epoch_end: bool = Field(default=True, description="Save at the end of each epoch.")
+    keep_newest: int = Field(default=3, ge=1, le=1000, description="How many of the newest are kept.")
+    keep_best: int = Field(default=0, ge=0, le=1000, description="How many of the best by `metric` are kept beside.")
+    metric: str | None = Field(default=None, max_length=200, description="Such as validation/loss.")
+    mode: Literal["min", "max"] = Field(default="min", description="Whether the least or the greatest is best.")
+
+    @model_validator(mode="after")
+    def _best_by_a_metric(self) -> Self:
+        if self.keep_best and self.metric is None:
+            raise ValueError("keep_best needs a metric to tell which are best, for example validation/loss")
+        return self
+
+
+class PartKind(StrEnum):
+    """STATE: a file per rank. SHARDS: an archive per rank, of which each may need each. FILES: one archive for all."""
+
+    STATE = "state"
+    SHARDS = "shards"
+    FILES = "files"
 
 
 class CheckpointPart(Frozen):
-    """What one rank saved; `object_id` addresses its bytes, `sha256` is their hash in hexadecimal."""
+    """What one rank saved; `object_id` addresses its bytes, `sha256` is their hash in hexadecimal.
+
+    `replica`: beside what is the rank's own it has rank 0's state, which is only in rank 0's part.
+    """
 
     attempt: int = Field(ge=1)
     step: int = Field(ge=0)
@@ -19,16 +56,67 @@ class CheckpointPart(Frozen):
     object_id: str
     size_bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    kind: PartKind = PartKind.STATE
+    replica: bool = False
+    format: int = CHECKPOINT_FORMAT
 
 
 class Checkpoint(Frozen):
-    """A complete one: every rank of `attempt` has stored its part of step `step`."""
+    """A complete one: every part of step `step` of `attempt` is stored.
+
+    `job`: whose parts they are, if not those of the job that has it. `users`: jobs that started from it, and since
+    when they count. `metrics`: what rank 0 had logged last. `saved_at` is the worker's clock, `at` the server's.
+    """
 
     attempt: int
     step: int
     world_size: int
     at: float
+    kind: PartKind = PartKind.STATE
+    size_bytes: int = 0
+    saved_at: float | None = None
+    metrics: dict[str, float] = {}
+    users: dict[str, float] = {}
+    job: str | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from the others of its job."""
+        return self.attempt, self.step
 
     def part_of(self, rank: int) -> int:
         """Which part a rank starts from; with another number of ranks the parts are dealt out in turn."""
-        return rank % self.world_size
+        return 0 if self.kind is PartKind.FILES else rank % self.world_size
+
+    def needed_parts(self, ranks: Iterable[int]) -> set[int]:
+        """The parts that a worker with these ranks needs. Rank 0's has what replicas share."""
+        if self.kind is PartKind.SHARDS:
+            return set(range(self.world_size))
+        return {0, *map(self.part_of, ranks)}
+
+
+class Saving(Frozen):
+    """A checkpoint of which the parts of some ranks are stored, and others' may still come."""
+
+    ranks: tuple[int, ...] = ()
+    size_bytes: int = 0
+    saved_at: float | None = None
+    metrics: dict[str, float] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_ranks(cls, value: Any) -> Any:
+        """Documents of version 0.1 have the ranks only."""
+        return {"ranks": value} if isinstance(value, list | tuple) else value
+
+
+def retained(checkpoints: Sequence[Checkpoint], policy: CheckpointPolicy) -> tuple[Checkpoint, ...]:
+    """Those that are kept, oldest first: the newest, the best, and all that other jobs started from."""
+    kept = [*checkpoints[-policy.keep_newest :], *(one for one in checkpoints if one.users)]
+    if policy.metric is not None:
+        sign = 1 if policy.mode == "min" else -1
+        known = [one for one in checkpoints if policy.metric in one.metrics]
+        newest_first = known[::-1]  # of equals the newer one
+        ranking = sorted(newest_first, key=lambda one: sign * one.metrics[policy.metric or ""])
+        kept += ranking[: policy.keep_best]
+    return tuple(one for one in checkpoints if any(one is other for other in kept))

@@ -46,6 +46,11 @@ class EndReason(StrEnum):
 
     COMPLETED = ("completed", JobStatus.SUCCEEDED, Blame.NOBODY, False, False, "All ranks finished.")
     CANCELLED = ("cancelled", JobStatus.CANCELLED, Blame.NOBODY, False, False, "Cancelled on request.")
+    PAUSED = ("paused", JobStatus.QUEUED, Blame.NOBODY, True, False, "Paused on request.")
+    CHECKPOINT_LOST = (
+        "checkpoint_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, False, True,
+        "It was to start from a checkpoint of another job, and no complete one is left: {error}",
+    )  # fmt: skip
     SCRIPT_RAISED = (
         "script_raised", JobStatus.FAILED, Blame.USER, False, True,
         "Rank {rank} raised {error}. Mend the script and submit it again.",

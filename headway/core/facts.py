@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from headway.core.artifact import Artifact
+from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
 from headway.core.frozen import Frozen
 
 
@@ -35,11 +36,31 @@ class ArtifactStored(Frozen):
 
 
 class CheckpointPartStored(Frozen):
-    """What a rank saved at a step is in the object store, whole."""
+    """What a rank saved at a step is in the object store, whole. Rank 0's comes with the metrics it had logged last."""
 
     type: Literal["checkpoint_part_stored"] = "checkpoint_part_stored"
     step: int
     rank: int
+    kind: PartKind = PartKind.STATE
+    size_bytes: int = 0
+    saved_at: float | None = None
+    metrics: dict[str, float] = Field(default={}, max_length=MAXIMUM_CHECKPOINT_METRICS)
+
+
+class CheckpointNotSaved(Frozen):
+    """A rank could not write its part, or it could not be stored. Training goes on."""
+
+    type: Literal["checkpoint_not_saved"] = "checkpoint_not_saved"
+    step: int
+    rank: int
+    error: str = Field(max_length=1_000)
+
+
+class CheckpointRestored(Frozen):
+    """The ranks have loaded the checkpoint that the attempt was given."""
+
+    type: Literal["checkpoint_restored"] = "checkpoint_restored"
+    step: int
 
 
 class CheckpointDamaged(Frozen):
@@ -48,6 +69,7 @@ class CheckpointDamaged(Frozen):
     type: Literal["checkpoint_damaged"] = "checkpoint_damaged"
     attempt: int
     step: int
+    job: str | None = None
     error: str = Field(max_length=4_000)
 
 
@@ -118,6 +140,8 @@ Fact = Annotated[
     | ArtifactStored
     | ResultStored
     | CheckpointPartStored
+    | CheckpointNotSaved
+    | CheckpointRestored
     | CheckpointDamaged
     | RankFinished
     | RankEnded

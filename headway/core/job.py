@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import Checkpoint
+from headway.core.checkpoint import Checkpoint, CheckpointPolicy
 from headway.core.dataset import NAME_PATTERN
 from headway.core.end_reason import EndReason
 from headway.core.environment import Environment, check_variable, variables_of_parameters
@@ -19,6 +19,7 @@ from headway.core.status import JobStatus
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 MAXIMUM_SOURCE_BYTES = 64 << 10
 MAXIMUM_NOTES_CHARACTERS = 10_000
+CHECKPOINT_REFERENCE_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}(@[0-9]{1,15})?$"
 DEFAULT_PROJECT = "default"
 LARGEST_WORLD_SIZE = 10_000
 
@@ -60,6 +61,12 @@ class JobSpec(Frozen):
         max_length=100,
         description="Metric name to a regular expression (RE2) on log lines; group `value` or the first is the value, "
         "group `step` the step.",
+    )
+    checkpoints: CheckpointPolicy = Field(default=CheckpointPolicy(), description="When to save, and what to keep.")
+    from_checkpoint: str | None = Field(
+        default=None,
+        pattern=CHECKPOINT_REFERENCE_PATTERN,
+        description="JOB or JOB@STEP: start from that checkpoint of another job, the newest if no step is given.",
     )
     world_size: int = Field(
         default=1, ge=1, le=LARGEST_WORLD_SIZE, description="How many ranks train one model together."
@@ -146,6 +153,15 @@ class Event(Frozen):
     data: dict[str, Any] = {}
 
 
+class Origin(Frozen):
+    """The checkpoint that a job started from: of which job, attempt and step."""
+
+    job: str
+    name: str
+    attempt: int
+    step: int
+
+
 class WakeUp(Frozen):
     """Tells a worker to look at its assignment of an attempt; it names the row and carries nothing else."""
 
@@ -159,7 +175,9 @@ class Job(Frozen):
 
     `events` and `wakeups` are those that the relay has not delivered yet. `draining` lists ended attempts whose
     streams may still arrive. `attempt` is the newest one, also after it ended. `labels` and `notes` begin as the
-    spec's and may be changed. Times are seconds since the epoch.
+    spec's and may be changed. `failures_in_row`: counted failures
+    since the last checkpoint. `hold`: it is paused, for `held_seconds` altogether before `held_at`. `origin`: what it
+    was forked from. Times are seconds since the epoch.
     """
 
     id: str
@@ -176,6 +194,7 @@ class Job(Frozen):
     sentence: str = ""
     attempt: Attempt | None = None
     retries_used: int = 0
+    failures_in_row: int = 0
     cancel_requested: bool = False
     draining: tuple[int, ...] = ()
     events: tuple[Event, ...] = ()
@@ -184,6 +203,10 @@ class Job(Frozen):
     artifacts: tuple[Artifact, ...] = ()
     artifacts_deleted: bool = False
     checkpoints: tuple[Checkpoint, ...] = ()
+    origin: Origin | None = None
+    hold: bool = False
+    held_at: float | None = None
+    held_seconds: float = 0.0
     result: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     labels: dict[str, str] = {}

@@ -128,7 +128,7 @@ class Claim(Frozen):
 class Claimed(Frozen):
     """Everything a worker needs to start its ranks. `endpoint` is given once every worker has claimed.
 
-    `checkpoint` is what the ranks are to start from, with the parts that this worker's ranks need, by saved rank.
+    `checkpoint` is what the ranks are to start from, with the parts that this worker may need, by saved rank.
     """
 
     job: str

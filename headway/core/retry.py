@@ -10,13 +10,13 @@ def may_retry(reason: EndReason, retries_used: int, retries: int) -> bool:
     return reason.retryable and (not reason.counted or retries_used < retries)
 
 
-def requeue_delay_seconds(reason: EndReason | None, retries_used: int, jitter: float) -> float:
+def requeue_delay_seconds(reason: EndReason | None, failures_in_row: int, jitter: float) -> float:
     """How long a job waits before its next attempt; `jitter` is drawn from 0..1.
 
-    Colliding gangs part by a random delay; repeated failures back off to half a minute.
+    Colliding gangs part by a random delay; failures without a checkpoint between them back off to half a minute.
     """
-    if reason is None:
+    if reason in (None, EndReason.PAUSED):
         return 0.0
     if not reason.counted:
         return 0.2 + 0.8 * jitter
-    return 0.0 if retries_used <= 1 else min(30.0, 2.0 ** (retries_used - 2)) * (0.5 + 0.5 * jitter)
+    return 0.0 if failures_in_row <= 1 else min(30.0, 2.0 ** (failures_in_row - 2)) * (0.5 + 0.5 * jitter)

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from headway.core.attempt import Assignment, Attempt, Failure
-from headway.core.checkpoint import KEPT_CHECKPOINTS, Checkpoint
+from headway.core.checkpoint_transitions import damaged, not_saved, part_stored, restored, warn_unless_restored
 from headway.core.end_reason import EndReason, classify_rank_end
 from headway.core.facts import (
     ArtifactStored,
     CheckpointDamaged,
+    CheckpointNotSaved,
     CheckpointPartStored,
+    CheckpointRestored,
     Fact,
     OutputsStored,
     PrepareFailed,
@@ -27,16 +29,12 @@ from headway.core.facts import (
     StageReached,
     WorkerStopping,
 )
-from headway.core.job import Event, Job, WakeUp
+from headway.core.job import Job, WakeUp
+from headway.core.job_change import emit, update_attempt, warn
 from headway.core.placement import Share
 from headway.core.retry import may_retry
 from headway.core.status import AssignmentState, JobStatus
 from headway.errors import ClaimRefused, Conflict
-
-MAXIMUM_WARNINGS = 20
-MAXIMUM_SAVING = 4
-"""Steps of which some ranks' parts are there and others' may still come."""
-_NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
 
 
 class ReportedFacts(NamedTuple):
@@ -48,15 +46,9 @@ class ReportedFacts(NamedTuple):
     last: bool = False
 
 
-def emit(job: Job, type: str, now: float, **data: Any) -> Job:
-    """Append an event."""
-    event = Event(number=job.event_count + 1, type=type, at=now, data=data)
-    return job.model_copy(update={"events": (*job.events, event), "event_count": event.number})
-
-
 def place(job: Job, shares: Sequence[Share], now: float) -> Job:
     """Start a new attempt on the given workers. Only a queued job can be placed; others come back unchanged."""
-    if job.status is not JobStatus.QUEUED:
+    if job.status is not JobStatus.QUEUED or job.hold:
         return job
     assignments = tuple(
         Assignment(
@@ -71,7 +63,7 @@ def place(job: Job, shares: Sequence[Share], now: float) -> Job:
         number=job.attempt_number + 1,
         placed_at=now,
         assignments=assignments,
-        restored_step=job.checkpoints[-1].step if job.checkpoints else None,
+        offered_step=job.checkpoints[-1].step if job.checkpoints else None,
     )
     job = job.model_copy(update={"status": JobStatus.STARTING, "attempt": attempt, "sentence": "", "reason": None})
     job = _wake(job, lambda assignment: True)
@@ -136,7 +128,7 @@ def lose_worker(job: Job, worker: str, now: float) -> Job:
     lost = assignment.state is not AssignmentState.OFFERED
     job = _update(job, worker, state=AssignmentState.RELEASED, lost=lost)
     if attempt.finished:
-        job = _warn(job, f"Worker {assignment.worker_name} was lost after all ranks had finished.", now)
+        job = warn(job, f"Worker {assignment.worker_name} was lost after all ranks had finished.", now)
         return _settle(job, now)
     return _stop(job, _failure(assignment, EndReason.WORKER_LOST, now), now)
 
@@ -149,7 +141,7 @@ def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
     if job.status.terminal:
         raise Conflict(f"Job {job.name} is already {job.status}, so it cannot be cancelled.")
     if kill and job.attempt is not None and job.attempt.ended_at is None and not job.attempt.kill:
-        job = _wake(_update_attempt(job, kill=True), lambda assignment: assignment.state is AssignmentState.STOPPING)
+        job = _wake(update_attempt(job, kill=True), lambda assignment: assignment.state is AssignmentState.STOPPING)
     if job.cancel_requested:
         return job
     job = emit(job.model_copy(update={"cancel_requested": True}), "job.cancel_requested", now)
@@ -158,6 +150,29 @@ def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
     if job.attempt is None or job.attempt.finished:
         return job
     return _stop(job, None, now, reason=EndReason.CANCELLED)
+
+
+def pause(job: Job, now: float) -> Job:
+    """The user wants the job to stand still: its ranks save and end, and it stays queued until it is resumed.
+
+    Repeating it changes nothing. Raises Conflict when the job has ended, or its ranks have all finished.
+    """
+    if job.status.terminal or job.cancel_requested or (job.attempt is not None and job.attempt.finished):
+        how = f"already {job.status}" if job.status.terminal else "about to end"
+        raise Conflict(f"Job {job.name} is {how}, so it cannot be paused.")
+    if job.hold:
+        return job
+    job = emit(job.model_copy(update={"hold": True, "held_at": now}), "job.paused", now)
+    return job if job.status is JobStatus.QUEUED else _stop(job, None, now, reason=EndReason.PAUSED)
+
+
+def resume(job: Job, now: float) -> Job:
+    """A paused job may be placed again. Raises Conflict when it is not paused."""
+    if not job.hold or job.status.terminal:
+        raise Conflict(f"Job {job.name} is {job.status} and not paused, so it cannot be resumed.")
+    held_seconds = job.held_seconds + max(0.0, now - (job.held_at or now))
+    job = job.model_copy(update={"hold": False, "held_at": None, "held_seconds": held_seconds})
+    return emit(job, "job.resumed", now)
 
 
 def time_out(job: Job, now: float) -> Job:
@@ -169,7 +184,7 @@ def time_out(job: Job, now: float) -> Job:
         return _finish(job, EndReason.TIMED_OUT, EndReason.TIMED_OUT.sentence, now)
     if attempt.reason is EndReason.TIMED_OUT:
         return job
-    return _stop(_update_attempt(job, reason=EndReason.TIMED_OUT), None, now, reason=EndReason.TIMED_OUT)
+    return _stop(update_attempt(job, reason=EndReason.TIMED_OUT), None, now, reason=EndReason.TIMED_OUT)
 
 
 def forget_artifacts(job: Job, now: float) -> Job:
@@ -215,16 +230,21 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
         case StageReached():
             stages = attempt.stages if fact.stage in attempt.stages else {**attempt.stages, fact.stage: fact.at}
             total_steps = attempt.total_steps if fact.total_steps is None else fact.total_steps
-            return _update_attempt(job, stages=stages, total_steps=total_steps)
+            job = update_attempt(job, stages=stages, total_steps=total_steps)
+            return warn_unless_restored(job, now) if fact.stage == "first_step" else job
         case ArtifactStored():
             others = tuple(artifact for artifact in job.artifacts if artifact.name != fact.artifact.name)
             return job.model_copy(update={"artifacts": (*others, fact.artifact)})
         case ResultStored():
             return job.model_copy(update={"result": fact.result})
         case CheckpointPartStored():
-            return _part_stored(job, attempt, fact, now)
+            return part_stored(job, attempt, fact, now)
+        case CheckpointNotSaved():
+            return not_saved(job, fact, now)
+        case CheckpointRestored():
+            return restored(job, attempt, fact, now)
         case CheckpointDamaged():
-            return _checkpoint_damaged(job, fact, now)
+            return damaged(job, fact, now)
         case RankFinished():
             return _update(job, worker, finished_ranks=assignment.finished_ranks + 1)
         case RankEnded():
@@ -234,7 +254,7 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return _stop(job, _failure(assignment, reason, now, error=fact.error), now)
         case OutputsStored():
             job = _update(job, worker, outputs_stored=True)
-            return job if fact.warning is None else _warn(job, fact.warning, now)
+            return job if fact.warning is None else warn(job, fact.warning, now)
         case WorkerStopping():
             if attempt.finished:
                 return job
@@ -249,7 +269,7 @@ def _rank_started(job: Job, assignment: Assignment, now: float) -> Job:
         changes["state"] = AssignmentState.RUNNING
     job = _update(job, assignment.worker, **changes)
     if job.status is JobStatus.STARTING and job.attempt is not None and job.attempt.started:
-        job = _update_attempt(job, started_at=now)
+        job = update_attempt(job, started_at=now)
         job = job.model_copy(update={"status": JobStatus.RUNNING, "started_at": job.started_at or now})
         job = emit(job, "attempt.started", now, attempt=job.attempt_number)
     return job
@@ -261,7 +281,7 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
     if fact.finished:
         if not clean and not fact.stopped:
             how = fact.signal or f"exit code {fact.exit_code}"
-            job = _warn(job, f"Rank {fact.rank} ended with {how} after its script had finished.", now)
+            job = warn(job, f"Rank {fact.rank} ended with {how} after its script had finished.", now)
         return job
     if fact.stopped:
         return job
@@ -281,41 +301,6 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         log_tail=fact.log_tail,
     )
     return _stop(job, failure, now)
-
-
-def _part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
-    """Note the part; once every rank's is there, the checkpoint exists."""
-    ranks = tuple(sorted({*attempt.saving.get(fact.step, ()), fact.rank}))
-    if len(ranks) < attempt.world_size:
-        return _keep_saving(job, {**attempt.saving, fact.step: ranks}, attempt.world_size, now)
-    # What is older and incomplete will not be completed any more.
-    job = _update_attempt(job, saving={step: some for step, some in attempt.saving.items() if step > fact.step})
-    checkpoint = Checkpoint(attempt=attempt.number, step=fact.step, world_size=attempt.world_size, at=now)
-    others = tuple(one for one in job.checkpoints if (one.attempt, one.step) != (attempt.number, fact.step))
-    job = job.model_copy(update={"checkpoints": (*others, checkpoint)[-KEPT_CHECKPOINTS:]})
-    return emit(job, "checkpoint.committed", now, attempt=attempt.number, step=fact.step)
-
-
-def _keep_saving(job: Job, saving: dict[int, tuple[int, ...]], world_size: int, now: float) -> Job:
-    """Wait for the other ranks' parts of some steps, not of ever more: a script may save on one rank only."""
-    while len(saving) > MAXIMUM_SAVING:
-        step = min(saving)
-        count = len(saving[step])
-        saving = {other: ranks for other, ranks in saving.items() if other != step}
-        if not any(_NO_CHECKPOINT in warning for warning in job.warnings):
-            warning = f"Step {step} was saved by {count} of {world_size} ranks only, {_NO_CHECKPOINT}"
-            job = _warn(job, warning, now)
-    return _update_attempt(job, saving=saving)
-
-
-def _checkpoint_damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
-    """Drop it, so that the next attempt starts from the one before; that is said."""
-    left = tuple(one for one in job.checkpoints if (one.attempt, one.step) != (fact.attempt, fact.step))
-    if len(left) == len(job.checkpoints):
-        return job
-    job = job.model_copy(update={"checkpoints": left})
-    job = emit(job, "checkpoint.damaged", now, attempt=fact.attempt, step=fact.step, error=fact.error)
-    return _warn(job, f"The checkpoint of step {fact.step} is damaged and was dropped: {fact.error}", now)
 
 
 def _released(job: Job, assignment: Assignment, now: float) -> Job:
@@ -361,7 +346,7 @@ def _stop(job: Job, failure: Failure | None, now: float, reason: EndReason | Non
         return job
     reason = failure.reason if failure else reason
     if attempt.reason is None or (attempt.reason is EndReason.PEER_LOST and reason is not EndReason.PEER_LOST):
-        job = _update_attempt(job, reason=reason, failure=failure)
+        job = update_attempt(job, reason=reason, failure=failure)
     stopped: list[Assignment] = []
     for assignment in attempt.assignments:
         match assignment.state:
@@ -371,7 +356,7 @@ def _stop(job: Job, failure: Failure | None, now: float, reason: EndReason | Non
                 stopped.append(assignment.model_copy(update={"state": AssignmentState.STOPPING}))
             case _:
                 stopped.append(assignment)
-    job = _update_attempt(job, assignments=tuple(stopped))
+    job = update_attempt(job, assignments=tuple(stopped))
     if job.status is not JobStatus.STOPPING:
         job = job.model_copy(update={"status": JobStatus.STOPPING})
         job = _wake(job, lambda assignment: assignment.state is AssignmentState.STOPPING)
@@ -389,7 +374,9 @@ def _settle(job: Job, now: float) -> Job:
     if job.cancel_requested and reason is not EndReason.COMPLETED:
         reason = EndReason.CANCELLED
     failure = None if reason in (EndReason.COMPLETED, EndReason.CANCELLED) else attempt.failure
-    job = _update_attempt(job, ended_at=now, reason=reason, failure=failure)
+    if attempt.finished:
+        job = warn_unless_restored(job, now)
+    job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
     sentence = reason.explain(failure)
     job = emit(job, "attempt.ended", now, attempt=attempt.number, reason=reason.value, sentence=sentence)
     streams_missing = any(assignment.streams_missing for assignment in attempt.assignments)
@@ -401,8 +388,13 @@ def _settle(job: Job, now: float) -> Job:
         )
     if not may_retry(reason, job.retries_used, job.spec.retries):
         return _finish(job, reason, _final_sentence(job, reason, sentence), now)
+    if job.origin is not None and not job.checkpoints:
+        lost = EndReason.CHECKPOINT_LOST
+        return _finish(job, lost, lost.sentence.format(error=sentence), now)
     retries_used = job.retries_used + int(reason.counted)
-    job = job.model_copy(update={"status": JobStatus.QUEUED, "retries_used": retries_used, "sentence": sentence})
+    failures_in_row = job.failures_in_row + int(reason.counted)
+    changes = {"retries_used": retries_used, "failures_in_row": failures_in_row, "sentence": sentence}
+    job = job.model_copy(update={"status": JobStatus.QUEUED, **changes})
     return emit(job, "job.requeued", now, after_attempt=attempt.number, retries_used=retries_used)
 
 
@@ -413,7 +405,9 @@ def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:
 
 
 def _finish(job: Job, reason: EndReason, sentence: str, now: float) -> Job:
-    job = job.model_copy(update={"status": reason.status, "reason": reason, "sentence": sentence, "ended_at": now})
+    job = job.model_copy(
+        update={"status": reason.status, "reason": reason, "sentence": sentence, "ended_at": now, "hold": False}
+    )
     return emit(job, f"job.{reason.status.value}", now, reason=reason.value, sentence=sentence)
 
 
@@ -427,11 +421,6 @@ def _open_assignment(job: Job, number: int, worker: str) -> Assignment | None:
         return None
     assignment = attempt.assignment_of(worker)
     return None if assignment is None or assignment.state is AssignmentState.RELEASED else assignment
-
-
-def _warn(job: Job, warning: str, now: float) -> Job:
-    job = emit(job, "job.warned", now, warning=warning)
-    return job.model_copy(update={"warnings": (*job.warnings, warning)[:MAXIMUM_WARNINGS]})
 
 
 def _wake(job: Job, chosen: Callable[[Assignment], bool]) -> Job:
@@ -454,10 +443,4 @@ def _update(job: Job, worker: str, **changes: Any) -> Job:
         assignment.model_copy(update=changes) if assignment.worker == worker else assignment
         for assignment in attempt.assignments
     )
-    return _update_attempt(job, assignments=assignments)
-
-
-def _update_attempt(job: Job, **changes: Any) -> Job:
-    if job.attempt is None:
-        return job
-    return job.model_copy(update={"attempt": job.attempt.model_copy(update=changes)})
+    return update_attempt(job, assignments=assignments)

@@ -83,7 +83,7 @@ class Database(ABC):
 
     @abstractmethod
     async def queued_jobs(self, limit: int) -> list[Job]:
-        """The front of the queue of all projects: by priority, then age."""
+        """The front of the queue of all projects, without those on hold: by priority, then age."""
 
     @abstractmethod
     async def unsettled_jobs(self) -> list[Job]:

@@ -126,7 +126,7 @@ class SqlDatabase(Database):
 
     async def queued_jobs(self, limit: int) -> list[Job]:
         table = tables.jobs
-        queue = select(table).where(_alive() & (table.c.status == JobStatus.QUEUED.value))
+        queue = select(table).where(_alive() & (table.c.status == JobStatus.QUEUED.value) & table.c.hold.is_(False))
         return await self._select_jobs(queue.order_by(table.c.priority.desc(), table.c.sequence).limit(limit))
 
     async def unsettled_jobs(self) -> list[Job]:
@@ -298,6 +298,7 @@ def _job_columns(job: Job) -> dict[str, Any]:
         "status": job.status.value,
         "version": job.version,
         "unsettled": job.unsettled,
+        "hold": job.hold,
         "document": job.model_dump_json(),
         "dataset": job.spec.dataset_name,
         "snapshot": job.spec.snapshot,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0003"
+MAIN_REVISION = "0004"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -39,6 +39,7 @@ jobs = Table(
     Column("version", Integer, nullable=False),
     Column("unsettled", Boolean, nullable=False),
     Column("deleted", Boolean, nullable=False, default=False),
+    Column("hold", Boolean, nullable=False, default=False),
     Column("document", Text, nullable=False),
     Column("dataset", String(64)),
     Column("snapshot", String(64)),

@@ -93,7 +93,9 @@ class Housekeeping:
         if attempt:
             await self.compact(job_id, attempt)
         with suppress(NotFound):  # it was deleted meanwhile, with its parts
-            await self._checkpoints.sweep(await self._jobs.find(job_id))
+            job = await self._jobs.find(job_id)
+            await self._checkpoints.sweep(job)
+            await self._checkpoints.release_unneeded(job)
 
     async def compact(self, job_id: str, attempt: int) -> None:
         """Merge the reports of an ended attempt into chunks of about a megabyte."""
@@ -130,6 +132,9 @@ class Housekeeping:
         while page := await self._database.jobs(JobQuery(statuses=_TERMINAL, after=after, limit=_PAGE_JOBS)):
             for job in page:  # newest first: what is over the limit when its turn comes is old
                 size_bytes = sum(artifact.size_bytes for artifact in job.artifacts)
+                await self._checkpoints.release_dangling(job)
+                if any(one.users for one in job.checkpoints):
+                    continue  # another job starts from it
                 if job.checkpoints:
                     size_bytes += sum(part.size_bytes for part in await self._database.checkpoint_parts(job.id))
                 total_bytes += size_bytes

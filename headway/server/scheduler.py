@@ -64,7 +64,7 @@ class Scheduler:
 
     def _job_changed(self, job: Job) -> None:
         if job.status is JobStatus.QUEUED and job.attempt is not None and job.id not in self._delayed_until:
-            delay = requeue_delay_seconds(job.attempt.reason, job.retries_used, random.random())  # noqa: S311
+            delay = requeue_delay_seconds(job.attempt.reason, job.failures_in_row, random.random())  # noqa: S311
             self._delayed_until[job.id] = self._clock.monotonic() + delay
         self._woken.set()
 
@@ -156,11 +156,11 @@ class Scheduler:
     async def _watch_time_limit(self, job: Job, seen: set[Hashable]) -> None:
         """The wall clock only says how long the job ran before this server first saw it; from then on ours does."""
         limit = job.spec.timeout_seconds
-        if limit is None or job.started_at is None or job.status.terminal:
+        if limit is None or job.started_at is None or job.status.terminal or job.hold:
             return
-        key = ("time limit", job.id)
+        key = ("time limit", job.id, job.held_seconds)
         if key not in self._since:
-            before = max(0.0, self._clock.now() - job.started_at)
+            before = max(0.0, self._clock.now() - job.started_at - job.held_seconds)
             self._since[key] = self._clock.monotonic() - before
         if self._age(key, seen) > limit:
             now = self._clock.now()

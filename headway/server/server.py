@@ -59,7 +59,7 @@ class Server:
         self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
         self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
-        self.checkpoints = Checkpoints(self.database, self.objects, self.jobs)
+        self.checkpoints = Checkpoints(self.database, self.objects, self.jobs, self.clock)
         self.inquiries = Inquiries(self.broker)
         self.links = Links(self.clock)
         self.workers = Workers(

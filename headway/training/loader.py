@@ -65,16 +65,21 @@ class Samples:
     reader: SplitReader
     indices: np.ndarray
 
-    def epoch(self, epoch: int, *, seed: int | None, batch_size: int, rank: int, world_size: int) -> Iterator[Batch]:
-        """This rank's part of every step of an epoch. The order depends on seed and epoch only; None: as they lie."""
+    def epoch(
+        self, epoch: int, *, seed: int | None, batch_size: int, rank: int, world_size: int, first_step: int = 0
+    ) -> Iterator[Batch]:
+        """This rank's part of every step of an epoch, from `first_step` (from 0) on.
+
+        The order depends on seed and epoch only; None: as they lie.
+        """
         count = len(self.indices)
         order = np.arange(count) if seed is None else epoch_order(count, seed=seed, epoch=epoch)
         steps = steps_per_epoch(len(self.indices), batch_size)
         steps_per_read = max(1, _SAMPLES_PER_READ * world_size // batch_size)
-        for first_step in range(0, steps, steps_per_read):
+        for start_step in range(first_step, steps, steps_per_read):
             parts: list[np.ndarray] = []
             weights: list[float] = []
-            for step in range(first_step, min(first_step + steps_per_read, steps)):
+            for step in range(start_step, min(start_step + steps_per_read, steps)):
                 start, end = batch_bounds(step, len(self.indices), batch_size)
                 first, last = rank_bounds(start, end, rank, world_size)
                 # A rank without a share still takes part in the gradient's exchange, with weight 0.

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
 from headway.training.run import Run
+from headway.training.run import run as current_run
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that cannot be started, as a shell gives them."""
@@ -48,9 +49,9 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         die_with_parent(launcher)
         _enter(plan, local_rank)
         status = _become(plan) if plan["cold"] else _run_warm(plan)
-        if status == 0:
+        if status == 0 and not current_run().interrupted:
             finished[local_rank] = 1
-            Run.of_rank().record({"type": "rank_finished", "rank": plan["first_rank"] + local_rank})
+            current_run().record({"type": "rank_finished", "rank": plan["first_rank"] + local_rank})
         status = _leave(status)
     except BaseException:
         traceback.print_exc()
@@ -111,6 +112,8 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
         "HEADWAY_PARAMETERS": json.dumps(plan["parameters"]),
         "HEADWAY_RUN_FILE": folder / f"rank-{rank}.run",
         "HEADWAY_OUTPUT_DIRECTORY": plan["output"],
+        "HEADWAY_CHECKPOINT_DIRECTORY": plan["checkpoint_files"],
+        "HEADWAY_CHECKPOINTS": json.dumps(plan["checkpoints"]),
     }
     if plan["data"]:
         ours["HEADWAY_DATA_DIRECTORY"] = plan["data"]
@@ -146,7 +149,7 @@ def _become(plan: dict[str, Any]) -> int:
 def _run_warm(plan: dict[str, Any]) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it from its start
     _reseed(plan["threads"])
-    run = Run.of_rank()
+    run = current_run()
     _write_stacks_on_request(Path(plan["folder"]), run.rank)
     if plan["trainer"] is None:
         return _run_script(plan["script"], plan["arguments"], run)
@@ -257,7 +260,7 @@ def main() -> NoReturn:
     """A rank that starts cold: the process is new, so that what counts only at its start has counted."""
     status = 1
     try:
-        run = Run.of_rank()
+        run = current_run()
         if run.record_file is not None:
             _write_stacks_on_request(Path(run.record_file).parent, run.rank)
         status = _leave(_run_script(sys.argv[1], sys.argv[2:], run))

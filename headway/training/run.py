@@ -7,19 +7,29 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
+import shutil
 import signal
+import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+
+from headway.checkpoint_files import pack_files
+from headway.training.checkpoint_schedule import CheckpointSchedule
+from headway.training.random_state import random_state, set_random_state
+from headway.training.saving import Saver, about, dump, load, plain, prepare_restore, put_back
 
 if TYPE_CHECKING:
     import torch
 
 _DATA = "HEADWAY_DATA_DIRECTORY"
+_CHECKPOINT_FILES = "HEADWAY_CHECKPOINT_DIRECTORY"
+_FORMAT = 1
+_STATE, _SHARDS, _FILES = "state", "shards", "files"
+"""Kinds of parts, as in headway.core.checkpoint, which needs more than the standard library."""
 
 
 class Run:
@@ -41,7 +51,11 @@ class Run:
         self.record_file = variables.get("HEADWAY_RUN_FILE")
         self._descriptor: int | None = None
         self._first_logged = False
-        self._stop_asked: bool | None = None
+        self._stop_asked = self._obeys_sigterm = self.interrupted = False
+        self._policy: dict[str, Any] = json.loads(variables.get("HEADWAY_CHECKPOINTS", "{}"))
+        self._saver = Saver()
+        self._positions: dict[str, int] = {}
+        self._start_positions: dict[str, int] = {}
 
     @classmethod
     def of_rank(cls) -> Run:
@@ -79,34 +93,167 @@ class Run:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(self._descriptor, json.dumps(record).encode() + b"\n")
 
-    def save(self, state: Any, step: int) -> None:
-        """Save what this rank needs to go on from `step`: a state dict, a dict of them, anything torch can save.
+    def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
+        """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
 
-        Every rank calls it for the same steps. It returns once the state is on this machine's disk; the worker stores
-        it while training goes on. Once all ranks' parts of a step are stored they are a checkpoint, and the job's next
-        attempt, should there be one, starts from the newest. The newest three are kept.
+        All ranks get the same answer. It is yes, too, when a rank was asked to end: save, and leave when `should_stop`
+        says so. Several ranks agree on what needs a clock only once torch.distributed is initialised.
         """
-        path = self._saved(step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            _dump(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-        self.record({"type": "checkpoint_saved", "step": step})
+        return self._schedule.due(step, epoch_end=epoch_end)
 
-    def restore(self) -> Any:
+    @cached_property
+    def _schedule(self) -> CheckpointSchedule:
+        self._obey_sigterm()
+        return CheckpointSchedule(self._policy, self.world_size, lambda: self._stop_asked)
+
+    def save(self, state: Any, step: int) -> None:
+        """Save what this rank needs to go on from `step`; every rank calls it for the same steps.
+
+        `state` is a dict of models, optimizers, schedules and plain values, or anything else that torch can save. A
+        rank that gives None will get rank 0's, as suits DistributedDataParallel. Random numbers and the position of
+        `batches` are kept without asking. A folder as state is kept by its files; then only rank 0's counts.
+
+        It returns once the state is copied: writing goes on beside training, and the worker stores what is written.
+        Once all ranks' parts are stored they are a checkpoint, from which the job's next attempt starts.
+        """
+        if isinstance(state, Path):
+            self._save_files(state, step)
+            return
+        self._saver.wait()
+        own = {
+            "format": _FORMAT,
+            "step": step,
+            "world_size": self.world_size,
+            "random": random_state(),
+            "positions": self._positions,
+        }
+        if "torch.distributed" in sys.modules and isinstance(state, dict) and _sharded(state):
+            self._save_shards(state, own, step)
+            return
+        replica = state is None and self.rank > 0
+        copied = self._saver.copy({**own, "state": None if replica else plain(state)})
+        self._start_saving(lambda path: dump(copied, path), step, _STATE, replica=replica)
+
+    def _save_shards(self, state: dict[str, Any], own: dict[str, Any], step: int) -> None:
+        from headway.training.shards import copy_shards, saving_group, write_shards
+
+        shards, rest = copy_shards(state)
+        copied = self._saver.copy({**own, "state": plain(rest)})
+        group = saving_group()
+
+        def write(path: Path) -> None:
+            folder = path.with_suffix(".shards")
+            try:
+                write_shards(shards, folder / "shards", group)
+                dump(copied, folder / f"rank-{self.rank}")
+                pack_files(folder, path, hidden=True)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        self._start_saving(write, step, _SHARDS)
+
+    def _save_files(self, folder: Path, step: int) -> None:
+        if self.rank == 0:
+            self._saver.wait()
+            pack_files(folder, self._saved(step))
+            self._record_saved(step, _FILES)
+
+    def _start_saving(self, write: Callable[[Path], None], step: int, kind: str, *, replica: bool = False) -> None:
+        def then(error: str | None) -> None:
+            if error is None:
+                self._record_saved(step, kind, replica=replica)
+                return
+            words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}"
+            print(f"headway: {words} Training goes on.", file=sys.stderr, flush=True)
+            self.record({"type": "checkpoint_not_saved", "step": step, "rank": self.rank, "error": error[:1000]})
+
+        self._saver.start(write, self._saved(step), then)
+
+    def _record_saved(self, step: int, kind: str, *, replica: bool = False) -> None:
+        printed = os.fstat(1) if self.record_file is not None else None
+        self.record(
+            {
+                "type": "checkpoint_saved",
+                "step": step,
+                "at": time.time(),
+                "kind": kind,
+                "replica": replica,
+                "log_bytes": printed.st_size if printed is not None and stat.S_ISREG(printed.st_mode) else None,
+            }
+        )
+
+    def restore(self, into: dict[str, Any] | None = None) -> Any:
         """What this rank saved in the checkpoint that the attempt starts from; None if there is none.
 
-        Tensors come back on the CPU. With another number of ranks than at the save, the parts are dealt out in turn.
-        Outside Headway it is what was saved last.
+        With `into`, state dicts are loaded into the models, optimizers and schedules of the same names. Random numbers
+        and the position of `batches` come back as well. Tensors come back on the CPU. With another number of ranks than
+        at the save, the parts are dealt out in turn, without random numbers; sharded models are sharded anew. Of a
+        folder that was saved comes the path where its files are now. Outside Headway it is what was saved last.
+
+        Raises KeyError when `into` has a name that was not saved.
         """
+        folder = self._restore_folder()
+        given = about(folder) if folder is not None else None
+        if folder is None or given is None:
+            return None
+        if given["kind"] == _FILES:
+            return self.checkpoint_directory()
+        own_rank = self.rank % given["world_size"]
+        own = load(folder / f"rank-{own_rank}")
+        state = load(folder / "rank-0")["state"] if own_rank in given["replicas"] else own["state"]
+        if given["kind"] == _SHARDS:
+            from headway.training.shards import load_shards
+
+            if into is None:
+                raise ValueError(
+                    "A checkpoint of sharded models needs to know them: run.restore({'model': model, ...})"
+                )
+            load_shards(into, folder / "shards")
+            into = {name: one for name, one in into.items() if name in (state or {})}
+        if into is not None:
+            put_back(state, into)
+        if given["world_size"] == self.world_size:
+            set_random_state(own["random"])
+        self._positions, self._start_positions = dict(own["positions"]), dict(own["positions"])
+        if self.rank == 0:
+            self.record({"type": "checkpoint_restored", "step": given["step"]})
+        return state
+
+    @property
+    def restored_step(self) -> int | None:
+        """The step of the checkpoint that the attempt starts from; None if it starts at the beginning."""
+        folder = self._restore_folder()
+        given = about(folder) if folder is not None else None
+        return None if given is None else int(given["step"])
+
+    def checkpoint_directory(self) -> Path:
+        """A folder for a program that only writes files; those of the checkpoint it starts from are in it.
+
+        What is written there becomes a checkpoint by itself, all or nothing, once it has not changed for a second and
+        no file is open for writing. A name that begins with a dot or `tmp-`, or ends in .tmp, .new or .part, is passed
+        over until it is renamed: so a program that renames what is whole never has half of it kept. Rank 0's worker
+        keeps it. Also in HEADWAY_CHECKPOINT_DIRECTORY.
+        """
+        folder = Path(os.environ.get(_CHECKPOINT_FILES, self.output_directory / "checkpoint-files"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def warm_up(self, model: torch.nn.Module, *inputs: Any) -> None:
+        """Make sums exact from three ranks on, where DistributedDataParallel orders its buckets after the first step.
+
+        To be called in every attempt before `restore`, with one batch of inputs. It changes neither weights nor random
+        numbers. Without it a resumed run of three ranks or more may differ from an unbroken one in the last bits.
+        """
+        from headway.training.warm_up import warm_up
+
+        warm_up(model, *inputs)
+
+    def _restore_folder(self) -> Path | None:
+        """Where the checkpoint to start from lies; outside Headway what was saved last is made one."""
         if self.record_file is not None:
-            path = Path(self.record_file).parent / "restore" / f"rank-{self.rank}"
-            return _load(path) if path.exists() else None
+            return Path(self.record_file).parent / "restore"
         saved = sorted(self._saved(0).parent.parent.glob(f"*/rank-{self.rank}"), key=lambda path: int(path.parent.name))
-        return _load(saved[-1]) if saved else None
+        return prepare_restore(saved[-1], self.world_size, self.checkpoint_directory) if saved else None
 
     def _saved(self, step: int) -> Path:
         folder = self.output_directory if self.record_file is None else Path(self.record_file).parent
@@ -116,12 +263,21 @@ class Run:
     def should_stop(self) -> bool:
         """Whether the rank was asked to end (SIGTERM). Who asks for this takes over: save what is needed, and return.
 
-        Before the first use SIGTERM ends the process at once. To be used in the main thread.
+        Before the first use SIGTERM ends the process at once. With `should_save` all ranks get the same answer after
+        the same step. A script that returns after a yes counts as interrupted, not as finished. To be used in the
+        main thread.
         """
-        if self._stop_asked is None:
-            self._stop_asked = False
+        self._obey_sigterm()
+        stop = self._schedule.stop if "_schedule" in self.__dict__ else self._stop_asked
+        if stop and not self.interrupted:
+            self.interrupted = True
+            self.record({"type": "rank_interrupted"})
+        return stop
+
+    def _obey_sigterm(self) -> None:
+        if not self._obeys_sigterm:
+            self._obeys_sigterm = True
             signal.signal(signal.SIGTERM, self._ask_to_stop)
-        return self._stop_asked
 
     def _ask_to_stop(self, _signal: int, _frame: object) -> None:
         self._stop_asked = True
@@ -133,11 +289,25 @@ class Run:
 
         All samples come `epochs` times. `batch_size` counts all ranks together. Inputs are normalised to the training
         split's mean and deviation; an image (height, width) gets a channel. The order depends on the seed and the
-        epoch only, whatever the world size. Raises InvalidInput when the job has no dataset.
+        epoch only, whatever the world size. After `restore` the same call goes on behind the last batch before the
+        save. Raises InvalidInput when the job has no dataset.
         """
         from headway.training.script_data import script_batches
 
-        return script_batches(self, batch_size, epochs=epochs, split=split, shuffle=shuffle, seed=seed)
+        name = json.dumps([batch_size, epochs, split, shuffle, seed])
+        start = self._start_positions.pop(name, 0)
+        batches = script_batches(
+            self, batch_size, epochs=epochs, split=split, shuffle=shuffle, seed=seed, first_step=start
+        )
+        return self._counted(batches, name, start)
+
+    def _counted(self, batches: Iterator[Any], name: str, position: int) -> Iterator[Any]:
+        """Note how many batches were handed out, for the next save, until they are through."""
+        for batch in batches:
+            position += 1
+            self._positions[name] = position
+            yield batch
+        self._positions.pop(name, None)
 
     def save_model(self, model: torch.nn.Module, **card: Any) -> None:
         """Keep a model's weights as the job's model: safetensors, a plain state dict, and a card with what is given.
@@ -150,25 +320,10 @@ class Run:
             write_model(model, {"job": self.job, "attempt": self.attempt, **card}, self.output_directory)
 
 
-def _dump(state: Any, file: BinaryIO) -> None:
-    if "torch" in sys.modules:
-        import torch
+def _sharded(state: dict[str, Any]) -> bool:
+    from headway.training.shards import sharded
 
-        torch.save(state, file)
-    else:
-        pickle.dump(state, file)
-
-
-def _load(path: Path) -> Any:
-    """Only ranks open it, and only what a rank of the same job wrote."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"  # as torch writes
-        file.seek(0)
-        if not zipped:
-            return pickle.load(file)  # noqa: S301
-        import torch
-
-        return torch.load(file, map_location="cpu", weights_only=False)
+    return sharded(state)
 
 
 @cache

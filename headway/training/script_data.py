@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from headway.core.data_order import steps_per_epoch
 from headway.core.dataset import Dataset
 from headway.errors import InvalidInput
 from headway.training.loader import Samples, SplitReader
@@ -14,7 +15,7 @@ from headway.training.run import Run
 
 
 def script_batches(
-    run: Run, batch_size: int, *, epochs: int, split: str, shuffle: bool, seed: int
+    run: Run, batch_size: int, *, epochs: int, split: str, shuffle: bool, seed: int, first_step: int = 0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """See `Run.batches`. Raises InvalidInput at once, not at the first batch."""
     folder = run.data_directory
@@ -28,12 +29,20 @@ def script_batches(
         raise InvalidInput(f"Dataset {dataset.name} has no split {split}; it has {', '.join(dataset.splits)}.")
     reader = SplitReader(dataset, split, folder, torch.device("cpu"))
     samples = Samples(reader, np.arange(reader.sample_count))
-    return _batches(samples, run, batch_size, epochs, seed if shuffle else None)
+    return _batches(samples, run, batch_size, epochs, seed if shuffle else None, first_step)
 
 
 def _batches(
-    samples: Samples, run: Run, batch_size: int, epochs: int, seed: int | None
+    samples: Samples, run: Run, batch_size: int, epochs: int, seed: int | None, first_step: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for epoch in range(epochs):
-        for batch in samples.epoch(epoch, seed=seed, batch_size=batch_size, rank=run.rank, world_size=run.world_size):
+    first_epoch, first_step = divmod(first_step, steps_per_epoch(len(samples.indices), batch_size))
+    for epoch in range(first_epoch, epochs):
+        for batch in samples.epoch(
+            epoch,
+            seed=seed,
+            batch_size=batch_size,
+            rank=run.rank,
+            world_size=run.world_size,
+            first_step=first_step if epoch == first_epoch else 0,
+        ):
             yield batch.inputs, batch.labels

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from headway.training.evaluation import evaluate
 from headway.training.loader import Batch, Samples, SplitReader, split_validation
 from headway.training.model_files import write_model
 from headway.training.run import Run
+from headway.training.training_state import TrainingState, seed_dropout
 
 TRAINERS = {"mlp": "mlp:Mlp", "lstm": "lstm:Lstm", "cnn": "cnn:Cnn"}
 _EVALUATION_BATCH = 1000
@@ -51,9 +53,10 @@ def train(plan: dict[str, Any], run: Run) -> None:
 
     torch.manual_seed(parameters.seed)  # the same weights on every rank
     model = build_model(trainer, dataset, parameters).to(device).to(memory_format=torch.channels_last)
-    torch.manual_seed((parameters.seed + 1) * 1_000_003 + run.rank)  # but dropout of its own
+    seed_dropout(parameters.seed, run.rank)  # but dropout of its own
 
-    fit(model, training, validation, parameters, run, classes=dataset.classes, device=device)
+    if not fit(model, training, validation, parameters, run, classes=dataset.classes, device=device):
+        return
 
     result = {
         split: evaluate(model, _share(samples, run), classes=dataset.classes, device=device)
@@ -73,8 +76,11 @@ def fit(
     *,
     classes: int,
     device: torch.device,
-) -> None:
-    """Train `model` in place, with DDP where there are several ranks. One cycle of the learning rate, AdamW."""
+) -> bool:
+    """Train `model` in place, with DDP where there are several ranks, from the checkpoint that the run starts from.
+
+    One cycle of the learning rate, AdamW. False: the ranks were asked to end before they were through.
+    """
     epoch_steps = steps_per_epoch(len(training.indices), parameters.batch_size)
     total_steps = min(parameters.epochs * epoch_steps, parameters.max_steps or parameters.epochs * epoch_steps)
     optimizer = torch.optim.AdamW(
@@ -83,37 +89,43 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, parameters.learning_rate, total_steps=total_steps, pct_start=_WARM_UP_SHARE
     )
-    ranks_model = DistributedDataParallel(model, gradient_as_bucket_view=True) if run.world_size > 1 else model
     precision = _precision(parameters.precision, device)
+    ranks_model = model
+    if run.world_size > 1:
+        ranks_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
+        with precision:
+            run.warm_up(ranks_model, training.reader.read(training.indices[:1])[0])
     totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss sum, right answers, samples; since last logged
+    state = TrainingState(model, optimizer, schedule, totals, parameters.seed)
     if run.rank == 0:
         run.reached("data_ready", total_steps)
 
-    step = 0
-    for epoch in range(parameters.epochs):
-        for batch in _epoch(training, epoch, parameters, run):
-            with precision:
-                logits = ranks_model(batch.inputs)
-                loss = nn.functional.cross_entropy(logits, batch.labels)
-            optimizer.zero_grad(set_to_none=True)
-            torch.autograd.backward(loss * batch.weight)
-            optimizer.step()
-            schedule.step()
-            step += 1
-            _add(totals, batch, loss, logits)
-            if step == 1 and run.rank == 0:
-                run.reached("first_step")
-            if step % parameters.log_every_steps == 0 or step == total_steps:
-                _log_training(totals, step, epoch, float(schedule.get_last_lr()[0]), run)
-            if step == total_steps:
-                break
-        figures = evaluate(model, _share(validation, run), classes=classes, device=device)
-        if run.rank == 0:
-            run.log(step, **{f"validation/{name}": figures[name] for name in ("loss", "accuracy", "f1")})
-        if step == total_steps:
-            break
+    first = state.restore(run, total_steps)
+    for step, batch in enumerate(_batches(training, parameters, run, first, total_steps), first + 1):
+        with precision:
+            logits = ranks_model(batch.inputs)
+            loss = nn.functional.cross_entropy(logits, batch.labels)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss * batch.weight)
+        optimizer.step()
+        schedule.step()
+        _add(totals, batch, loss, logits)
+        if step == first + 1 and run.rank == 0:
+            run.reached("first_step")
+        if step % parameters.log_every_steps == 0 or step == total_steps:
+            _log_training(totals, step, (step - 1) // epoch_steps, float(schedule.get_last_lr()[0]), run)
+        epoch_ends = step % epoch_steps == 0 or step == total_steps
+        if epoch_ends:
+            figures = evaluate(model, _share(validation, run), classes=classes, device=device)
+            if run.rank == 0:
+                run.log(step, **{f"validation/{name}": figures[name] for name in ("loss", "accuracy", "f1")})
+        if run.should_save(step, epoch_end=epoch_ends):
+            state.save(run, step)
+        if run.should_stop and step < total_steps:
+            return False
     if run.rank == 0:
         run.reached("trained")
+    return True
 
 
 def build_model(trainer: str, dataset: Dataset, parameters: TrainerParameters) -> nn.Module:
@@ -150,10 +162,23 @@ def _fast_bfloat16(device: torch.device) -> bool:
     return flags.exists() and any(flag in flags.read_text() for flag in (" avx512_bf16", " amx_bf16"))
 
 
-def _epoch(training: Samples, epoch: int, parameters: TrainerParameters, run: Run) -> Iterator[Batch]:
-    return training.epoch(
-        epoch, seed=parameters.seed, batch_size=parameters.batch_size, rank=run.rank, world_size=run.world_size
+def _batches(
+    training: Samples, parameters: TrainerParameters, run: Run, first: int, total_steps: int
+) -> Iterator[Batch]:
+    """This rank's part of each step's batch, behind step `first` and up to step `total_steps`."""
+    first_epoch, first_step = divmod(first, steps_per_epoch(len(training.indices), parameters.batch_size))
+    epochs = (
+        training.epoch(
+            epoch,
+            seed=parameters.seed,
+            batch_size=parameters.batch_size,
+            rank=run.rank,
+            world_size=run.world_size,
+            first_step=first_step if epoch == first_epoch else 0,
+        )
+        for epoch in range(first_epoch, parameters.epochs)
     )
+    return islice(chain.from_iterable(epochs), total_steps - first)
 
 
 def _share(samples: Samples, run: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

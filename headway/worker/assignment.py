@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headway.core.checkpoint import PartKind
 from headway.core.facts import (
     CheckpointDamaged,
+    CheckpointRestored,
     Fact,
     OutputsStored,
     PrepareFailed,
@@ -26,7 +28,8 @@ from headway.core.facts import (
 from headway.core.protocol import Claimed, Inquiry, StreamKey, Timeouts
 from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
 from headway.metric_patterns import MetricPatterns
-from headway.worker.checkpoints import CheckpointSender
+from headway.worker.checkpoint_watch import QUIET_SECONDS, CheckpointWatch
+from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.connection import Connection
 from headway.worker.forkserver import Launcher
 from headway.worker.inquiries import Inquiries
@@ -80,9 +83,11 @@ class RunningAssignment:
         self._facts: list[Fact] = []
         self._errors: dict[int, dict[str, Any]] = {}
         self._finished: set[int] = set()
-        self._saved: list[tuple[int, int]] = []
-        self._reported_at = 0.0
+        self._saved: list[SavedPart] = []
+        self._interrupted: set[int] = set()
+        self._reported_at = self._looked_for_files_at = 0.0
         self._processes: dict[int, int] = {}
+        self._first_processes: dict[int, int] = {}
         self._inquiries = Inquiries(self._folder, place.connection)
         self._sender: CheckpointSender | None = None
         self._abandoned = False
@@ -143,7 +148,7 @@ class RunningAssignment:
                 await self._launch(claimed, listener, prepared, slots)
             if prepared is not None and self._launcher is not None:
                 listener.close()
-                await self._run_launched(claimed, stream, files)
+                await self._run_launched(claimed, prepared, stream, files)
                 await self._store_outputs(claimed, prepared)
         finally:
             self.busy = False
@@ -155,13 +160,23 @@ class RunningAssignment:
             self._place.slots.give_back(slots)
         await self._report_rest(stream, files)
 
-    async def _run_launched(self, claimed: Claimed, stream: SpooledStream, files: RankFiles) -> None:
+    async def _run_launched(
+        self, claimed: Claimed, prepared: Prepared, stream: SpooledStream, files: RankFiles
+    ) -> None:
         """Until no rank is left, and what they saved last is stored, for the next attempt to start from."""
         sender = self._sender = CheckpointSender(claimed, self._folder, self._place.connection)
         sending = asyncio.create_task(sender.run(self._facts.append))
+        if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES and claimed.first_rank == 0:
+            # Whether the program looks at its files nobody can tell: they are where it asked for them.
+            self._facts.append(CheckpointRestored(step=claimed.checkpoint.step))
+        watch = None
+        if claimed.first_rank == 0 and claimed.spec.trainer is None:
+            watch = CheckpointWatch(prepared.checkpoint_files, self._folder)
         try:
-            await self._attend(stream, files)
+            await self._attend(stream, files, watch)
             self.busy = True
+            ended_well = self._finished | self._interrupted >= set(self._first_processes)
+            await self._look_for_files(watch, files, final=ended_well)
             self._send_saved()
             waiting = asyncio.create_task(sender.wait())
             while not waiting.done() and not self._abandoned:
@@ -172,11 +187,24 @@ class RunningAssignment:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
+    async def _look_for_files(self, watch: CheckpointWatch | None, files: RankFiles, *, final: bool = False) -> None:
+        """See whether a program has written checkpoint files."""
+        if watch is None or (not final and time.monotonic() - self._looked_for_files_at < QUIET_SECONDS):
+            return
+        self._looked_for_files_at = time.monotonic()
+        try:
+            part = await asyncio.to_thread(watch.look, files.logged_step, final=final)
+        except OSError as error:
+            _log.warning("Checkpoint files of job %s were not taken: %s", self.key.job, error)
+            return
+        if part is not None:
+            self._saved.append(part)
+
     def _send_saved(self) -> None:
         if self._sender is not None:
             saved, self._saved = self._saved, []
-            for rank, step in saved:
-                self._sender.add(rank, step)
+            for part in saved:
+                self._sender.add(part)
 
     def _rank_files(self, claimed: Claimed) -> RankFiles:
         own_work = claimed.spec.trainer is None
@@ -204,7 +232,9 @@ class RunningAssignment:
             if isinstance(error, CheckpointCorrupt) and claimed.checkpoint is not None:
                 damaged = claimed.checkpoint
                 self._facts.append(
-                    CheckpointDamaged(attempt=damaged.attempt, step=damaged.step, error=str(error)[:4000])
+                    CheckpointDamaged(
+                        attempt=damaged.attempt, step=damaged.step, job=damaged.job, error=str(error)[:4000]
+                    )
                 )
             self._cannot_start(error, environment=isinstance(error, EnvironmentFailed))
             return None
@@ -270,7 +300,7 @@ class RunningAssignment:
                     await asyncio.sleep(_LOOK_SECONDS)
         return None
 
-    async def _attend(self, stream: SpooledStream, files: RankFiles) -> None:
+    async def _attend(self, stream: SpooledStream, files: RankFiles, watch: CheckpointWatch | None) -> None:
         """Listen to the launcher and report what the ranks write, until none is left."""
         launcher = self._launcher
         if launcher is None:
@@ -288,6 +318,7 @@ class RunningAssignment:
                         return
                     message = said
                     messages = asyncio.create_task(launcher.message())
+                await self._look_for_files(watch, files)
                 await self._report_new(stream, files, message)
         finally:
             messages.cancel()
@@ -298,6 +329,7 @@ class RunningAssignment:
             return
         if "started" in message:
             self._processes = dict(message["started"])
+            self._first_processes = dict(message["started"])
             files.rank_of_process = {pid: rank for rank, pid in message["started"]}
             self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
             self._facts.append(StageReached(stage="launched", at=time.time()))
@@ -339,6 +371,7 @@ class RunningAssignment:
         facts = [*harvest.facts]
         finished = {fact.rank for fact in harvest.facts if isinstance(fact, RankFinished)}
         errors = {**self._errors, **harvest.errors}
+        self._interrupted |= harvest.interrupted
         if not harvest.more:
             if ended is not None:
                 facts += self._end_facts(files, ended, self._finished | finished, errors)
@@ -358,7 +391,7 @@ class RunningAssignment:
         self, files: RankFiles, ended: dict[str, Any], finished: set[int], errors: dict[int, dict[str, Any]]
     ) -> list[Fact]:
         rank: int = ended["ended"]
-        clean = ended["exit_code"] == 0
+        clean = ended["exit_code"] == 0 and rank not in self._interrupted
         error = errors.get(rank, {})
         if ended["out_of_memory"]:
             error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
@@ -373,7 +406,7 @@ class RunningAssignment:
                 exit_code=ended["exit_code"],
                 signal=ended["signal"],
                 finished=clean or rank in finished,
-                stopped=ended["stopped"],
+                stopped=ended["stopped"] or rank in self._interrupted,
                 secondary=bool(error.get("secondary")),
                 out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
                 error=error.get("error"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from headway.core.checkpoint import CheckpointPart
-from headway.core.facts import CheckpointPartStored
+from headway.checkpoint_files import unpack_files
+from headway.core.checkpoint import CHECKPOINT_FORMAT, Checkpoint, CheckpointPart, PartKind
+from headway.core.facts import CheckpointNotSaved, CheckpointPartStored, Fact
 from headway.core.protocol import Claimed
 from headway.errors import CheckpointCorrupt, HeadwayError, NotFound, Unavailable
 from headway.worker.connection import Connection
@@ -16,6 +19,20 @@ from headway.worker.transfers import write_chunks
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
+_MAXIMUM_WAITING_STEPS = 4
+"""Steps that wait on the disk for a server that is away, or slower than the ranks save; older ones are dropped."""
+
+
+@dataclass(frozen=True)
+class SavedPart:
+    """A part that lies on this machine's disk: see CheckpointPart and CheckpointPartStored."""
+
+    rank: int
+    step: int
+    saved_at: float
+    kind: PartKind = PartKind.STATE
+    replica: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class CheckpointSender:
@@ -25,30 +42,57 @@ class CheckpointSender:
         self._claimed = claimed
         self._folder = folder
         self._connection = connection
-        self._waiting: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        self._waiting: dict[tuple[int, int], SavedPart] = {}
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def add(self, rank: int, step: int) -> None:
+    def add(self, part: SavedPart) -> None:
         """The rank has written its part of a step to its disk."""
-        self._waiting.put_nowait((rank, step))
+        self._waiting[part.step, part.rank] = part
+        steps = sorted({step for step, _ in self._waiting})
+        for step, rank in list(self._waiting):
+            if step in steps[:-_MAXIMUM_WAITING_STEPS]:
+                _log.warning("The checkpoint of step %d, rank %d, was dropped: newer ones wait as well", step, rank)
+                del self._waiting[step, rank]
+                saved_path(self._folder, step, rank).unlink(missing_ok=True)
+        self._idle.clear()
+        self._news.set()
 
-    async def run(self, stored: Callable[[CheckpointPartStored], None]) -> None:
+    async def run(self, report: Callable[[Fact], None]) -> None:
         """Send for ever. What the server does not want is dropped: the attempt has ended."""
         while True:
-            rank, step = await self._waiting.get()
-            path = saved_path(self._folder, step, rank)
+            while not self._waiting:
+                self._idle.set()
+                self._news.clear()
+                await self._news.wait()
+            part = self._waiting.pop(min(self._waiting))
+            path = saved_path(self._folder, part.step, part.rank)
             try:
-                while not await self._sent(rank, step, path):
+                size_bytes = path.stat().st_size
+                while not await self._sent(part, path):
                     await asyncio.sleep(_RETRY_SECONDS)
-                stored(CheckpointPartStored(step=step, rank=rank))
+                report(
+                    CheckpointPartStored(
+                        step=part.step,
+                        rank=part.rank,
+                        kind=part.kind,
+                        size_bytes=size_bytes,
+                        saved_at=part.saved_at,
+                        metrics=part.metrics,
+                    )
+                )
             except (HeadwayError, OSError) as error:
-                _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", step, rank, error)
+                _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", part.step, part.rank, error)
+                report(CheckpointNotSaved(step=part.step, rank=part.rank, error=str(error)[:1000]))
             finally:
                 path.unlink(missing_ok=True)
-                self._waiting.task_done()
 
-    async def _sent(self, rank: int, step: int, path: Path) -> bool:
+    async def _sent(self, part: SavedPart, path: Path) -> bool:
         try:
-            await self._connection.store_checkpoint_part(self._claimed, step, rank, path)
+            await self._connection.store_checkpoint_part(
+                self._claimed, part.step, part.rank, path, kind=part.kind, replica=part.replica
+            )
             return True
         except Unavailable as error:
             _log.warning("A checkpoint waits for the server: %s", error)
@@ -56,26 +100,60 @@ class CheckpointSender:
 
     async def wait(self) -> None:
         """Return once everything that was added has been sent."""
-        await self._waiting.join()
+        await self._idle.wait()
 
 
-async def fetch_checkpoint(claimed: Claimed, folder: Path, connection: Connection) -> None:
-    """Write what each rank is to start from into `folder`. Raises CheckpointCorrupt: a part is missing or changed."""
+async def fetch_checkpoint(claimed: Claimed, folder: Path, files_folder: Path, connection: Connection) -> None:
+    """Write what the ranks are to start from into `folder`; files that they saved as such into `files_folder`.
+
+    Beside the parts lies checkpoint.json, which says what they are. Raises CheckpointCorrupt: a part is missing,
+    changed, or of a newer format.
+    """
     checkpoint = claimed.checkpoint
     if checkpoint is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for rank in range(claimed.first_rank, claimed.first_rank + claimed.rank_count):
-        part = claimed.checkpoint_parts.get(checkpoint.part_of(rank))
-        if part is None:
-            raise CheckpointCorrupt(f"its part of rank {checkpoint.part_of(rank)} is missing")
-        await _fetch(claimed, part, folder / f"rank-{rank}", connection)
+    ranks = range(claimed.first_rank, claimed.first_rank + claimed.rank_count)
+    wanted = (
+        checkpoint.needed_parts(ranks) if checkpoint.kind is PartKind.SHARDS else set(map(checkpoint.part_of, ranks))
+    )
+    parts = {rank: _part(claimed, rank) for rank in sorted(wanted)}
+    if any(part.replica for part in parts.values()):
+        parts[0] = _part(claimed, 0)
+    for rank, part in parts.items():
+        path = folder / f"rank-{rank}"
+        await _fetch(claimed, checkpoint, part, path, connection)
+        if part.kind is not PartKind.STATE:
+            archive = path.rename(folder / "archive")
+            await asyncio.to_thread(unpack_files, archive, files_folder if part.kind is PartKind.FILES else folder)
+            archive.unlink()
+    about = {
+        "step": checkpoint.step,
+        "world_size": checkpoint.world_size,
+        "kind": checkpoint.kind.value,
+        "replicas": [rank for rank, part in parts.items() if part.replica],
+    }
+    (folder / "checkpoint.json").write_text(json.dumps(about))
 
 
-async def _fetch(claimed: Claimed, part: CheckpointPart, path: Path, connection: Connection) -> None:
+def _part(claimed: Claimed, rank: int) -> CheckpointPart:
+    part = claimed.checkpoint_parts.get(rank)
+    if part is None:
+        raise CheckpointCorrupt(f"its part of rank {rank} is missing")
+    if part.format > CHECKPOINT_FORMAT:
+        raise CheckpointCorrupt(
+            f"its part of rank {rank} has format {part.format}, and this worker's Headway reads up to "
+            f"{CHECKPOINT_FORMAT}: update the worker"
+        )
+    return part
+
+
+async def _fetch(
+    claimed: Claimed, checkpoint: Checkpoint, part: CheckpointPart, path: Path, connection: Connection
+) -> None:
     try:
         with path.open("wb") as file:
-            sha256 = await write_chunks(connection.checkpoint_part(claimed, part), file)
+            sha256 = await write_chunks(connection.checkpoint_part(claimed, part, checkpoint.job), file)
     except NotFound as error:
         raise CheckpointCorrupt(f"its part of rank {part.rank} is missing") from error
     if sha256 != part.sha256:

@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel
 
 from headway.core.artifact import Artifact
-from headway.core.checkpoint import CheckpointPart
+from headway.core.checkpoint import CHECKPOINT_FORMAT, CheckpointPart, PartKind
 from headway.core.protocol import (
     Claim,
     Claimed,
@@ -100,13 +100,16 @@ class Connection:
             raise _error(response)
         return response
 
-    async def store_checkpoint_part(self, claimed: Claimed, step: int, rank: int, path: Path) -> None:
+    async def store_checkpoint_part(
+        self, claimed: Claimed, step: int, rank: int, path: Path, *, kind: PartKind, replica: bool
+    ) -> None:
         """Store what a rank saved. Raises Conflict when the attempt has ended."""
-        await self._put_file(claimed, f"checkpoints/{step}/{rank}", path)
+        query = f"kind={kind.value}&replica={str(replica).lower()}&format={CHECKPOINT_FORMAT}"
+        await self._put_file(claimed, f"checkpoints/{step}/{rank}?{query}", path)
 
-    async def checkpoint_part(self, claimed: Claimed, part: CheckpointPart) -> AsyncIterator[bytes]:
-        """What a rank saved in an earlier attempt. Raises NotFound."""
-        path = f"checkpoints/{part.attempt}/{part.step}/{part.rank}"
+    async def checkpoint_part(self, claimed: Claimed, part: CheckpointPart, source: str | None) -> AsyncIterator[bytes]:
+        """What a rank saved in an earlier attempt, or in the job `source` of which this is a fork. Raises NotFound."""
+        path = f"checkpoints/{part.attempt}/{part.step}/{part.rank}" + (f"?source={source}" if source else "")
         headers = {"Authorization": f"Bearer {claimed.rank_token}"}
         async for chunk in self._get_file(f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/{path}", headers):
             yield chunk

@@ -50,6 +50,8 @@ def launch_plan(
         "folder": str(folder.absolute()),
         "work": str(prepared.work.absolute()),
         "output": str(prepared.output.absolute()),
+        "checkpoint_files": str(prepared.checkpoint_files.absolute()),
+        "checkpoints": spec.checkpoints.model_dump(mode="json"),
         "threads": threads,
         "accelerators": accelerators,
         "server_url": server_url,

@@ -18,10 +18,14 @@ from headway.worker.snapshot_cache import SnapshotCache
 
 @dataclass
 class Prepared:
-    """What is there. `work` is where the ranks run, `output` where they leave files, `data` their dataset's folder."""
+    """What is there. `work` is where the ranks run, `output` where they leave files, `data` their dataset's folder.
+
+    `checkpoint_files`: where programs write checkpoint files, with those that they start from.
+    """
 
     work: Path
     output: Path
+    checkpoint_files: Path
     data: Path | None
     forkserver: Forkserver
 
@@ -55,7 +59,9 @@ class Preparation:
             script = work / spec.script
             script.parent.mkdir(parents=True, exist_ok=True)
             script.write_text(spec.source, encoding="utf-8", newline="")
-        await fetch_checkpoint(claimed, folder / "restore", self._connection)
+        checkpoint_files = folder / "checkpoint-files"
+        checkpoint_files.mkdir(exist_ok=True)
+        await fetch_checkpoint(claimed, folder / "restore", checkpoint_files, self._connection)
         data = await self._datasets.acquire(claimed.dataset) if claimed.dataset is not None else None
         try:
             with setup_log(folder).open("a", encoding="utf-8", buffering=1) as log:
@@ -65,7 +71,7 @@ class Preparation:
         except BaseException:
             self._release_data(claimed, data)
             raise
-        return Prepared(work, output, data, forkserver)
+        return Prepared(work, output, checkpoint_files, data, forkserver)
 
     def release(self, claimed: Claimed, prepared: Prepared) -> None:
         """The attempt has ended."""

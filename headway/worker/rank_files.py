@@ -7,15 +7,18 @@ import os
 import struct
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
 from headway.core.facts import FACTS, Fact
 from headway.metric_patterns import MetricPatterns
 from headway.reports import LogLine, Series
+from headway.worker.checkpoints import SavedPart
 from headway.worker.event_files import find_event_files, process_of, read_records, scalars
 from headway.worker.preparation import setup_log
 
@@ -33,13 +36,18 @@ _EVENTS, _COUNT = "events:", "count:"
 
 @dataclass
 class Harvest:
-    """What was new in the files, and how far they are read then. `saved`: (rank, step) of checkpoints' parts."""
+    """What was new in the files, and how far they are read then.
+
+    `saved`: parts of checkpoints; `interrupted`: ranks that left because they were asked to, not because they were
+    through.
+    """
 
     lines: list[LogLine] = field(default_factory=list)
     series: dict[tuple[str, int], Series] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
     errors: dict[int, dict[str, Any]] = field(default_factory=dict)
-    saved: list[tuple[int, int]] = field(default_factory=list)
+    saved: list[SavedPart] = field(default_factory=list)
+    interrupted: set[int] = field(default_factory=set)
     offsets: dict[str, list[int]] = field(default_factory=dict)
     more: bool = False
 
@@ -82,7 +90,13 @@ class RankFiles:
         self._event_files: dict[str, Path] = {}
         self._searched_at = float("-inf")
         self._sizes: dict[str, list[int]] = {}
+        self._logged: dict[str, tuple[int, float]] = {}
         self.rank_of_process: dict[int, int] = {}
+
+    @property
+    def logged_step(self) -> int | None:
+        """The greatest step of what rank 0 logged last."""
+        return max((step for step, _ in self._logged.values()), default=None)
 
     def grown(self, offsets: dict[str, list[int]]) -> bool:
         """Whether there is something to read behind `offsets`; costs a few stat calls per rank."""
@@ -103,15 +117,32 @@ class RankFiles:
         harvest = Harvest(offsets={key: list(values) for key, values in offsets.items()})
         for rank in self._ranks:
             log_offset, run_offset, kept_bytes = (*offsets.get(str(rank), ()), 0, 0, 0)[:3]
-            log_offset, kept_bytes = self._read_log(rank, log_offset, kept_bytes, harvest, final)
-            run_offset = self._read_run(rank, run_offset, harvest)
+            marks: list[tuple[int, float]] = []
+            run_offset = self._read_run(rank, run_offset, harvest, marks)
+            log_offset, kept_bytes = self._read_log(rank, log_offset, kept_bytes, harvest, final, marks)
             harvest.offsets[str(rank)] = [log_offset, run_offset, kept_bytes]
         if final:
             self._searched_at = float("-inf")
         self._search_event_files()
         for key, path in self._event_files.items():
             self._read_events(key, path, harvest)
+        harvest.saved = [self._with_metrics(part, harvest) for part in harvest.saved]
+        for (name, rank), series in harvest.series.items():
+            if rank == 0:
+                self._logged[name] = series.steps[-1], series.values[-1]
         return harvest
+
+    def _with_metrics(self, part: SavedPart, harvest: Harvest) -> SavedPart:
+        """Rank 0's part with what had been logged last up to its step."""
+        if part.rank != 0:
+            return part
+        metrics = {name: value for name, (step, value) in self._logged.items() if step <= part.step}
+        for (name, rank), series in harvest.series.items():
+            up_to = [value for step, value in zip(series.steps, series.values, strict=True) if step <= part.step]
+            if rank == 0 and up_to:
+                metrics[name] = up_to[-1]
+        finite = [(name, value) for name, value in metrics.items() if isfinite(value)]
+        return replace(part, metrics=dict(finite[:MAXIMUM_CHECKPOINT_METRICS]))
 
     def tail(self, rank: int, count: int) -> tuple[str, ...]:
         """The last lines that a rank printed."""
@@ -119,7 +150,10 @@ class RankFiles:
         content = _read(path, max(0, _size(path) - _TAIL_BYTES), _TAIL_BYTES)
         return tuple(_text(line) for line in content.removesuffix(b"\n").split(b"\n")[-count:])
 
-    def _read_log(self, rank: int, offset: int, kept_bytes: int, harvest: Harvest, final: bool) -> tuple[int, int]:
+    def _read_log(
+        self, rank: int, offset: int, kept_bytes: int, harvest: Harvest, final: bool, marks: list[tuple[int, float]]
+    ) -> tuple[int, int]:
+        """`marks`: how long the log was when a checkpoint was saved, and when; lines before it are no later."""
         path = log_path(self._folder, rank)
         if kept_bytes >= self._maximum_log_bytes:
             return _drop(path, self._maximum_log_bytes), kept_bytes
@@ -131,10 +165,13 @@ class RankFiles:
         elif end == 0 and len(content) >= MAXIMUM_LINE_BYTES:
             end = MAXIMUM_LINE_BYTES
         now = time.time()
+        position = offset
         for line in content[:end].removesuffix(b"\n").split(b"\n") if end else ():
+            at = next((saved_at for size, saved_at in marks if position < size), now)
+            position += len(line) + 1
             for start in range(0, len(line) or 1, MAXIMUM_LINE_BYTES):
                 text = _text(line[start : start + MAXIMUM_LINE_BYTES])
-                harvest.lines.append(LogLine(rank, now, text))
+                harvest.lines.append(LogLine(rank, at, text))
                 if self._patterns:
                     self._find_metrics(rank, text, now, harvest)
         kept_bytes += end
@@ -176,25 +213,32 @@ class RankFiles:
         harvest.more |= read > 0 and len(content) == MAXIMUM_READ_BYTES
         harvest.offsets[key] = [offset + read]
 
-    def _read_run(self, rank: int, offset: int, harvest: Harvest) -> int:
+    def _read_run(self, rank: int, offset: int, harvest: Harvest, marks: list[tuple[int, float]]) -> int:
         content = _read(run_path(self._folder, rank), offset, MAXIMUM_READ_BYTES)
         harvest.more |= len(content) == MAXIMUM_READ_BYTES
         end = content.rfind(b"\n") + 1
         for line in content[:end].splitlines():
             try:
-                self._take(rank, json.loads(line), harvest)
+                self._take(rank, json.loads(line), harvest, marks)
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
                 harvest.lines.append(LogLine(rank, time.time(), f"headway: unreadable run record dropped: {error}"))
         return offset + end
 
-    def _take(self, rank: int, record: dict[str, Any], harvest: Harvest) -> None:
+    def _take(self, rank: int, record: dict[str, Any], harvest: Harvest, marks: list[tuple[int, float]]) -> None:
         if "values" in record:
             step, at = int(record["step"]), float(record["at"])
             for name, value in record["values"].items():
                 harvest.add_point(name, rank, step, at, float(value))
             return
         if record["type"] == "checkpoint_saved":
-            harvest.saved.append((rank, int(record["step"])))
+            saved_at = float(record["at"])
+            kind, replica = PartKind(record["kind"]), bool(record["replica"])
+            harvest.saved.append(SavedPart(rank, int(record["step"]), saved_at, kind, replica))
+            if record["log_bytes"] is not None:
+                marks.append((int(record["log_bytes"]), saved_at))
+            return
+        if record["type"] == "rank_interrupted":
+            harvest.interrupted.add(rank)
             return
         if record["type"] == "rank_error":
             harvest.errors[rank] = record

@@ -86,7 +86,8 @@ import headway, time
 run = headway.run()
 for step in range(1, 13):
     if run.rank == 0: run.save(step, step)
-time.sleep(3)
+    time.sleep(0.2)
+time.sleep(2)
 """
     job = fleet.script(source, world_size=2)
     wait_until(lambda: job.refresh().data["warnings"], "the warning")

@@ -11,16 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import Checkpoint
 from headway.core.environment import cold_reason
-from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, check_labels
+from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin, check_labels
 from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.placement import explain_misfit, explain_waiting, place_queue, used_slots
 from headway.core.status import JobStatus
 from headway.errors import InvalidInput, NameTaken
 from headway.server.access import Action
+from headway.server.api.checkpoints import CheckpointView, checkpoint_views
 from headway.server.api.common import Allow, JobHere, ServerHere, event_stream, start_cursor
 from headway.server.server import Server
+from headway.server.services.jobs import draw_id
 from headway.server.services.streams import Kind
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -31,7 +32,8 @@ WRITE = [Depends(Allow(Action.JOBS_WRITE))]
 class JobView(BaseModel):
     """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people.
 
-    `cold`: why its ranks start as new processes, which takes longer; null if they start warm.
+    `cold`: why its ranks start as new processes, which takes longer; null if they start warm. `origin`: the checkpoint
+    it was forked from. `hold`: it is paused, or about to be.
     """
 
     id: str
@@ -49,7 +51,9 @@ class JobView(BaseModel):
     retries_used: int
     result: dict[str, Any] | None
     artifacts: tuple[Artifact, ...]
-    checkpoints: tuple[Checkpoint, ...]
+    checkpoints: list[CheckpointView]
+    origin: Origin | None
+    hold: bool
     warnings: tuple[str, ...]
     created_at: float
     started_at: float | None
@@ -80,7 +84,7 @@ class Description(BaseModel):
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
 
 
-_DERIVED = ("reason", "blame", "sentence", "cold")
+_DERIVED = ("reason", "blame", "sentence", "cold", "checkpoints")
 _SPEC_EXAMPLES: dict[str, Example] = {
     "trainer": {
         "summary": "A built-in trainer",
@@ -106,11 +110,22 @@ def view(job: Job, sentence: str | None = None) -> JobView:
         blame=job.reason.blame.value if job.reason else None,
         sentence=job.sentence if sentence is None else sentence,
         cold=cold_reason(job.spec),
+        checkpoints=checkpoint_views(job),
     )
+
+
+class AttemptView(Attempt):
+    """An attempt as users see it. `repeats_steps`: how many steps, as far as they were logged, the attempts before it
+    had done behind the step from which it went on; null if nothing was logged."""
+
+    repeats_steps: int | None = None
 
 
 async def explain(server: Server, job: Job) -> str:
     """How the job stands, in a sentence, with why it waits if it does."""
+    if job.status is JobStatus.QUEUED and job.hold:
+        step = f" at step {job.checkpoints[-1].step}" if job.checkpoints else ""
+        return f"Paused{step}. `headway resume {job.name}` lets it go on."
     if job.status is JobStatus.QUEUED:
         queue = await server.database.queued_jobs(200)
         waits = explain_waiting(job, queue, server.engine.workers(), used_slots(server.jobs.unsettled.values()))
@@ -134,10 +149,34 @@ async def submit(
 ) -> JobView:
     """Submit a job. The same `Idempotency-Key` with the same body answers 200 with the same job."""
     await server.specs.check(spec)
-    job, new = await server.jobs.submit(spec, await request.body(), idempotency_key)
+    body = await request.body()
+    if spec.from_checkpoint is None:
+        job, new = await server.jobs.submit(spec, body, idempotency_key)
+    else:
+        job, new = await _fork(spec, spec.from_checkpoint, body, idempotency_key, server)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return view(job, explain_misfit(job, server.engine.workers()) if new else None)
+
+
+async def _fork(
+    spec: JobSpec, reference: str, body: bytes, idempotency_key: str | None, server: Server
+) -> tuple[Job, bool]:
+    """Submit a job that starts from another's checkpoint, which first notes it as a user, so that it is kept."""
+    known = await server.jobs.submitted(body, idempotency_key)
+    if known is not None:
+        return known, False
+    job_id = draw_id("j-")
+    origin, checkpoints = await server.checkpoints.use(reference, job_id)
+    new = False
+    try:
+        job, new = await server.jobs.submit(
+            spec, body, idempotency_key, job_id=job_id, origin=origin, checkpoints=checkpoints
+        )
+        return job, new
+    finally:
+        if not new:
+            await server.checkpoints.release(origin.job, job_id)
 
 
 @router.post("/plan", dependencies=WRITE)
@@ -228,6 +267,18 @@ async def cancel(
     return view(await server.jobs.cancel(job.id, kill=kill))
 
 
+@router.post("/{job}/pause", dependencies=WRITE)
+async def pause(job: JobHere, server: ServerHere) -> JobView:
+    """Let the ranks save and end. The job is queued, on hold, until it is resumed; it needs no slots meanwhile."""
+    return view(await server.jobs.pause(job.id))
+
+
+@router.post("/{job}/resume", dependencies=WRITE)
+async def resume(job: JobHere, server: ServerHere) -> JobView:
+    """Let a paused job go on from its newest checkpoint."""
+    return view(await server.jobs.resume(job.id))
+
+
 @router.patch("/{job}", dependencies=WRITE)
 async def describe(job: JobHere, description: Description, server: ServerHere) -> JobView:
     """Change the job's labels and notes."""
@@ -241,17 +292,17 @@ async def describe(job: JobHere, description: Description, server: ServerHere) -
 @router.delete("/{job}", dependencies=WRITE, status_code=204)
 async def delete(job: JobHere, server: ServerHere) -> None:
     """Delete an ended job with its logs, metrics and artifacts. Its name is free, its idempotency key stays taken."""
-    parts = await server.database.checkpoint_parts(job.id)
     await server.jobs.delete(job)
-    await server.checkpoints.delete_objects(parts)
+    await server.checkpoints.delete_objects(job)
     await server.artifacts.delete_all(job)
 
 
 @router.get("/{job}/attempts", dependencies=READ)
-async def attempts(job: JobHere, server: ServerHere) -> list[Attempt]:
+async def attempts(job: JobHere, server: ServerHere) -> list[AttemptView]:
     """All attempts, oldest first."""
-    ended = [one for one in await server.database.attempts(job.id) if one.number != job.attempt_number]
-    return [*ended, *([job.attempt] if job.attempt else [])]
+    found = await server.jobs.attempts(job)
+    repeats = await server.streams.repeated_steps(job, found)
+    return [AttemptView(**{**one.__dict__, "repeats_steps": steps}) for one, steps in zip(found, repeats, strict=True)]
 
 
 @router.get("/{job}/follow", dependencies=READ)

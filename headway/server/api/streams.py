@@ -46,7 +46,10 @@ async def logs(
     cursor: Annotated[str | None, _CURSOR] = None,
     batches: Annotated[int, Query(ge=1, le=1000, description="Reports to read at most.")] = 200,
 ) -> Response:
-    """Log lines of all attempts, by worker in the order they were printed. An empty page is the end for now."""
+    """Log lines of all attempts, by worker in the order they were printed. An empty page is the end for now.
+
+    `repeated` marks what an attempt printed behind the checkpoint from which a later one went on.
+    """
     start = start_cursor(request, cursor)
     if wants_stream(request):
         return event_stream(server, job, start, {"logs"})
@@ -65,12 +68,16 @@ async def metrics(
     request: Request,
     server: ServerHere,
     name: Annotated[list[str] | None, Query(description="Only these series; may be repeated.")] = None,
-    attempt: Annotated[int | None, Query(ge=1, description="The newest if not given.")] = None,
+    attempt: Annotated[int | None, Query(ge=1, description="All, as one line, if not given.")] = None,
     first_step: int | None = None,
     last_step: int | None = None,
     points: Annotated[int, Query(ge=2, le=100_000, description="Points per series at most.")] = 1000,
 ) -> Response:
-    """Metric series. Where there are more points than asked for, each bucket gives its least and its greatest."""
+    """Metric series. Where there are more points than asked for, each bucket gives its least and its greatest.
+
+    Without `attempt` each series goes on over attempts, and points of steps that a later attempt repeated are left
+    out and counted in `repeated_points`; with it they are all there.
+    """
     if wants_stream(request):
         return event_stream(server, job, start_cursor(request, None), {"metrics"})
     found = await server.streams.metrics(job, attempt, name or (), first_step, last_step, points)

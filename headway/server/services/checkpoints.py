@@ -1,30 +1,46 @@
-"""The verbs of checkpoints: store a part (for a rank), read it, and sweep what is not a checkpoint's any more."""
+"""The verbs of checkpoints: store a part (for a rank), read it, use one for another job, and sweep."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
-from headway.core.checkpoint import Checkpoint, CheckpointPart
-from headway.core.job import Job
+from headway.core import checkpoint_transitions
+from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
+from headway.core.job import Job, Origin
 from headway.database.base import Database
 from headway.errors import Conflict, NotFound
 from headway.objects.base import Objects
+from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs, draw_id
+
+_DANGLING_SECONDS = 3600.0
+"""After that a user of a checkpoint that is no job will not become one any more."""
 
 
 class Checkpoints:
     """Parts are stored as they come; that all of one are there is a change of the job, which makes it a checkpoint."""
 
-    def __init__(self, database: Database, objects: Objects, jobs: Jobs) -> None:
+    def __init__(self, database: Database, objects: Objects, jobs: Jobs, clock: Clock) -> None:
         self._database = database
         self._objects = objects
         self._jobs = jobs
+        self._clock = clock
 
-    async def store(self, job_id: str, attempt: int, step: int, rank: int, chunks: AsyncIterator[bytes]) -> None:
+    async def store(
+        self,
+        job_id: str,
+        attempt: int,
+        step: int,
+        rank: int,
+        chunks: AsyncIterator[bytes],
+        *,
+        kind: PartKind,
+        replica: bool,
+        format: int,
+    ) -> None:
         """Store a rank's part of the current attempt. Raises Conflict for an older or ended one."""
-        job = await self._jobs.find(job_id)
-        if job.attempt is None or job.attempt.number != attempt or job.attempt.ended_at is not None:
-            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
+        await self._check_current(job_id, attempt)
         object_id = f"checkpoints/{job_id}/{attempt}/{step}/{draw_id('c-')}"
         stored = await self._objects.put(object_id, chunks)
         part = CheckpointPart(
@@ -34,43 +50,126 @@ class Checkpoints:
             object_id=object_id,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
+            kind=kind,
+            replica=replica,
+            format=format,
         )
+        await self._check_current(job_id, attempt)  # it may have ended while the bytes came
+        former = [one for one in await self._database.checkpoint_parts(job_id) if _key(one) == _key(part)]
         await self._database.put_checkpoint_part(job_id, part)
+        for one in former:
+            await self._objects.delete(one.object_id)
+
+    async def _check_current(self, job_id: str, attempt: int) -> None:
+        job = await self._jobs.find(job_id)
+        if job.attempt is None or job.attempt.number != attempt or job.attempt.ended_at is not None:
+            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
 
     async def parts(self, job: Job, checkpoint: Checkpoint) -> dict[int, CheckpointPart]:
-        """The parts of a checkpoint, by rank."""
-        parts = await self._database.checkpoint_parts(job.id)
-        return {one.rank: one for one in parts if (one.attempt, one.step) == (checkpoint.attempt, checkpoint.step)}
+        """The parts of a checkpoint that the job has, by rank."""
+        parts = await self._database.checkpoint_parts(checkpoint.job or job.id)
+        return {one.rank: one for one in parts if (one.attempt, one.step) == checkpoint.key}
 
-    async def read(self, job: Job, attempt: int, step: int, rank: int) -> tuple[CheckpointPart, AsyncIterator[bytes]]:
-        """A part and its bytes. Raises NotFound."""
-        for part in await self._database.checkpoint_parts(job.id):
-            if (part.attempt, part.step, part.rank) == (attempt, step, rank):
-                return part, self._objects.get(part.object_id)
+    async def read(
+        self, job: Job, attempt: int, step: int, rank: int, source: str | None = None
+    ) -> tuple[CheckpointPart, AsyncIterator[bytes]]:
+        """A part and its bytes, of a checkpoint that the job has itself or was forked from. Raises NotFound."""
+        if source is None or any(one.job == source and one.key == (attempt, step) for one in job.checkpoints):
+            for part in await self._database.checkpoint_parts(source or job.id):
+                if _key(part) == (attempt, step, rank):
+                    return part, self._objects.get(part.object_id)
         raise NotFound(f"Job {job.name} has no part of rank {rank} at step {step} of attempt {attempt}.")
+
+    def find(self, job: Job, step: int | None) -> Checkpoint:
+        """The job's own complete checkpoint of a step, the newest if none is given. Raises NotFound that lists them."""
+        own = [one for one in job.checkpoints if one.job is None]
+        for one in reversed(own):
+            if step is None or one.step == step:
+                return one
+        steps = ", ".join(str(one.step) for one in own) or "none"
+        wanted = "complete checkpoint" if step is None else f"complete checkpoint of step {step}"
+        raise NotFound(f"Job {job.name} has no {wanted}. Steps it has: {steps}.")
+
+    async def use(self, reference: str, user: str) -> tuple[Origin, tuple[Checkpoint, ...]]:
+        """Keep `JOB` or `JOB@STEP` for the job with id `user`, with what came before, should that be damaged.
+
+        The checkpoints come oldest first. Raises NotFound.
+        """
+        name, _, step = reference.partition("@")
+        source = await self._jobs.find(name)
+        chosen = self.find(source, int(step) if step else None)
+        own = [one for one in source.checkpoints if one.job is None]
+        keys = {one.key for one in own[: own.index(chosen) + 1]}
+        now = self._clock.now()
+        source = await self._jobs.update(
+            source.id, lambda job: checkpoint_transitions.use_checkpoints(job, user, keys, now)
+        )
+        # A sweep may have been first: what counts is what the job still has.
+        kept = tuple(
+            one.model_copy(update={"job": source.id, "users": {}}) for one in source.checkpoints if user in one.users
+        )
+        if not kept or kept[-1].key != chosen.key:
+            await self.release(source.id, user)
+            raise NotFound(f"The checkpoint of step {chosen.step} of job {source.name} was deleted at this moment.")
+        return Origin(job=source.id, name=source.name, attempt=chosen.attempt, step=chosen.step), kept
+
+    async def release(self, source: str, user: str) -> None:
+        """The job with id `user` needs the source's checkpoints no more, or was never made."""
+        with suppress(NotFound):
+            await self._jobs.update(source, lambda job: checkpoint_transitions.release_checkpoints(job, user))
+
+    async def release_unneeded(self, job: Job) -> None:
+        """Let go of what the job was forked from, once it has ended or has checkpoints of its own only."""
+        if job.origin is not None and (job.status.terminal or all(one.job is None for one in job.checkpoints)):
+            await self.release(job.origin.job, job.id)
+
+    async def release_dangling(self, job: Job) -> None:
+        """Forget users of the job's checkpoints that have ended, were deleted, or were never made."""
+        users = {user: since for one in job.checkpoints for user, since in one.users.items()}
+        for user, since in users.items():
+            try:
+                await self.release_unneeded(await self._jobs.find(user))
+            except NotFound:
+                if self._clock.now() - since > _DANGLING_SECONDS:
+                    await self.release(job.id, user)
 
     async def sweep(self, job: Job) -> None:
         """Delete the parts of checkpoints that the job dropped, and of those that were never completed."""
-        kept = {(one.attempt, one.step) for one in job.checkpoints}
+        kept = {one.key for one in job.checkpoints if one.job is None}
         newest = max(kept, default=(0, 0))
         attempt = job.attempt if job.attempt is not None and job.attempt.ended_at is None else None
         given_up = min(attempt.saving, default=0) if attempt else 0  # steps before that are not waited for any more
+        left: set[str] = set()
         for part in await self._database.checkpoint_parts(job.id):
             key = (part.attempt, part.step)
             live = attempt is not None and part.attempt == attempt.number
             being_saved = live and key > newest and part.step >= given_up
-            if key not in kept and not being_saved:
-                await self._objects.delete(part.object_id)
-                await self._database.delete_checkpoint_part(job.id, part)
+            if key in kept or being_saved:
+                left.add(part.object_id)
+                continue
+            await self._objects.delete(part.object_id)
+            await self._database.delete_checkpoint_part(job.id, part)
+        if attempt is None:
+            await self._sweep_strays(job, left)
+
+    async def _sweep_strays(self, job: Job, left: set[str]) -> None:
+        """Delete objects that no row names: a server died between the two."""
+        async for object_id in self._objects.list(f"checkpoints/{job.id}/"):
+            ended = int(object_id.split("/")[2]) <= job.attempt_number
+            if ended and object_id not in left:
+                await self._objects.delete(object_id)
 
     async def delete_all(self, job: Job) -> None:
         """Delete every part of the job."""
-        parts = await self._database.checkpoint_parts(job.id)
-        await self.delete_objects(parts)
-        for part in parts:
+        for part in await self._database.checkpoint_parts(job.id):
             await self._database.delete_checkpoint_part(job.id, part)
+        await self.delete_objects(job)
 
-    async def delete_objects(self, parts: Iterable[CheckpointPart]) -> None:
+    async def delete_objects(self, job: Job) -> None:
         """Delete the bytes of parts whose rows are gone, or will be."""
-        for part in parts:
-            await self._objects.delete(part.object_id)
+        async for object_id in self._objects.list(f"checkpoints/{job.id}/"):
+            await self._objects.delete(object_id)
+
+
+def _key(part: CheckpointPart) -> tuple[int, int, int]:
+    return part.attempt, part.step, part.rank

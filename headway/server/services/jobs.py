@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager, suppress
 
 from headway.core import transitions
 from headway.core.attempt import Attempt
-from headway.core.job import DEFAULT_PROJECT, Job, JobSpec
+from headway.core.checkpoint import Checkpoint
+from headway.core.job import DEFAULT_PROJECT, Job, JobSpec, Origin
+from headway.core.job_change import emit
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.errors import Conflict, IdempotencyKeyReused, NameTaken, NotFound
@@ -45,10 +47,25 @@ class Jobs:
         for job in await self._database.unsettled_jobs():
             self._announce(job)
 
-    async def submit(self, spec: JobSpec, body: bytes, idempotency_key: str | None) -> tuple[Job, bool]:
+    async def submitted(self, body: bytes, idempotency_key: str | None) -> Job | None:
+        """The job that was submitted with that key before. Raises IdempotencyKeyReused if with another body."""
+        known = await self._database.job_with_key(DEFAULT_PROJECT, idempotency_key) if idempotency_key else None
+        return known and _same_submission(known, hashlib.sha256(body).hexdigest())
+
+    async def submit(
+        self,
+        spec: JobSpec,
+        body: bytes,
+        idempotency_key: str | None,
+        *,
+        job_id: str | None = None,
+        origin: Origin | None = None,
+        checkpoints: tuple[Checkpoint, ...] = (),
+    ) -> tuple[Job, bool]:
         """Insert a job; the same key with the same body answers with the same job. Second: whether it is new.
 
-        Raises IdempotencyKeyReused, NameTaken. The spec has been checked.
+        A fork comes with the checkpoints that it may start from. Raises IdempotencyKeyReused, NameTaken. The spec has
+        been checked.
         """
         body_hash = hashlib.sha256(body).hexdigest()
         now = self._clock.now()
@@ -56,7 +73,7 @@ class Jobs:
         while True:
             name = spec.name or f"{_slug(spec.title)}-{draw_id('', 4)}"
             job = Job(
-                id=draw_id("j-"),
+                id=job_id or draw_id("j-"),
                 name=name,
                 idempotency_key=key,
                 body_hash=body_hash,
@@ -64,8 +81,10 @@ class Jobs:
                 created_at=now,
                 labels=spec.labels,
                 notes=spec.notes,
+                origin=origin,
+                checkpoints=checkpoints,
             )
-            job = transitions.emit(job, "job.submitted", now)
+            job = emit(job, "job.submitted", now)
             try:
                 job = await self._database.insert_job(job)
             except NameTaken:
@@ -100,6 +119,11 @@ class Jobs:
             return job.attempt
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
+    async def attempts(self, job: Job) -> list[Attempt]:
+        """All attempts, oldest first."""
+        ended = [one for one in await self._database.attempts(job.id) if one.number != job.attempt_number]
+        return [*ended, *([job.attempt] if job.attempt else [])]
+
     async def list(self, query: JobQuery) -> list[Job]:
         """The jobs that are asked for."""
         return await self._database.jobs(query)
@@ -112,12 +136,29 @@ class Jobs:
         """Ask for the job's end, with `kill` without any grace. Raises Conflict when it has ended."""
         return await self.update(job_id, lambda job: transitions.cancel(job, self._clock.now(), kill=kill))
 
+    async def pause(self, job_id: str) -> Job:
+        """Let the ranks save and end; the job stays queued until it is resumed. Raises Conflict when it has ended."""
+        return await self.update(job_id, lambda job: transitions.pause(job, self._clock.now()))
+
+    async def resume(self, job_id: str) -> Job:
+        """Let a paused job be placed again. Raises Conflict when it is not paused."""
+        return await self.update(job_id, lambda job: transitions.resume(job, self._clock.now()))
+
     async def delete(self, job: Job) -> None:
-        """Delete an ended job; its key stays taken, its name is free. Raises Conflict while it has not ended."""
+        """Delete an ended job; its key stays taken, its name is free.
+
+        Raises Conflict while it has not ended, or another job needs a checkpoint of it.
+        """
         async with self._locked(job.id):
             job = await self._database.job(job.id)
             if not job.status.terminal:
                 raise Conflict(f"Job {job.name} is {job.status}; cancel it before you delete it.")
+            users = sorted({user for one in job.checkpoints for user in one.users})
+            if users:
+                raise Conflict(
+                    f"Job {users[0]} started from a checkpoint of job {job.name} and needs it until it has one of its "
+                    "own, or ends. Wait for that, or cancel it."
+                )
             if not await self._database.delete_job(job.model_copy(update={"version": job.version + 1})):
                 raise Conflict(f"Job {job.name} was changed at the same moment; try again.")
             self.unsettled.pop(job.id, None)

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from headway.core.attempt import Attempt
 from headway.core.job import Job
+from headway.core.progress import kept_through, kept_until, repeated_steps
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
 from headway.errors import InvalidInput
@@ -81,9 +83,12 @@ class Streams:
     async def read(self, job: Job, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item]:
         """What is there behind the cursor, which moves along."""
         if "logs" in kinds or "metrics" in kinds:
-            for number in range(cursor.drained + 1, job.attempt_number + 1):
-                async for item in self._read_attempt(job, number, cursor, kinds):
-                    yield item
+            attempts = await self._jobs.attempts(job)
+            kept = kept_until(attempts)
+            for attempt in attempts:
+                if attempt.number > cursor.drained:
+                    async for item in self._read_attempt(job, attempt, cursor, kinds, kept[attempt.number]):
+                        yield item
         if "events" in kinds:
             while events := await self._database.events(job.id, cursor.event, _PAGE_EVENTS):
                 for event in events:
@@ -91,11 +96,9 @@ class Streams:
                     yield Item("event", event.model_dump(mode="json"), cursor.encode())
 
     async def _read_attempt(
-        self, job: Job, number: int, cursor: Cursor, kinds: Collection[Kind]
+        self, job: Job, attempt: Attempt, cursor: Cursor, kinds: Collection[Kind], kept_until: float
     ) -> AsyncIterator[Item]:
-        attempt = await self._jobs.attempt(job, number)
-        if attempt is None:
-            return
+        number = attempt.number
         ended = attempt.ended_at is not None and number not in job.draining
         positions = cursor.reports.setdefault(str(number), {})
         for assignment in attempt.assignments:
@@ -112,7 +115,7 @@ class Streams:
                     job.id, number, assignment.worker, position, through, _PAGE_REPORTS
                 )
                 for report in reports:
-                    contents = await asyncio.to_thread(_contents, report, position, kinds)
+                    contents = await asyncio.to_thread(_contents, report, position, kinds, kept_until)
                     position = positions[assignment.worker] = report.through
                     if contents is not None:
                         data = {"attempt": number, "worker": assignment.worker, **contents}
@@ -149,23 +152,72 @@ class Streams:
         last_step: int | None,
         maximum_points: int,
     ) -> dict[str, Any]:
-        """The series of an attempt (the newest by default), thinned to the extremes of each bucket of steps."""
-        number = number or job.attempt_number
-        sections = await self._database.metrics_sections(job.id, number)
-        series = await asyncio.to_thread(decode_metrics, sections)
+        """The job's series, or those of one attempt, thinned to the extremes of each bucket of steps.
+
+        The job's go on from attempt to attempt as training did: what an attempt logged behind the checkpoint from which
+        a later one went on is left out, and counted.
+        """
+        if number is None:
+            series, repeated_points = await self._joined(job)
+        else:
+            series, repeated_points = await self._series(job, number), 0
         chosen = [one for one in series if not names or one.name in names]
         chosen.sort(key=lambda one: (one.name, one.rank))
         return {
             "job": job.id,
             "attempt": number,
+            "repeated_points": repeated_points,
             "series": [
                 await asyncio.to_thread(thin_series, one, first_step, last_step, maximum_points) for one in chosen
             ],
         }
 
+    async def repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
+        """Per attempt, how many logged steps it did once more; None where nothing had been logged before it."""
+        if len(attempts) < 2:
+            return [None] * len(attempts)
+        return repeated_steps(attempts, [_last_step(await self._series(job, one.number)) for one in attempts])
 
-def _contents(report: Report, position: int, kinds: Collection[Kind]) -> dict[str, Any] | None:
-    """What a report has behind a position, as one item: a cursor can stand before or behind it, not inside."""
+    async def _series(self, job: Job, number: int) -> list[Series]:
+        sections = await self._database.metrics_sections(job.id, number)
+        return await asyncio.to_thread(decode_metrics, sections)
+
+    async def _joined(self, job: Job) -> tuple[list[Series], int]:
+        """The series of all attempts as one line each, and how many points were left out as repeated."""
+        attempts = await self._jobs.attempts(job)
+        found = [await self._series(job, one.number) for one in attempts]
+        if len(found) == 1:
+            return found[0], 0
+        cuts = kept_through(attempts, [_last_step(series) for series in found])
+        return await asyncio.to_thread(_join, found, cuts)
+
+
+def _last_step(series: Sequence[Series]) -> int | None:
+    return max((max(one.steps) for one in series if one.steps), default=None)
+
+
+def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[list[Series], int]:
+    """Each attempt's points up to its cut, one behind the other."""
+    import numpy as np
+
+    joined: dict[tuple[str, int], Series] = {}
+    left_out = 0
+    for series, cut in zip(attempts, cuts, strict=True):
+        for one in series:
+            keep = np.frombuffer(one.steps, dtype=np.int64) <= cut
+            left_out += int((~keep).sum())
+            line = joined.setdefault((one.name, one.rank), Series(one.name, one.rank))
+            line.steps.frombytes(np.frombuffer(one.steps, dtype=np.int64)[keep].tobytes())
+            line.times.frombytes(np.frombuffer(one.times, dtype=np.float64)[keep].tobytes())
+            line.values.frombytes(np.frombuffer(one.values, dtype=np.float64)[keep].tobytes())
+    return [one for one in joined.values() if one.steps], left_out
+
+
+def _contents(report: Report, position: int, kinds: Collection[Kind], kept_until: float) -> dict[str, Any] | None:
+    """What a report has behind a position, as one item: a cursor can stand before or behind it, not inside.
+
+    Lines printed after `kept_until` are marked: a later attempt repeated what they tell of.
+    """
     lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
     series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
     if not lines and not series:
@@ -173,7 +225,8 @@ def _contents(report: Report, position: int, kinds: Collection[Kind]) -> dict[st
     packed = [
         {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)} for one in series
     ]
-    return {"lines": [asdict(line) for line in lines], "series": packed}
+    marked = [{**asdict(line), "repeated": line.at > kept_until} for line in lines]
+    return {"lines": marked, "series": packed}
 
 
 def thin_series(series: Series, first_step: int | None, last_step: int | None, maximum_points: int) -> dict[str, Any]:

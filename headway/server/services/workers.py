@@ -151,7 +151,7 @@ class Workers:
         checkpoint = job.checkpoints[-1] if job.checkpoints else None
         ranks = range(assignment.first_rank, assignment.first_rank + assignment.rank_count)
         parts = await self._checkpoints.parts(job, checkpoint) if checkpoint else {}
-        needed = {checkpoint.part_of(rank) for rank in ranks} if checkpoint else set()
+        needed = checkpoint.needed_parts(ranks) if checkpoint else set()
         return Claimed(
             checkpoint=checkpoint,
             checkpoint_parts={rank: part for rank, part in parts.items() if rank in needed},

@@ -1,0 +1,120 @@
+"""What becomes of a job's checkpoints: committed, restored, damaged, used by other jobs. Pure, as all transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from headway.core.attempt import Attempt
+from headway.core.checkpoint import Checkpoint, PartKind, Saving, retained
+from headway.core.facts import CheckpointDamaged, CheckpointNotSaved, CheckpointPartStored, CheckpointRestored
+from headway.core.job import Job
+from headway.core.job_change import emit, update_attempt, warn
+
+MAXIMUM_SAVING = 4
+"""Steps of which some ranks' parts are there and others' may still come."""
+_NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
+_NOT_SAVED = "could not be saved by rank"
+_NOT_LOADED = "but its script did not load it"
+
+
+def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
+    """Note the part; once all are there, the checkpoint exists."""
+    known = attempt.saving.get(fact.step, Saving())
+    again = fact.rank in known.ranks
+    saving = Saving(
+        ranks=tuple(sorted({*known.ranks, fact.rank})),
+        size_bytes=known.size_bytes + (0 if again else fact.size_bytes),
+        saved_at=fact.saved_at if fact.rank == 0 else known.saved_at,
+        metrics=fact.metrics or known.metrics,
+    )
+    if len(saving.ranks) < attempt.world_size and fact.kind is not PartKind.FILES:
+        return _keep_saving(job, {**attempt.saving, fact.step: saving}, attempt.world_size, now)
+    # What is older and incomplete will not be completed any more.
+    job = update_attempt(job, saving={step: some for step, some in attempt.saving.items() if step > fact.step})
+    checkpoint = Checkpoint(
+        attempt=attempt.number,
+        step=fact.step,
+        world_size=attempt.world_size,
+        kind=fact.kind,
+        at=now,
+        saved_at=saving.saved_at,
+        size_bytes=saving.size_bytes,
+        metrics=saving.metrics,
+    )
+    others = tuple(one for one in job.checkpoints if one.job is not None or one.key != checkpoint.key)
+    kept = retained((*others, checkpoint), job.spec.checkpoints)
+    job = job.model_copy(update={"checkpoints": kept, "failures_in_row": 0})
+    return emit(job, "checkpoint.committed", now, attempt=attempt.number, step=fact.step)
+
+
+def _keep_saving(job: Job, saving: dict[int, Saving], world_size: int, now: float) -> Job:
+    """Wait for the other ranks' parts of some steps, not of ever more: a script may save on one rank only."""
+    while len(saving) > MAXIMUM_SAVING:
+        step = min(saving)
+        count = len(saving[step].ranks)
+        saving = {other: one for other, one in saving.items() if other != step}
+        job = _warn_once(
+            job, f"Step {step} was saved by {count} of {world_size} ranks only, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now
+        )
+    return update_attempt(job, saving=saving)
+
+
+def not_saved(job: Job, fact: CheckpointNotSaved, now: float) -> Job:
+    """Training goes on without that checkpoint; the user hears of it once."""
+    warning = f"The checkpoint of step {fact.step} {_NOT_SAVED} {fact.rank}: {fact.error} Training goes on."
+    return _warn_once(job, warning, _NOT_SAVED, now)
+
+
+def restored(job: Job, attempt: Attempt, fact: CheckpointRestored, now: float) -> Job:
+    """The attempt goes on from that step."""
+    if attempt.restored_step is not None:
+        return job
+    saved_at = next((one.saved_at for one in reversed(job.checkpoints) if one.step == fact.step), None)
+    job = update_attempt(job, restored_step=fact.step, restored_saved_at=saved_at)
+    return emit(job, "checkpoint.restored", now, attempt=attempt.number, step=fact.step)
+
+
+def damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
+    """Drop it, so that the next attempt starts from the one before; that is said."""
+    left = tuple(one for one in job.checkpoints if one.key != (fact.attempt, fact.step) or one.job != fact.job)
+    if len(left) == len(job.checkpoints):
+        return job
+    job = job.model_copy(update={"checkpoints": left})
+    job = emit(job, "checkpoint.damaged", now, attempt=fact.attempt, step=fact.step, error=fact.error)
+    return warn(job, f"The checkpoint of step {fact.step} is damaged and was dropped: {fact.error}", now)
+
+
+def warn_unless_restored(job: Job, now: float) -> Job:
+    """A script that was given a checkpoint and trains without having loaded it repeats everything: say so."""
+    attempt = job.attempt
+    if attempt is None or attempt.offered_step is None or attempt.restored_step is not None:
+        return job
+    warning = (
+        f"Attempt {attempt.number} was given the checkpoint of step {attempt.offered_step}, {_NOT_LOADED}: it began "
+        "anew. Call run.restore before training."
+    )
+    return _warn_once(job, warning, _NOT_LOADED, now)
+
+
+def use_checkpoints(job: Job, user: str, keys: Collection[tuple[int, int]], now: float) -> Job:
+    """Another job is to start from these: retention spares them until it lets go."""
+    used = tuple(
+        one.model_copy(update={"users": {**one.users, user: now}}) if one.job is None and one.key in keys else one
+        for one in job.checkpoints
+    )
+    return job.model_copy(update={"checkpoints": used})
+
+
+def release_checkpoints(job: Job, user: str) -> Job:
+    """The other job needs them no more; what only it kept goes with the next change of the checkpoints."""
+    if not any(user in one.users for one in job.checkpoints):
+        return job
+    left = tuple(
+        one.model_copy(update={"users": {name: since for name, since in one.users.items() if name != user}})
+        for one in job.checkpoints
+    )
+    return job.model_copy(update={"checkpoints": retained(left, job.spec.checkpoints)})
+
+
+def _warn_once(job: Job, warning: str, mark: str, now: float) -> Job:
+    return job if any(mark in said for said in job.warnings) else warn(job, warning, now)

@@ -1,0 +1,50 @@
+"""What of an earlier attempt's metrics and log counts, once a later one went on from a checkpoint before its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from headway.core.attempt import Attempt
+
+
+def kept_through(attempts: Sequence[Attempt], last_steps: Sequence[int | None]) -> list[float]:
+    """Per attempt, the last step whose metrics were not repeated by a later one; infinity where none came later.
+
+    `last_steps`: the greatest step that each attempt logged. One that logged nothing and restored nothing, as when it
+    never started, repeats nothing.
+    """
+    cuts: list[float] = []
+    cut = inf
+    for attempt, last_step in zip(reversed(attempts), reversed(last_steps), strict=True):
+        cuts.append(cut)
+        if attempt.restored_step is not None:
+            cut = min(cut, attempt.restored_step)
+        elif last_step is not None:
+            cut = -inf
+    return cuts[::-1]
+
+
+def repeated_steps(attempts: Sequence[Attempt], last_steps: Sequence[int | None]) -> list[int | None]:
+    """Per attempt, how many steps had been done before it behind the one that it went on from."""
+    repeated: list[int | None] = []
+    reached: int | None = None
+    for attempt, last_step in zip(attempts, last_steps, strict=True):
+        begins = attempt.restored_step is not None or last_step is not None
+        repeated.append(None if reached is None or not begins else max(0, reached - (attempt.restored_step or 0)))
+        if last_step is not None:
+            reached = max(reached or 0, last_step)
+    return repeated
+
+
+def kept_until(attempts: Sequence[Attempt]) -> dict[int, float]:
+    """Per number of an attempt, the worker's time after which what it printed was repeated by a later one."""
+    cuts: dict[int, float] = {}
+    cut = inf
+    for attempt in reversed(attempts):
+        cuts[attempt.number] = cut
+        if attempt.restored_saved_at is not None:
+            cut = min(cut, attempt.restored_saved_at)
+        elif attempt.restored_step is None and "first_step" in attempt.stages:
+            cut = -inf
+    return cuts

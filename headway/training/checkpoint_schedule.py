@@ -1,0 +1,75 @@
+"""When to save: by steps, by seconds, at an epoch's end, and when the rank was asked to end; alike on all ranks."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_AGREE_SECONDS = 0.25
+"""About so often ranks ask each other whether a checkpoint is due: soon enough for SIGTERM, too seldom to cost."""
+_MOST_STEPS = 1000
+
+
+class CheckpointSchedule:
+    """What needs a clock or a signal is decided together, by a small all-reduce every few steps.
+
+    `stop`: a rank was asked to end, and all ranks are to save and leave after this step.
+    """
+
+    def __init__(self, policy: dict[str, Any], world_size: int, stop_asked: Callable[[], bool]) -> None:
+        self._every_steps: int | None = policy.get("every_steps")
+        self._every_seconds: float | None = policy.get("every_seconds")
+        self._epoch_end: bool = policy.get("epoch_end", True)
+        self._world_size = world_size
+        self._stop_asked = stop_asked
+        self._saved_at = self._agreed_at = time.monotonic()
+        self._agree_step: int | None = None
+        self._agreed_step = 0
+        self.stop = False
+
+    def due(self, step: int, *, epoch_end: bool = False) -> bool:
+        """Whether to save after this step. To be asked once after each step, on every rank."""
+        by_steps = self._every_steps is not None and step % self._every_steps == 0
+        by_clock = self._agreed(step)
+        due = by_steps or (epoch_end and self._epoch_end) or by_clock or self.stop
+        if due:
+            self._saved_at = time.monotonic()
+        return due
+
+    def _agreed(self, step: int) -> bool:
+        overdue = self._every_seconds is not None and time.monotonic() - self._saved_at >= self._every_seconds
+        if self._world_size == 1:
+            self.stop = self._stop_asked()
+            return overdue
+        if not _joined():
+            return False
+        if self._agree_step is None:
+            self._agree_step, self._agreed_step = step, step - 1
+        if step < self._agree_step:
+            return False
+        now = time.monotonic()
+        step_seconds = (now - self._agreed_at) / max(1, step - self._agreed_step)
+        wait_steps = min(_MOST_STEPS, max(1, round(_AGREE_SECONDS / max(step_seconds, 1e-6))))
+        stop, due, wait_steps = _greatest(int(self._stop_asked()), int(overdue), wait_steps)
+        self._agreed_at, self._agreed_step, self._agree_step = now, step, step + wait_steps
+        self.stop = bool(stop)
+        return bool(due)
+
+
+def _joined() -> bool:
+    """Whether the ranks can talk to each other yet."""
+    distributed = sys.modules.get("torch.distributed")
+    return distributed is not None and distributed.is_available() and distributed.is_initialized()
+
+
+def _greatest(*values: int) -> tuple[int, ...]:
+    """Of each number the greatest of all ranks."""
+    import torch
+    import torch.distributed as dist
+
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    together = torch.tensor(values, dtype=torch.int64, device=device)
+    dist.all_reduce(together, dist.ReduceOp.MAX)
+    return tuple(int(value) for value in together.tolist())

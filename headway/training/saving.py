@@ -1,0 +1,165 @@
+"""Saving: a copy that the step waits for, and a thread that writes it; and loading. Standard library until needed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import sys
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headway.checkpoint_files import unpack_files
+
+
+class Saver:
+    """Writes one part at a time in a thread of its own; the next save waits until it is written."""
+
+    def __init__(self) -> None:
+        self._copies: dict[str, Any] = {}
+        self._thread: threading.Thread | None = None
+
+    def start(self, write: Callable[[Path], None], path: Path, then: Callable[[str | None], None]) -> None:
+        """Let `write` fill a file; once it is on the disk, whole, call `then(None)`, or with why it could not be."""
+        self._thread = threading.Thread(target=_write, args=(write, path, then), name="headway-save")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Return once what was saved before is on the disk."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def copy(self, state: Any) -> Any:
+        """A copy on the CPU. Those of tensors are used again: memory costs once, without page faults later."""
+        return self._copy(state, "")
+
+    def _copy(self, value: Any, place: str) -> Any:
+        if isinstance(value, dict) and type(value).__module__ in ("builtins", "collections"):
+            return {key: self._copy(one, f"{place}/{key}") for key, one in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self._copy(one, f"{place}/{number}") for number, one in enumerate(value))
+        if "torch" in sys.modules:
+            import torch
+
+            if type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided:
+                return self._copy_tensor(value.detach(), place)
+        return copy.deepcopy(value)
+
+    def _copy_tensor(self, value: Any, place: str) -> Any:
+        import torch
+
+        kept = self._copies.get(place)
+        if kept is None or kept.shape != value.shape or kept.dtype != value.dtype or kept.stride() != value.stride():
+            kept = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+            self._copies[place] = kept
+        return kept.copy_(value)
+
+
+def _write(write: Callable[[Path], None], path: Path, then: Callable[[str | None], None]) -> None:
+    temporary = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except Exception as error:  # torch's writers raise what they like on a full disk
+        temporary.unlink(missing_ok=True)
+        then(str(error) or type(error).__name__)
+    else:
+        then(None)
+
+
+def dump(state: Any, path: Path) -> None:
+    """Write a file for `load`."""
+    if "torch" not in sys.modules:
+        with path.open("wb") as file:
+            pickle.dump(state, file)
+        return
+    import torch
+
+    checked = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)  # the whole file is hashed when it is stored
+    try:
+        torch.save(state, path)
+    finally:
+        torch.serialization.set_crc32_options(checked)
+
+
+def load(path: Path) -> Any:
+    """What was saved, tensors on the CPU. Only ranks open it, and only what a rank of Headway wrote."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # as torch writes
+        file.seek(0)
+        if not zipped:
+            return pickle.load(file)  # noqa: S301
+    import torch
+
+    # Mapped into memory: what is then copied into parameters is read once.
+    return torch.load(path, map_location="cpu", weights_only=False, mmap=True)
+
+
+def plain(state: Any) -> Any:
+    """The state with models, optimizers and whatever else has a state dict replaced by it."""
+    if isinstance(state, dict):
+        return {name: plain(one) for name, one in state.items()}
+    unwrapped = unwrap(state)
+    return unwrapped.state_dict() if hasattr(unwrapped, "state_dict") else state
+
+
+def put_back(saved: Any, into: dict[str, Any]) -> None:
+    """Load what was saved into the objects of the same names. Raises KeyError for a name that was not saved."""
+    for name, one in into.items():
+        target = unwrap(one)
+        if hasattr(target, "load_state_dict"):
+            if not isinstance(saved, dict) or name not in saved:
+                raise KeyError(f"{name} was not saved; the checkpoint has {_names(saved)}")
+            target.load_state_dict(saved[name])
+
+
+def _names(saved: Any) -> str:
+    return ", ".join(map(str, saved)) if isinstance(saved, dict) else f"a {type(saved).__name__}"
+
+
+def unwrap(model: Any) -> Any:
+    """The model inside DistributedDataParallel and torch.compile."""
+    if "torch" not in sys.modules:
+        return model
+    import torch
+
+    while isinstance(model, torch.nn.Module):
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, torch.nn.parallel.DistributedDataParallel):
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
+    return model
+
+
+def prepare_restore(saved: Path, world_size: int, files_folder: Callable[[], Path]) -> Path:
+    """Outside Headway: make what one rank saved last what it starts from, as the worker would."""
+    folder = saved.parent / "restore"
+    folder.mkdir(exist_ok=True)
+    step = int(saved.parent.name)
+    kind = "state"
+    if tarfile.is_tarfile(saved):
+        kind = "files"
+        unpack_files(saved, files_folder())
+    target = folder / saved.name
+    if not target.exists():
+        target.symlink_to(saved.absolute())
+    facts = {"step": step, "world_size": world_size, "kind": kind, "replicas": []}
+    (folder / "checkpoint.json").write_text(json.dumps(facts))
+    return folder
+
+
+def about(folder: Path) -> dict[str, Any] | None:
+    """What the worker put there to start from: step, world_size, kind, replicas; None if nothing."""
+    path = folder / "checkpoint.json"
+    return json.loads(path.read_text()) if path.exists() else None

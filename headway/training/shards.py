@@ -1,0 +1,83 @@
+"""Sharded state (FSDP2): each rank saves what it holds, and another number of ranks can load it.
+
+torch.distributed.checkpoint writes and reads it: https://docs.pytorch.org/docs/stable/distributed.checkpoint.html
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.checkpoint import state_dict as by_name
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+from torch.utils._pytree import tree_map_only
+
+
+def sharded(state: Any) -> bool:
+    """Whether a model in the state holds its parameters in shards."""
+    distributed_tensors = sys.modules.get("torch.distributed.tensor")
+    return distributed_tensors is not None and _model(state, distributed_tensors.DTensor) is not None
+
+
+def _model(state: Any, kind: type | None = None) -> nn.Module | None:
+    for one in state.values() if isinstance(state, dict) else ():
+        if isinstance(one, nn.Module) and (kind is None or any(isinstance(p, kind) for p in one.parameters())):
+            return one
+    return None
+
+
+def copy_shards(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """This rank's shards of models and optimizers, as copies; and what else is in the state, as it is."""
+    tensors = _by_name(state)
+    copied = {name: tree_map_only(torch.Tensor, lambda one: one.detach().clone(), one) for name, one in tensors.items()}
+    return copied, {name: one for name, one in state.items() if name not in tensors}
+
+
+@cache
+def saving_group() -> dist.ProcessGroup:
+    """Ranks talk about saving apart from training, so that both go on at once. All ranks ask for it together."""
+    group = dist.new_group(backend="gloo")
+    assert not isinstance(group, int)  # that is for ranks which are not members
+    return group
+
+
+def write_shards(shards: dict[str, Any], folder: Path, group: dist.ProcessGroup) -> None:
+    """Write this rank's shards into a folder, while every other rank does so. For a thread beside training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = FileSystemWriter(folder, single_file_per_rank=True, sync_files=True)
+    try:
+        save(shards, storage_writer=writer, process_group=group)
+    except CheckpointException as error:  # a BaseException
+        raise OSError(str(error)) from error
+
+
+def load_shards(into: dict[str, Any], folder: Path) -> None:
+    """Load shards, of whatever number of ranks, into the models and optimizers of `into`."""
+    tensors = _by_name(into)
+    load(tensors, storage_reader=FileSystemReader(folder))
+    model = _model(into)
+    for name, one in into.items():
+        if isinstance(one, nn.Module):
+            by_name.set_model_state_dict(one, tensors[name])
+        elif isinstance(one, torch.optim.Optimizer) and model is not None:
+            by_name.set_optimizer_state_dict(model, one, tensors[name])
+
+
+def _by_name(state: dict[str, Any]) -> dict[str, Any]:
+    """State dicts whose keys are parameters' full names, which mean the same whatever the number of ranks."""
+    model = _model(state)
+    found: dict[str, Any] = {}
+    for name, one in state.items():
+        if isinstance(one, nn.Module):
+            found[name] = by_name.get_model_state_dict(one)
+        elif isinstance(one, torch.optim.Optimizer) and model is not None:
+            found[name] = by_name.get_optimizer_state_dict(model, one)
+    return found

@@ -1,0 +1,82 @@
+"""Watches the directory of a program that only writes files, and keeps what it wrote as a checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from headway.checkpoint_files import pack_files, signature
+from headway.core.checkpoint import PartKind
+from headway.worker.checkpoints import SavedPart, saved_path
+
+QUIET_SECONDS = 1.0
+"""How long nothing may change before what is there is taken for whole."""
+_NUMBER = re.compile(r"\d{1,15}")
+
+
+class CheckpointWatch:
+    """Takes the directory's files, all or nothing, when they have changed and then been quiet, and no process has
+    one open for writing."""
+
+    def __init__(self, folder: Path, attempt_folder: Path) -> None:
+        self.folder = folder
+        self._attempt_folder = attempt_folder
+        self._taken = self._seen = signature(folder)
+        self._seen_at = 0.0
+        self._last_step = -1
+
+    def look(self, logged_step: int | None, *, final: bool = False) -> SavedPart | None:
+        """A new part, if there is one to take; `final`: the ranks have ended well, so that nothing is being written.
+
+        Its step is the last number in the name of the newest entry, else the step that was logged last. Blocks on the
+        disk. Raises OSError when it is full.
+        """
+        now = signature(self.folder)
+        if now != self._seen:
+            self._seen, self._seen_at = now, time.monotonic()
+        quiet = time.monotonic() - self._seen_at >= QUIET_SECONDS
+        if not now or now == self._taken or not (final or (quiet and not _being_written(self.folder))):
+            return None
+        step = self._step(logged_step)
+        path = saved_path(self._attempt_folder, step, 0)
+        try:
+            pack_files(self.folder, path, tuple(name for name, *_ in now))
+        except FileNotFoundError:
+            return None  # a file went away meanwhile: look again
+        if signature(self.folder) != now:
+            path.unlink()
+            return None
+        self._taken, self._last_step = now, step
+        return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES)
+
+    def _step(self, logged_step: int | None) -> int:
+        newest = max(self.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        numbers = _NUMBER.findall(newest.stem)
+        step = int(numbers[-1]) if numbers else logged_step or 0
+        return max(step, self._last_step + 1)
+
+
+def _being_written(folder: Path) -> bool:
+    """Whether a process has a file of the folder open for writing; known on Linux only."""
+    if sys.platform != "linux":
+        return False
+    inside = f"{folder.resolve()}{os.sep}"
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            for descriptor in (process / "fd").iterdir():
+                if os.readlink(descriptor).startswith(inside) and _writes(process / "fdinfo" / descriptor.name):
+                    return True
+        except OSError:
+            continue  # it ended, or is another user's
+    return False
+
+
+def _writes(information: Path) -> bool:
+    for line in information.read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "flags":
+            return bool(int(value, 8) & (os.O_WRONLY | os.O_RDWR))
+    return False

@@ -1,0 +1,45 @@
+"""A run that is killed at random steps ends with the weights of one that was left alone, to the last bit."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.fleet import Fleet
+from tests.strikes import struck, unbroken
+
+STEPS = {"mlp": 9000, "lstm": 3000, "cnn": 2400}
+CASES = [
+    ("mlp", 1, "fp32"),
+    ("lstm", 2, "fp32"),
+    ("cnn", 4, "fp32"),
+    ("cnn", 2, "bf16"),
+]
+
+
+def trainer_spec(trainer: str, world_size: int, precision: str) -> dict[str, Any]:
+    """A training of some seconds that saves often."""
+    parameters = {"max_steps": STEPS[trainer] // world_size, "epochs": 10_000, "batch_size": 32, "precision": precision}
+    return {
+        "trainer": trainer,
+        "dataset": "digits",
+        "world_size": world_size,
+        "parameters": {**parameters, "log_every_steps": 10},
+        "checkpoints": {"every_steps": 15, "every_seconds": None},
+    }
+
+
+@pytest.mark.parametrize(("trainer", "world_size", "precision"), CASES)
+def test_a_struck_trainer_ends_as_one_left_alone(
+    shared_fleet: Fleet, trainer: str, world_size: int, precision: str
+) -> None:
+    spec = trainer_spec(trainer, world_size, precision)
+    with shared_fleet.client() as client:
+        alone = unbroken(client, spec)
+        broken = struck(shared_fleet, client, spec, strikes=4, generator=random.Random(f"{trainer}{world_size}"))
+    assert broken.strikes >= 3
+    assert any(broken.steps), "no attempt went on from a checkpoint"
+    assert broken.weights == alone.weights
+    assert broken.series == alone.series

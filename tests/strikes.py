@@ -1,0 +1,114 @@
+"""Trains a job that is struck by SIGKILL at random moments, to compare it with one that is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from headway.client import Client, JobHandle
+from tests.fleet import Fleet, wait_until
+
+_PATIENCE_SECONDS = 300.0
+_LONGEST_WAIT_SECONDS = 0.7
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to: the hash of its weights, its metric series, and the steps at which it went on."""
+
+    weights: str
+    series: dict[str, list[tuple[int, float]]]
+    strikes: int = 0
+    strikes_while_saving: int = 0
+    steps: list[int | None] = field(default_factory=list)
+
+
+def unbroken(client: Client, spec: dict[str, Any]) -> Outcome:
+    """Train a job that nothing happens to."""
+    return _outcome(client.submit(spec).wait(progress=False), 0, 0)
+
+
+def struck(fleet: Fleet, client: Client, spec: dict[str, Any], *, strikes: int, generator: random.Random) -> Outcome:
+    """Train the same job, and kill one of its ranks `strikes` times: every other time while a rank saves."""
+    job = client.submit({**spec, "retries": 100})
+    done = while_saving = 0
+    attempt = 0
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while done < strikes:
+        attempt = wait_until(lambda after=attempt: _training_attempt(job, after), "the next attempt's first step")
+        if attempt < 0:
+            break  # it was through before it could be struck so often
+        if done % 2:
+            while_saving += _await_saving(fleet, job, deadline)
+        else:
+            time.sleep(generator.uniform(0.0, _LONGEST_WAIT_SECONDS))
+        done += _strike(fleet, job, attempt, generator)
+    job.wait(progress=False)
+    return _outcome(job, done, while_saving)
+
+
+def _training_attempt(job: JobHandle, after: int) -> int:
+    """The number of an attempt that trains, newer than `after`; -1 once the job has ended."""
+    attempt = job.refresh().data["attempt"]
+    if job.status in ("succeeded", "failed", "cancelled"):
+        return -1
+    return int(attempt["number"]) if attempt and attempt["number"] > after and "first_step" in attempt["stages"] else 0
+
+
+def _await_saving(fleet: Fleet, job: JobHandle, deadline: float) -> bool:
+    """Wait until a rank is in the middle of writing a checkpoint."""
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError):  # a folder went away while it was looked at
+            if next(fleet.folder.glob(f"*/attempts/{job.id}.*/checkpoints/*/*.new"), None) is not None:
+                return True
+        time.sleep(0.0005)
+    return False
+
+
+def _strike(fleet: Fleet, job: JobHandle, attempt: int, generator: random.Random) -> bool:
+    pids = _rank_pids(fleet, job, attempt)
+    if not pids:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(generator.choice(pids), signal.SIGKILL)
+        return True
+    return False
+
+
+def _rank_pids(fleet: Fleet, job: JobHandle, attempt: int) -> list[int]:
+    pids = []
+    for path in fleet.folder.glob(f"*/attempts/{job.id}.{attempt}.*"):
+        with suppress(OSError, ValueError):
+            known = list(json.loads((path / "processes.json").read_text()))
+            pids += [int(pid) for pid in known[1:] if psutil.pid_exists(int(pid))]  # the first is the launcher
+    return sorted(pids)
+
+
+def _outcome(job: JobHandle, strikes: int, while_saving: int) -> Outcome:
+    with TemporaryDirectory() as folder:
+        (path,) = job.download("model.safetensors", folder)
+        weights = hashlib.sha256(_tensors(path)).hexdigest()
+    series = {
+        one["name"]: list(zip(one["steps"], one["values"], strict=True))
+        for one in job.metrics(points=100_000)
+        if one["rank"] == 0
+    }
+    steps = [one["restored_step"] for one in job.attempts()]
+    return Outcome(weights, series, strikes, while_saving, steps)
+
+
+def _tensors(path: Path) -> bytes:
+    """The bytes of all weights, without the file's header, which names the job."""
+    content = path.read_bytes()
+    return content[8 + int.from_bytes(content[:8], "little") :]
