@@ -44,7 +44,7 @@ def signature(folder: Path) -> Signature:
 def pack_files(folder: Path, target: Path, names: tuple[str, ...] | None = None, *, hidden: bool = False) -> None:
     """Write a tar of the folder's files, or of those named, to `target`: whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(".new")
+    temporary = target.with_name(f"{target.name}.new")
     paths = files_of(folder, hidden=hidden) if names is None else [folder / name for name in names]
     try:
         with temporary.open("wb") as file:

@@ -77,7 +77,7 @@ def _await_saving(fleet: Fleet, job: JobHandle, deadline: float) -> bool:
 
 
 def _strike(fleet: Fleet, job: JobHandle, attempt: int, generator: random.Random) -> bool:
-    pids = _rank_pids(fleet, job, attempt)
+    pids = rank_pids(fleet, job, attempt)
     if not pids:
         return False
     with suppress(ProcessLookupError):
@@ -86,7 +86,8 @@ def _strike(fleet: Fleet, job: JobHandle, attempt: int, generator: random.Random
     return False
 
 
-def _rank_pids(fleet: Fleet, job: JobHandle, attempt: int) -> list[int]:
+def rank_pids(fleet: Fleet, job: JobHandle, attempt: int) -> list[int]:
+    """The processes of an attempt's ranks."""
     pids = []
     for path in fleet.folder.glob(f"*/attempts/{job.id}.{attempt}.*"):
         with suppress(OSError, ValueError):

@@ -13,6 +13,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 STATUS_COLOURS = {
     "queued": "yellow",
+    "paused": "yellow",
     "starting": "cyan",
     "running": "cyan",
     "stopping": "magenta",
@@ -43,6 +44,11 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _colour(cell: str) -> str:
     colour = STATUS_COLOURS.get(cell.strip())
     return click.style(cell, fg=colour) if colour else cell
+
+
+def shown_status(job: dict[str, Any]) -> str:
+    """The status as people call it: a job that is queued on hold is paused."""
+    return "paused" if job["status"] == "queued" and job["hold"] else str(job["status"])
 
 
 def when(seconds: float | None) -> str:

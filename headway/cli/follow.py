@@ -97,6 +97,8 @@ def next_commands(data: dict[str, Any]) -> list[str]:
             return [f"headway logs {name}", f"headway show {name}"]
         case "failed":
             return [f"headway logs {name}", f"headway show {name}", f"headway rerun {name}"]
+        case "queued" if data["hold"]:
+            return [f"headway resume {name}", f"headway checkpoints {name}", f"headway cancel {name}"]
         case "queued":
             return ["headway workers", f"headway cancel {name}"]
         case _:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import duration, json_option, print_json, print_table, size, when
+from headway.cli.common import duration, json_option, print_json, print_table, shown_status, size, when
 from headway.cli.values import DURATION, MOMENT, pair, parameter, text_pair
 from headway.client import Client
 
@@ -67,7 +67,7 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
     accuracy = test.get("accuracy") if isinstance(test, dict) else None
     return (
         job["name"],
-        job["status"],
+        shown_status(job),
         str(spec["world_size"]),
         work if len(work) <= _WORK_CHARACTERS else f"{work[: _WORK_CHARACTERS - 3]}...",
         when(job["created_at"]),
@@ -103,26 +103,43 @@ def show(job: str, as_json: bool) -> None:
     print_failure(data)
     for warning in data["warnings"]:
         click.secho(f"Warning: {warning}", fg="yellow")
+    if data["origin"]:
+        origin = data["origin"]
+        click.echo(f"Forked from step {origin['step']:,} of job {origin['name']} (attempt {origin['attempt']}).")
     for attempt in attempts:
-        if attempt["ended_at"] and attempt["reason"] != "completed":
-            workers = ", ".join(one["worker_name"] for one in attempt["assignments"])
-            took = duration(attempt["ended_at"] - attempt["placed_at"])
-            click.echo(f"Attempt {attempt['number']} on {workers} ended after {took}: {attempt['reason']}.")
+        _print_attempt(attempt)
     print_result(data)
     print_stages(data)
-    if data["checkpoints"]:
-        click.echo("Checkpoints of steps " + ", ".join(f"{one['step']:,}" for one in data["checkpoints"]))
-    if data["attempt"] and data["attempt"]["restored_step"] is not None:
-        click.echo(f"Attempt {data['attempt']['number']} started from step {data['attempt']['restored_step']:,}.")
+    complete = [one["step"] for one in data["checkpoints"] if one["complete"]]
+    if complete:
+        steps = ", ".join(f"{step:,}" for step in complete)
+        click.echo(f"Checkpoints of steps {steps}. More: headway checkpoints {data['name']}")
     for artifact in data["artifacts"]:
         click.echo(f"Artifact {artifact['name']}  {size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}")
     click.echo("Next: " + "   ".join(next_commands(data)))
 
 
+def _print_attempt(attempt: dict[str, Any]) -> None:
+    """From where an attempt went on, and how it ended, unless it is the only one and went well."""
+    number = attempt["number"]
+    if attempt["restored_step"] is not None:
+        repeats = attempt["repeats_steps"]
+        repeated = (
+            "" if repeats is None else f" {repeats:,} logged {'step was' if repeats == 1 else 'steps were'} done again."
+        )
+        click.echo(f"Attempt {number} went on from step {attempt['restored_step']:,}.{repeated}")
+    elif attempt["repeats_steps"] is not None:
+        click.echo(f"Attempt {number} began anew. {attempt['repeats_steps']:,} logged steps were done again.")
+    if attempt["ended_at"] and attempt["reason"] != "completed":
+        workers = ", ".join(one["worker_name"] for one in attempt["assignments"])
+        took = duration(attempt["ended_at"] - attempt["placed_at"])
+        click.echo(f"Attempt {number} on {workers} ended after {took}: {attempt['reason']}.")
+
+
 def _summary(data: dict[str, Any]) -> tuple[str, ...]:
     number = str(data["attempt"]["number"]) if data["attempt"] else "-"
     return (
-        data["status"],
+        shown_status(data),
         str(data["spec"]["world_size"]),
         number,
         when(data["created_at"]),
@@ -167,8 +184,39 @@ def _end(job: str, *, kill: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("job")
+@json_option
+def pause(job: str, as_json: bool) -> None:
+    """Let a job's ranks save and end. It needs no slots until `headway resume`."""
+    with Client() as client:
+        handle = client.job(job).pause()
+    if as_json:
+        print_json(handle.data)
+    elif handle.status == "queued":
+        click.echo(f"Job {handle.name} is paused. It goes on with: headway resume {handle.name}")
+    else:
+        click.echo(f"Job {handle.name} saves and ends its ranks. It goes on with: headway resume {handle.name}")
+
+
+@click.command()
+@click.argument("job")
+@json_option
+def resume(job: str, as_json: bool) -> None:
+    """Let a paused job go on from its newest checkpoint."""
+    with Client() as client:
+        handle = client.job(job).resume()
+    if as_json:
+        print_json(handle.data)
+    else:
+        click.echo(f"Job {handle.name} is queued again. Follow it with: headway follow {handle.name}")
+
+
+@click.command()
+@click.argument("job")
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter; may be repeated.")
 @click.option("--world-size", type=click.IntRange(1), help="Another number of ranks.")
+@click.option(
+    "--from-checkpoint", metavar="JOB[@STEP]", help="Start from a job's checkpoint.  [default: at the beginning]"
+)
 @click.option("--priority", type=int, help="Another priority.")
 @click.option("--timeout", type=DURATION, help="Another time limit.")
 @click.option("--name", help="The new job's name.  [default: made up]")
@@ -179,7 +227,9 @@ def rerun(
 ) -> None:
     """Submit a job's spec again, with changes, and follow it.
 
+    \b
     headway rerun my-job --set learning_rate=0.01 --world-size 4
+    headway rerun my-job --from-checkpoint my-job@400 --set learning_rate=0.001
     """
     from headway.cli.train import follow_or_detach
 
@@ -220,11 +270,15 @@ def delete(job: str) -> None:
 @click.argument("job")
 @click.argument("artifact", required=False)
 @click.option("--to", type=click.Path(path_type=Path), help="Folder to write into.  [default: the job's name]")
+@click.option("--checkpoint", type=click.IntRange(0), metavar="STEP", help="The checkpoint of that step instead.")
 @json_option
-def download(job: str, artifact: str | None, to: Path | None, as_json: bool) -> None:
+def download(job: str, artifact: str | None, to: Path | None, checkpoint: int | None, as_json: bool) -> None:
     """Download one artifact, or `model` for the model's files, or everything."""
+    if artifact is not None and checkpoint is not None:
+        raise click.UsageError(f"Give the artifact {artifact} or --checkpoint {checkpoint}, not both.")
     with Client() as client:
-        paths = client.job(job).download(artifact, to)
+        handle = client.job(job)
+        paths = handle.download(artifact, to) if checkpoint is None else handle.download_checkpoint(checkpoint, to)
     if as_json:
         print_json([str(path) for path in paths])
     else:

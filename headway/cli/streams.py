@@ -21,9 +21,12 @@ from headway.client.progress import rank_prefix
 @click.option("--rank", type=click.IntRange(-1), help="Only this rank; -1 is what preparing printed.")
 @click.option("--attempt", type=click.IntRange(1), help="Only this attempt.")
 @click.option("--grep", metavar="REGEX", help="Only lines in which this is found.")
+@click.option("--no-repeated", is_flag=True, help="Without lines of steps that a later attempt did again.")
 @json_option
-def logs(job: str, follow: bool, rank: int | None, attempt: int | None, grep: str | None, as_json: bool) -> None:
-    """Print what the job's ranks have printed."""
+def logs(
+    job: str, follow: bool, rank: int | None, attempt: int | None, grep: str | None, no_repeated: bool, as_json: bool
+) -> None:
+    """Print what the job's ranks have printed. Lines of steps that a later attempt did again are marked with ~."""
     wanted = _pattern(grep)
     with Client() as client:
         handle = client.job(job)
@@ -32,9 +35,11 @@ def logs(job: str, follow: bool, rank: int | None, attempt: int | None, grep: st
         def show(line: dict[str, Any]) -> None:
             if (rank is not None and line["rank"] != rank) or (attempt is not None and line["attempt"] != attempt):
                 return
-            if wanted.search(line["text"]):
-                prefix = click.style(rank_prefix(line["rank"], world_size), fg="bright_black")
-                click.echo(json.dumps(line) if as_json else f"{prefix}{line['text']}")
+            if wanted.search(line["text"]) and not (no_repeated and line["repeated"]):
+                mark = "~ " if line["repeated"] else ""
+                prefix = click.style(mark + rank_prefix(line["rank"], world_size), fg="bright_black")
+                text = click.style(line["text"], dim=True) if line["repeated"] else line["text"]
+                click.echo(json.dumps(line) if as_json else f"{prefix}{text}")
 
         if not follow:
             for line in handle.logs():
@@ -61,12 +66,15 @@ def _pattern(grep: str | None) -> re.Pattern[str]:
 @click.command()
 @click.argument("job")
 @click.option("--name", "names", multiple=True, help="Only this series; may be repeated.")
-@click.option("--attempt", type=click.IntRange(1), help="The newest if not given.")
+@click.option("--attempt", type=click.IntRange(1), help="Only this attempt, with what was done again.")
 @click.option("--points", type=click.IntRange(2), default=1000, show_default=True, help="Points per series at most.")
 @click.option("--plot", is_flag=True, help="Draw each metric over its steps, one line per rank.")
 @json_option
 def metrics(job: str, names: tuple[str, ...], attempt: int | None, points: int, plot: bool, as_json: bool) -> None:
-    """Print the newest value and the extremes of each metric; all points with --json."""
+    """Print the newest value and the extremes of each metric; all points with --json.
+
+    Each series goes on from attempt to attempt, with each step once.
+    """
     with Client() as client:
         series = client.job(job).metrics(names, attempt, points)
     if as_json:

@@ -19,18 +19,22 @@ _CHUNK_BYTES = 1 << 20
 def download(connection: Connection, job: str, artifact: dict[str, Any], folder: Path) -> Path:
     """Download one artifact into a folder, under its name. Raises Corrupt when its bytes do not match their hash."""
     checked = Artifact.model_validate(artifact)  # its name stays inside the folder
-    path = folder / checked.name
+    url = f"/jobs/{job}/artifacts/{quote(checked.name)}"
+    return download_file(connection, url, folder / checked.name, checked.size_bytes, checked.sha256)
+
+
+def download_file(connection: Connection, url: str, path: Path, size_bytes: int, sha256: str) -> Path:
+    """Download to `path`, going on where an earlier try was cut off. Raises Corrupt if the bytes do not match."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{checked.sha256[:12]}.part")
+    partial = path.with_name(f".{path.name}.{sha256[:12]}.part")
     start = partial.stat().st_size if partial.exists() else 0
     digest = hashlib.sha256()
     with partial.open("a+b") as file:
         file.seek(0)
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
-        if start < checked.size_bytes or not start:
+        if start < size_bytes or not start:
             headers = {"Range": f"bytes={start}-"} if start else {}
-            url = f"/jobs/{job}/artifacts/{quote(checked.name)}"
             try:
                 with connection.http.stream("GET", url, headers=headers) as response:
                     if not response.is_success:
@@ -41,8 +45,8 @@ def download(connection: Connection, job: str, artifact: dict[str, Any], folder:
                         file.write(chunk)
             except httpx.HTTPError as error:
                 raise connection.unavailable(error) from error
-    if digest.hexdigest() != checked.sha256:
+    if digest.hexdigest() != sha256:
         partial.unlink()
-        raise Corrupt(f"Artifact {checked.name} does not match its hash; download it again.")
+        raise Corrupt(f"{path.name} does not match its hash; download it again.")
     partial.rename(path)
     return path

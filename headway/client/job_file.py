@@ -76,6 +76,13 @@ world_size: 1               # ranks; each takes a slot
 # metrics:                    # from the log; TensorBoard's files are read anyway
 #   loss: 'step (?P<step>\\d+) loss (?P<value>\\S+)'
 
+# checkpoints:                # when trainers, and scripts that ask run.should_save, save; and what is kept
+#   every_steps: 500
+#   keep_newest: 3
+#   keep_best: 1
+#   metric: validation/loss
+# from_checkpoint: other-job@500
+
 # timeout_seconds: 3600
 # memory_bytes: 4000000000  # per rank
 # retries: 3                # after ends that infrastructure caused

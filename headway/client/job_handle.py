@@ -14,7 +14,7 @@ import httpx
 from httpx_sse import connect_sse
 
 from headway.client.connection import RETRIES_SECONDS, TIMEOUT_SECONDS, Connection, error_of
-from headway.client.downloads import download
+from headway.client.downloads import download, download_file
 from headway.errors import JobEnded, NotFound, Unavailable
 
 MODEL_FILES = ("model.safetensors", "model.pt", "card.json")
@@ -73,6 +73,44 @@ class JobHandle:
         self.data = self._connection.request("POST", f"/jobs/{self.id}/cancel", params={"kill": kill}).json()
         return self
 
+    def pause(self) -> JobHandle:
+        """Let the ranks save and end; the job keeps its place in the queue until `resume`. Raises Conflict."""
+        self.data = self._connection.request("POST", f"/jobs/{self.id}/pause").json()
+        return self
+
+    def resume(self) -> JobHandle:
+        """Let the paused job go on from its newest checkpoint. Raises Conflict when it is not paused."""
+        self.data = self._connection.request("POST", f"/jobs/{self.id}/resume").json()
+        return self
+
+    def checkpoints(self) -> list[dict[str, Any]]:
+        """The checkpoints that are kept, oldest first, then those being saved."""
+        found: list[dict[str, Any]] = self._connection.request("GET", f"/jobs/{self.id}/checkpoints").json()
+        return found
+
+    def download_checkpoint(self, step: int | None = None, folder: Path | str | None = None) -> list[Path]:
+        """Download the checkpoint of a step, the newest if none is given: a file per rank.
+
+        A file is for `torch.load`; of kind files or shards it is a tar archive. Raises NotFound, Corrupt.
+        """
+        if step is None:
+            complete = [one["step"] for one in self.checkpoints() if one["complete"]]
+            if not complete:
+                raise NotFound(f"Job {self.name} has no complete checkpoint.")
+            step = complete[-1]
+        target = Path(folder) if folder is not None else Path(self.name)
+        url = f"/jobs/{self.id}/checkpoints/{step}"
+        return [
+            download_file(
+                self._connection,
+                f"{url}/{part['rank']}",
+                target / f"step-{step}" / f"rank-{part['rank']}.{'pt' if part['kind'] == 'state' else 'tar'}",
+                part["size_bytes"],
+                part["sha256"],
+            )
+            for part in self._connection.request("GET", url).json()
+        ]
+
     def describe(self, *, labels: dict[str, str] | None = None, notes: str | None = None) -> JobHandle:
         """Change labels (all of them) or notes; None leaves them."""
         changes = {name: value for name, value in (("labels", labels), ("notes", notes)) if value is not None}
@@ -82,9 +120,10 @@ class JobHandle:
     def rerun(self, **changes: Any) -> JobHandle:
         """Submit the same spec again under another name, with changes: `job.rerun(world_size=4, parameters={...})`.
 
-        Parameters, variables and labels are changed one by one, everything else is replaced.
+        Parameters, variables and labels are changed one by one, everything else is replaced. With
+        `from_checkpoint="JOB"` or `"JOB@STEP"` it starts from that checkpoint, otherwise at the beginning.
         """
-        spec = {**self.data["spec"], "name": None}
+        spec = {**self.data["spec"], "name": None, "from_checkpoint": None}
         for name, value in changes.items():
             merges = name in ("parameters", "variables", "labels") and value is not None
             spec[name] = {**spec[name], **value} if merges else value
@@ -180,7 +219,7 @@ class JobHandle:
     def metrics(
         self, names: Sequence[str] = (), attempt: int | None = None, points: int = 1000
     ) -> list[dict[str, Any]]:
-        """The metric series of an attempt, the newest by default."""
+        """The metric series of the job, each step once; or all that one attempt logged."""
         params: dict[str, Any] = {"name": list(names), "points": points}
         if attempt is not None:
             params["attempt"] = attempt

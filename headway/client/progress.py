@@ -16,6 +16,8 @@ _EVENT_WORDS = {
     "attempt.started": "running",
     "job.requeued": "queued again",
     "job.cancel_requested": "being cancelled",
+    "job.paused": "paused",
+    "job.resumed": "queued again",
 }
 _LOOK_AGAIN_SECONDS = 2.0
 
@@ -64,6 +66,12 @@ class Display:
     def _event(self, event: dict[str, Any]) -> None:
         if event["type"] in _EVENT_WORDS:
             self.progress.update(self.task, description=_EVENT_WORDS[event["type"]])
+        if event["type"] == "attempt.placed":
+            self.step = 0
+        if event["type"] == "checkpoint.restored":
+            self.step = event["data"]["step"]
+            words = f"Attempt {event['data']['attempt']} goes on from step {self.step:,}."
+            self.console.print(Text(words, style="green"), soft_wrap=True)
         if event["type"] == "attempt.ended" and event["data"]["reason"] != "completed":
             words = f"Attempt {event['data']['attempt']}: {event['data']['sentence']}"
             self.console.print(Text(words, style="yellow"), soft_wrap=True)

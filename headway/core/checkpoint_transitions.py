@@ -61,7 +61,9 @@ def _keep_saving(job: Job, saving: dict[int, Saving], world_size: int, now: floa
 
 def not_saved(job: Job, fact: CheckpointNotSaved, now: float) -> Job:
     """Training goes on without that checkpoint; the user hears of it once."""
-    warning = f"The checkpoint of step {fact.step} {_NOT_SAVED} {fact.rank}: {fact.error} Training goes on."
+    warning = (
+        f"The checkpoint of step {fact.step} {_NOT_SAVED} {fact.rank}: {fact.error.rstrip('.')}. Training goes on."
+    )
     return _warn_once(job, warning, _NOT_SAVED, now)
 
 

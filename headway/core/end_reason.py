@@ -125,7 +125,7 @@ class EndReason(StrEnum):
             worker=failure.worker_name,
             exit_code=failure.exit_code,
             signal=failure.signal,
-            error=failure.error,
+            error=failure.error and failure.error.rstrip("."),
         )
 
 

@@ -4,36 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import NamedTuple
 
 from headway.core.attempt import Attempt
 
 
-def kept_through(attempts: Sequence[Attempt], last_steps: Sequence[int | None]) -> list[float]:
+class LoggedSteps(NamedTuple):
+    """The least and the greatest step that an attempt logged."""
+
+    first: int
+    last: int
+
+
+def kept_through(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | None]) -> list[float]:
     """Per attempt, the last step whose metrics were not repeated by a later one; infinity where none came later.
 
-    `last_steps`: the greatest step that each attempt logged. One that logged nothing and restored nothing, as when it
-    never started, repeats nothing.
+    An attempt that logged nothing and restored nothing, as when it never started, repeats nothing. One that says it
+    went on from a step, and logs earlier ones, is believed by what it logs: each step counts once.
     """
     cuts: list[float] = []
     cut = inf
-    for attempt, last_step in zip(reversed(attempts), reversed(last_steps), strict=True):
+    for attempt, steps in zip(reversed(attempts), reversed(logged), strict=True):
         cuts.append(cut)
         if attempt.restored_step is not None:
-            cut = min(cut, attempt.restored_step)
-        elif last_step is not None:
+            cut = min(cut, attempt.restored_step, steps.first - 1 if steps else inf)
+        elif steps is not None:
             cut = -inf
     return cuts[::-1]
 
 
-def repeated_steps(attempts: Sequence[Attempt], last_steps: Sequence[int | None]) -> list[int | None]:
+def repeated_steps(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | None]) -> list[int | None]:
     """Per attempt, how many steps had been done before it behind the one that it went on from."""
     repeated: list[int | None] = []
     reached: int | None = None
-    for attempt, last_step in zip(attempts, last_steps, strict=True):
-        begins = attempt.restored_step is not None or last_step is not None
+    for attempt, steps in zip(attempts, logged, strict=True):
+        begins = attempt.restored_step is not None or steps is not None
         repeated.append(None if reached is None or not begins else max(0, reached - (attempt.restored_step or 0)))
-        if last_step is not None:
-            reached = max(reached or 0, last_step)
+        if steps is not None:
+            reached = max(reached or 0, steps.last)
     return repeated
 
 

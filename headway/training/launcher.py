@@ -206,6 +206,8 @@ class _Watch:
 
     def _start_guest(self, asked: dict[str, Any]) -> None:
         environment = rank_environment(self._plan, asked["rank"] - self._plan["first_rank"])
+        pid = next(pid for pid, rank in self._ranks.items() if rank.rank == asked["rank"])
+        environment["HEADWAY_RANK_PID"] = str(pid)
         try:
             with open(asked["file"], "wb") as output:
                 guest = subprocess.Popen(

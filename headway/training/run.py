@@ -163,7 +163,7 @@ class Run:
             if error is None:
                 self._record_saved(step, kind, replica=replica)
                 return
-            words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}"
+            words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}."
             print(f"headway: {words} Training goes on.", file=sys.stderr, flush=True)
             self.record({"type": "checkpoint_not_saved", "step": step, "rank": self.rank, "error": error[:1000]})
 
@@ -229,10 +229,10 @@ class Run:
     def checkpoint_directory(self) -> Path:
         """A folder for a program that only writes files; those of the checkpoint it starts from are in it.
 
-        What is written there becomes a checkpoint by itself, all or nothing, once it has not changed for a second and
-        no file is open for writing. A name that begins with a dot or `tmp-`, or ends in .tmp, .new or .part, is passed
-        over until it is renamed: so a program that renames what is whole never has half of it kept. Rank 0's worker
-        keeps it. Also in HEADWAY_CHECKPOINT_DIRECTORY.
+        What is written there becomes a checkpoint by itself, all or nothing, once it has not changed for half a second
+        and no file is open for writing. A name that begins with a dot or `tmp-`, or ends in .tmp, .new or .part, does
+        not count until it is renamed: a program that renames what is whole never has half of it kept. Rank 0's worker
+        keeps it. The path is in HEADWAY_CHECKPOINT_DIRECTORY, too.
         """
         folder = Path(os.environ.get(_CHECKPOINT_FILES, self.output_directory / "checkpoint-files"))
         folder.mkdir(parents=True, exist_ok=True)

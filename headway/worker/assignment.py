@@ -14,6 +14,7 @@ from typing import Any
 from headway.core.checkpoint import PartKind
 from headway.core.facts import (
     CheckpointDamaged,
+    CheckpointNotSaved,
     CheckpointRestored,
     Fact,
     OutputsStored,
@@ -90,7 +91,7 @@ class RunningAssignment:
         self._first_processes: dict[int, int] = {}
         self._inquiries = Inquiries(self._folder, place.connection)
         self._sender: CheckpointSender | None = None
-        self._abandoned = False
+        self._abandoned = self._warned_of_files = False
         self._memory_bytes: int | None = None
 
     def wake(self) -> None:
@@ -199,6 +200,11 @@ class RunningAssignment:
             return
         if part is not None:
             self._saved.append(part)
+        elif watch.restless and not self._warned_of_files:
+            self._warned_of_files = True
+            words = "its files have not been quiet for half a second in half a minute. Write them less often, or say "
+            words += "when they are whole: run.save(folder, step)."
+            self._facts.append(CheckpointNotSaved(step=files.logged_step or 0, rank=0, error=words))
 
     def _send_saved(self) -> None:
         if self._sender is not None:

@@ -12,8 +12,9 @@ from headway.checkpoint_files import pack_files, signature
 from headway.core.checkpoint import PartKind
 from headway.worker.checkpoints import SavedPart, saved_path
 
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 0.5
 """How long nothing may change before what is there is taken for whole."""
+_RESTLESS_SECONDS = 30.0
 _NUMBER = re.compile(r"\d{1,15}")
 
 
@@ -26,17 +27,20 @@ class CheckpointWatch:
         self._attempt_folder = attempt_folder
         self._taken = self._seen = signature(folder)
         self._seen_at = 0.0
+        self._restless_since: float | None = None
         self._last_step = -1
 
     def look(self, logged_step: int | None, *, final: bool = False) -> SavedPart | None:
         """A new part, if there is one to take; `final`: the ranks have ended well, so that nothing is being written.
 
-        Its step is the last number in the name of the newest entry, else the step that was logged last. Blocks on the
+        Its step is the last number in the newest name that has one, else the step that was logged last. Blocks on the
         disk. Raises OSError when it is full.
         """
         now = signature(self.folder)
         if now != self._seen:
             self._seen, self._seen_at = now, time.monotonic()
+        if now != self._taken and self._restless_since is None:
+            self._restless_since = time.monotonic()
         quiet = time.monotonic() - self._seen_at >= QUIET_SECONDS
         if not now or now == self._taken or not (final or (quiet and not _being_written(self.folder))):
             return None
@@ -49,12 +53,17 @@ class CheckpointWatch:
         if signature(self.folder) != now:
             path.unlink()
             return None
-        self._taken, self._last_step = now, step
+        self._taken, self._last_step, self._restless_since = now, step, None
         return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES)
 
+    @property
+    def restless(self) -> bool:
+        """Whether the files change so often that nothing could be taken for long."""
+        return self._restless_since is not None and time.monotonic() - self._restless_since > _RESTLESS_SECONDS
+
     def _step(self, logged_step: int | None) -> int:
-        newest = max(self.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        numbers = _NUMBER.findall(newest.stem)
+        newest_first = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        numbers = next((found for path in newest_first if (found := _NUMBER.findall(path.stem))), None)
         step = int(numbers[-1]) if numbers else logged_step or 0
         return max(step, self._last_step + 1)
 

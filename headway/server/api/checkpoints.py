@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -13,6 +12,8 @@ from headway.core.checkpoint import CHECKPOINT_FORMAT, CheckpointPart, PartKind
 from headway.core.job import Job
 from headway.server.access import Action
 from headway.server.api.common import Allow, JobHere, ServerHere
+from headway.server.api.files import RangeHeader, send_file
+from headway.server.server import Server
 
 router = APIRouter(prefix="/jobs/{job}", tags=["checkpoints"])
 AS_RANK = [Depends(Allow(Action.ARTIFACTS_WRITE))]
@@ -95,10 +96,13 @@ async def list_parts(job: JobHere, step: Step, server: ServerHere) -> list[Check
 
 
 @router.get("/checkpoints/{step}/{rank}", dependencies=READ, response_class=StreamingResponse)
-async def download_part(job: JobHere, step: Step, rank: Rank, server: ServerHere) -> Response:
+async def download_part(
+    job: JobHere, step: Step, rank: Rank, server: ServerHere, byte_range: RangeHeader = None
+) -> Response:
     """What a rank saved at a step: a file for torch.load, or, of kind files or shards, a tar archive."""
     checkpoint = server.checkpoints.find(job, step)
-    return _send(*await server.checkpoints.read(job, checkpoint.attempt, step, rank))
+    part = await server.checkpoints.part(job, checkpoint.attempt, step, rank)
+    return _send(part, server, byte_range)
 
 
 @router.put("/attempts/{attempt}/checkpoints/{step}/{rank}", dependencies=AS_RANK, status_code=204)
@@ -134,9 +138,14 @@ async def read_part(
     source: Annotated[str | None, Query(max_length=40, description="The job that this one was forked from.")] = None,
 ) -> Response:
     """What a rank saved in an earlier attempt, or in the job that this one was forked from, to start from."""
-    return _send(*await server.checkpoints.read(job, from_attempt, step, rank, source))
+    return _send(await server.checkpoints.part(job, from_attempt, step, rank, source), server)
 
 
-def _send(part: CheckpointPart, content: AsyncIterator[bytes]) -> Response:
-    headers = {"Content-Length": str(part.size_bytes), "ETag": f'"{part.sha256}"'}
-    return StreamingResponse(content, media_type="application/octet-stream", headers=headers)
+def _send(part: CheckpointPart, server: Server, byte_range: str | None = None) -> Response:
+    return send_file(
+        lambda start, end: server.checkpoints.read(part, start, end),
+        name=f"step-{part.step}-rank-{part.rank}",
+        size_bytes=part.size_bytes,
+        sha256=part.sha256,
+        byte_range=byte_range,
+    )

@@ -9,7 +9,7 @@ from headway.core import checkpoint_transitions
 from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
 from headway.core.job import Job, Origin
 from headway.database.base import Database
-from headway.errors import Conflict, NotFound
+from headway.errors import CheckpointCorrupt, Conflict, NotFound
 from headway.objects.base import Objects
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs, draw_id
@@ -70,15 +70,30 @@ class Checkpoints:
         parts = await self._database.checkpoint_parts(checkpoint.job or job.id)
         return {one.rank: one for one in parts if (one.attempt, one.step) == checkpoint.key}
 
-    async def read(
-        self, job: Job, attempt: int, step: int, rank: int, source: str | None = None
-    ) -> tuple[CheckpointPart, AsyncIterator[bytes]]:
-        """A part and its bytes, of a checkpoint that the job has itself or was forked from. Raises NotFound."""
+    async def part(self, job: Job, attempt: int, step: int, rank: int, source: str | None = None) -> CheckpointPart:
+        """A part of a checkpoint that the job has itself or was forked from.
+
+        Raises NotFound, CheckpointCorrupt when its bytes are not all there.
+        """
         if source is None or any(one.job == source and one.key == (attempt, step) for one in job.checkpoints):
             for part in await self._database.checkpoint_parts(source or job.id):
                 if _key(part) == (attempt, step, rank):
-                    return part, self._objects.get(part.object_id)
+                    await self._check_size(part)
+                    return part
         raise NotFound(f"Job {job.name} has no part of rank {rank} at step {step} of attempt {attempt}.")
+
+    async def _check_size(self, part: CheckpointPart) -> None:
+        """Before its first bytes are sent, for then it is too late to say anything."""
+        try:
+            size_bytes = await self._objects.size_bytes(part.object_id)
+        except NotFound as error:
+            raise CheckpointCorrupt(f"its part of rank {part.rank} is gone from the object store") from error
+        if size_bytes != part.size_bytes:
+            raise CheckpointCorrupt(f"its part of rank {part.rank} has {size_bytes:,} of {part.size_bytes:,} bytes")
+
+    def read(self, part: CheckpointPart, start: int, end: int) -> AsyncIterator[bytes]:
+        """The part's bytes from `start` to before `end`."""
+        return self._objects.get(part.object_id, start, end)
 
     def find(self, job: Job, step: int | None) -> Checkpoint:
         """The job's own complete checkpoint of a step, the newest if none is given. Raises NotFound that lists them."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from headway.core.attempt import Attempt
 from headway.core.job import Job
-from headway.core.progress import kept_through, kept_until, repeated_steps
+from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
 from headway.errors import InvalidInput
@@ -176,7 +176,7 @@ class Streams:
         """Per attempt, how many logged steps it did once more; None where nothing had been logged before it."""
         if len(attempts) < 2:
             return [None] * len(attempts)
-        return repeated_steps(attempts, [_last_step(await self._series(job, one.number)) for one in attempts])
+        return repeated_steps(attempts, [_logged_steps(await self._series(job, one.number)) for one in attempts])
 
     async def _series(self, job: Job, number: int) -> list[Series]:
         sections = await self._database.metrics_sections(job.id, number)
@@ -188,12 +188,13 @@ class Streams:
         found = [await self._series(job, one.number) for one in attempts]
         if len(found) == 1:
             return found[0], 0
-        cuts = kept_through(attempts, [_last_step(series) for series in found])
+        cuts = kept_through(attempts, [_logged_steps(series) for series in found])
         return await asyncio.to_thread(_join, found, cuts)
 
 
-def _last_step(series: Sequence[Series]) -> int | None:
-    return max((max(one.steps) for one in series if one.steps), default=None)
+def _logged_steps(series: Sequence[Series]) -> LoggedSteps | None:
+    logged = [one.steps for one in series if one.steps]
+    return LoggedSteps(min(map(min, logged)), max(map(max, logged))) if logged else None
 
 
 def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[list[Series], int]:
@@ -230,7 +231,7 @@ def _contents(report: Report, position: int, kinds: Collection[Kind], kept_until
 
 
 def thin_series(series: Series, first_step: int | None, last_step: int | None, maximum_points: int) -> dict[str, Any]:
-    """One series for JSON. Above `maximum_points`, each bucket of points gives its least and its greatest."""
+    """One series for JSON. Above `maximum_points`, each bucket gives its least and its greatest; the ends stay."""
     import numpy as np
 
     steps = np.frombuffer(series.steps, dtype=np.int64)
@@ -244,8 +245,8 @@ def thin_series(series: Series, first_step: int | None, last_step: int | None, m
     chosen = np.flatnonzero(keep)
     total = len(chosen)
     if total > maximum_points:
-        picked: set[int] = set()
-        for bucket in np.array_split(chosen, max(1, maximum_points // 2)):
+        picked = {int(chosen[0]), int(chosen[-1])}
+        for bucket in np.array_split(chosen, max(1, (maximum_points - 2) // 2)):
             finite = np.where(np.isnan(values[bucket]), 0.0, values[bucket])
             picked.update((int(bucket[finite.argmin()]), int(bucket[finite.argmax()])))
         chosen = np.array(sorted(picked))

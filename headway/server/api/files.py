@@ -1,0 +1,61 @@
+"""Files as answers: whole, or the range that is asked for, so that a download can go on where it was cut off."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Header, Response
+from fastapi.responses import StreamingResponse
+
+from headway.errors import RangeInvalid
+
+RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FIRST-LAST`: a part only.")]
+
+
+def send_file(
+    read: Callable[[int, int], AsyncIterator[bytes]],
+    *,
+    name: str,
+    size_bytes: int,
+    sha256: str,
+    byte_range: str | None,
+) -> Response:
+    """A file that a browser saves under `name`; its ETag is the hash. Raises RangeInvalid."""
+    start, end = parse_range(byte_range, size_bytes)
+    headers = {
+        "ETag": f'"{sha256}"',
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(end - start),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        "X-Content-Type-Options": "nosniff",
+    }
+    partial = (start, end) != (0, size_bytes)
+    if partial:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size_bytes}"
+    return StreamingResponse(
+        read(start, end),
+        status_code=206 if partial else 200,
+        media_type="application/octet-stream",
+        headers=headers,
+    )
+
+
+def parse_range(header: str | None, size_bytes: int) -> tuple[int, int]:
+    """The half-open range that a Range header asks for; all of it if there is none, or one that we need not know.
+
+    RFC 9110, section 14. Raises RangeInvalid when it begins behind the end.
+    """
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip())
+    if match is None or match.groups() == ("", ""):
+        return 0, size_bytes
+    first, last = match.groups()
+    if not first:
+        return max(0, size_bytes - int(last)), size_bytes
+    start = int(first)
+    end = min(int(last) + 1, size_bytes) if last else size_bytes
+    if start >= size_bytes or end <= start:
+        raise RangeInvalid(f"The file has {size_bytes:,} bytes; {header} is not a part of it.")
+    return start, end
