@@ -61,9 +61,9 @@ class Fleet:
         if wait:
             wait_until(self._answers, "the server's start")
 
-    def start_worker(self, name: str, slots: int) -> None:
+    def start_worker(self, name: str, slots: int, home: Path | None = None) -> None:
         token = str(self.home / "worker.token")
-        folder = str(self.folder / name)
+        folder = str(home or self.folder / name)
         self._start(
             name, "worker", "--server", self.url, "--token-file", token, "--name", name, "--slots", str(slots),
             "--home", folder,

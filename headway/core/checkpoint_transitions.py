@@ -10,8 +10,8 @@ from headway.core.facts import CheckpointDamaged, CheckpointNotSaved, Checkpoint
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, warn
 
-MAXIMUM_SAVING = 4
-"""Steps of which some ranks' parts are there and others' may still come."""
+MAXIMUM_SAVING = 64
+"""Steps of which some ranks' parts are there and others' may still come, where others never save at all."""
 _NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
 _NOT_SAVED = "could not be saved by rank"
 _NOT_LOADED = "but its script did not load it"
@@ -28,7 +28,7 @@ def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: flo
         metrics=fact.metrics or known.metrics,
     )
     if len(saving.ranks) < attempt.world_size and fact.kind is not PartKind.FILES:
-        return _keep_saving(job, {**attempt.saving, fact.step: saving}, attempt.world_size, now)
+        return _keep_saving(job, attempt, fact, {**attempt.saving, fact.step: saving}, now)
     # What is older and incomplete will not be completed any more.
     job = update_attempt(job, saving={step: some for step, some in attempt.saving.items() if step > fact.step})
     checkpoint = Checkpoint(
@@ -47,16 +47,14 @@ def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: flo
     return emit(job, "checkpoint.committed", now, attempt=attempt.number, step=fact.step)
 
 
-def _keep_saving(job: Job, saving: dict[int, Saving], world_size: int, now: float) -> Job:
-    """Wait for the other ranks' parts of some steps, not of ever more: a script may save on one rank only."""
-    while len(saving) > MAXIMUM_SAVING:
-        step = min(saving)
-        count = len(saving[step].ranks)
-        saving = {other: one for other, one in saving.items() if other != step}
-        job = _warn_once(
-            job, f"Step {step} was saved by {count} of {world_size} ranks only, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now
-        )
-    return update_attempt(job, saving=saving)
+def _keep_saving(job: Job, attempt: Attempt, fact: CheckpointPartStored, saving: dict[int, Saving], now: float) -> Job:
+    """Wait for the other ranks' parts, but for none that will not come: each rank's parts come in order of steps."""
+    hopeless = [step for step, one in saving.items() if step < fact.step and fact.rank not in one.ranks]
+    hopeless += sorted(saving)[: max(0, len(saving) - MAXIMUM_SAVING)]
+    for step in hopeless:
+        only = f"Step {step} was saved by {len(saving[step].ranks)} of {attempt.world_size} ranks only"
+        job = _warn_once(job, f"{only}, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now)
+    return update_attempt(job, saving={step: one for step, one in saving.items() if step not in hopeless})
 
 
 def not_saved(job: Job, fact: CheckpointNotSaved, now: float) -> Job:

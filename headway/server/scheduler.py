@@ -25,6 +25,7 @@ from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
+"""Time between looks at deadlines, or a quarter of the lease if that is shorter."""
 _QUEUE_WINDOW = 200
 
 
@@ -53,6 +54,7 @@ class Scheduler:
         self._recorder = recorder
         self._since: dict[Hashable, float] = {}
         self._delayed_until: dict[str, float] = {}
+        self._tick_seconds = min(TICK_SECONDS, settings.lease_seconds / 4)
         self._woken = asyncio.Event()
         self._woken.set()
         jobs.on_change.append(self._job_changed)
@@ -72,7 +74,7 @@ class Scheduler:
         """Schedule for ever: at once when something changed, and at each tick for the deadlines."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TICK_SECONDS):
+                async with asyncio.timeout(self._tick_seconds):
                     await self._woken.wait()
             woken = self._woken.is_set() or bool(self._delayed_until)
             self._woken.clear()
@@ -84,7 +86,7 @@ class Scheduler:
                 _log.error("Scheduling waits: %s", error)
                 self._liveness.grant_all()
                 self._woken.set()
-                await asyncio.sleep(TICK_SECONDS)
+                await asyncio.sleep(self._tick_seconds)
 
     async def schedule(self) -> None:
         """Place what fits, in order of priority, then age."""

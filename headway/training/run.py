@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from headway.checkpoint_files import pack_files
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from headway.training.random_state import random_state, set_random_state
-from headway.training.saving import Saver, about, dump, load, plain, prepare_restore, put_back
+from headway.training.saving import Saver, about, dump, load, plain, prepare_restore, put_back, sharded
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +127,7 @@ class Run:
             "random": random_state(),
             "positions": self._positions,
         }
-        if "torch.distributed" in sys.modules and isinstance(state, dict) and _sharded(state):
+        if isinstance(state, dict) and sharded(state):
             self._save_shards(state, own, step)
             return
         replica = state is None and self.rank > 0
@@ -318,12 +318,6 @@ class Run:
             from headway.training.model_files import write_model
 
             write_model(model, {"job": self.job, "attempt": self.attempt, **card}, self.output_directory)
-
-
-def _sharded(state: dict[str, Any]) -> bool:
-    from headway.training.shards import sharded
-
-    return sharded(state)
 
 
 @cache

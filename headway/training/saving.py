@@ -126,6 +126,17 @@ def _names(saved: Any) -> str:
     return ", ".join(map(str, saved)) if isinstance(saved, dict) else f"a {type(saved).__name__}"
 
 
+def sharded(state: dict[str, Any]) -> bool:
+    """Whether a model in the state holds its parameters in shards (FSDP2). Costs no import."""
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and any(
+        isinstance(parameter, tensors.DTensor)
+        for model in state.values()
+        if hasattr(model, "parameters")
+        for parameter in model.parameters()
+    )
+
+
 def unwrap(model: Any) -> Any:
     """The model inside DistributedDataParallel and torch.compile."""
     if "torch" not in sys.modules:

@@ -5,7 +5,6 @@ torch.distributed.checkpoint writes and reads it: https://docs.pytorch.org/docs/
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,6 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystem
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.utils._pytree import tree_map_only
-
-
-def sharded(state: Any) -> bool:
-    """Whether a model in the state holds its parameters in shards."""
-    distributed_tensors = sys.modules.get("torch.distributed.tensor")
-    return distributed_tensors is not None and _model(state, distributed_tensors.DTensor) is not None
-
-
-def _model(state: Any, kind: type | None = None) -> nn.Module | None:
-    for one in state.values() if isinstance(state, dict) else ():
-        if isinstance(one, nn.Module) and (kind is None or any(isinstance(p, kind) for p in one.parameters())):
-            return one
-    return None
 
 
 def copy_shards(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -69,6 +55,10 @@ def load_shards(into: dict[str, Any], folder: Path) -> None:
             by_name.set_model_state_dict(one, tensors[name])
         elif isinstance(one, torch.optim.Optimizer) and model is not None:
             by_name.set_optimizer_state_dict(model, one, tensors[name])
+
+
+def _model(state: dict[str, Any]) -> nn.Module | None:
+    return next((one for one in state.values() if isinstance(one, nn.Module)), None)
 
 
 def _by_name(state: dict[str, Any]) -> dict[str, Any]:

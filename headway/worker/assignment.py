@@ -210,7 +210,7 @@ class RunningAssignment:
         if self._sender is not None:
             saved, self._saved = self._saved, []
             for part in saved:
-                self._sender.add(part)
+                self._facts += self._sender.add(part)
 
     def _rank_files(self, claimed: Claimed) -> RankFiles:
         own_work = claimed.spec.trainer is None

@@ -13,14 +13,15 @@ from headway.checkpoint_files import unpack_files
 from headway.core.checkpoint import CHECKPOINT_FORMAT, Checkpoint, CheckpointPart, PartKind
 from headway.core.facts import CheckpointNotSaved, CheckpointPartStored, Fact
 from headway.core.protocol import Claimed
-from headway.errors import CheckpointCorrupt, HeadwayError, NotFound, Unavailable
+from headway.errors import CheckpointCorrupt, Conflict, HeadwayError, NotFound, Unavailable
 from headway.worker.connection import Connection
 from headway.worker.transfers import write_chunks
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
-_MAXIMUM_WAITING_STEPS = 4
-"""Steps that wait on the disk for a server that is away, or slower than the ranks save; older ones are dropped."""
+_MAXIMUM_WAITING_BYTES = 4 << 30
+_LEAST_WAITING_STEPS = 2
+"""What may wait on the disk for a server that is away, or slower than the ranks save; older steps are dropped."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,23 @@ class CheckpointSender:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def add(self, part: SavedPart) -> None:
-        """The rank has written its part of a step to its disk."""
+    def add(self, part: SavedPart) -> list[CheckpointNotSaved]:
+        """The rank has written its part of a step to its disk. Says which older ones are dropped for it."""
         self._waiting[part.step, part.rank] = part
-        steps = sorted({step for step, _ in self._waiting})
-        for step, rank in list(self._waiting):
-            if step in steps[:-_MAXIMUM_WAITING_STEPS]:
-                _log.warning("The checkpoint of step %d, rank %d, was dropped: newer ones wait as well", step, rank)
-                del self._waiting[step, rank]
-                saved_path(self._folder, step, rank).unlink(missing_ok=True)
         self._idle.clear()
         self._news.set()
+        sizes = {key: _size_bytes(saved_path(self._folder, *key)) for key in self._waiting}
+        dropped = []
+        for step in sorted({step for step, _ in self._waiting})[:-_LEAST_WAITING_STEPS]:
+            if sum(sizes[key] for key in self._waiting) <= _MAXIMUM_WAITING_BYTES:
+                break
+            for key in [key for key in self._waiting if key[0] == step]:
+                del self._waiting[key]
+                saved_path(self._folder, *key).unlink(missing_ok=True)
+                words = "it and newer ones wait for the server, and take too much of the worker's disk"
+                _log.warning("The checkpoint of step %d, rank %d, was dropped: %s", *key, words)
+                dropped.append(CheckpointNotSaved(step=step, rank=key[1], error=words))
+        return dropped
 
     async def run(self, report: Callable[[Fact], None]) -> None:
         """Send for ever. What the server does not want is dropped: the attempt has ended."""
@@ -82,6 +89,11 @@ class CheckpointSender:
                         metrics=part.metrics,
                     )
                 )
+            except Conflict as error:  # the attempt has ended: what else waits is not wanted either
+                _log.warning("Checkpoints of job %s are not stored any more: %s", self._claimed.job, error)
+                for step, rank in self._waiting:
+                    saved_path(self._folder, step, rank).unlink(missing_ok=True)
+                self._waiting.clear()
             except (HeadwayError, OSError) as error:
                 _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", part.step, part.rank, error)
                 report(CheckpointNotSaved(step=part.step, rank=part.rank, error=str(error)[:1000]))
@@ -158,6 +170,10 @@ async def _fetch(
         raise CheckpointCorrupt(f"its part of rank {part.rank} is missing") from error
     if sha256 != part.sha256:
         raise CheckpointCorrupt(f"its part of rank {part.rank} does not match its hash")
+
+
+def _size_bytes(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def saved_path(folder: Path, step: int, rank: int) -> Path:

@@ -314,6 +314,14 @@ async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> N
         connection.close()
 
 
+async def test_jobs_on_hold_are_not_in_the_queue(database: Database) -> None:
+    held, other = [await database.insert_job(a_job(name)) for name in ("held", "other")]
+    assert await database.replace_job(held.model_copy(update={"version": 2, "hold": True}))
+    assert [job.id for job in await database.queued_jobs(10)] == [other.id]
+    assert await database.replace_job(held.model_copy(update={"version": 3, "hold": False}))
+    assert [job.id for job in await database.queued_jobs(10)] == [held.id, other.id]
+
+
 async def test_checkpoint_parts_are_replaced_listed_and_gone_with_their_job(database: Database) -> None:
     job = await database.insert_job(a_job("one"))
     parts = [

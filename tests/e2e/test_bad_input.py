@@ -22,6 +22,7 @@ import zstandard
 from headway.client import Client, JobHandle
 from headway.errors import InvalidInput, NameTaken, NotFound
 from tests.fleet import Fleet, ended, wait_until
+from tests.small_disk import small_disk
 
 DURABLE = "import headway, os, sys, time\nprint('begun', flush=True)\n"
 
@@ -210,13 +211,7 @@ def test_a_damaged_block_is_never_trained_on(fleet: Fleet) -> None:
 
 def test_a_worker_with_a_full_disk_waits_and_loses_nothing(fleet: Fleet, tmp_path: Path) -> None:
     """Given a worker whose disk is full, when a rank prints, then nothing is lost, and it goes on with more room."""
-    disk = tmp_path / "small"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)], check=False)
-    if mounted.returncode != 0 and not os.environ.get("CI"):
-        pytest.skip("mounting a small disk needs root")
-    assert mounted.returncode == 0
-    try:
+    with small_disk(tmp_path / "small") as disk:
         fleet.start_server()
         token = str(fleet.home / "worker.token")
         fleet._start(
@@ -236,11 +231,9 @@ def test_a_worker_with_a_full_disk_waits_and_loses_nothing(fleet: Fleet, tmp_pat
         said = [text for text in texts(job) if text.startswith("line")]
         assert said[-1] == "line 39"
         assert len(said) == len(set(said))
-    finally:
         for process in fleet.processes.values():
             process.kill()
             process.wait()
-        subprocess.run(["umount", str(disk)], check=False)
 
 
 def test_a_taken_port_is_said(tmp_path: Path) -> None:

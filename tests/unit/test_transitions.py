@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.core import transitions
+from headway.core.checkpoint_transitions import MAXIMUM_SAVING
 from headway.core.end_reason import EndReason
 from headway.core.facts import (
     CheckpointPartStored,
@@ -197,9 +198,12 @@ def test_an_older_attempts_parts_are_no_checkpoint() -> None:
 
 def test_parts_of_one_rank_only_are_given_up_with_a_warning() -> None:
     job = running()
-    for step in range(1, 50):
+    job = report(job, "w0", part(1, 0))
+    assert list(job.attempt.saving) == [1]  # the other rank's may still come
+    for step in range(2, 50):
         job = report(job, "w0", part(step, 0))
-    assert list(job.attempt.saving) == [46, 47, 48, 49]
+    job = report(job, "w0", part(60, 1))
+    assert list(job.attempt.saving) == [60], "what the other rank passed over was waited for"
     (warning,) = job.warnings
     assert warning.startswith("Step 1 was saved by 1 of 2 ranks only, so it is no checkpoint: every rank has to call")
 
@@ -298,3 +302,42 @@ def test_delivered_events_leave_the_job() -> None:
     trimmed = transitions.delivered(job, job.event_count, job.wakeups)
     assert trimmed.events == trimmed.wakeups == ()
     assert transitions.cancel(trimmed, NOW).events[0].number == job.event_count + 1
+
+
+def test_ranks_that_never_save_are_not_waited_for_for_ever() -> None:
+    job = running()
+    for step in range(1, 80):
+        job = report(job, "w0", part(step, 0))
+    assert len(job.attempt.saving) == MAXIMUM_SAVING
+    assert len(job.warnings) == 1
+
+
+def test_a_paused_job_is_queued_on_hold_and_placed_only_when_it_is_resumed() -> None:
+    job = transitions.pause(running(), NOW)
+    assert (job.status, job.hold, job.attempt.reason) == (JobStatus.STOPPING, True, EndReason.PAUSED)
+    assert transitions.pause(job, NOW) is job
+    job = report(job, "w0", ended_rank(0, stopped=True), ended_rank(1, stopped=True), Released(), last=True)
+    assert (job.status, job.hold, job.retries_used) == (JobStatus.QUEUED, True, 0)
+    assert transitions.place(job, [], NOW) is job
+    job = transitions.resume(job, NOW + 60)
+    assert (job.hold, job.held_seconds) == (False, 60.0)
+    with pytest.raises(Conflict, match="is queued and not paused"):
+        transitions.resume(job, NOW)
+
+
+def test_a_job_that_failed_while_it_was_paused_keeps_its_failure() -> None:
+    job = report(running(), "w0", ended_rank(error="ValueError: no", exit_code=1))
+    job = transitions.pause(job, NOW)
+    job = report(job, "w0", ended_rank(1, stopped=True), Released(), last=True)
+    assert (job.status, job.hold, job.reason) == (JobStatus.FAILED, False, EndReason.SCRIPT_RAISED)
+    with pytest.raises(Conflict, match="is already failed, so it cannot be paused"):
+        transitions.pause(job, NOW)
+
+
+def test_failures_with_a_checkpoint_between_them_do_not_add_up() -> None:
+    job = running()
+    for number in (1, 2, 3):
+        job = report(job, "w0", part(number, 0), part(number, 1))
+        job = report(job, "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
+        assert (job.retries_used, job.failures_in_row) == (number, 1)
+        job = running(job)
