@@ -29,9 +29,11 @@ format: setup ## Format the code.
 bench: setup ## Measure, beside the alternatives; prints JSON.
 	$(BIN)/python -m benchmarks.launch
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.checkpoint
 	$(BIN)/python -m benchmarks.server
 
-proof: setup ## The long tests: accuracy on full MNIST, and the soak.
+proof: setup ## The long tests: accuracy on full MNIST, exact resume under 200 strikes, and the soak.
+	$(BIN)/python -m tests.proof_resume
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.soak
 

@@ -1,0 +1,86 @@
+"""`make proof`: each trainer and a script, struck at fifty random points each; every outcome must equal one left alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from headway.client import Client
+from tests.fleet import Fleet
+from tests.strikes import struck, unbroken
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+STEPS = {"mlp": 16_000, "lstm": 5_000, "cnn": 5_000}
+CASES = [(world_size, precision) for precision in ("fp32", "bf16") for world_size in (1, 2, 4)]
+
+
+def main() -> int:
+    """Print JSON with what was struck and compared; the exit status says whether all was equal."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--strikes", type=int, default=50, help="Per trainer.")
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", choices=[*STEPS, "script"], action="append")
+    arguments = parser.parse_args()
+    generator = random.Random(arguments.seed)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder)) as fleet:
+        fleet.start_server()
+        fleet.start_worker("one", slots=2)
+        fleet.start_worker("two", slots=2)
+        fleet.wait_for_workers(2)
+        client = fleet.client()
+        for name in arguments.only or [*STEPS, "script"]:
+            left = arguments.strikes
+            while left > 0:
+                for world_size, precision in CASES if name != "script" else CASES[:3]:
+                    if left > 0:
+                        row = _compare(fleet, client, name, world_size, precision, min(left, 9), generator)
+                        print(json.dumps(row), file=sys.stderr, flush=True)
+                        rows.append(row)
+                        left -= row["strikes"]
+    equal = all(row["weights_equal"] and row["metrics_equal"] for row in rows)
+    print(json.dumps({"proof": "resume", "seed": arguments.seed, "all_equal": equal, "rows": rows}, indent=2))
+    return 0 if equal else 1
+
+
+def _compare(
+    fleet: Fleet, client: Client, name: str, world_size: int, precision: str, strikes: int, generator: random.Random
+) -> dict[str, Any]:
+    spec = _spec(client, name, world_size, precision)
+    alone = unbroken(client, spec)
+    broken = struck(fleet, client, spec, strikes=strikes, generator=generator)
+    return {
+        "trainer": name,
+        "world_size": world_size,
+        "precision": precision,
+        "strikes": broken.strikes,
+        "strikes_while_saving": broken.strikes_while_saving,
+        "resumed_from": broken.steps[1:],
+        "weights_equal": broken.weights == alone.weights,
+        "metrics_equal": broken.series == alone.series,
+    }
+
+
+def _spec(client: Client, name: str, world_size: int, precision: str) -> dict[str, Any]:
+    if name == "script":
+        work = client.script_spec(EXAMPLES / "resume.py", EXAMPLES)
+        arguments = ["--epochs", "400", "--save-steps", "50"]
+        return {**work, "arguments": arguments, "data": "digits", "world_size": world_size}
+    parameters = {"max_steps": STEPS[name] // world_size, "epochs": 10_000, "batch_size": 32, "precision": precision}
+    return {
+        "trainer": name,
+        "dataset": "digits",
+        "world_size": world_size,
+        "parameters": {**parameters, "log_every_steps": 10},
+        "checkpoints": {"every_steps": 25, "every_seconds": None},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
