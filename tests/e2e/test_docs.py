@@ -17,7 +17,11 @@ from tools.reference import DOCS, PAGES
 
 CHECKOUT = Path(__file__).parents[2]
 STARTS_SOMETHING = ("headway up", "headway worker", "headway server", "make ", "export ")
-HOW_TO = sorted(path.relative_to(CHECKOUT / "docs").as_posix() for path in (CHECKOUT / "docs" / "how-to").glob("*.md"))
+HOW_TO = sorted(
+    path.relative_to(CHECKOUT / "docs").as_posix()
+    for folder in ("how-to", "tutorials")
+    for path in (CHECKOUT / "docs" / folder).glob("*.md")
+)
 
 
 def commands(page: str) -> list[str]:

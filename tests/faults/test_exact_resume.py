@@ -10,7 +10,7 @@ import pytest
 from tests.fleet import Fleet
 from tests.strikes import struck, unbroken
 
-STEPS = {"mlp": 9000, "lstm": 3000, "cnn": 2400}
+STEPS = {"mlp": 4000, "lstm": 1500, "cnn": 1500}
 CASES = [
     ("mlp", 1, "fp32"),
     ("lstm", 2, "fp32"),
