@@ -23,6 +23,9 @@ RUN_VARIABLES = frozenset(
         "HEADWAY_PARAMETERS",
         "HEADWAY_OUTPUT_DIRECTORY",
         "HEADWAY_DATA_DIRECTORY",
+        "HEADWAY_CHECKPOINTS",
+        "HEADWAY_CHECKPOINT_DIRECTORY",
+        "HEADWAY_RANK_PID",
         "HEADWAY_SERVICES",
     }
 )
@@ -68,7 +71,7 @@ class Settings(Timeouts):
     prepare_timeout_seconds: float = Field(default=600.0, gt=0)
     """How long a claimed assignment may take until its ranks start, data and environment included."""
     stop_timeout_seconds: float = Field(default=30.0, gt=0)
-    """How long a worker may take to end ranks that are to be stopped, before it is given up."""
+    """How long a worker may take to end ranks that are to be stopped, beyond their grace, before it is given up."""
     drain_seconds: float = Field(default=360.0, gt=0)
     """How long the streams of a lost worker are waited for after its attempt ended."""
     catch_up_seconds: float = Field(default=2.0, gt=0)
@@ -147,6 +150,10 @@ class WorkerSettings(BaseModel):
     """The token that lets a machine register."""
     slots: int = Field(ge=1, le=4096)
     """Ranks that run at the same time."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """What jobs can ask for by `where`."""
+    host: str | None = None
+    """Address for other workers' ranks and the server's probe. Default: that of the route to the server."""
     dataset_cache_bytes: int = Field(default=50 << 30, gt=0)
     """Bound of the local dataset cache; what was used least recently goes first."""
     snapshot_cache_bytes: int = Field(default=5 << 30, gt=0)

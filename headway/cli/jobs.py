@@ -14,6 +14,7 @@ from headway.cli.values import DURATION, MOMENT, pair, parameter, text_pair
 from headway.client import Client
 
 _WORK_CHARACTERS = 40
+_SHOWN_SECONDS = 0.05
 
 
 @click.command()
@@ -84,9 +85,10 @@ def show(job: str, as_json: bool) -> None:
     with Client() as client:
         handle = client.job(job)
         attempts = handle.attempts()
+        spent = handle.goodput()
     data = handle.data
     if as_json:
-        print_json({**data, "attempts": attempts})
+        print_json({**data, "attempts": attempts, "goodput": spent})
         return
     from headway.cli.follow import next_commands, print_failure, print_result, print_stages
 
@@ -110,6 +112,11 @@ def show(job: str, as_json: bool) -> None:
         _print_attempt(attempt)
     print_result(data)
     print_stages(data)
+    if len(attempts) > 1 and spent["fraction"] is not None:
+        words = ("useful", "repeated", "startup", "waiting", "paused")
+        seconds = [(word, spent[f"{word}_seconds"]) for word in words]
+        parts = "  ".join(f"{word} {duration(one)}" for word, one in seconds if one >= _SHOWN_SECONDS)
+        click.echo(f"Goodput {spent['fraction']:.0%}: {parts}")
     complete = [one["step"] for one in data["checkpoints"] if one["complete"]]
     if complete:
         steps = ", ".join(f"{step:,}" for step in complete)

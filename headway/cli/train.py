@@ -26,6 +26,8 @@ def _job_options(command: Any) -> Any:
         click.option("--timeout", type=DURATION, help="Time limit, such as 90s, 30m, 2h.  [default: none]"),
         click.option("--priority", type=int, help="Higher is placed first.  [default: 0]"),
         click.option("--retries", type=click.IntRange(0), help="After ends that infrastructure caused.  [default: 3]"),
+        click.option("--where", multiple=True, metavar="NAME=VALUE", help="A label that each worker must have."),
+        click.option("--ranks-per-worker", type=click.IntRange(1), help="Ranks on each worker, exactly."),
         click.option("--from-checkpoint", metavar="JOB[@STEP]", help="Start from a checkpoint of another job."),
         click.option("--save-every", type=DURATION, help="Save at the first step after so long.  [default: 60s]"),
         click.option("--save-steps", type=click.IntRange(1), help="Save each so many steps."),
@@ -128,12 +130,15 @@ def _submit(
     from headway.client import Client
 
     labels = dict(pair(one, "--label") for one in options.pop("labels"))
+    where = dict(pair(one, "--where") for one in options.pop("where"))
     options["timeout_seconds"] = options.pop("timeout")
     saving = {"every_steps": options.pop("save_steps"), "every_seconds": options.pop("save_every")}
     saving = {name: value for name, value in saving.items() if value is not None}
     given = {name: value for name, value in options.items() if value is not None}
     with Client() as client:
         spec = {**make_spec(client), **given}
+        if where:
+            spec["where"] = {**spec.get("where", {}), **where}
         if saving:
             spec["checkpoints"] = {**spec.get("checkpoints", {}), **saving}
         if labels:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import click
 
+from headway.cli.values import pair
+
 
 @click.command()
 @click.option("--server", "server_url", required=True, help="URL of the server.")
@@ -21,10 +23,19 @@ import click
 )
 @click.option("--slots", type=click.IntRange(1, 4096), help="Ranks at the same time.  [default: accelerators or cores]")
 @click.option("--name", help="What to call it.  [default: this machine's name]")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="What jobs can ask for; may be repeated.")
+@click.option("--host", help="Address for other workers.  [default: that of the route to the server]")
 @click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def worker(
-    server_url: str, token_file: Path | None, slots: int | None, name: str | None, home: Path | None, parent: int | None
+    server_url: str,
+    token_file: Path | None,
+    slots: int | None,
+    name: str | None,
+    labels: tuple[str, ...],
+    host: str | None,
+    home: Path | None,
+    parent: int | None,
 ) -> None:
     """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
     from headway.errors import SettingInvalid
@@ -54,6 +65,8 @@ def worker(
         home=home or default_home() / "workers" / name,
         name=name,
         token=token,
+        labels=dict(pair(one, "--label") for one in labels),
+        host=host,
         slots=slots or len(find_accelerators()) or usable_cores(),
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

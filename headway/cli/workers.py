@@ -10,10 +10,13 @@ from headway.cli.common import json_option, print_json, print_table, size, when
 from headway.client import Client
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def workers(as_json: bool) -> None:
-    """List the workers and what is used of them."""
+@click.pass_context
+def workers(context: click.Context, as_json: bool) -> None:
+    """List the workers and what is used of them, or drain one."""
+    if context.invoked_subcommand is not None:
+        return
     with Client() as client:
         found = client.workers()
     if as_json:
@@ -21,19 +24,41 @@ def workers(as_json: bool) -> None:
     elif not found:
         click.echo("No worker is connected. Start one: headway worker --server URL --token-file FILE")
     else:
-        print_table(("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "ADDRESS", "SINCE"), map(_row, found))
+        print_table(
+            ("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "LABELS", "ADDRESS", "SINCE"), map(_row, found)
+        )
+
+
+@workers.command()
+@click.argument("name")
+def drain(name: str) -> None:
+    """Let a worker's jobs save and go on elsewhere, and give it no more until `undrain`."""
+    with Client() as client:
+        drained = client.drain_worker(name)
+    left = ", ".join(drained["ranks"])
+    click.echo(f"Worker {name} is draining; {left} save and leave." if left else f"Worker {name} is drained.")
+
+
+@workers.command()
+@click.argument("name")
+def undrain(name: str) -> None:
+    """Let a drained worker take jobs again."""
+    with Client() as client:
+        client.drain_worker(name, draining=False)
+    click.echo(f"Worker {name} takes jobs again.")
 
 
 def _row(worker: dict[str, Any]) -> tuple[str, ...]:
     load = worker["load"]
     memory = "-" if load is None else f"{size(load['memory_used_bytes'])} of {size(load['memory_bytes'])}"
     return (
-        worker["name"],
+        worker["name"] + (" (draining)" if worker["draining"] else ""),
         f"{worker['used_slots']} of {worker['slots']}",
         worker["accelerators"][0] if worker["accelerators"] else _threads(worker["threads_per_slot"]),
         "-" if load is None else f"{load['cpu_fraction']:.0%}",
         memory,
         ", ".join(f"{name} ({ranks})" for name, ranks in worker["ranks"].items()) or "-",
+        " ".join(f"{name}={value}" for name, value in worker["labels"].items()) or "-",
         worker["host"],
         when(worker["registered_at"]),
     )

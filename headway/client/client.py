@@ -197,6 +197,12 @@ class Client:
         workers: list[dict[str, Any]] = self._connection.request("GET", "/workers").json()
         return workers
 
+    def drain_worker(self, name: str, *, draining: bool = True) -> dict[str, Any]:
+        """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
+        verb = "drain" if draining else "undrain"
+        drained: dict[str, Any] = self._connection.request("POST", f"/workers/{quote(name)}/{verb}").json()
+        return drained
+
     def trainers(self) -> dict[str, Any]:
         """The built-in trainers, with a JSON schema of the parameters of each."""
         trainers: dict[str, Any] = self._connection.request("GET", "/trainers").json()

@@ -227,6 +227,11 @@ class JobHandle:
         series: list[dict[str, Any]] = answer["series"]
         return series
 
+    def goodput(self) -> dict[str, Any]:
+        """Seconds of training that count, that were done again, of starting, waiting and pauses; and the fraction."""
+        found: dict[str, Any] = self._connection.request("GET", f"/jobs/{self.id}/goodput").json()
+        return found
+
     def attempts(self) -> list[dict[str, Any]]:
         """All attempts, oldest first."""
         attempts: list[dict[str, Any]] = self._connection.request("GET", f"/jobs/{self.id}/attempts").json()

@@ -9,7 +9,7 @@ from headway.core.status import AssignmentState
 
 
 class Failure(Frozen):
-    """The first thing that went wrong in an attempt, and where."""
+    """The first thing that went wrong in an attempt, and where. `step`: the last that had been logged."""
 
     reason: EndReason
     worker: str
@@ -21,6 +21,7 @@ class Failure(Frozen):
     error: str | None = None
     traceback: str | None = None
     log_tail: tuple[str, ...] = ()
+    step: int | None = None
 
 
 class Assignment(Frozen):

@@ -51,6 +51,15 @@ class EndReason(StrEnum):
         "checkpoint_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, False, True,
         "It was to start from a checkpoint of another job, and no complete one is left: {error}",
     )  # fmt: skip
+    SAME_STEP = (
+        "same_step", JobStatus.FAILED, Blame.USER, False, True,
+        "Three attempts in a row failed at step {step}, so another would, too: look at what that step does. "
+        "The last failure: {sentence}",
+    )  # fmt: skip
+    STALLED = (
+        "stalled", JobStatus.FAILED, Blame.PLATFORM, True, True,
+        "No step came for long after step {step}: {error}. The stacks of all ranks are among the artifacts.",
+    )  # fmt: skip
     SCRIPT_RAISED = (
         "script_raised", JobStatus.FAILED, Blame.USER, False, True,
         "Rank {rank} raised {error}. Mend the script and submit it again.",
@@ -107,6 +116,10 @@ class EndReason(StrEnum):
         "worker_stopped", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
         "Worker {worker} was shut down.",
     )  # fmt: skip
+    DRAINED = (
+        "drained", JobStatus.FAILED, Blame.NOBODY, True, False,
+        "Worker {worker} is being drained, so the job goes on elsewhere.",
+    )  # fmt: skip
     ASSIGNMENT_REFUSED = (
         "assignment_refused", JobStatus.FAILED, Blame.PLATFORM, True, False,
         "Worker {worker} had no free slots.",
@@ -115,6 +128,11 @@ class EndReason(StrEnum):
         "assignment_ignored", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
         "Worker {worker} did not claim its ranks in time.",
     )  # fmt: skip
+
+    @property
+    def saves(self) -> bool:
+        """Whether ranks that end for it get time to save, for the job goes on from there."""
+        return self in (EndReason.PAUSED, EndReason.DRAINED, EndReason.WORKER_STOPPED)
 
     def explain(self, failure: Failure | None) -> str:
         """The sentence for a person, with the failure's facts filled in."""
@@ -125,6 +143,7 @@ class EndReason(StrEnum):
             worker=failure.worker_name,
             exit_code=failure.exit_code,
             signal=failure.signal,
+            step=failure.step,
             error=failure.error and failure.error.rstrip("."),
         )
 

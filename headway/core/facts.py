@@ -88,7 +88,10 @@ class RankFinished(Frozen):
 
 
 class RankEnded(Frozen):
-    """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it."""
+    """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it.
+
+    `step`: the last that was logged where it ran.
+    """
 
     type: Literal["rank_ended"] = "rank_ended"
     rank: int
@@ -102,6 +105,16 @@ class RankEnded(Frozen):
     error: str | None = Field(default=None, max_length=4_000)
     traceback: str | None = Field(default=None, max_length=40_000)
     log_tail: tuple[str, ...] = ()
+    step: int | None = None
+
+
+class Stalled(Frozen):
+    """No step came for so long that none is expected any more. `absent_ranks`: those that others wait for, if known."""
+
+    type: Literal["stalled"] = "stalled"
+    step: int
+    silent_seconds: float
+    absent_ranks: tuple[int, ...] = Field(default=(), max_length=10_000)
 
 
 class PrepareFailed(Frozen):
@@ -145,6 +158,7 @@ Fact = Annotated[
     | CheckpointDamaged
     | RankFinished
     | RankEnded
+    | Stalled
     | PrepareFailed
     | OutputsStored
     | WorkerStopping

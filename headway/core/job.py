@@ -71,9 +71,27 @@ class JobSpec(Frozen):
     world_size: int = Field(
         default=1, ge=1, le=LARGEST_WORLD_SIZE, description="How many ranks train one model together."
     )
+    where: dict[str, str] = Field(
+        default_factory=dict, max_length=64, description="Labels that each worker must have, such as gpu: a100."
+    )
+    workers: int | None = Field(default=None, ge=1, description="Spread the ranks evenly over so many workers.")
+    ranks_per_worker: int | None = Field(default=None, ge=1, description="Ranks on each worker, exactly.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher is placed first; equal by age.")
-    retries: int = Field(default=3, ge=0, le=100, description="Attempts after one that infrastructure ended.")
+    retries: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Failures of infrastructure in `retry_window_seconds` that are retried.",
+    )
+    retry_window_seconds: float = Field(
+        default=86_400.0, gt=0, description="Older failures count no more: a long job may lose a machine now and then."
+    )
     timeout_seconds: float | None = Field(default=None, gt=0, description="Limit from the first start to the end.")
+    stall_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="No step for so long ends the attempt. Learnt from its steps if not given; 0: never.",
+    )
     memory_bytes: int | None = Field(default=None, ge=1 << 20, description="Memory that each rank may use.")
     labels: dict[str, str] = Field(default_factory=dict, max_length=64, description="Words to find the job by.")
     notes: str = Field(default="", max_length=MAXIMUM_NOTES_CHARACTERS, description="Free text for people.")
@@ -87,7 +105,18 @@ class JobSpec(Frozen):
         else:
             self._check_own_work()
         check_labels(self.labels)
+        check_labels(self.where)
+        self._check_shape()
         return self
+
+    def _check_shape(self) -> None:
+        each, workers = self.ranks_per_worker, self.workers
+        if each is not None and self.world_size % each:
+            raise ValueError(f"ranks_per_worker is {each}, which does not divide world_size {self.world_size}")
+        if workers is not None and workers > self.world_size:
+            raise ValueError(f"workers is {workers}, more than the {self.world_size} ranks of world_size")
+        if each is not None and workers is not None and each * workers != self.world_size:
+            raise ValueError(f"{workers} workers with {each} ranks each are not the {self.world_size} of world_size")
 
     def _check_trainer(self, trainer: str) -> None:
         if self.dataset is None:
@@ -175,9 +204,9 @@ class Job(Frozen):
 
     `events` and `wakeups` are those that the relay has not delivered yet. `draining` lists ended attempts whose
     streams may still arrive. `attempt` is the newest one, also after it ended. `labels` and `notes` begin as the
-    spec's and may be changed. `failures_in_row`: counted failures
-    since the last checkpoint. `hold`: it is paused, for `held_seconds` altogether before `held_at`. `origin`: what it
-    was forked from. Times are seconds since the epoch.
+    spec's and may be changed. `failures_in_row`: counted failures since the last checkpoint; `failed_at`: when those
+    were that still count; `failed_steps`: the steps of failures in a row at one step. `hold`: it is paused, for
+    `held_seconds` altogether before `held_at`. `origin`: what it was forked from. Times are seconds since the epoch.
     """
 
     id: str
@@ -195,6 +224,8 @@ class Job(Frozen):
     attempt: Attempt | None = None
     retries_used: int = 0
     failures_in_row: int = 0
+    failed_at: tuple[float, ...] = ()
+    failed_steps: tuple[int, ...] = ()
     cancel_requested: bool = False
     draining: tuple[int, ...] = ()
     events: tuple[Event, ...] = ()

@@ -27,6 +27,16 @@ class Timeouts(Frozen):
     """Time between looks at the memory of ranks that have a limit, where no cgroup can enforce it."""
     stop_grace_seconds: float = Field(default=5.0, ge=0)
     """Time a rank has between SIGTERM and SIGKILL."""
+    save_grace_seconds: float = Field(default=20.0, ge=0)
+    """The same where the job goes on from what the rank saves: it is paused, or its worker drained or shut down."""
+    stall_minimum_seconds: float = Field(default=300.0, gt=0)
+    """No step for this long, and for ten times the longest step before it, ends an attempt as stalled."""
+    startup_limit_seconds: float = Field(default=1800.0, gt=0)
+    """Time a built-in trainer has from its ranks' start to its first step."""
+    finish_limit_seconds: float = Field(default=3600.0, gt=0)
+    """Time a training has from its last step to its end, for evaluation and saving."""
+    resource_sample_seconds: float = Field(default=10.0, gt=0)
+    """Time between samples of what each rank uses."""
     orphan_timeout_seconds: float = Field(default=300.0, gt=0)
     """How long ranks train on while no server can be reached. Must be shorter than drain_seconds."""
 
@@ -72,7 +82,8 @@ class Heartbeat(Frozen):
 class OpenAssignment(Frozen):
     """An assignment that the worker is to have; `ready`: every worker of the gang has claimed its share.
 
-    `kill`: once it is stopping, its ranks get no grace time.
+    `kill`: once it is stopping, its ranks get no grace time; `saves`: they get the longer one; `stacks`: what they do
+    is to be written down before.
     """
 
     job: str
@@ -80,6 +91,8 @@ class OpenAssignment(Frozen):
     state: AssignmentState
     ready: bool
     kill: bool = False
+    saves: bool = False
+    stacks: bool = False
 
 
 class Inquiry(Frozen):

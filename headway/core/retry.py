@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headway.core.end_reason import EndReason
 
+SAME_STEP_FAILURES = 3
+"""So many failures in a row at one step are no accident."""
 
-def may_retry(reason: EndReason, retries_used: int, retries: int) -> bool:
+
+def may_retry(reason: EndReason, recent_failures: int, retries: int) -> bool:
     """Infrastructure causes are tried again `retries` times; those that count as no failure always are."""
-    return reason.retryable and (not reason.counted or retries_used < retries)
+    return reason.retryable and (not reason.counted or recent_failures < retries)
+
+
+def recent(failed_at: Sequence[float], now: float, window_seconds: float) -> tuple[float, ...]:
+    """The failures that still count. A clock that was set back makes none of them younger than now."""
+    return tuple(at for at in failed_at if now - at <= window_seconds)
+
+
+def steps_in_row(failed_steps: tuple[int, ...], step: int | None) -> tuple[int, ...]:
+    """The steps of failures in a row that were at one step, with the newest; none where the step is not known."""
+    if step is None:
+        return ()
+    return (*failed_steps, step) if not failed_steps or failed_steps[-1] == step else (step,)
 
 
 def requeue_delay_seconds(reason: EndReason | None, failures_in_row: int, jitter: float) -> float:

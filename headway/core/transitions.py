@@ -27,12 +27,13 @@ from headway.core.facts import (
     Released,
     ResultStored,
     StageReached,
+    Stalled,
     WorkerStopping,
 )
 from headway.core.job import Job, WakeUp
 from headway.core.job_change import emit, update_attempt, warn
 from headway.core.placement import Share
-from headway.core.retry import may_retry
+from headway.core.retry import SAME_STEP_FAILURES, may_retry, recent, steps_in_row
 from headway.core.status import AssignmentState, JobStatus
 from headway.errors import ClaimRefused, Conflict
 
@@ -131,6 +132,15 @@ def lose_worker(job: Job, worker: str, now: float) -> Job:
         job = warn(job, f"Worker {assignment.worker_name} was lost after all ranks had finished.", now)
         return _settle(job, now)
     return _stop(job, _failure(assignment, EndReason.WORKER_LOST, now), now)
+
+
+def drain_worker(job: Job, worker: str, now: float) -> Job:
+    """A worker is to run nothing more: the ranks save and end, the job goes on elsewhere, and no failure is counted."""
+    attempt = job.attempt
+    assignment = _open_assignment(job, attempt.number, worker) if attempt else None
+    if attempt is None or assignment is None or attempt.finished or job.status is JobStatus.STOPPING:
+        return job
+    return _stop(job, _failure(assignment, EndReason.DRAINED, now), now)
 
 
 def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
@@ -249,6 +259,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return _update(job, worker, finished_ranks=assignment.finished_ranks + 1)
         case RankEnded():
             return _rank_ended(job, assignment, fact, now)
+        case Stalled():
+            return _stalled(job, assignment, fact, now)
         case PrepareFailed():
             reason = EndReason.ENVIRONMENT_FAILED if fact.environment else EndReason.PREPARE_FAILED
             return _stop(job, _failure(assignment, reason, now, error=fact.error), now)
@@ -299,8 +311,21 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         error=fact.error,
         traceback=fact.traceback,
         log_tail=fact.log_tail,
+        step=fact.step,
     )
     return _stop(job, failure, now)
+
+
+def _stalled(job: Job, assignment: Assignment, fact: Stalled, now: float) -> Job:
+    if job.attempt is None or job.attempt.finished:
+        return job
+    waits = f"{fact.silent_seconds:.0f} s"
+    if fact.absent_ranks:
+        ranks = ", ".join(map(str, fact.absent_ranks[:10]))
+        one = len(fact.absent_ranks) == 1
+        waits += f", while the others wait for {'rank' if one else 'ranks'} {ranks}"
+    failure = _failure(assignment, EndReason.STALLED, now, error=waits)
+    return _stop(job, failure.model_copy(update={"step": fact.step}), now)
 
 
 def _released(job: Job, assignment: Assignment, now: float) -> Job:
@@ -386,8 +411,15 @@ def _settle(job: Job, now: float) -> Job:
         return job.model_copy(
             update={"status": JobStatus.STOPPING, "sentence": "All ranks finished; waiting for the last log lines."}
         )
-    if not may_retry(reason, job.retries_used, job.spec.retries):
+    failed_at = recent(job.failed_at, now, job.spec.retry_window_seconds)
+    if not may_retry(reason, len(failed_at), job.spec.retries):
         return _finish(job, reason, _final_sentence(job, reason, sentence), now)
+    if reason.counted:
+        failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
+        if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
+            words = EndReason.SAME_STEP.sentence.format(step=failure.step, sentence=sentence)
+            return _finish(job, EndReason.SAME_STEP, words, now)
+        job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
     if job.origin is not None and not job.checkpoints:
         lost = EndReason.CHECKPOINT_LOST
         return _finish(job, lost, lost.sentence.format(error=sentence), now)

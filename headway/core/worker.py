@@ -28,6 +28,7 @@ class WorkerDescription(Frozen):
     port: int = Field(ge=1, le=65535, description="Port that the worker listens on for the probe.")
     version: str = ""
     platform: str = ""
+    labels: dict[str, str] = Field(default={}, max_length=64)
 
 
 class WorkerLoad(Frozen):
@@ -39,11 +40,15 @@ class WorkerLoad(Frozen):
 
 
 class Worker(WorkerDescription):
-    """One start of a worker. Each start draws a new id; `former` is the id of the start before on the same home."""
+    """One start of a worker. Each start draws a new id; `former` is the id of the start before on the same home.
+
+    `draining`: it is to take no assignments, until a user says otherwise, also after a new start.
+    """
 
     id: str
     state: WorkerState = WorkerState.READY
     former: str | None = None
+    draining: bool = False
     registered_at: float
     lost_at: float | None = None
     lost_because: str | None = None

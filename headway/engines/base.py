@@ -23,9 +23,13 @@ class Engine(ABC):
         """Give a worker up for good; False if it was lost already. Raises NotFound."""
 
     @abstractmethod
+    async def drain(self, worker_id: str, *, draining: bool) -> None:
+        """Let a worker take assignments no more, or again. Raises NotFound, Conflict for a lost one."""
+
+    @abstractmethod
     def worker(self, worker_id: str) -> Worker:
         """The worker, also a lost one of this process's life. Raises NotFound."""
 
     @abstractmethod
     def workers(self) -> list[Worker]:
-        """The workers that may take assignments, by name."""
+        """The workers that are not lost, by name. Those that drain take no assignments."""

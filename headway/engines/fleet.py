@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway.core.worker import Worker, WorkerDescription, WorkerState
 from headway.database.base import Database
 from headway.engines.base import Engine
-from headway.errors import NotFound
+from headway.errors import Conflict, NotFound
 
 
 class FleetEngine(Engine):
@@ -19,7 +19,8 @@ class FleetEngine(Engine):
         self._workers = {worker.id: worker for worker in await self._database.workers()}
 
     async def register(self, worker_id: str, description: WorkerDescription, former: str | None, now: float) -> Worker:
-        worker = Worker(**description.model_dump(), id=worker_id, former=former, registered_at=now)
+        draining = former in self._workers and self._workers[former].draining
+        worker = Worker(**description.model_dump(), id=worker_id, former=former, registered_at=now, draining=draining)
         await self._store(worker)
         return worker
 
@@ -30,6 +31,13 @@ class FleetEngine(Engine):
         lost = {"state": WorkerState.LOST, "lost_at": now, "lost_because": because}
         await self._store(worker.model_copy(update=lost))
         return True
+
+    async def drain(self, worker_id: str, *, draining: bool) -> None:
+        worker = self.worker(worker_id)
+        if worker.state is WorkerState.LOST:
+            raise Conflict(f"Worker {worker.name} is lost.")
+        if worker.draining is not draining:
+            await self._store(worker.model_copy(update={"draining": draining}))
 
     def worker(self, worker_id: str) -> Worker:
         if worker_id not in self._workers:

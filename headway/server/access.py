@@ -33,6 +33,7 @@ class Action(StrEnum):
     JOBS_READ = "jobs.read"
     JOBS_WRITE = "jobs.write"
     FLEET_READ = "fleet.read"
+    FLEET_WRITE = "fleet.write"
     WORKER_REGISTER = "worker.register"
     WORKER_ACT = "worker.act"
     DATASETS_READ = "datasets.read"
@@ -46,6 +47,7 @@ _ALLOWED: dict[Action, frozenset[Kind]] = {
     Action.JOBS_READ: frozenset({Kind.USER}),
     Action.JOBS_WRITE: frozenset({Kind.USER}),
     Action.FLEET_READ: frozenset({Kind.USER}),
+    Action.FLEET_WRITE: frozenset({Kind.USER}),
     Action.WORKER_REGISTER: frozenset({Kind.JOIN}),
     Action.WORKER_ACT: frozenset({Kind.WORKER}),
     Action.DATASETS_READ: frozenset({Kind.USER, Kind.WORKER}),

@@ -179,7 +179,9 @@ class Scheduler:
                 return self._settings.prepare_timeout_seconds if waits else self._settings.claim_timeout_seconds
             case AssignmentState.STOPPING:
                 busy = self._liveness.prepares(worker, job.id, number)
-                return self._settings.prepare_timeout_seconds if busy else self._settings.stop_timeout_seconds
+                saves = job.attempt is not None and job.attempt.reason is not None and job.attempt.reason.saves
+                grace = self._settings.save_grace_seconds if saves else self._settings.stop_grace_seconds
+                return self._settings.prepare_timeout_seconds if busy else self._settings.stop_timeout_seconds + grace
             case _:
                 return None
 

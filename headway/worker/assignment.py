@@ -24,6 +24,7 @@ from headway.core.facts import (
     RankStarted,
     Released,
     StageReached,
+    Stalled,
     WorkerStopping,
 )
 from headway.core.protocol import Claimed, Inquiry, StreamKey, Timeouts
@@ -39,8 +40,11 @@ from headway.worker.outputs import store_outputs
 from headway.worker.plan import launch_plan
 from headway.worker.preparation import Preparation, Prepared
 from headway.worker.rank_files import RankFiles
+from headway.worker.resource_samples import ResourceSamples
 from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, stream_folder
+from headway.worker.stacks import absent_ranks, joined, read_stacks
+from headway.worker.stall_watch import StallWatch
 from headway.worker.survivors import remember_processes
 
 _log = logging.getLogger(__name__)
@@ -48,6 +52,7 @@ _LOOK_SECONDS = 0.25
 _REPORT_SECONDS = 1.25
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
+_STACKS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -91,15 +96,22 @@ class RunningAssignment:
         self._first_processes: dict[int, int] = {}
         self._inquiries = Inquiries(self._folder, place.connection)
         self._sender: CheckpointSender | None = None
-        self._abandoned = self._warned_of_files = False
+        self._abandoned = self._warned_of_files = self._stacks_kept = False
+        self._stall: StallWatch | None = None
+        self._writing_stacks: asyncio.Task[None] | None = None
+        self._samples = ResourceSamples(place.timeouts.resource_sample_seconds)
         self._memory_bytes: int | None = None
 
     def wake(self) -> None:
         """Something about the assignment changed at the server."""
         self._woken.set()
 
-    async def stop(self, grace_seconds: float, *, worker_stops: bool = False) -> None:
-        """End the ranks, also before they have started."""
+    async def stop(self, grace_seconds: float, *, worker_stops: bool = False, stacks: bool = False) -> None:
+        """End the ranks, also before they have started. With `stacks` they first write down where they are."""
+        if stacks and self._stopping is None:
+            if self._writing_stacks is None:
+                self._writing_stacks = asyncio.create_task(self._stop_after_stacks(grace_seconds))
+            return
         if worker_stops and not self.done:
             self._facts.append(WorkerStopping())
         self._abandoned |= worker_stops or grace_seconds == 0
@@ -107,6 +119,12 @@ class RunningAssignment:
         self._woken.set()
         if self._launcher is not None:
             await self._launcher.stop(self._stopping)
+
+    async def _stop_after_stacks(self, grace_seconds: float) -> None:
+        """Once a rank is gone, those that wait for it fail and can tell nothing: so all workers write, then stop."""
+        await self._keep_stacks()
+        await asyncio.sleep(_STACKS_SECONDS)
+        await self.stop(grace_seconds)
 
     async def run(self) -> None:
         """The whole life of the assignment; it ends with the last report in the spool."""
@@ -170,6 +188,14 @@ class RunningAssignment:
         if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES and claimed.first_rank == 0:
             # Whether the program looks at its files nobody can tell: they are where it asked for them.
             self._facts.append(CheckpointRestored(step=claimed.checkpoint.step))
+        timeouts, spec = self._place.timeouts, claimed.spec
+        self._stall = StallWatch(
+            limit_seconds=spec.stall_seconds,
+            minimum_seconds=timeouts.stall_minimum_seconds,
+            startup_seconds=timeouts.startup_limit_seconds if spec.trainer is not None else None,
+            finish_seconds=timeouts.finish_limit_seconds,
+            now=time.monotonic(),
+        )
         watch = None
         if claimed.first_rank == 0 and claimed.spec.trainer is None:
             watch = CheckpointWatch(prepared.checkpoint_files, self._folder)
@@ -205,6 +231,28 @@ class RunningAssignment:
             words = "its files have not been quiet for half a second in half a minute. Write them less often, or say "
             words += "when they are whole: run.save(folder, step)."
             self._facts.append(CheckpointNotSaved(step=files.logged_step or 0, rank=0, error=words))
+
+    async def _look_for_stall(self, files: RankFiles) -> None:
+        """See whether the training stands still; then say so, for the server to end the attempt."""
+        silent = self._stall.silent_seconds(files.logged_step, time.monotonic()) if self._stall else None
+        if silent is None or self._stopping is not None:
+            return
+        self._stall = None
+        stacks = await self._keep_stacks()
+        _log.warning("Attempt %d of job %s stands still for %.0f s.", self.key.attempt, self.key.job, silent)
+        absent = absent_ranks(stacks)
+        self._facts.append(Stalled(step=files.logged_step or 0, silent_seconds=silent, absent_ranks=absent))
+
+    async def _keep_stacks(self) -> dict[int, str]:
+        """Write where the ranks are into the attempt's outputs, once."""
+        if self._stacks_kept or not self._processes:
+            return {}
+        self._stacks_kept = True
+        stacks = await asyncio.to_thread(read_stacks, self._folder, dict(self._processes))
+        path = self._folder / "output" / "stacks" / f"attempt-{self.key.attempt}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(joined(stacks))
+        return stacks
 
     def _send_saved(self) -> None:
         if self._sender is not None:
@@ -325,6 +373,7 @@ class RunningAssignment:
                     message = said
                     messages = asyncio.create_task(launcher.message())
                 await self._look_for_files(watch, files)
+                await self._look_for_stall(files)
                 await self._report_new(stream, files, message)
         finally:
             messages.cancel()
@@ -341,10 +390,11 @@ class RunningAssignment:
             self._facts.append(StageReached(stage="launched", at=time.time()))
             remember_processes(self._folder, [message["launcher"], *(pid for _, pid in message["started"])])
         due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
+        sampled = due and self._samples.due() and bool(self._processes)
         if "ended" in message:
             self._processes.pop(message["ended"], None)
             await self._report(stream, files, ended=message)
-        elif message or (due and (self._facts or files.grown(stream.offsets))):
+        elif message or sampled or (due and (self._facts or files.grown(stream.offsets))):
             await self._report(stream, files)
         if self._saved:
             self._send_saved()
@@ -374,6 +424,11 @@ class RunningAssignment:
         """Write one report; true if the files have more. Facts of an end follow all that its rank wrote."""
         pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
         harvest = files.harvest(stream.offsets, final=last)
+        if self._samples.due():
+            for sample in self._samples.take(dict(self._processes)):
+                harvest.add_point(sample.name, sample.rank, files.logged_step or 0, sample.at, sample.value)
+        if self._stall is not None and any(isinstance(f, StageReached) and f.stage == "trained" for f in harvest.facts):
+            self._stall.finishes(time.monotonic())
         facts = [*harvest.facts]
         finished = {fact.rank for fact in harvest.facts if isinstance(fact, RankFinished)}
         errors = {**self._errors, **harvest.errors}
@@ -417,6 +472,7 @@ class RunningAssignment:
                 out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
                 error=error.get("error"),
                 traceback=error.get("traceback"),
+                step=files.logged_step,
                 log_tail=files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),
             )
         )

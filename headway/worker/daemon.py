@@ -17,7 +17,15 @@ from urllib.parse import urljoin, urlsplit
 
 from headway import __version__
 from headway.brokers.embedded import EmbeddedWorkerBroker
-from headway.core.protocol import Heartbeat, HeartbeatAnswer, Registered, Registration, StreamKey, Timeouts
+from headway.core.protocol import (
+    Heartbeat,
+    HeartbeatAnswer,
+    OpenAssignment,
+    Registered,
+    Registration,
+    StreamKey,
+    Timeouts,
+)
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription
 from headway.errors import HeadwayError, SettingInvalid, Unavailable, WorkerLost
@@ -114,7 +122,9 @@ class Worker:
         self._lock = lock
 
     def _advertised_host(self) -> str:
-        """The address of this machine on the route to the server."""
+        """The address of this machine on the route to the server, unless a setting names another."""
+        if self._settings.host is not None:
+            return self._settings.host
         server = urlsplit(self._settings.server_url)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -159,6 +169,7 @@ class Worker:
             port=port,
             version=__version__,
             platform=platform.platform(),
+            labels=self._settings.labels,
         )
         session_file = self._home / "session.json"
         said = False
@@ -221,7 +232,7 @@ class Worker:
             running = self._running.get(key)
             if assignment.state is AssignmentState.STOPPING:
                 if running is not None:
-                    await running.stop(0 if assignment.kill else self._timeouts.stop_grace_seconds)
+                    await running.stop(self._grace_seconds(assignment), stacks=assignment.stacks)
                 else:
                     self._release_unknown(place, key)
             elif running is None:
@@ -235,6 +246,11 @@ class Worker:
         for running in known:
             if (running.key.job, running.key.attempt) not in listed and not running.done:
                 await running.stop(0)
+
+    def _grace_seconds(self, assignment: OpenAssignment) -> float:
+        if assignment.kill:
+            return 0.0
+        return self._timeouts.save_grace_seconds if assignment.saves else self._timeouts.stop_grace_seconds
 
     def _release_unknown(self, place: Place, key: tuple[str, int]) -> None:
         """The server believes that we have ranks which we never started: tell it that they are gone."""
@@ -329,7 +345,7 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
-        await self._end_ranks(self._timeouts.stop_grace_seconds, worker_stops=True)
+        await self._end_ranks(self._timeouts.save_grace_seconds, worker_stops=True)
         deadline = time.monotonic() + _LAST_REPORTS_SECONDS
         while self._outbox.keys() and time.monotonic() < deadline:
             self._heartbeat_soon()

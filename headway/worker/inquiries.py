@@ -11,7 +11,7 @@ from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.errors import HeadwayError
 from headway.worker.connection import Connection
 from headway.worker.forkserver import Launcher
-from headway.worker.stacks import read_stacks
+from headway.worker.stacks import joined, read_stacks
 
 _log = logging.getLogger(__name__)
 _MAXIMUM_ANSWER_BYTES = 1 << 20
@@ -32,7 +32,7 @@ class Inquiries:
         self._begun.add(inquiry.id)
         if inquiry.kind == "stacks":
             stacks = await asyncio.to_thread(read_stacks, self._folder, processes)
-            await self._answer(inquiry.id, InquiryAnswer(output=stacks))
+            await self._answer(inquiry.id, InquiryAnswer(output=joined(stacks)))
         elif launcher is None:
             await self._answer(inquiry.id, InquiryAnswer(error="Its ranks have not started, or have just ended."))
         else:

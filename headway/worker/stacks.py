@@ -14,9 +14,10 @@ _PATIENCE_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 _NOT_THE_SCRIPTS = (f'"{Path(headway.__file__).parent}/training/', '"<frozen runpy>"')
 """Frames of how a rank was started say nothing of where it is."""
+_TORCH = f"{os.sep}torch{os.sep}"
 
 
-def read_stacks(folder: Path, processes: dict[int, int]) -> str:
+def read_stacks(folder: Path, processes: dict[int, int]) -> dict[int, str]:
     """The stacks of the given ranks (rank to pid). Works inside a collective too, for the handler needs no Python."""
     files = {rank: folder / f"rank-{rank}.stacks" for rank in sorted(processes)}
     sizes: dict[int, int] = {}
@@ -26,12 +27,34 @@ def read_stacks(folder: Path, processes: dict[int, int]) -> str:
             with suppress(ProcessLookupError):
                 os.kill(processes[rank], STACKS_SIGNAL)
     time.sleep(_LOOK_SECONDS)
-    parts = []
+    stacks = {}
     for rank, path in files.items():
         said = _new_text(path, sizes[rank]) if rank in sizes else "no stacks: it is no Python script, or has just begun"
         own = [line for line in said.splitlines() if not any(place in line for place in _NOT_THE_SCRIPTS)]
-        parts.append(f"Rank {rank} (process {processes[rank]})\n" + "\n".join(own).rstrip() + "\n")
-    return "\n".join(parts) or "No rank is running here.\n"
+        stacks[rank] = f"Rank {rank} (process {processes[rank]})\n" + "\n".join(own).rstrip() + "\n"
+    return stacks
+
+
+def joined(stacks: dict[int, str]) -> str:
+    """All stacks as one text."""
+    return "\n".join(stacks.values()) or "No rank is running here.\n"
+
+
+def absent_ranks(stacks: dict[int, str]) -> tuple[int, ...]:
+    """The ranks that are in code of their own while others wait inside torch, as in a collective; () if unknown."""
+    inside = {rank: _innermost(text) for rank, text in stacks.items()}
+    waiting = {rank for rank, frame in inside.items() if frame is not None and _TORCH in frame}
+    absent = {rank for rank, frame in inside.items() if frame is not None} - waiting
+    return tuple(sorted(absent)) if waiting else ()
+
+
+def _innermost(text: str) -> str | None:
+    """The frame in which the main thread is: the first behind the line that names the current thread."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(("Current thread", "Thread")) and "current" in line.lower():
+            return next(lines, None)
+    return None
 
 
 def _new_text(path: Path, offset: int) -> str:

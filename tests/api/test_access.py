@@ -23,6 +23,7 @@ MAY = {
     Action.JOBS_READ: {Kind.USER},
     Action.JOBS_WRITE: {Kind.USER},
     Action.FLEET_READ: {Kind.USER},
+    Action.FLEET_WRITE: {Kind.USER},
     Action.WORKER_REGISTER: {Kind.JOIN},
     Action.WORKER_ACT: {Kind.WORKER},
     Action.DATASETS_READ: {Kind.USER, Kind.WORKER},

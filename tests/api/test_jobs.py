@@ -126,7 +126,15 @@ async def test_a_job_runs_through_a_worker_that_speaks_the_protocol(api: Api) ->
     await eventually(api, "mine", "starting")
     listed = (await worker.heartbeat(0)).json()
     assert listed["assignments"] == [
-        {"job": job["id"], "attempt": 1, "state": "offered", "ready": False, "kill": False}
+        {
+            "job": job["id"],
+            "attempt": 1,
+            "state": "offered",
+            "ready": False,
+            "kill": False,
+            "saves": False,
+            "stacks": False,
+        }
     ]
     await worker.run_to_the_end(job["id"], lines=("hello",))
     shown = await eventually(api, "mine", "succeeded")

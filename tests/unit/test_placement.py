@@ -14,8 +14,12 @@ def worker(name: str, slots: int, state: WorkerState = WorkerState.READY) -> Wor
     return Worker(id=name, name=name, slots=slots, threads_per_slot=1, host="h", port=1, registered_at=0, state=state)
 
 
-def job(name: str, world_size: int) -> Job:
-    spec = JobSpec(script="s.py", source="", world_size=world_size)
+def placed_on(worker: str, name: str, ranks: int) -> Job:
+    return transitions.place(job(name, ranks), [Share(worker, worker, 0, ranks)], 0)
+
+
+def job(name: str, world_size: int, **fields: object) -> Job:
+    spec = JobSpec(script="s.py", source="", world_size=world_size, **fields)
     return Job(id=name, name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
 
 
@@ -65,17 +69,69 @@ def test_used_slots_are_derived_from_assignments() -> None:
 @pytest.mark.parametrize(
     ("workers", "used", "words"),
     [
-        ([], {}, "none is connected. Start one with `headway worker"),
-        ([worker("a", 2)], {}, "4 are needed and all workers together have 2"),
-        ([worker("a", 8)], {"a": 6}, "4 are needed, 2 of 8 are free. It is next."),
+        ([], [], "none is connected. Start one with `headway worker"),
+        ([worker("a", 2)], [], "4 are needed and all workers together have 2"),
+        ([worker("a", 8)], [("big", 5), ("small", 1)],
+         "4 are needed, 2 of 8 are free. It is next. big (5), small (1) have the others."),
+        ([worker("a", 8).model_copy(update={"draining": True})], [], "all are being drained"),
     ],
-)
-def test_waiting_is_explained(workers: list[Worker], used: dict[str, int], words: str) -> None:
+)  # fmt: skip
+def test_waiting_is_explained(workers: list[Worker], used: list[tuple[str, int]], words: str) -> None:
     waiting = job("large", 4)
-    assert words in explain_waiting(waiting, [waiting], workers, used)
+    live = [placed_on("a", name, ranks) for name, ranks in used]
+    assert words in explain_waiting(waiting, [waiting], workers, live)
 
 
 def test_waiting_behind_others_is_explained() -> None:
     ahead, waiting = job("ahead", 2), job("waiting", 1)
-    said = explain_waiting(waiting, [ahead, waiting], [worker("a", 2)], {"a": 2})
-    assert said == "Waiting for its turn: 1 job is ahead; 0 of 2 slots are free."
+    live = [placed_on("a", "runs", 2)]
+    said = explain_waiting(waiting, [ahead, waiting], [worker("a", 2)], live)
+    assert said == "Waiting at position 2: ahead is ahead; 0 of 2 slots are free. runs (2) has the others."
+
+
+def test_labels_choose_workers() -> None:
+    labelled = worker("b", 2).model_copy(update={"labels": {"gpu": "a100", "site": "x"}})
+    wants = job("wants", 1, where={"gpu": "a100"})
+    ((_, shares),) = place_queue([wants], [worker("a", 8), labelled], {})
+    assert [share.worker for share in shares] == ["b"]
+    other = job("other", 1, where={"gpu": "h200"})
+    assert place_queue([other], [worker("a", 8), labelled], {}) == []
+    assert explain_waiting(other, [other], [worker("a", 8), labelled], []).startswith(
+        "Waiting for a worker with gpu=h200: none is connected."
+    )
+
+
+def test_a_job_that_waits_for_some_workers_holds_back_no_others() -> None:
+    labelled = worker("b", 2).model_copy(update={"labels": {"gpu": "a100"}})
+    queue = [job("waits", 2, where={"gpu": "a100"}), job("behind", 1), job("small", 1, where={"gpu": "a100"})]
+    placed = place_queue(queue, [worker("a", 2), labelled], {"b": 1})
+    assert [(one.name, shares[0].worker) for one, shares in placed] == [("behind", "a")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "free", "shares"),
+    [
+        ({"ranks_per_worker": 2}, {"a": 4, "b": 2, "c": 3}, [("b", 0, 2), ("c", 2, 2)]),
+        ({"ranks_per_worker": 2}, {"a": 4, "b": 1, "c": 1}, None),
+        ({"worker_count": 3}, {"a": 4, "b": 1, "c": 1}, [("a", 0, 2), ("b", 2, 1), ("c", 3, 1)]),
+        ({"worker_count": 2}, {"a": 4, "b": 1, "c": 1}, None),
+    ],
+)
+def test_shapes_of_gangs(
+    shape: dict[str, int], free: dict[str, int], shares: list[tuple[str, int, int]] | None
+) -> None:
+    placed = place_gang(4, [worker(name, 4) for name in "abc"], free, **shape)
+    assert placed == (None if shares is None else [Share(name, name, first, count) for name, first, count in shares])
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({"ranks_per_worker": 3}, "does not divide world_size 4"),
+        ({"workers": 5}, "more than the 4 ranks"),
+        ({"workers": 2, "ranks_per_worker": 4}, "2 workers with 4 ranks each are not the 4"),
+    ],
+)
+def test_shapes_that_cannot_be_are_refused(shape: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        job("odd", 4, **shape)

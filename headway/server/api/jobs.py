@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.environment import cold_reason
+from headway.core.goodput import Goodput, goodput
 from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin, check_labels
 from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.placement import explain_misfit, explain_waiting, place_queue, used_slots
@@ -128,7 +129,7 @@ async def explain(server: Server, job: Job) -> str:
         return f"Paused{step}. `headway resume {job.name}` lets it go on."
     if job.status is JobStatus.QUEUED:
         queue = await server.database.queued_jobs(200)
-        waits = explain_waiting(job, queue, server.engine.workers(), used_slots(server.jobs.unsettled.values()))
+        waits = explain_waiting(job, queue, server.engine.workers(), list(server.jobs.unsettled.values()))
         return f"{job.sentence} {waits}".strip()
     if job.status is JobStatus.STARTING:
         return "Its workers are preparing it and starting its ranks."
@@ -186,14 +187,14 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
     if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
     workers = server.engine.workers()
-    used = used_slots(server.jobs.unsettled.values())
+    live = list(server.jobs.unsettled.values())
     queue = await server.database.queued_jobs(200)
     job = Job(
         id="", name=spec.name or spec.title, idempotency_key="", body_hash="", spec=spec, created_at=server.clock.now()
     )
     queue = sorted([*queue, job], key=lambda one: -one.spec.priority)  # stable: the new one is last of its priority
-    shares = next((shares for placed, shares in place_queue(queue, workers, used) if placed is job), [])
-    sentence = "It would start at once." if shares else explain_waiting(job, queue, workers, used)
+    shares = next((shares for placed, shares in place_queue(queue, workers, used_slots(live)) if placed is job), [])
+    sentence = "It would start at once." if shares else explain_waiting(job, queue, workers, live)
     return Plan(
         sentence=sentence, workers={share.worker_name: share.rank_count for share in shares}, cold=cold_reason(spec)
     )
@@ -303,6 +304,12 @@ async def attempts(job: JobHere, server: ServerHere) -> list[AttemptView]:
     found = await server.jobs.attempts(job)
     repeats = await server.streams.repeated_steps(job, found)
     return [AttemptView(**{**one.__dict__, "repeats_steps": steps}) for one, steps in zip(found, repeats, strict=True)]
+
+
+@router.get("/{job}/goodput", dependencies=READ)
+async def get_goodput(job: JobHere, server: ServerHere) -> Goodput:
+    """Where the job's time went so far."""
+    return goodput(job, await server.jobs.attempts(job), server.clock.now())
 
 
 @router.get("/{job}/follow", dependencies=READ)

@@ -67,7 +67,10 @@ async def metrics(
     job: JobHere,
     request: Request,
     server: ServerHere,
-    name: Annotated[list[str] | None, Query(description="Only these series; may be repeated.")] = None,
+    name: Annotated[
+        list[str] | None,
+        Query(description="Only these series; may be repeated. Samples (system/...) have to be named."),
+    ] = None,
     attempt: Annotated[int | None, Query(ge=1, description="All, as one line, if not given.")] = None,
     first_step: int | None = None,
     last_step: int | None = None,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
-from headway.core.worker import WorkerLoad, WorkerState
+from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.errors import HeadwayError, NotAllowed
 from headway.reports import report_worker
 from headway.server.access import Action, authorise
@@ -21,6 +21,7 @@ from headway.server.server import Server
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 ACT = [Depends(Allow(Action.WORKER_ACT))]
+WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 AttemptNumber = Annotated[int, Path(ge=1)]
 _UNAUTHORISED = 4401
 _NOT_EMBEDDED = 4404
@@ -32,6 +33,8 @@ class WorkerView(BaseModel):
     id: str
     name: str
     state: WorkerState
+    draining: bool
+    labels: dict[str, str]
     slots: int
     used_slots: int
     ranks: dict[str, int]
@@ -48,16 +51,29 @@ class WorkerView(BaseModel):
 @router.get("", dependencies=[Depends(Allow(Action.FLEET_READ))])
 async def list_workers(server: ServerHere) -> list[WorkerView]:
     """The workers that take assignments, by name."""
-    return [
-        WorkerView(
-            **{name: getattr(worker, name) for name in WorkerView.model_fields if hasattr(worker, name)},
-            used_slots=sum(server.workers.ranks(worker.id).values()),
-            ranks=server.workers.ranks(worker.id),
-            load=server.workers.load(worker.id),
-            silent_seconds=server.liveness.silent_seconds(worker.id),
-        )
-        for worker in server.engine.workers()
-    ]
+    return [_view(worker, server) for worker in server.engine.workers()]
+
+
+def _view(worker: Worker, server: Server) -> WorkerView:
+    return WorkerView(
+        **{name: getattr(worker, name) for name in WorkerView.model_fields if hasattr(worker, name)},
+        used_slots=sum(server.workers.ranks(worker.id).values()),
+        ranks=server.workers.ranks(worker.id),
+        load=server.workers.load(worker.id),
+        silent_seconds=server.liveness.silent_seconds(worker.id),
+    )
+
+
+@router.post("/{name}/drain", dependencies=WRITE)
+async def drain(name: str, server: ServerHere) -> WorkerView:
+    """Let a worker's jobs save and go on elsewhere, and give it no more. It stays so when it is started again."""
+    return _view(await server.workers.drain(name, draining=True), server)
+
+
+@router.post("/{name}/undrain", dependencies=WRITE)
+async def undrain(name: str, server: ServerHere) -> WorkerView:
+    """Let a drained worker take jobs again."""
+    return _view(await server.workers.drain(name, draining=False), server)
 
 
 @router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)

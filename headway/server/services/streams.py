@@ -25,6 +25,8 @@ Kind = Literal["events", "logs", "metrics"]
 _PAGE_EVENTS = 500
 _PAGE_REPORTS = 50
 _KEEP_ALIVE_SECONDS = 15.0
+SYSTEM = "system/"
+"""How names of samples of what ranks use begin; they are given only where they are asked for."""
 _LARGEST_NUMBER = 2**31 - 1
 
 
@@ -161,7 +163,7 @@ class Streams:
             series, repeated_points = await self._joined(job)
         else:
             series, repeated_points = await self._series(job, number), 0
-        chosen = [one for one in series if not names or one.name in names]
+        chosen = [one for one in series if (one.name in names if names else not one.name.startswith(SYSTEM))]
         chosen.sort(key=lambda one: (one.name, one.rank))
         return {
             "job": job.id,
@@ -193,7 +195,7 @@ class Streams:
 
 
 def _logged_steps(series: Sequence[Series]) -> LoggedSteps | None:
-    logged = [one.steps for one in series if one.steps]
+    logged = [one.steps for one in series if one.steps and not one.name.startswith(SYSTEM)]
     return LoggedSteps(min(map(min, logged)), max(map(max, logged))) if logged else None
 
 
@@ -221,6 +223,9 @@ def _contents(report: Report, position: int, kinds: Collection[Kind], kept_until
     """
     lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
     series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
+    if not lines and not series:
+        return None
+    series = [one for one in series if not one.name.startswith(SYSTEM)]
     if not lines and not series:
         return None
     packed = [

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from headway.core import transitions
+from headway.core.end_reason import EndReason
 from headway.core.protocol import (
     Claimed,
     CommittedStream,
@@ -135,6 +136,8 @@ class Workers:
                     state=assignment.state,
                     ready=attempt.all_claimed,
                     kill=attempt.kill,
+                    saves=attempt.reason is not None and attempt.reason.saves,
+                    stacks=attempt.reason is EndReason.STALLED,
                 )
             )
         return tuple(found)
@@ -175,6 +178,21 @@ class Workers:
         self._ready(worker_id)
         now = self._clock.now()
         await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now))
+
+    async def drain(self, name: str, *, draining: bool) -> Worker:
+        """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
+        found = [worker for worker in self._engine.workers() if name in (worker.name, worker.id)]
+        if not found:
+            raise NotFound(f"Worker {name} is not connected. `headway workers` lists those that are.")
+        worker_id = found[0].id
+        await self._engine.drain(worker_id, draining=draining)
+        now = self._clock.now()
+        if draining:
+            for job in list(self._jobs.unsettled.values()):
+                if job.attempt is not None and job.attempt.assignment_of(worker_id):
+                    await self._jobs.update(job.id, lambda job: transitions.drain_worker(job, worker_id, now))
+        self._changed()
+        return self._engine.worker(worker_id)
 
     def speaks_for(self, worker_id: str) -> frozenset[str]:
         """The worker's id and its former ones: whose reports it may send."""

@@ -1,0 +1,67 @@
+"""Where a job's time went: into training that counts, training done again, starting, and waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import computed_field
+
+from headway.core.attempt import Attempt
+from headway.core.frozen import Frozen
+from headway.core.job import Job
+
+
+class Goodput(Frozen):
+    """Seconds of the job's life. `repeated`: training behind the checkpoint that a later attempt went on from."""
+
+    useful_seconds: float = 0.0
+    repeated_seconds: float = 0.0
+    startup_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    paused_seconds: float = 0.0
+
+    @computed_field  # type: ignore[prop-decorator] # https://github.com/python/mypy/issues/14461
+    @property
+    def fraction(self) -> float | None:
+        """The useful share of all but waiting and pauses; None before anything ran."""
+        busy = self.useful_seconds + self.repeated_seconds + self.startup_seconds
+        return self.useful_seconds / busy if busy else None
+
+
+def goodput(job: Job, attempts: Sequence[Attempt], now: float) -> Goodput:
+    """Account for the time from submission to `now`, or to the job's end. Attempts come by number."""
+    ended_at = now if job.ended_at is None else job.ended_at
+    useful = repeated = startup = 0.0
+    busy = 0.0
+    for index, attempt in enumerate(attempts):
+        end = ended_at if attempt.ended_at is None else attempt.ended_at
+        first_step = min(attempt.stages.get("first_step", _begin(attempt, end)), end)
+        kept_until = _kept_until(attempts[index + 1 :], end)
+        startup += max(0.0, first_step - attempt.placed_at)
+        useful += max(0.0, min(kept_until, end) - first_step)
+        repeated += max(0.0, end - max(first_step, kept_until))
+        busy += max(0.0, end - attempt.placed_at)
+    held = job.held_seconds + (max(0.0, now - job.held_at) if job.held_at is not None else 0.0)
+    waiting = max(0.0, ended_at - job.created_at - busy - held)
+    return Goodput(
+        useful_seconds=useful,
+        repeated_seconds=repeated,
+        startup_seconds=startup,
+        waiting_seconds=waiting,
+        paused_seconds=held,
+    )
+
+
+def _begin(attempt: Attempt, end: float) -> float:
+    """When an attempt without steps began to work: with its ranks, or never."""
+    return attempt.started_at if attempt.started_at is not None else end
+
+
+def _kept_until(later: Sequence[Attempt], end: float) -> float:
+    """Until when what an attempt did counts, given those that came after it."""
+    for attempt in later:
+        if attempt.restored_saved_at is not None:
+            return attempt.restored_saved_at
+        if attempt.started_at is not None and attempt.restored_step is None:
+            return float("-inf")  # it began anew
+    return end

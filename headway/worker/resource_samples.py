@@ -1,0 +1,50 @@
+"""What each rank uses, now and then: processor and memory, as metrics named system/..."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+import psutil
+
+
+class Sample(NamedTuple):
+    """A value of one rank at a time, in seconds since the epoch."""
+
+    name: str
+    rank: int
+    at: float
+    value: float
+
+
+class ResourceSamples:
+    """Samples the ranks of one attempt, with the processes that they started."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self._sampled_at = time.monotonic()
+        self._cpu_seconds: dict[int, float] = {}
+
+    def due(self) -> bool:
+        """Whether it is time for the next sample."""
+        return time.monotonic() - self._sampled_at >= self._every_seconds
+
+    def take(self, processes: dict[int, int]) -> list[Sample]:
+        """Samples of all ranks (rank to pid): resident bytes, and cores used on average since the sample before."""
+        now = time.monotonic()
+        elapsed = now - self._sampled_at
+        self._sampled_at = now
+        samples: list[Sample] = []
+        for rank, pid in processes.items():
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                family = [process, *process.children(recursive=True)]
+                memory_bytes = sum(one.memory_info().rss for one in family)
+                cpu_seconds = sum(sum(one.cpu_times()[:2]) for one in family)
+                samples.append(Sample("system/memory_bytes", rank, time.time(), float(memory_bytes)))
+                if rank in self._cpu_seconds:
+                    cores = max(0.0, cpu_seconds - self._cpu_seconds[rank]) / elapsed
+                    samples.append(Sample("system/cpu_cores", rank, time.time(), cores))
+                self._cpu_seconds[rank] = cpu_seconds
+        return samples

@@ -1,0 +1,154 @@
+"""What stands still is ended, what fails again and again is given up, and everything says why."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from headway.client import JobHandle
+from tests.fleet import Fleet, ended, wait_until
+
+
+def texts(job: JobHandle, rank: int = 0) -> list[str]:
+    return [line["text"] for line in job.logs() if line["rank"] == rank]
+
+
+HANGS = """
+import headway, time, torch, torch.distributed as dist
+run = headway.run()
+dist.init_process_group("gloo")
+def sleeps_for_ever():
+    time.sleep(600)
+first = (run.restore() or {"step": 0})["step"]
+for step in range(first + 1, 41):
+    if step == 25 and run.attempt == 1 and run.rank == 1: sleeps_for_ever()
+    dist.all_reduce(torch.ones(1))
+    time.sleep(0.01)
+    if run.rank == 0: run.log(step, loss=1.0)
+    if step % 10 == 0: run.save({"step": step}, step)
+"""
+
+
+def test_a_hanging_rank_is_named_and_the_job_goes_on(shared_fleet: Fleet, tmp_path: Path) -> None:
+    """Given a rank that does not come to a collective, the others' silence ends the attempt, and its stack is kept."""
+    job = shared_fleet.script(HANGS, world_size=2, stall_seconds=2)
+    began = time.monotonic()
+    assert ended(job).status == "succeeded", job.data
+    assert time.monotonic() - began < 30
+    first, second = job.attempts()
+    assert first["reason"] == "stalled"
+    event = next(event for event in job.events() if event["type"] == "attempt.ended")
+    assert event["data"]["sentence"].startswith("No step came for long after step 24: ")
+    assert "while the others wait for rank 1" in event["data"]["sentence"]
+    assert second["restored_step"] == 20
+    (stacks,) = [one["name"] for one in job.data["artifacts"] if "stacks/attempt-1." in one["name"]]
+    (path,) = job.download(stacks, tmp_path)
+    assert "in sleeps_for_ever" in path.read_text()
+
+
+def test_a_gang_that_stalls_over_two_workers_leaves_all_stacks(shared_fleet: Fleet) -> None:
+    job = shared_fleet.script(HANGS, world_size=4, stall_seconds=2, workers=2)
+    assert ended(job).status == "succeeded", job.data
+    stacks = [one["name"] for one in job.data["artifacts"] if "stacks/attempt-1." in one["name"]]
+    assert len(stacks) == 2
+
+
+def test_three_failures_at_one_step_are_no_accident(shared_fleet: Fleet) -> None:
+    source = """
+import headway, os, signal, time
+run = headway.run()
+step = (run.restore() or {"step": 0})["step"]
+while True:
+    step += 1
+    if step == 13: time.sleep(1.5); os.kill(os.getpid(), signal.SIGKILL)
+    run.log(step, loss=1.0)
+    if step == 10: run.save({"step": step}, step)
+"""
+    job = ended(shared_fleet.script(source, retries=50))
+    assert (job.status, job.data["reason"], job.data["attempt"]["number"]) == ("failed", "same_step", 3)
+    assert job.data["sentence"].startswith("Three attempts in a row failed at step 12, so another would, too")
+    assert "was killed with SIGKILL" in job.data["sentence"]
+
+
+def test_a_drained_worker_gives_its_jobs_to_another(fleet: Fleet) -> None:
+    """Given a training, when its worker is drained, it saves and goes on elsewhere, and no failure is counted."""
+    fleet.start_server()
+    fleet.start_worker("one", slots=1)
+    fleet.wait_for_workers(1)
+    parameters = {"epochs": 10_000, "max_steps": 6000, "batch_size": 32}
+    with fleet.client() as client:
+        policy = {"every_seconds": None, "epoch_end": False}
+        job = client.submit({"trainer": "mlp", "dataset": "digits", "parameters": parameters, "checkpoints": policy})
+        wait_until(lambda: job.metrics(), "the first metrics")
+        fleet.start_worker("two", slots=1)
+        fleet.wait_for_workers(2)
+        assert "save and leave" in fleet.command("workers", "drain", "one").stdout
+        assert ended(job).status == "succeeded", job.data
+        first, second = job.attempts()
+        assert (first["reason"], job.data["retries_used"]) == ("drained", 0)
+        assert second["assignments"][0]["worker_name"] == "two"
+        assert second["restored_step"] > 0
+        assert second["repeats_steps"] < 20, "what was trained before the drain was lost"
+        assert "one (draining)" in fleet.command("workers").stdout
+        fleet.kill("two")
+        waits = fleet.script("print(1)")
+        wait_until(lambda: "all are being drained" in waits.refresh().data["sentence"], "the sentence")
+        assert fleet.command("workers", "undrain", "one").returncode == 0
+        assert ended(waits).status == "succeeded"
+        assert fleet.command("workers", "drain", "nobody").returncode == 1
+
+
+def test_labels_decide_where_a_job_runs(fleet: Fleet) -> None:
+    fleet.start_server()
+    fleet.start_worker("one", slots=1)
+    token = str(fleet.home / "worker.token")
+    fleet._start(
+        "two", "worker", "--server", fleet.url, "--token-file", token, "--name", "two", "--slots", "1", "--home",
+        str(fleet.folder / "two"), "--label", "gpu=a100",
+    )  # fmt: skip
+    fleet.wait_for_workers(2)
+    job = ended(fleet.script("print(1)", where={"gpu": "a100"}))
+    assert job.data["attempt"]["assignments"][0]["worker_name"] == "two"
+    waits = fleet.script("print(1)", where={"gpu": "h200"})
+    assert waits.refresh().data["sentence"].startswith("Waiting for a worker with gpu=h200: none is connected.")
+    assert "gpu=a100" in fleet.command("workers").stdout
+
+
+def test_what_ranks_use_is_sampled(fleet: Fleet) -> None:
+    fleet.settings["HEADWAY_RESOURCE_SAMPLE_SECONDS"] = "0.5"
+    fleet.start_server()
+    fleet.start_worker("one", slots=1)
+    fleet.wait_for_workers(1)
+    source = """
+import time
+block = bytearray(200 << 20)
+end = time.time() + 5
+while time.time() < end: pass
+"""
+    job = ended(fleet.script(source))
+    series = {one["name"]: one for one in job.metrics(["system/memory_bytes", "system/cpu_cores"])}
+    assert max(series["system/memory_bytes"]["values"]) > 200 << 20
+    assert max(series["system/cpu_cores"]["values"]) == pytest.approx(1.0, abs=0.4)
+    assert job.metrics() == []
+
+
+def test_goodput_says_where_the_time_went(shared_fleet: Fleet) -> None:
+    source = """
+import headway, os, signal, time
+run = headway.run()
+step = (run.restore() or {"step": 0})["step"]
+while step < 40:
+    step += 1
+    time.sleep(0.05)
+    run.log(step, loss=1.0)
+    if step == 20: run.save({"step": step}, step); time.sleep(0.2)
+    if step == 30 and run.attempt == 1: time.sleep(1); os.kill(os.getpid(), signal.SIGKILL)
+"""
+    job = ended(shared_fleet.script(source))
+    spent = job.goodput()
+    assert spent["repeated_seconds"] == pytest.approx(1.7, abs=0.5)
+    assert spent["useful_seconds"] == pytest.approx(2.0, abs=0.6)
+    assert 0.3 < spent["fraction"] < 0.7
+    assert "Goodput" in shared_fleet.command("show", job.name).stdout
