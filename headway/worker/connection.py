@@ -50,9 +50,11 @@ class Connection:
         self._token, self._worker = registered.token, registered.id
         return registered
 
-    async def heartbeat(self, heartbeat: Heartbeat) -> HeartbeatAnswer:
+    async def heartbeat(self, heartbeat: Heartbeat, timeout_seconds: float) -> HeartbeatAnswer:
         """Say that we live. Raises WorkerLost."""
-        return await self._post(f"/api/v1/workers/{self._worker}/heartbeat", heartbeat, HeartbeatAnswer)
+        path = f"/api/v1/workers/{self._worker}/heartbeat"
+        response = await self._send("POST", path, heartbeat.model_dump_json().encode(), timeout_seconds)
+        return HeartbeatAnswer.model_validate_json(response.content)
 
     async def claim(self, job: str, attempt: int, endpoint: str) -> Claimed:
         """Take an assignment. Raises ClaimRefused."""
@@ -132,9 +134,13 @@ class Connection:
         response = await self._send("POST", path, body.model_dump_json().encode())
         return answer.model_validate_json(response.content)
 
-    async def _send(self, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, content: bytes | None = None, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> httpx.Response:
         try:
-            response = await self._http.request(method, path, content=content, headers=self._headers())
+            response = await self._http.request(
+                method, path, content=content, headers=self._headers(), timeout=timeout_seconds
+            )
         except httpx.HTTPError as error:
             raise self._unavailable(error) from error
         if response.is_success:

@@ -208,7 +208,9 @@ class Worker:
             )
             self._heartbeat_due.clear()
             try:
-                answer = await self._connection.heartbeat(heartbeat)
+                # One that is lost on the way must leave time for others within the lease.
+                patience_seconds = self._timeouts.lease_seconds / 4
+                answer = await self._connection.heartbeat(heartbeat, patience_seconds)
                 last_answer = answer.counter
                 self._reached_at = time.monotonic()
                 await self._follow(answer, known, place)

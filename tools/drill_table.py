@@ -1,0 +1,60 @@
+"""Writes docs/internals/drill.md from what `headway drill --json` printed: `python -m tools.drill_table FILE`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).parent.parent / "docs" / "internals" / "drill.md"
+_HEAD = """# The drill
+
+`headway drill` starts a server and three workers on this machine, in a folder and on ports of its own, and trains a
+small network with two ranks on two workers: once undisturbed, then once per scenario. It needs no root and touches
+nothing else. After each scenario it checks: weights equal to the undisturbed run's to the last bit; each metric step
+there once; no line of any attempt lost or doubled; events numbered without gap, with one end; no attempt placed before
+the one before had ended; the newest checkpoint loads.
+
+The lease is three seconds here (ten by default). Noticed: from the strike to the failure's record. First step: from the
+strike to the end of the next attempt's first step. Repeated: steps that were done again. A crash (SIGSEGV) is the
+user's to mend: it has to fail with its cause.
+
+```console
+$ headway drill --list
+$ headway drill --only 'rank killed' --json
+```
+
+| scenario | held | noticed | first step | repeated | attempts |
+|---|---|---|---|---|---|
+"""
+_TAIL = """
+The full disk and the broker that drops, doubles, delays and reorders need a seam or root: they are tests
+(`tests/faults`), not part of the drill.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    said = json.loads(Path(sys.argv[1]).read_text())
+    PAGE.write_text(_HEAD + "".join(map(_row, said["scenarios"])) + _TAIL)
+
+
+def _row(one: dict[str, Any]) -> str:
+    cells = (
+        one["scenario"],
+        "yes" if one["held"] else "**no**",
+        _seconds(one["noticed_seconds"]),
+        _seconds(one["first_step_seconds"]),
+        "" if one["repeated_steps"] is None else str(one["repeated_steps"]),
+        str(one["attempts"]),
+    )
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} s"
+
+
+if __name__ == "__main__":
+    main()
