@@ -30,7 +30,7 @@ def commands(page: str) -> list[str]:
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-@pytest.mark.parametrize("page", ["quickstart.md", *HOW_TO])
+@pytest.mark.parametrize("page", ["quickstart.md", *HOW_TO, "internals/drill.md"])
 def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path, page: str) -> None:
     """Given the files that a page shows, when its commands run one after the other, then each ends well."""
     for name in ("examples", "frameworks"):
