@@ -10,7 +10,7 @@ from typing import Any
 from headway.client import JobHandle
 
 _EVENTS_SECONDS = 5.0
-STEPS = 240
+STEPS = 300
 """As in training.py, which trains when it is imported."""
 TERMINAL = ("job.succeeded", "job.failed", "job.cancelled")
 

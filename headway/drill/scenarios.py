@@ -17,6 +17,7 @@ import psutil
 from headway.client import JobHandle
 from headway.drill.fleet import DrillFleet
 from headway.drill.proxy import Proxy
+from headway.errors import Unavailable
 
 _AT_STEP = 70
 
@@ -54,17 +55,24 @@ def _rank_pids(stage: Stage, job: JobHandle, worker: str) -> list[int]:
     return []
 
 
+def _one_rank(stage: Stage, job: JobHandle, worker: str) -> int:
+    pids = _rank_pids(stage, job, worker)
+    if not pids:
+        raise Unavailable(f"Job {job.name} has no rank on worker {worker} any more, so none could be killed.")
+    return pids[0]
+
+
 def rank_killed(stage: Stage, job: JobHandle) -> float:
     """SIGKILL for a rank, as the kernel does when memory runs out."""
     _await_step(stage, job)
-    os.kill(_rank_pids(stage, job, "two")[0], signal.SIGKILL)
+    os.kill(_one_rank(stage, job, "two"), signal.SIGKILL)
     return time.time()
 
 
 def rank_killed_while_saving(stage: Stage, job: JobHandle) -> float:
     """SIGKILL for rank 0 in the middle of writing a checkpoint."""
     _await_step(stage, job, 30)
-    (pid,) = _rank_pids(stage, job, "one")
+    pid = _one_rank(stage, job, "one")
     pattern = f"one/attempts/{job.id}.*/checkpoints/*/*.new"
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -149,7 +157,7 @@ def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:
 
 def server_killed_at_the_end(stage: Stage, job: JobHandle) -> float:
     """SIGKILL for the server while the last steps are done; it comes back when the ranks have ended."""
-    _await_step(stage, job, 225)
+    _await_step(stage, job, 285)
     stage.fleet.kill("server")
     at = time.time()
     time.sleep(2.0)
@@ -163,7 +171,7 @@ def newest_checkpoint_damaged(stage: Stage, job: JobHandle) -> float:
     newest = job.checkpoints()[-1]
     for path in (stage.fleet.home / "objects" / "checkpoints" / job.id / "1" / str(newest["step"])).glob("c-*"):
         path.write_bytes(path.read_bytes()[:-1] + b"!")
-    os.kill(_rank_pids(stage, job, "two")[0], signal.SIGKILL)
+    os.kill(_one_rank(stage, job, "two"), signal.SIGKILL)
     return time.time()
 
 

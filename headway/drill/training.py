@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import headway
 
-STEPS, SAVE_STEPS = 240, int(os.environ.get("SAVE_STEPS", "20"))
+STEPS, SAVE_STEPS = 300, int(os.environ.get("SAVE_STEPS", "20"))
 run = headway.run()
 trouble, trouble_step = os.environ.get("TROUBLE", ""), int(os.environ.get("TROUBLE_STEP", "70"))
 torch.manual_seed(0)
