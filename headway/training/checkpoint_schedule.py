@@ -44,6 +44,7 @@ class CheckpointSchedule:
             self.stop = self._stop_asked()
             return overdue
         if not _joined():
+            self.stop = self._stop_asked()  # each rank by itself, for they cannot talk
             return False
         if self._agree_step is None:
             self._agree_step, self._agreed_step = step, step - 1

@@ -96,7 +96,7 @@ class RunningAssignment:
         self._first_processes: dict[int, int] = {}
         self._inquiries = Inquiries(self._folder, place.connection)
         self._sender: CheckpointSender | None = None
-        self._abandoned = self._warned_of_files = self._stacks_kept = False
+        self._abandoned = self._worker_stops = self._warned_of_files = self._stacks_kept = False
         self._stall: StallWatch | None = None
         self._writing_stacks: asyncio.Task[None] | None = None
         self._samples = ResourceSamples(place.timeouts.resource_sample_seconds)
@@ -114,6 +114,7 @@ class RunningAssignment:
             return
         if worker_stops and not self.done:
             self._facts.append(WorkerStopping())
+        self._worker_stops |= worker_stops
         self._abandoned |= worker_stops or grace_seconds == 0
         self._stopping = grace_seconds if self._stopping is None else min(grace_seconds, self._stopping)
         self._woken.set()
@@ -206,7 +207,9 @@ class RunningAssignment:
             await self._look_for_files(watch, files, final=ended_well)
             self._send_saved()
             waiting = asyncio.create_task(sender.wait())
-            while not waiting.done() and not self._abandoned:
+            # What ranks saved because their worker stops is what the job goes on from elsewhere, so it is waited for.
+            deadline = time.monotonic() + (self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0)
+            while not waiting.done() and (not self._abandoned or time.monotonic() < deadline):
                 await asyncio.wait({waiting}, timeout=_LOOK_SECONDS)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)

@@ -72,6 +72,25 @@ while True:
     assert "was killed with SIGKILL" in job.data["sentence"]
 
 
+def test_a_worker_that_is_shut_down_lets_its_ranks_save(fleet: Fleet) -> None:
+    """SIGTERM drains, too: what was trained until then is what the job goes on from."""
+    fleet.start_server()
+    fleet.start_worker("one", slots=1)
+    fleet.wait_for_workers(1)
+    parameters = {"epochs": 10_000, "max_steps": 4000, "batch_size": 32}
+    with fleet.client() as client:
+        policy = {"every_seconds": None, "epoch_end": False}
+        job = client.submit({"trainer": "mlp", "dataset": "digits", "parameters": parameters, "checkpoints": policy})
+        wait_until(lambda: job.metrics(), "the first metrics")
+        fleet.processes["one"].terminate()
+        fleet.start_worker("two", slots=1)
+        assert ended(job).status == "succeeded", job.data
+        first, second = job.attempts()
+        assert (first["reason"], job.data["retries_used"]) == ("worker_stopped", 0)
+        assert second["restored_step"] > 0
+        assert second["repeats_steps"] < 20
+
+
 def test_a_drained_worker_gives_its_jobs_to_another(fleet: Fleet) -> None:
     """Given a training, when its worker is drained, it saves and goes on elsewhere, and no failure is counted."""
     fleet.start_server()
