@@ -34,6 +34,7 @@ bench: setup ## Measure, beside the alternatives; prints JSON.
 
 proof: setup ## The long tests: accuracy on full MNIST, exact resume under 200 strikes, and the soak.
 	$(BIN)/python -m tests.proof_resume
+	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/test_state_machine.py
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.soak
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headway.core import transitions
+from headway.core.checkpoint_transitions import release_checkpoints, use_checkpoints
 from headway.core.facts import (
     CheckpointDamaged,
+    CheckpointNotSaved,
     CheckpointPartStored,
+    CheckpointRestored,
     OutputsStored,
     PrepareFailed,
     RankEnded,
     RankFinished,
     RankStarted,
     Released,
+    Stalled,
     WorkerStopping,
 )
 from headway.core.job import Job, JobSpec
@@ -36,15 +41,18 @@ FACTS = st.sampled_from(
         RankEnded(rank=0, at=0, exit_code=0, finished=True),
         RankEnded(rank=0, at=0, exit_code=1, error="E"),
         RankEnded(rank=0, at=0, signal="SIGKILL"),
+        RankEnded(rank=0, at=0, signal="SIGKILL", step=4),
+        Stalled(step=4, silent_seconds=9),
+        Stalled(step=5, silent_seconds=9, absent_ranks=(1,)),
         RankEnded(rank=0, at=0, signal="SIGTERM", stopped=True),
         RankEnded(rank=0, at=0, exit_code=1, error="peer", secondary=True),
         RankEnded(rank=0, at=0, signal="SIGKILL", out_of_memory=True),
         PrepareFailed(error="x"),
         PrepareFailed(error="x", environment=True),
         OutputsStored(),
-        CheckpointPartStored(step=1, rank=0),
-        CheckpointPartStored(step=1, rank=1),
-        CheckpointPartStored(step=2, rank=2),
+        *(CheckpointPartStored(step=step, rank=rank) for step in (1, 2, 3) for rank in (0, 1, 2)),
+        CheckpointNotSaved(step=2, rank=0, error="full"),
+        CheckpointRestored(step=1),
         CheckpointDamaged(attempt=1, step=1, error="x"),
         OutputsStored(warning="x.bin was not stored"),
         WorkerStopping(),
@@ -71,7 +79,32 @@ class JobMachine(RuleBasedStateMachine):
         sizes = {1: [3], 2: [2, 1], 3: [1, 1, 1]}[count]
         firsts = [sum(sizes[:n]) for n in range(count)]
         shares = [Share(WORKERS[n], WORKERS[n], firsts[n], sizes[n]) for n in range(count)]
+        before = self.job
         self._become(transitions.place(self.job, shares, 0))
+        assert not before.hold or self.job is before, "a paused job was placed"
+
+    @rule()
+    def pause(self) -> None:
+        with contextlib.suppress(Conflict):
+            self._become(transitions.pause(self.job, 0))
+
+    @rule()
+    def resume(self) -> None:
+        with contextlib.suppress(Conflict):
+            self._become(transitions.resume(self.job, 0))
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def drain_worker(self, worker: str) -> None:
+        self._become(transitions.drain_worker(self.job, worker, 0))
+
+    @rule()
+    def use_newest_checkpoint(self) -> None:
+        keys = {one.key for one in self.job.checkpoints[-1:]}
+        self._become(use_checkpoints(self.job, "j-fork", keys, 0))
+
+    @rule()
+    def release_checkpoints(self) -> None:
+        self._become(release_checkpoints(self.job, "j-fork"))
 
     @rule()
     def time_out(self) -> None:
@@ -156,6 +189,25 @@ class JobMachine(RuleBasedStateMachine):
             assert self.job.attempt.finished
 
     @invariant()
+    def an_older_attempts_checkpoint_never_comes_behind_a_newer_ones(self) -> None:
+        attempts = [one.attempt for one in self.job.checkpoints]
+        assert attempts == sorted(attempts)
+
+    @invariant()
+    def the_newest_checkpoint_stays_until_a_newer_one_or_its_damage(self) -> None:
+        if len(self.seen) < 2 or not self.seen[-2].checkpoints:
+            return
+        newest = self.seen[-2].checkpoints[-1].key
+        told = [event.type for event in self.job.events if event.number > self.seen[-2].event_count]
+        kept = newest in {one.key for one in self.job.checkpoints}
+        assert kept or "checkpoint.damaged" in told or "checkpoint.committed" in told
+        assert len([one for one in self.job.checkpoints if not one.users]) <= self.job.spec.checkpoints.keep_newest
+
+    @invariant()
+    def an_ended_job_is_not_on_hold(self) -> None:
+        assert not (self.job.status.terminal and self.job.hold)
+
+    @invariant()
     def retries_are_bounded(self) -> None:
         assert self.job.retries_used <= self.job.spec.retries
 
@@ -183,5 +235,8 @@ def _reachable(start: Any, moves: Mapping[Any, frozenset[Any]]) -> set[Any]:
 
 TestJobMachine = JobMachine.TestCase
 TestJobMachine.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("HEADWAY_PROOF_EXAMPLES", "150")),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
