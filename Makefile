@@ -30,6 +30,7 @@ bench: setup ## Measure, beside the alternatives; prints JSON.
 	$(BIN)/python -m benchmarks.launch
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpoint
+	$(BIN)/python -m benchmarks.restart
 	$(BIN)/python -m benchmarks.server
 
 proof: setup ## The long tests: accuracy on full MNIST, exact resume under 200 strikes, and the soak.

@@ -68,6 +68,8 @@ class Settings(Timeouts):
     """Where the sources of the datasets mnist and digits lie."""
     claim_timeout_seconds: float = Field(default=10.0, gt=0)
     """How long an offered assignment may stay unclaimed."""
+    shrink_wait_seconds: float = Field(default=5.0, ge=0)
+    """How long a job that may run with fewer ranks waits for slots for all of them."""
     prepare_timeout_seconds: float = Field(default=600.0, gt=0)
     """How long a claimed assignment may take until its ranks start, data and environment included."""
     stop_timeout_seconds: float = Field(default=30.0, gt=0)

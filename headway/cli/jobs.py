@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from headway.cli.common import duration, json_option, print_json, print_table, shown_status, size, when
-from headway.cli.values import DURATION, MOMENT, pair, parameter, text_pair
+from headway.cli.values import DURATION, MOMENT, WORLD_SIZE, pair, parameter, text_pair
 from headway.client import Client
 
 _WORK_CHARACTERS = 40
@@ -69,12 +69,19 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
     return (
         job["name"],
         shown_status(job),
-        str(spec["world_size"]),
+        _ranks(job),
         work if len(work) <= _WORK_CHARACTERS else f"{work[: _WORK_CHARACTERS - 3]}...",
         when(job["created_at"]),
         duration(took),
         "-" if accuracy is None else f"{accuracy:.2%}",
     )
+
+
+def _ranks(job: dict[str, Any]) -> str:
+    """How many ranks the newest attempt has, of how many were asked for."""
+    wanted = job["spec"]["world_size"]
+    had = sum(one["rank_count"] for one in job["attempt"]["assignments"]) if job["attempt"] else wanted
+    return str(wanted) if had == wanted else f"{had} of {wanted}"
 
 
 @click.command()
@@ -147,7 +154,7 @@ def _summary(data: dict[str, Any]) -> tuple[str, ...]:
     number = str(data["attempt"]["number"]) if data["attempt"] else "-"
     return (
         shown_status(data),
-        str(data["spec"]["world_size"]),
+        _ranks(data),
         number,
         when(data["created_at"]),
         when(data["ended_at"]),
@@ -220,7 +227,7 @@ def resume(job: str, as_json: bool) -> None:
 @click.command()
 @click.argument("job")
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter; may be repeated.")
-@click.option("--world-size", type=click.IntRange(1), help="Another number of ranks.")
+@click.option("--world-size", type=WORLD_SIZE, help="Another number of ranks, or a range: 2-8.")
 @click.option(
     "--from-checkpoint", metavar="JOB[@STEP]", help="Start from a job's checkpoint.  [default: at the beginning]"
 )

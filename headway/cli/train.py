@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from headway.cli.common import json_option, print_json
-from headway.cli.values import BYTES, DURATION, pair, parameter, text_pair
+from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, parameter, text_pair
 
 EXIT_STATUS = {"failed": 1, "cancelled": 3}
 """What commands that follow a job end with; 0 for everything else."""
@@ -31,7 +31,7 @@ def _job_options(command: Any) -> Any:
         click.option("--from-checkpoint", metavar="JOB[@STEP]", help="Start from a checkpoint of another job."),
         click.option("--save-every", type=DURATION, help="Save at the first step after so long.  [default: 60s]"),
         click.option("--save-steps", type=click.IntRange(1), help="Save each so many steps."),
-        click.option("--world-size", type=click.IntRange(1), help="Ranks that train together.  [default: 1]"),
+        click.option("--world-size", type=WORLD_SIZE, help="Ranks that train together, or 2-8: as many.  [default: 1]"),
         click.option("--name", help="The job's name.  [default: made up]"),
     ):
         command = option(command)

@@ -45,6 +45,19 @@ class _Moment(click.ParamType[float]):
             self.fail(f"{value!r} is no time; write 2h (ago), 2026-11-28 or 2026-11-28T14:00", param, ctx)
 
 
+class _WorldSize(click.ParamType[int | dict[str, int]]):
+    name = "RANKS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dict[str, int]:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(value).strip())
+        if match is None or int(match[1]) < 1:
+            self.fail(f"{value!r} is no number of ranks; write 4, or 2-8 for at least 2 and at most 8", param, ctx)
+        least = int(match[1])
+        return least if match[2] is None else {"min": least, "max": int(match[2])}
+
+
+WORLD_SIZE = _WorldSize()
+"""A number of ranks, or a range of them."""
 DURATION = _Duration()
 """A length of time, in seconds."""
 BYTES = _Bytes()

@@ -124,6 +124,8 @@ class JobHandle:
         `from_checkpoint="JOB"` or `"JOB@STEP"` it starts from that checkpoint, otherwise at the beginning.
         """
         spec = {**self.data["spec"], "name": None, "from_checkpoint": None}
+        if "world_size" in changes:
+            spec["minimum_world_size"] = None
         for name, value in changes.items():
             merges = name in ("parameters", "variables", "labels") and value is not None
             spec[name] = {**spec[name], **value} if merges else value

@@ -71,6 +71,12 @@ class JobSpec(Frozen):
     world_size: int = Field(
         default=1, ge=1, le=LARGEST_WORLD_SIZE, description="How many ranks train one model together."
     )
+    minimum_world_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Start with so many ranks if the others find no slots in time, also after a worker was lost. "
+        "`world_size: {min: 2, max: 8}` says the same.",
+    )
     where: dict[str, str] = Field(
         default_factory=dict, max_length=64, description="Labels that each worker must have, such as gpu: a100."
     )
@@ -96,6 +102,16 @@ class JobSpec(Frozen):
     labels: dict[str, str] = Field(default_factory=dict, max_length=64, description="Words to find the job by.")
     notes: str = Field(default="", max_length=MAXIMUM_NOTES_CHARACTERS, description="Free text for people.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _range_of_ranks(cls, value: Any) -> Any:
+        size = value.get("world_size") if isinstance(value, dict) else None
+        if not isinstance(size, dict):
+            return value
+        if set(size) != {"min", "max"}:
+            raise ValueError("world_size is a number, or has min and max: {min: 2, max: 8}")
+        return {**value, "world_size": size["max"], "minimum_world_size": size["min"]}
+
     @model_validator(mode="after")
     def _one_kind_of_work(self) -> Self:
         if (self.trainer is not None) + (self.script is not None) + bool(self.command) != 1:
@@ -110,7 +126,11 @@ class JobSpec(Frozen):
         return self
 
     def _check_shape(self) -> None:
-        each, workers = self.ranks_per_worker, self.workers
+        each, workers, least = self.ranks_per_worker, self.workers, self.minimum_world_size
+        if least is not None and least > self.world_size:
+            raise ValueError(f"minimum_world_size is {least}, more than world_size {self.world_size}")
+        if least is not None and (each is not None or workers is not None):
+            raise ValueError("minimum_world_size leaves the number of ranks open; workers and ranks_per_worker fix it")
         if each is not None and self.world_size % each:
             raise ValueError(f"ranks_per_worker is {each}, which does not divide world_size {self.world_size}")
         if workers is not None and workers > self.world_size:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -110,26 +110,28 @@ def eligible_workers(spec: JobSpec, workers: Sequence[Worker]) -> list[Worker]:
     ]
 
 
-def _place(job: Job, workers: Sequence[Worker], free: Mapping[str, int]) -> list[Share] | None:
+def _place(job: Job, workers: Sequence[Worker], free: Mapping[str, int], *, shrink: bool = False) -> list[Share] | None:
+    """The gang as it is asked for; with `shrink`, if the job allows it, as many ranks as there is room for."""
     spec = job.spec
-    return place_gang(
-        spec.world_size,
-        eligible_workers(spec, workers),
-        free,
-        ranks_per_worker=spec.ranks_per_worker,
-        worker_count=spec.workers,
-    )
+    eligible = eligible_workers(spec, workers)
+    size = spec.world_size
+    if shrink and spec.minimum_world_size is not None:
+        room = sum(max(0, free.get(worker.id, 0)) for worker in eligible)
+        size = max(spec.minimum_world_size, min(size, room))
+    return place_gang(size, eligible, free, ranks_per_worker=spec.ranks_per_worker, worker_count=spec.workers)
 
 
 def _fits(job: Job, workers: Sequence[Worker]) -> bool:
     """Whether the job could be placed if nothing else ran."""
-    return _place(job, workers, {worker.id: worker.slots for worker in workers}) is not None
+    return _place(job, workers, {worker.id: worker.slots for worker in workers}, shrink=True) is not None
 
 
 def place_queue(
-    queue: Sequence[Job], workers: Sequence[Worker], used: Mapping[str, int]
+    queue: Sequence[Job], workers: Sequence[Worker], used: Mapping[str, int], shrinkable: Collection[str] = ()
 ) -> list[tuple[Job, list[Share]]]:
     """Placements for the front of the queue, which is given in order of priority, then age.
+
+    Jobs whose ids are `shrinkable` have waited long enough for all their ranks, and take fewer if they allow it.
 
     A job that would fit into the fleet but does not fit now holds the workers that it may use back from those behind
     it, or it might wait for ever; one that does not fit into the whole fleet is passed over.
@@ -137,7 +139,7 @@ def place_queue(
     free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in workers}
     placements: list[tuple[Job, list[Share]]] = []
     for job in queue:
-        shares = _place(job, workers, free)
+        shares = _place(job, workers, free, shrink=job.id in shrinkable)
         if shares is not None:
             for share in shares:
                 free[share.worker] -= share.rank_count
@@ -162,9 +164,10 @@ def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
     if not eligible:
         return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
     slots = sum(worker.slots for worker in eligible)
-    if spec.world_size > slots:
+    least = spec.minimum_world_size or spec.world_size
+    if least > slots:
         return (
-            f"Waiting for slots: {spec.world_size} are needed and all workers together have {slots}. "
+            f"Waiting for slots: {least} are needed and all workers together have {slots}. "
             "Add workers, or submit it with a smaller --world-size."
         )
     if not _fits(job, workers):

@@ -54,6 +54,7 @@ class Scheduler:
         self._recorder = recorder
         self._since: dict[Hashable, float] = {}
         self._delayed_until: dict[str, float] = {}
+        self._elastic_since: dict[str, float] = {}
         self._tick_seconds = min(TICK_SECONDS, settings.lease_seconds / 4)
         self._woken = asyncio.Event()
         self._woken.set()
@@ -76,7 +77,7 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._tick_seconds):
                     await self._woken.wait()
-            woken = self._woken.is_set() or bool(self._delayed_until)
+            woken = self._woken.is_set() or bool(self._delayed_until or self._elastic_since)
             self._woken.clear()
             try:
                 await self.tick()
@@ -95,7 +96,13 @@ class Scheduler:
         if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
             return
         queue = [job for job in await self._database.queued_jobs(_QUEUE_WINDOW) if not self._delayed(job)]
-        for job, shares in place_queue(queue, workers, used):
+        now = self._clock.monotonic()
+        elastic = [job.id for job in queue if job.spec.minimum_world_size is not None]
+        self._elastic_since = {job_id: self._elastic_since.get(job_id, now) for job_id in elastic}
+        shrinkable = {
+            job_id for job_id, since in self._elastic_since.items() if now - since >= self._settings.shrink_wait_seconds
+        }
+        for job, shares in place_queue(queue, workers, used, shrinkable):
             if job.attempt is not None:
                 await self._database.put_attempt(job.id, job.attempt)
             self._delayed_until.pop(job.id, None)

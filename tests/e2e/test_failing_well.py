@@ -171,3 +171,25 @@ while step < 40:
     assert spent["useful_seconds"] == pytest.approx(2.0, abs=0.6)
     assert 0.3 < spent["fraction"] < 0.7
     assert "Goodput" in shared_fleet.command("show", job.name).stdout
+
+
+def test_a_training_goes_on_with_fewer_ranks_when_a_worker_is_lost(fleet: Fleet) -> None:
+    """Given a job for one or two ranks, when a worker is lost for good, it goes on with the same samples on one."""
+    fleet.settings["HEADWAY_SHRINK_WAIT_SECONDS"] = "1"
+    fleet.start_server()
+    for name in ("one", "two"):
+        fleet.start_worker(name, slots=1)
+    fleet.wait_for_workers(2)
+    parameters = {"epochs": 10_000, "max_steps": 900, "batch_size": 32, "dropout": 0, "precision": "fp32"}
+    spec = {"trainer": "mlp", "dataset": "digits", "parameters": parameters, "checkpoints": {"every_steps": 50}}
+    with fleet.client() as client:
+        alone = client.submit({**spec, "world_size": 2}).wait(progress=False)
+        job = client.submit({**spec, "world_size": {"min": 1, "max": 2}})
+        wait_until(lambda: job.refresh().data["checkpoints"], "a checkpoint")
+        fleet.kill("two")
+        assert ended(job).status == "succeeded", job.data
+        first, second = job.attempts()
+        assert [sum(one["rank_count"] for one in attempt["assignments"]) for attempt in (first, second)] == [2, 1]
+        assert second["restored_step"] >= 50
+        assert "1 of 2" in fleet.command("show", job.name).stdout
+        assert job.result["test"]["loss"] == pytest.approx(alone.result["test"]["loss"], rel=0.05)

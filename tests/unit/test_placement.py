@@ -135,3 +135,22 @@ def test_shapes_of_gangs(
 def test_shapes_that_cannot_be_are_refused(shape: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         job("odd", 4, **shape)
+
+
+def test_a_job_that_has_waited_takes_fewer_ranks_if_it_allows_it() -> None:
+    elastic = job("elastic", 4, minimum_world_size=2)
+    workers = [worker("a", 2), worker("b", 1)]
+    assert place_queue([elastic], workers, {}) == []
+    ((_, shares),) = place_queue([elastic], workers, {}, {"elastic"})
+    assert sum(share.rank_count for share in shares) == 3
+    assert place_queue([elastic], workers, {"a": 2}, {"elastic"}) == []
+    rigid = job("rigid", 4)
+    assert place_queue([rigid], workers, {}, {"rigid"}) == []
+
+
+def test_a_range_of_ranks_is_a_number_and_a_minimum() -> None:
+    spec = JobSpec.model_validate({"command": ["true"], "world_size": {"min": 2, "max": 8}})
+    assert (spec.world_size, spec.minimum_world_size) == (8, 2)
+    for size in ({"min": 2}, {"min": 3, "max": 2}, {"min": 1, "max": 2, "step": 1}):
+        with pytest.raises(ValueError, match="world_size"):
+            JobSpec.model_validate({"command": ["true"], "world_size": size})

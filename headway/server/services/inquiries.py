@@ -37,7 +37,9 @@ class Inquiries:
 
     async def stacks(self, job: Job) -> list[InquiryAnswer]:
         """The stacks of all ranks, an answer per worker. Raises Conflict, Unavailable."""
-        workers = {_worker_of(job, rank): rank for rank in reversed(range(job.spec.world_size))}
+        workers = {
+            _worker_of(job, rank): rank for rank in reversed(range(job.attempt.world_size if job.attempt else 0))
+        }
         asked = (self._ask(job, worker, "stacks", rank, (), _ANSWER_SECONDS) for worker, rank in workers.items())
         return list(await asyncio.gather(*asked))
 
