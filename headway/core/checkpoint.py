@@ -96,8 +96,9 @@ class Checkpoint(Frozen):
 
 
 class Saving(Frozen):
-    """A checkpoint of which the parts of some ranks are stored, and others' may still come."""
+    """A checkpoint of which the parts of some ranks are stored, since `at`, and others' may still come."""
 
+    at: float = 0.0
     ranks: tuple[int, ...] = ()
     size_bytes: int = 0
     saved_at: float | None = None

@@ -12,6 +12,8 @@ from headway.core.job_change import emit, update_attempt, warn
 
 MAXIMUM_SAVING = 64
 """Steps of which some ranks' parts are there and others' may still come, where others never save at all."""
+_LATE_STEPS, _LATE_SECONDS = 4, 10.0
+"""A part that is so many steps and so long behind the others' will not come."""
 _NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
 _NOT_SAVED = "could not be saved by rank"
 _NOT_LOADED = "but its script did not load it"
@@ -19,9 +21,10 @@ _NOT_LOADED = "but its script did not load it"
 
 def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
     """Note the part; once all are there, the checkpoint exists."""
-    known = attempt.saving.get(fact.step, Saving())
+    known = attempt.saving.get(fact.step, Saving(at=now))
     again = fact.rank in known.ranks
     saving = Saving(
+        at=known.at,
         ranks=tuple(sorted({*known.ranks, fact.rank})),
         size_bytes=known.size_bytes + (0 if again else fact.size_bytes),
         saved_at=fact.saved_at if fact.rank == 0 else known.saved_at,
@@ -50,7 +53,8 @@ def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: flo
 def _keep_saving(job: Job, attempt: Attempt, fact: CheckpointPartStored, saving: dict[int, Saving], now: float) -> Job:
     """Wait for the other ranks' parts, but for none that will not come: each rank's parts come in order of steps."""
     hopeless = [step for step, one in saving.items() if step < fact.step and fact.rank not in one.ranks]
-    hopeless += sorted(saving)[: max(0, len(saving) - MAXIMUM_SAVING)]
+    late = [step for step in sorted(saving)[:-_LATE_STEPS] if now - saving[step].at > _LATE_SECONDS]
+    hopeless = sorted({*hopeless, *late, *sorted(saving)[: max(0, len(saving) - MAXIMUM_SAVING)]})
     for step in hopeless:
         only = f"Step {step} was saved by {len(saving[step].ranks)} of {attempt.world_size} ranks only"
         job = _warn_once(job, f"{only}, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now)

@@ -341,3 +341,14 @@ def test_failures_with_a_checkpoint_between_them_do_not_add_up() -> None:
         job = report(job, "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
         assert (job.retries_used, job.failures_in_row) == (number, 1)
         job = running(job)
+
+
+def test_a_part_that_is_long_behind_the_others_is_not_waited_for() -> None:
+    job = running()
+    facts = [(number, part(number, 0)) for number in range(1, 10)]
+    for number, fact in facts:
+        reports = [ReportedFacts("w0", number + 10, (fact,), False)]
+        job = transitions.apply_facts(job, 1, reports, NOW + 2 * number)
+    assert min(job.attempt.saving) == 4  # the fourth came 10 s before the ninth
+    (warning,) = job.warnings
+    assert warning.startswith("Step 1 was saved by 1 of 2 ranks only")

@@ -37,9 +37,8 @@ class Inquiries:
 
     async def stacks(self, job: Job) -> list[InquiryAnswer]:
         """The stacks of all ranks, an answer per worker. Raises Conflict, Unavailable."""
-        workers = {
-            _worker_of(job, rank): rank for rank in reversed(range(job.attempt.world_size if job.attempt else 0))
-        }
+        ranks = range(job.attempt.world_size if job.attempt else 1)  # without an attempt the first says why not
+        workers = {_worker_of(job, rank): rank for rank in reversed(ranks)}
         asked = (self._ask(job, worker, "stacks", rank, (), _ANSWER_SECONDS) for worker, rank in workers.items())
         return list(await asyncio.gather(*asked))
 
