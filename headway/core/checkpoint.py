@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from headway.core.frozen import Frozen
 
-CHECKPOINT_FORMAT = 1
-"""How ranks write their parts; a part of a newer one cannot be read here."""
+CHECKPOINT_FORMAT = 2
+"""How ranks write their parts; a part of a newer one cannot be read here. In format 1 it was the state alone."""
 DEFAULT_EVERY_SECONDS = 60.0
 MAXIMUM_CHECKPOINT_METRICS = 50
 
@@ -58,7 +58,7 @@ class CheckpointPart(Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     kind: PartKind = PartKind.STATE
     replica: bool = False
-    format: int = CHECKPOINT_FORMAT
+    format: int = 1
 
 
 class Checkpoint(Frozen):

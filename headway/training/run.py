@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 from headway.checkpoint_files import pack_files
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from headway.training.random_state import random_state, set_random_state
-from headway.training.saving import Saver, about, dump, load, plain, prepare_restore, put_back, sharded
+from headway.training.saving import Saver, about, dump, load_part, plain, prepare_restore, put_back, sharded
 
 if TYPE_CHECKING:
     import torch
 
 _DATA = "HEADWAY_DATA_DIRECTORY"
 _CHECKPOINT_FILES = "HEADWAY_CHECKPOINT_DIRECTORY"
-_FORMAT = 1
+_FORMAT = 2
 _STATE, _SHARDS, _FILES = "state", "shards", "files"
 """Kinds of parts, as in headway.core.checkpoint, which needs more than the standard library."""
 
@@ -199,8 +199,8 @@ class Run:
         if given["kind"] == _FILES:
             return self.checkpoint_directory()
         own_rank = self.rank % given["world_size"]
-        own = load(folder / f"rank-{own_rank}")
-        state = load(folder / "rank-0")["state"] if own_rank in given["replicas"] else own["state"]
+        own = load_part(folder / f"rank-{own_rank}")
+        state = load_part(folder / "rank-0")["state"] if own_rank in given["replicas"] else own["state"]
         if given["kind"] == _SHARDS:
             from headway.training.shards import load_shards
 
@@ -212,7 +212,7 @@ class Run:
             into = {name: one for name, one in into.items() if name in (state or {})}
         if into is not None:
             put_back(state, into)
-        if given["world_size"] == self.world_size:
+        if given["world_size"] == self.world_size and own["random"] is not None:
             set_random_state(own["random"])
         self._positions, self._start_positions = dict(own["positions"]), dict(own["positions"])
         if self.rank == 0:

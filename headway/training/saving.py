@@ -76,7 +76,7 @@ def _write(write: Callable[[Path], None], path: Path, then: Callable[[str | None
 
 
 def dump(state: Any, path: Path) -> None:
-    """Write a file for `load`."""
+    """Write a file for `load_part`."""
     if "torch" not in sys.modules:
         with path.open("wb") as file:
             pickle.dump(state, file)
@@ -91,7 +91,15 @@ def dump(state: Any, path: Path) -> None:
         torch.serialization.set_crc32_options(checked)
 
 
-def load(path: Path) -> Any:
+def load_part(path: Path) -> dict[str, Any]:
+    """A rank's part: its `state`, `random` numbers and `positions`; of format 1, the state alone."""
+    part = _load(path)
+    if isinstance(part, dict) and {"format", "state", "random", "positions"} <= part.keys():
+        return part
+    return {"state": part, "random": None, "positions": {}}
+
+
+def _load(path: Path) -> Any:
     """What was saved, tensors on the CPU. Only ranks open it, and only what a rank of Headway wrote."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"  # as torch writes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 import time
 from pathlib import Path
@@ -363,13 +364,13 @@ def test_a_checkpoint_of_a_newer_headway_is_passed_over(fleet: Fleet) -> None:
     wait_until(lambda: len(job.refresh().data["checkpoints"]) == 2, "two checkpoints")
     with sqlite3.connect(fleet.home / "headway.db") as database:
         database.execute(
-            "UPDATE checkpoint_parts SET document = replace(document, '\"format\":1', '\"format\":2') WHERE step = 20"
+            "UPDATE checkpoint_parts SET document = replace(document, '\"format\":2', '\"format\":3') WHERE step = 20"
         )
     fleet.kill("one")
     fleet.start_worker("one", slots=1)
     assert ended(job).status == "succeeded"
     assert texts(job)[-1] == "attempt 3 from 10 weights [10.0, 10.0, 10.0]"
-    assert "format 2, and this worker's Headway reads up to 1: update the worker" in job.data["warnings"][0]
+    assert "format 3, and this worker's Headway reads up to 2: update the worker" in job.data["warnings"][0]
 
 
 def test_a_policy_that_makes_no_sense_is_refused(shared_fleet: Fleet) -> None:
@@ -381,3 +382,18 @@ def test_a_policy_that_makes_no_sense_is_refused(shared_fleet: Fleet) -> None:
         shared_fleet.script("pass", from_checkpoint="not-there@5")
     with pytest.raises(InvalidInput, match="from_checkpoint"):
         shared_fleet.script("pass", from_checkpoint="not there")
+
+
+def test_parts_of_the_first_format_still_load(tmp_path: Path) -> None:
+    """Version 0.1 saved the state alone; a job that it began goes on under this one."""
+    import torch
+
+    from headway.training.run import Run
+
+    run = Run({"HEADWAY_OUTPUT_DIRECTORY": str(tmp_path)})
+    path = tmp_path / "checkpoints" / "20" / "rank-0"
+    path.parent.mkdir(parents=True)
+    torch.save({"step": 20, "weights": torch.ones(3)}, path)
+    assert run.restore()["step"] == 20
+    path.write_bytes(pickle.dumps({"step": 21}))
+    assert run.restore() == {"step": 21}

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from headway.core.checkpoint import CHECKPOINT_FORMAT, CheckpointPart, PartKind
+from headway.core.checkpoint import CheckpointPart, PartKind
 from headway.core.job import Job
 from headway.server.access import Action
 from headway.server.api.common import Allow, JobHere, ServerHere
@@ -115,7 +115,7 @@ async def store_part(
     server: ServerHere,
     kind: PartKind = PartKind.STATE,
     replica: Annotated[bool, Query(description="The rank's state is rank 0's.")] = False,
-    format: Annotated[int, Query(ge=1)] = CHECKPOINT_FORMAT,
+    format: Annotated[int, Query(ge=1)] = 1,
 ) -> None:
     """Store what a rank of the current attempt saved at a step."""
     await server.checkpoints.store(
