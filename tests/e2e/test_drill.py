@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from headway.drill.checks import broken_invariants
 from headway.drill.scenarios import SCENARIOS
 from tests.fleet import Fleet, ended
 
 
+@pytest.mark.timeout(900)  # fourteen trainings, each disturbed
 def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "headway", "drill", "--json"], cwd=tmp_path, capture_output=True, text=True, check=False
