@@ -69,7 +69,8 @@ class StreamKey(Frozen):
 class Heartbeat(Frozen):
     """`counter` grows by one each time; `last_answer` is the newest counter that was answered, -1 at first.
 
-    `preparing` lists (job, attempt) that the worker prepares, or whose outputs it stores.
+    `preparing` lists (job, attempt) that the worker prepares, or whose outputs it stores. `leaving`: it is being shut
+    down, and wants no more assignments.
     """
 
     counter: int = Field(ge=0)
@@ -77,6 +78,7 @@ class Heartbeat(Frozen):
     preparing: tuple[tuple[str, int], ...] = ()
     streams: tuple[StreamKey, ...] = Field(default=(), max_length=10_000)
     load: WorkerLoad | None = None
+    leaving: bool = False
 
 
 class OpenAssignment(Frozen):

@@ -14,7 +14,6 @@ from headway.core.placement import Share, place_queue, used_slots
 from headway.core.retry import requeue_delay_seconds
 from headway.core.status import AssignmentState, JobStatus
 from headway.database.base import Database
-from headway.engines.base import Engine
 from headway.errors import HeadwayError
 from headway.server.clock import Clock
 from headway.server.liveness import Liveness
@@ -39,7 +38,6 @@ class Scheduler:
         clock: Clock,
         database: Database,
         jobs: Jobs,
-        engine: Engine,
         workers: Workers,
         liveness: Liveness,
         recorder: Recorder,
@@ -48,7 +46,6 @@ class Scheduler:
         self._clock = clock
         self._database = database
         self._jobs = jobs
-        self._engine = engine
         self._workers = workers
         self._liveness = liveness
         self._recorder = recorder
@@ -91,7 +88,7 @@ class Scheduler:
 
     async def schedule(self) -> None:
         """Place what fits, in order of priority, then age."""
-        workers = self._engine.workers()
+        workers = self._workers.placeable()
         used = used_slots(self._jobs.unsettled.values())
         if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
             return

@@ -79,7 +79,6 @@ class Server:
             clock=self.clock,
             database=self.database,
             jobs=self.jobs,
-            engine=self.engine,
             workers=self.workers,
             liveness=self.liveness,
             recorder=self.recorder,

@@ -56,6 +56,10 @@ class Connection:
         response = await self._send("POST", path, heartbeat.model_dump_json().encode(), timeout_seconds)
         return HeartbeatAnswer.model_validate_json(response.content)
 
+    async def leave(self) -> None:
+        """Say that this worker ends, so that nobody waits for it."""
+        await self._send("DELETE", f"/api/v1/workers/{self._worker}")
+
     async def claim(self, job: str, attempt: int, endpoint: str) -> Claimed:
         """Take an assignment. Raises ClaimRefused."""
         return await self._post(f"{self._assignment(job, attempt)}/claim", Claim(endpoint=endpoint), Claimed)

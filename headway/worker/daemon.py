@@ -74,6 +74,7 @@ class Worker:
         self._inquiries: set[asyncio.Task[None]] = set()
         self._timeouts = Timeouts()
         self._reached_at = time.monotonic()
+        self._leaving = False
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Work until `stopped` is set, then end the ranks, send what is left, and return.
@@ -205,6 +206,7 @@ class Worker:
                 preparing=preparing,
                 streams=self._outbox.keys(),
                 load=read_load(),
+                leaving=self._leaving,
             )
             self._heartbeat_due.clear()
             try:
@@ -347,11 +349,16 @@ class Worker:
 
     async def _shut_down(self) -> None:
         """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
+        self._leaving = True
+        self._heartbeat_soon()
         await self._end_ranks(self._timeouts.save_grace_seconds, worker_stops=True)
         deadline = time.monotonic() + _LAST_REPORTS_SECONDS
         while self._outbox.keys() and time.monotonic() < deadline:
             self._heartbeat_soon()
             await asyncio.sleep(0.1)
+        if not self._outbox.keys():
+            with contextlib.suppress(HeadwayError):  # without a server there is nobody to tell
+                await self._connection.leave()
 
 
 def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

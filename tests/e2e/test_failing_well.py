@@ -77,7 +77,7 @@ def test_a_worker_that_is_shut_down_lets_its_ranks_save(fleet: Fleet) -> None:
     fleet.start_server()
     fleet.start_worker("one", slots=1)
     fleet.wait_for_workers(1)
-    parameters = {"epochs": 10_000, "max_steps": 4000, "batch_size": 32}
+    parameters = {"epochs": 10_000, "max_steps": 2000, "batch_size": 32}
     with fleet.client() as client:
         policy = {"every_seconds": None, "epoch_end": False}
         job = client.submit({"trainer": "mlp", "dataset": "digits", "parameters": parameters, "checkpoints": policy})
@@ -87,6 +87,8 @@ def test_a_worker_that_is_shut_down_lets_its_ranks_save(fleet: Fleet) -> None:
         assert ended(job).status == "succeeded", job.data
         first, second = job.attempts()
         assert (first["reason"], job.data["retries_used"]) == ("worker_stopped", 0)
+        placed = [event["at"] for event in job.events() if event["type"] == "attempt.placed"]
+        assert placed[1] - first["ended_at"] < 30, "it was placed on the worker that was leaving"
         assert second["restored_step"] > 0
         assert second["repeats_steps"] < 20
 

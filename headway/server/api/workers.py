@@ -82,6 +82,12 @@ async def register(registration: Registration, server: ServerHere) -> Registered
     return await server.workers.register(registration)
 
 
+@router.delete("/{worker}", dependencies=ACT, status_code=204)
+async def leave(worker: str, server: ServerHere) -> None:
+    """A worker that was shut down says so, when its ranks have ended and all they left is sent."""
+    await server.workers.leave(worker)
+
+
 @router.post("/{worker}/heartbeat", dependencies=ACT)
 async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
     """Says that the worker lives; the answer says what it is to have."""

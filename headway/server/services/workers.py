@@ -65,6 +65,7 @@ class Workers:
         self._inquiries = inquiries
         self._checkpoints = checkpoints
         self._losing: set[str] = set()
+        self._leaving: set[str] = set()
         self._loads: dict[str, WorkerLoad] = {}
         self.on_change: list[Callable[[], None]] = []
 
@@ -109,6 +110,8 @@ class Workers:
         """Answer what the worker is to have. Raises WorkerLost."""
         self._ready(worker_id)
         self._liveness.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
+        if heartbeat.leaving:
+            self._leaving.add(worker_id)
         if heartbeat.load is not None:
             self._loads[worker_id] = heartbeat.load
         committed = [
@@ -194,6 +197,15 @@ class Workers:
         self._changed()
         return self._engine.worker(worker_id)
 
+    def placeable(self) -> list[Worker]:
+        """The workers that a job can be placed on: those that are not being shut down."""
+        return [worker for worker in self._engine.workers() if worker.id not in self._leaving]
+
+    async def leave(self, worker_id: str) -> None:
+        """The worker has ended its ranks and sent all it had; its process is about to end."""
+        self._ready(worker_id)
+        await self.lose(worker_id, "it was shut down")
+
     def speaks_for(self, worker_id: str) -> frozenset[str]:
         """The worker's id and its former ones: whose reports it may send."""
         ids: set[str] = set()
@@ -236,6 +248,7 @@ class Workers:
             await self._lose_ranks(worker_id)
             self._liveness.forget(worker_id)
             self._loads.pop(worker_id, None)
+            self._leaving.discard(worker_id)
         except NotFound:
             return
         finally:
