@@ -10,19 +10,22 @@ from pathlib import Path
 import pytest
 
 from headway.drill.checks import broken_invariants
-from headway.drill.scenarios import SCENARIOS
 from tests.fleet import Fleet, ended
 
+CHOSEN = ("rank killed", "worker killed", "newest checkpoint damaged")
+"""CI's sample: a quarter of the four minutes that all scenarios take."""
 
-@pytest.mark.timeout(900)  # fourteen trainings, each disturbed
-def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "headway", "drill", "--json"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+
+@pytest.mark.timeout(600)
+def test_scenarios_of_the_drill_hold(tmp_path: Path) -> None:
+    only = [word for words in CHOSEN for word in ("--only", words)]
+    command = [sys.executable, "-m", "headway", "drill", "--json", *only]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     said = json.loads(ran.stdout)
-    assert {one["scenario"]: one["broken"] for one in said["scenarios"]} == {one.name: [] for one in SCENARIOS}
-    assert (ran.returncode, said["held"]) == (0, True)
     times = {one["scenario"]: one for one in said["scenarios"]}
+    assert {name: one["broken"] for name, one in times.items()} == {name: [] for name in times}
+    assert set(CHOSEN) <= set(times)
+    assert (ran.returncode, said["held"]) == (0, True)
     assert times["rank killed"]["first_step_seconds"] < 10
     assert times["newest checkpoint damaged"]["repeated_steps"] > 80
 
