@@ -13,7 +13,7 @@ from typing import Any
 
 from headway.client import Client
 from tests.fleet import Fleet
-from tests.strikes import struck, unbroken
+from tests.strikes import struck, trainer_spec, unbroken
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STEPS = {"mlp": 5_000, "lstm": 2_000, "cnn": 2_000}
@@ -72,14 +72,7 @@ def _spec(client: Client, name: str, world_size: int, precision: str) -> dict[st
         work = client.script_spec(EXAMPLES / "resume.py", EXAMPLES)
         arguments = ["--epochs", "200", "--save-steps", "50"]
         return {**work, "arguments": arguments, "data": "digits", "world_size": world_size}
-    parameters = {"max_steps": STEPS[name] // world_size, "epochs": 10_000, "batch_size": 32, "precision": precision}
-    return {
-        "trainer": name,
-        "dataset": "digits",
-        "world_size": world_size,
-        "parameters": {**parameters, "log_every_steps": 10},
-        "checkpoints": {"every_steps": 10, "every_seconds": None},
-    }
+    return trainer_spec(name, world_size, precision, steps=STEPS[name], every_steps=10)
 
 
 if __name__ == "__main__":

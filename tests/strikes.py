@@ -34,6 +34,20 @@ class Outcome:
     steps: list[int | None] = field(default_factory=list)
 
 
+def trainer_spec(
+    trainer: str, world_size: int, precision: str, *, steps: int, every_steps: int, keep_newest: int = 3
+) -> dict[str, Any]:
+    """A training of some seconds that saves often; `steps` are those of one rank."""
+    parameters = {"max_steps": steps // world_size, "epochs": 10_000, "batch_size": 32, "precision": precision}
+    return {
+        "trainer": trainer,
+        "dataset": "digits",
+        "world_size": world_size,
+        "parameters": {**parameters, "log_every_steps": 10},
+        "checkpoints": {"every_steps": every_steps, "every_seconds": None, "keep_newest": keep_newest},
+    }
+
+
 def unbroken(client: Client, spec: dict[str, Any]) -> Outcome:
     """Train a job that nothing happens to."""
     return _outcome(client.submit(spec).wait(progress=False), 0, 0)

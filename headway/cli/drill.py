@@ -16,9 +16,8 @@ from headway.cli.common import json_option, print_json
 @click.command()
 @click.option("--only", multiple=True, metavar="WORDS", help="Only scenarios with these words in their name.")
 @click.option("--list", "list_only", is_flag=True, help="Print the scenarios and end.")
-@click.option("--seed", type=int, default=0, show_default=True, help="For what is drawn at random.")
 @json_option
-def drill(only: tuple[str, ...], list_only: bool, seed: int, as_json: bool) -> None:
+def drill(only: tuple[str, ...], list_only: bool, as_json: bool) -> None:
     """Strike a throw-away fleet on this machine, with real training, and see whether everything holds.
 
     It has a home and ports of its own and needs no root. The exit status is 1 if anything did not hold.
@@ -37,10 +36,10 @@ def drill(only: tuple[str, ...], list_only: bool, seed: int, as_json: bool) -> N
     if not as_json:
         click.secho(_line("SCENARIO", "HELD", "NOTICED", "FIRST STEP", "REPEATED", "ATTEMPTS"), bold=True)
     with tempfile.TemporaryDirectory(prefix="headway-drill-") as folder:
-        outcomes = run_drill(Path(folder), chosen, seed, (lambda _: None) if as_json else _tell)
+        outcomes = run_drill(Path(folder), chosen, (lambda _: None) if as_json else _tell)
     held = all(outcome.held for outcome in outcomes)
     if as_json:
-        print_json({"held": held, "seed": seed, "scenarios": [one.model_dump(mode="json") for one in outcomes]})
+        print_json({"held": held, "scenarios": [one.model_dump(mode="json") for one in outcomes]})
     else:
         took = time.monotonic() - began
         count = sum(outcome.held for outcome in outcomes)

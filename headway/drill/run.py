@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ class Outcome(Frozen):
     repeated_steps: int | None = None
 
 
-def run_drill(folder: Path, scenarios: Iterable[Scenario], seed: int, tell: Callable[[Outcome], None]) -> list[Outcome]:
+def run_drill(folder: Path, scenarios: Iterable[Scenario], tell: Callable[[Outcome], None]) -> list[Outcome]:
     """Start a fleet in `folder`, train once undisturbed, then once per scenario. `tell` hears each outcome."""
     outcomes = []
     with DrillFleet(folder, _SETTINGS) as fleet:
@@ -46,7 +45,7 @@ def run_drill(folder: Path, scenarios: Iterable[Scenario], seed: int, tell: Call
         fleet.start_worker("two", 1, proxy.url)
         fleet.start_worker(_SPARE, 1)
         fleet.wait_for_workers(_WORKERS)
-        stage = Stage(fleet, proxy, random.Random(seed))  # noqa: S311 - what is drawn has to be drawn again by the same seed
+        stage = Stage(fleet, proxy)
         with fleet.client() as client:
             alone = _submit(client, {}).wait(progress=False)
             weights = weights_of(alone)

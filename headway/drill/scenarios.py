@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import time
 from collections.abc import Callable
@@ -28,7 +27,6 @@ class Stage:
 
     fleet: DrillFleet
     proxy: Proxy
-    generator: random.Random
 
 
 @dataclass(frozen=True)
@@ -132,13 +130,18 @@ def network_cut_briefly(stage: Stage, job: JobHandle) -> float:
     return at
 
 
+def _restart_server(stage: Stage, away_seconds: float = 0.0) -> float:
+    stage.fleet.kill("server")
+    at = time.time()
+    time.sleep(away_seconds)
+    stage.fleet.start_server()
+    return at
+
+
 def server_killed(stage: Stage, job: JobHandle) -> float:
     """SIGKILL for the server in training; it is started again at once."""
     _await_step(stage, job)
-    stage.fleet.kill("server")
-    at = time.time()
-    stage.fleet.start_server()
-    return at
+    return _restart_server(stage)
 
 
 def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:
@@ -149,20 +152,13 @@ def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and len(list(folder.rglob("c-*"))) <= known:
         time.sleep(0.0005)
-    stage.fleet.kill("server")
-    at = time.time()
-    stage.fleet.start_server()
-    return at
+    return _restart_server(stage)
 
 
 def server_killed_at_the_end(stage: Stage, job: JobHandle) -> float:
     """SIGKILL for the server while the last steps are done; it comes back when the ranks have ended."""
     _await_step(stage, job, 285)
-    stage.fleet.kill("server")
-    at = time.time()
-    time.sleep(2.0)
-    stage.fleet.start_server()
-    return at
+    return _restart_server(stage, away_seconds=2.0)
 
 
 def newest_checkpoint_damaged(stage: Stage, job: JobHandle) -> float:

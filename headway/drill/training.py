@@ -14,7 +14,7 @@ import headway
 
 STEPS, SAVE_STEPS = 300, int(os.environ.get("SAVE_STEPS", "20"))
 run = headway.run()
-trouble, trouble_step = os.environ.get("TROUBLE", ""), int(os.environ.get("TROUBLE_STEP", "70"))
+trouble, trouble_step = os.environ.get("TROUBLE", ""), 70
 torch.manual_seed(0)
 inner = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 4))
 model: nn.Module = inner

@@ -89,6 +89,17 @@ class Samples:
             sizes = [len(part) for part in parts]
             yield from map(Batch, torch.split(inputs, sizes), torch.split(labels, sizes), weights)
 
+    def epochs(
+        self, count: int, *, seed: int | None, batch_size: int, rank: int, world_size: int, first_step: int
+    ) -> Iterator[Batch]:
+        """This rank's part of every step of `count` epochs, behind the first `first_step` steps."""
+        first_epoch, first_step = divmod(first_step, steps_per_epoch(len(self.indices), batch_size))
+        for epoch in range(first_epoch, count):
+            yield from self.epoch(
+                epoch, seed=seed, batch_size=batch_size, rank=rank, world_size=world_size, first_step=first_step
+            )
+            first_step = 0
+
     def share(self, *, batch_size: int, rank: int, world_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """This rank's part of all samples, in order, for evaluation."""
         first, last = rank_bounds(0, len(self.indices), rank, world_size)

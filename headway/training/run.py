@@ -193,7 +193,7 @@ class Run:
         Raises KeyError when `into` has a name that was not saved.
         """
         folder = self._restore_folder()
-        given = about(folder) if folder is not None else None
+        given = about(folder)
         if folder is None or given is None:
             return None
         if given["kind"] == _FILES:
@@ -222,8 +222,7 @@ class Run:
     @property
     def restored_step(self) -> int | None:
         """The step of the checkpoint that the attempt starts from; None if it starts at the beginning."""
-        folder = self._restore_folder()
-        given = about(folder) if folder is not None else None
+        given = about(self._restore_folder())
         return None if given is None else int(given["step"])
 
     def checkpoint_directory(self) -> Path:

@@ -178,7 +178,7 @@ def prepare_restore(saved: Path, world_size: int, files_folder: Callable[[], Pat
     return folder
 
 
-def about(folder: Path) -> dict[str, Any] | None:
+def about(folder: Path | None) -> dict[str, Any] | None:
     """What the worker put there to start from: step, world_size, kind, replicas; None if nothing."""
-    path = folder / "checkpoint.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    path = folder and folder / "checkpoint.json"
+    return json.loads(path.read_text()) if path and path.exists() else None

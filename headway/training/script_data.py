@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from headway.core.data_order import steps_per_epoch
 from headway.core.dataset import Dataset
 from headway.errors import InvalidInput
 from headway.training.loader import Samples, SplitReader
@@ -35,14 +34,7 @@ def script_batches(
 def _batches(
     samples: Samples, run: Run, batch_size: int, epochs: int, seed: int | None, first_step: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    first_epoch, first_step = divmod(first_step, steps_per_epoch(len(samples.indices), batch_size))
-    for epoch in range(first_epoch, epochs):
-        for batch in samples.epoch(
-            epoch,
-            seed=seed,
-            batch_size=batch_size,
-            rank=run.rank,
-            world_size=run.world_size,
-            first_step=first_step if epoch == first_epoch else 0,
-        ):
-            yield batch.inputs, batch.labels
+    for batch in samples.epochs(
+        epochs, seed=seed, batch_size=batch_size, rank=run.rank, world_size=run.world_size, first_step=first_step
+    ):
+        yield batch.inputs, batch.labels

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -166,19 +166,15 @@ def _batches(
     training: Samples, parameters: TrainerParameters, run: Run, first: int, total_steps: int
 ) -> Iterator[Batch]:
     """This rank's part of each step's batch, behind step `first` and up to step `total_steps`."""
-    first_epoch, first_step = divmod(first, steps_per_epoch(len(training.indices), parameters.batch_size))
-    epochs = (
-        training.epoch(
-            epoch,
-            seed=parameters.seed,
-            batch_size=parameters.batch_size,
-            rank=run.rank,
-            world_size=run.world_size,
-            first_step=first_step if epoch == first_epoch else 0,
-        )
-        for epoch in range(first_epoch, parameters.epochs)
+    batches = training.epochs(
+        parameters.epochs,
+        seed=parameters.seed,
+        batch_size=parameters.batch_size,
+        rank=run.rank,
+        world_size=run.world_size,
+        first_step=first,
     )
-    return islice(chain.from_iterable(epochs), total_steps - first)
+    return islice(batches, total_steps - first)
 
 
 def _share(samples: Samples, run: Run) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -93,7 +93,6 @@ class RunningAssignment:
         self._interrupted: set[int] = set()
         self._reported_at = self._looked_for_files_at = 0.0
         self._processes: dict[int, int] = {}
-        self._first_processes: dict[int, int] = {}
         self._inquiries = Inquiries(self._folder, place.connection)
         self._sender: CheckpointSender | None = None
         self._abandoned = self._worker_stops = self._warned_of_files = self._stacks_kept = False
@@ -203,7 +202,8 @@ class RunningAssignment:
         try:
             await self._attend(stream, files, watch)
             self.busy = True
-            ended_well = self._finished | self._interrupted >= set(self._first_processes)
+            ranks = set(range(claimed.first_rank, claimed.first_rank + claimed.rank_count))
+            ended_well = self._finished | self._interrupted >= ranks
             await self._look_for_files(watch, files, final=ended_well)
             self._send_saved()
             waiting = asyncio.create_task(sender.wait())
@@ -387,7 +387,6 @@ class RunningAssignment:
             return
         if "started" in message:
             self._processes = dict(message["started"])
-            self._first_processes = dict(message["started"])
             files.rank_of_process = {pid: rank for rank, pid in message["started"]}
             self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
             self._facts.append(StageReached(stage="launched", at=time.time()))

@@ -53,8 +53,7 @@ class Connection:
     async def heartbeat(self, heartbeat: Heartbeat, timeout_seconds: float) -> HeartbeatAnswer:
         """Say that we live. Raises WorkerLost."""
         path = f"/api/v1/workers/{self._worker}/heartbeat"
-        response = await self._send("POST", path, heartbeat.model_dump_json().encode(), timeout_seconds)
-        return HeartbeatAnswer.model_validate_json(response.content)
+        return await self._post(path, heartbeat, HeartbeatAnswer, timeout_seconds)
 
     async def leave(self) -> None:
         """Say that this worker ends, so that nobody waits for it."""
@@ -134,8 +133,10 @@ class Connection:
     def _assignment(self, job: str, attempt: int) -> str:
         return f"/api/v1/workers/{self._worker}/assignments/{job}/{attempt}"
 
-    async def _post(self, path: str, body: BaseModel, answer: type[_Answer]) -> _Answer:
-        response = await self._send("POST", path, body.model_dump_json().encode())
+    async def _post(
+        self, path: str, body: BaseModel, answer: type[_Answer], timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> _Answer:
+        response = await self._send("POST", path, body.model_dump_json().encode(), timeout_seconds)
         return answer.model_validate_json(response.content)
 
     async def _send(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 
 from tests.fleet import Fleet
-from tests.strikes import struck, unbroken
+from tests.strikes import struck, trainer_spec, unbroken
 
 STEPS = {"mlp": 4000, "lstm": 1500, "cnn": 1500}
 CASES = [
@@ -19,23 +18,12 @@ CASES = [
 ]
 
 
-def trainer_spec(trainer: str, world_size: int, precision: str, keep_newest: int) -> dict[str, Any]:
-    """A training of some seconds that saves often."""
-    parameters = {"max_steps": STEPS[trainer] // world_size, "epochs": 10_000, "batch_size": 32, "precision": precision}
-    return {
-        "trainer": trainer,
-        "dataset": "digits",
-        "world_size": world_size,
-        "parameters": {**parameters, "log_every_steps": 10},
-        "checkpoints": {"every_steps": 15, "every_seconds": None, "keep_newest": keep_newest},
-    }
-
-
 @pytest.mark.parametrize(("trainer", "world_size", "precision", "keep_newest"), CASES)
 def test_a_struck_trainer_ends_as_one_left_alone(
     shared_fleet: Fleet, trainer: str, world_size: int, precision: str, keep_newest: int
 ) -> None:
-    spec = trainer_spec(trainer, world_size, precision, keep_newest)
+    steps = STEPS[trainer]
+    spec = trainer_spec(trainer, world_size, precision, steps=steps, every_steps=15, keep_newest=keep_newest)
     with shared_fleet.client() as client:
         alone = unbroken(client, spec)
         broken = struck(shared_fleet, client, spec, strikes=3, generator=random.Random(f"{trainer}{world_size}"))

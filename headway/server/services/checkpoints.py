@@ -55,10 +55,7 @@ class Checkpoints:
             format=format,
         )
         await self._check_current(job_id, attempt)  # it may have ended while the bytes came
-        former = [one for one in await self._database.checkpoint_parts(job_id) if _key(one) == _key(part)]
         await self._database.put_checkpoint_part(job_id, part)
-        for one in former:
-            await self._objects.delete(one.object_id)
 
     async def _check_current(self, job_id: str, attempt: int) -> None:
         job = await self._jobs.find(job_id)
@@ -77,7 +74,7 @@ class Checkpoints:
         """
         if source is None or any(one.job == source and one.key == (attempt, step) for one in job.checkpoints):
             for part in await self._database.checkpoint_parts(source or job.id):
-                if _key(part) == (attempt, step, rank):
+                if (part.attempt, part.step, part.rank) == (attempt, step, rank):
                     await self._check_size(part)
                     return part
         raise NotFound(f"Job {job.name} has no part of rank {rank} at step {step} of attempt {attempt}.")
@@ -168,7 +165,7 @@ class Checkpoints:
             await self._sweep_strays(job, left)
 
     async def _sweep_strays(self, job: Job, left: set[str]) -> None:
-        """Delete objects that no row names: a server died between the two."""
+        """Delete objects that no row names: a server died between the two, or the part was stored again."""
         async for object_id in self._objects.list(f"checkpoints/{job.id}/"):
             ended = int(object_id.split("/")[2]) <= job.attempt_number
             if ended and object_id not in left:
@@ -184,7 +181,3 @@ class Checkpoints:
         """Delete the bytes of parts whose rows are gone, or will be."""
         async for object_id in self._objects.list(f"checkpoints/{job.id}/"):
             await self._objects.delete(object_id)
-
-
-def _key(part: CheckpointPart) -> tuple[int, int, int]:
-    return part.attempt, part.step, part.rank

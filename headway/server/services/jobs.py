@@ -119,10 +119,13 @@ class Jobs:
             return job.attempt
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
-    async def attempts(self, job: Job) -> list[Attempt]:
-        """All attempts, oldest first."""
-        ended = [one for one in await self._database.attempts(job.id) if one.number != job.attempt_number]
-        return [*ended, *([job.attempt] if job.attempt else [])]
+    async def attempts(self, job: Job, after: int = 0) -> list[Attempt]:
+        """The attempts with a number above `after`, oldest first. The newest alone costs no read."""
+        newest = [job.attempt] if job.attempt is not None and job.attempt.number > after else []
+        if job.attempt_number <= after + 1:
+            return newest
+        stored = await self._database.attempts(job.id)
+        return [*(one for one in stored if after < one.number < job.attempt_number), *newest]
 
     async def list(self, query: JobQuery) -> list[Job]:
         """The jobs that are asked for."""

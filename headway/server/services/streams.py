@@ -85,12 +85,11 @@ class Streams:
     async def read(self, job: Job, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item]:
         """What is there behind the cursor, which moves along."""
         if "logs" in kinds or "metrics" in kinds:
-            attempts = await self._jobs.attempts(job)
+            attempts = await self._jobs.attempts(job, after=cursor.drained)
             kept = kept_until(attempts)
             for attempt in attempts:
-                if attempt.number > cursor.drained:
-                    async for item in self._read_attempt(job, attempt, cursor, kinds, kept[attempt.number]):
-                        yield item
+                async for item in self._read_attempt(job, attempt, cursor, kinds, kept[attempt.number]):
+                    yield item
         if "events" in kinds:
             while events := await self._database.events(job.id, cursor.event, _PAGE_EVENTS):
                 for event in events:
@@ -223,8 +222,6 @@ def _contents(report: Report, position: int, kinds: Collection[Kind], kept_until
     """
     lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
     series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
-    if not lines and not series:
-        return None
     series = [one for one in series if not one.name.startswith(SYSTEM)]
     if not lines and not series:
         return None
