@@ -156,6 +156,8 @@ class WorkerSettings(BaseModel):
     """What jobs can ask for by `where`."""
     host: str | None = None
     """Address for other workers' ranks and the server's probe. Default: that of the route to the server."""
+    interface: str | None = None
+    """Network interface that ranks use between workers. Default: that of the route to rank 0's worker."""
     dataset_cache_bytes: int = Field(default=50 << 30, gt=0)
     """Bound of the local dataset cache; what was used least recently goes first."""
     snapshot_cache_bytes: int = Field(default=5 << 30, gt=0)

@@ -40,7 +40,7 @@ class Fleet:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.address = "127.0.0.1"
         self.settings = {f"HEADWAY_{name.upper()}": str(value) for name, value in settings.items()}
         self._clients: list[Client] = []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -55,18 +55,25 @@ class Fleet:
             process.kill()
             process.wait()
 
+    @property
+    def url(self) -> str:
+        """Where the server answers."""
+        return f"http://{self.address}:{self.port}"
+
     def start_server(self, *, wait: bool = True) -> None:
         """Start the server, or start it again, and wait until it is ready."""
-        self._start("server", "server", "--port", str(self.port), "--home", str(self.home))
+        place = ("--host", self.address, "--port", str(self.port), "--home", str(self.home))
+        self._start("server", "server", *place)
         if wait:
             wait_until(self._answers, "the server's start")
 
-    def start_worker(self, name: str, slots: int, home: Path | None = None) -> None:
+    def start_worker(self, name: str, slots: int, home: Path | None = None, through: tuple[str, ...] = ()) -> None:
+        """Start a worker, with `through` by way of another command."""
         token = str(self.home / "worker.token")
         folder = str(home or self.folder / name)
         self._start(
             name, "worker", "--server", self.url, "--token-file", token, "--name", name, "--slots", str(slots),
-            "--home", folder,
+            "--home", folder, through=through,
         )  # fmt: skip
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
@@ -106,12 +113,12 @@ class Fleet:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    def _start(self, name: str, *arguments: str) -> None:
+    def _start(self, name: str, *arguments: str, through: tuple[str, ...] = ()) -> None:
         leak = {"HEADWAY_TOKEN": "not-for-scripts"} if name != "server" else {}
         environment = {**os.environ, **self.settings, **leak}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log
+                [*through, sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log
             )
 
     def _answers(self) -> bool:

@@ -10,10 +10,12 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from headway.cli.common import STATUS_COLOURS, duration, stage_times
+from headway.cli.common import STATUS_COLOURS, duration, size, stage_times
 from headway.cli.train import EXIT_STATUS
 from headway.client import JobHandle
 from headway.client.progress import follow_with_progress
+
+_MEMORY_POINTS = 4
 
 
 def follow_job(job: JobHandle) -> int:
@@ -61,9 +63,27 @@ def print_failure(data: dict[str, Any]) -> None:
         return
     if failure["rank"] is not None:
         click.echo(f"First to fail: rank {failure['rank']} on worker {failure['worker_name']}.")
+    _print_memory(failure)
+    if data["attempt"]["decision"]:
+        click.echo(f"Decided: {data['attempt']['decision']}")
     text = failure["traceback"] or "\n".join(failure["log_tail"])
     for line in text.rstrip().splitlines()[-25:]:
         click.secho(f"    {line}", fg="bright_black")
+
+
+def _print_memory(failure: dict[str, Any]) -> None:
+    """The rank's memory at a few times of its life, and its machine's then; as a curve only if it grew."""
+    curve = failure["memory_curve"]
+    if failure["reason"] not in ("out_of_memory", "rank_killed") or not curve:
+        return
+    ended_at = curve[-1][0]
+    shown = [*curve[:-1][:: max(1, len(curve) // _MEMORY_POINTS)], curve[-1]]
+    points = [f"{size(held)} {f'{ended_at - at:.0f} s before' if at < ended_at else 'at most'}" for at, held in shown]
+    click.echo("Its memory: " + ", ".join(points) + ".")
+    load = failure["worker_load"]
+    if load:
+        used = f"{size(load['memory_used_bytes'])} of {size(load['memory_bytes'])}"
+        click.echo(f"All of worker {failure['worker_name']} used {used} then.")
 
 
 def print_result(data: dict[str, Any]) -> None:

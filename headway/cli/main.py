@@ -37,6 +37,7 @@ COMMANDS = {
     "delete": ("headway.cli.jobs:delete", "Delete an ended job."),
     "exec": ("headway.cli.inquiries:execute", "Run a command beside a running rank."),
     "stacks": ("headway.cli.inquiries:stacks", "Print where a running job's ranks are."),
+    "goodput": ("headway.cli.goodput:goodput", "Show where the time of all jobs went."),
     "workers": ("headway.cli.workers:workers", "List workers and what is used of them."),
     "datasets": ("headway.cli.datasets:datasets", "List, add and download datasets."),
     "trainers": ("headway.cli.datasets:trainers", "List the built-in trainers and their parameters."),

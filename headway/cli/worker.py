@@ -25,6 +25,7 @@ from headway.cli.values import pair
 @click.option("--name", help="What to call it.  [default: this machine's name]")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="What jobs can ask for; may be repeated.")
 @click.option("--host", help="Address for other workers.  [default: that of the route to the server]")
+@click.option("--interface", help="Interface between workers' ranks.  [default: that of the route to their peer]")
 @click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def worker(
@@ -34,6 +35,7 @@ def worker(
     name: str | None,
     labels: tuple[str, ...],
     host: str | None,
+    interface: str | None,
     home: Path | None,
     parent: int | None,
 ) -> None:
@@ -67,6 +69,7 @@ def worker(
         token=token,
         labels=dict(pair(one, "--label") for one in labels),
         host=host,
+        interface=interface,
         slots=slots or len(find_accelerators()) or usable_cores(),
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -192,6 +192,11 @@ class Client:
                 break
         return found
 
+    def goodput(self, days: float = 30) -> dict[str, Any]:
+        """Where the time of the jobs submitted in the last days went, in seconds, and the useful fraction."""
+        found: dict[str, Any] = self._connection.request("GET", "/goodput", params={"days": days}).json()
+        return found
+
     def workers(self) -> list[dict[str, Any]]:
         """The workers that take assignments."""
         workers: list[dict[str, Any]] = self._connection.request("GET", "/workers").json()

@@ -6,10 +6,15 @@ from headway.core.checkpoint import Saving
 from headway.core.end_reason import EndReason
 from headway.core.frozen import Frozen
 from headway.core.status import AssignmentState
+from headway.core.worker import WorkerLoad
 
 
 class Failure(Frozen):
-    """The first thing that went wrong in an attempt, and where. `step`: the last that had been logged."""
+    """The first thing that went wrong in an attempt, and where. `step`: the last that had been logged.
+
+    `hint`: what else happened there that may be why. `memory_curve`: what the rank held over time, as (seconds since
+    the epoch, bytes); the last is its peak. `worker_load`: what was used of its machine then.
+    """
 
     reason: EndReason
     worker: str
@@ -19,6 +24,9 @@ class Failure(Frozen):
     exit_code: int | None = None
     signal: str | None = None
     error: str | None = None
+    hint: str | None = None
+    memory_curve: tuple[tuple[float, int], ...] = ()
+    worker_load: WorkerLoad | None = None
     traceback: str | None = None
     log_tail: tuple[str, ...] = ()
     step: int | None = None
@@ -56,7 +64,7 @@ class Attempt(Frozen):
 
     `kill`: its ranks are stopped without a grace time. `saving`: checkpoints, by step, whose parts are not all stored.
     `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
-    which was saved at `restored_saved_at` by the worker's clock.
+    which was saved at `restored_saved_at` by the worker's clock. `decision`: which rule decided what followed its end.
     """
 
     number: int
@@ -66,6 +74,7 @@ class Attempt(Frozen):
     ended_at: float | None = None
     reason: EndReason | None = None
     failure: Failure | None = None
+    decision: str | None = None
     warnings: tuple[str, ...] = ()
     stages: dict[str, float] = {}
     total_steps: int | None = None

@@ -74,7 +74,7 @@ class EndReason(StrEnum):
     )  # fmt: skip
     RANK_KILLED = (
         "rank_killed", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
-        "Rank {rank} was killed with {signal} from outside, perhaps because worker {worker} ran out of memory.",
+        "Rank {rank} was killed with {signal} from outside: {hint}.",
     )  # fmt: skip
     PEER_LOST = (
         "peer_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
@@ -144,6 +144,7 @@ class EndReason(StrEnum):
             exit_code=failure.exit_code,
             signal=failure.signal,
             step=failure.step,
+            hint=failure.hint or f"perhaps because worker {failure.worker_name} ran out of memory",
             error=failure.error and failure.error.rstrip("."),
         )
 

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 from headway.core.artifact import Artifact
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
 from headway.core.frozen import Frozen
+from headway.core.worker import WorkerLoad
 
 
 class RankStarted(Frozen):
@@ -90,7 +91,9 @@ class RankFinished(Frozen):
 class RankEnded(Frozen):
     """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it.
 
-    `step`: the last that was logged where it ran.
+    `step`: the last that was logged where it ran. `hint`: what else happened there that may be why. `memory_curve`: of
+    one that failed, what it held over time, as (seconds since the epoch, bytes), with its peak as the last;
+    `worker_load`: what was used of its machine then.
     """
 
     type: Literal["rank_ended"] = "rank_ended"
@@ -103,6 +106,9 @@ class RankEnded(Frozen):
     secondary: bool = False
     out_of_memory: bool = False
     error: str | None = Field(default=None, max_length=4_000)
+    hint: str | None = Field(default=None, max_length=1_000)
+    memory_curve: tuple[tuple[float, int], ...] = Field(default=(), max_length=100)
+    worker_load: WorkerLoad | None = None
     traceback: str | None = Field(default=None, max_length=40_000)
     log_tail: tuple[str, ...] = ()
     step: int | None = None

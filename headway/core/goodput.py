@@ -27,6 +27,10 @@ class Goodput(Frozen):
         busy = self.useful_seconds + self.repeated_seconds + self.startup_seconds
         return self.useful_seconds / busy if busy else None
 
+    def plus(self, other: Goodput) -> Goodput:
+        """The seconds of both."""
+        return Goodput(**{name: getattr(self, name) + getattr(other, name) for name in Goodput.model_fields})
+
 
 def goodput(job: Job, attempts: Sequence[Attempt], now: float) -> Goodput:
     """Account for the time from submission to `now`, or to the job's end. Attempts come by number."""

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from headway.core.job import Job, JobSpec
 from headway.core.status import AssignmentState
 from headway.core.worker import Worker, WorkerState
-
-_NAMED = 3
-"""Jobs that a sentence names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,9 @@ def eligible_workers(spec: JobSpec, workers: Sequence[Worker]) -> list[Worker]:
     ]
 
 
-def _place(job: Job, workers: Sequence[Worker], free: Mapping[str, int], *, shrink: bool = False) -> list[Share] | None:
+def place_job(
+    job: Job, workers: Sequence[Worker], free: Mapping[str, int], *, shrink: bool = False
+) -> list[Share] | None:
     """The gang as it is asked for; with `shrink`, if the job allows it, as many ranks as there is room for."""
     spec = job.spec
     eligible = eligible_workers(spec, workers)
@@ -121,9 +119,9 @@ def _place(job: Job, workers: Sequence[Worker], free: Mapping[str, int], *, shri
     return place_gang(size, eligible, free, ranks_per_worker=spec.ranks_per_worker, worker_count=spec.workers)
 
 
-def _fits(job: Job, workers: Sequence[Worker]) -> bool:
+def fits(job: Job, workers: Sequence[Worker]) -> bool:
     """Whether the job could be placed if nothing else ran."""
-    return _place(job, workers, {worker.id: worker.slots for worker in workers}, shrink=True) is not None
+    return place_job(job, workers, {worker.id: worker.slots for worker in workers}, shrink=True) is not None
 
 
 def place_queue(
@@ -139,71 +137,14 @@ def place_queue(
     free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in workers}
     placements: list[tuple[Job, list[Share]]] = []
     for job in queue:
-        shares = _place(job, workers, free, shrink=job.id in shrinkable)
+        shares = place_job(job, workers, free, shrink=job.id in shrinkable)
         if shares is not None:
             for share in shares:
                 free[share.worker] -= share.rank_count
             placements.append((job, shares))
-        elif _fits(job, workers):
+        elif fits(job, workers):
             for worker in eligible_workers(job.spec, workers):
                 free[worker.id] = 0
         if not any(count > 0 for count in free.values()):
             break
     return placements
-
-
-def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
-    """Why the job cannot start even on an empty fleet, and what to do; None if it can."""
-    spec = job.spec
-    eligible = eligible_workers(spec, workers)
-    if not eligible and spec.where and any(not worker.draining for worker in workers):
-        labels = " and ".join(f"{name}={value}" for name, value in spec.where.items())
-        return f"Waiting for a worker with {labels}: none is connected. Workers say so by --label NAME=VALUE."
-    if not eligible and any(worker.draining for worker in workers):
-        return "Waiting for a worker: all are being drained. `headway workers undrain NAME` lets one take jobs again."
-    if not eligible:
-        return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
-    slots = sum(worker.slots for worker in eligible)
-    least = spec.minimum_world_size or spec.world_size
-    if least > slots:
-        return (
-            f"Waiting for slots: {least} are needed and all workers together have {slots}. "
-            "Add workers, or submit it with a smaller --world-size."
-        )
-    if not _fits(job, workers):
-        wish = f"{spec.ranks_per_worker} ranks on each worker" if spec.ranks_per_worker else f"{spec.workers} workers"
-        return f"Waiting for workers: {spec.world_size} ranks with {wish} do not fit on the {len(eligible)} there are."
-    return None
-
-
-def explain_waiting(job: Job, queue: Sequence[Job], workers: Sequence[Worker], live: Sequence[Job]) -> str:
-    """Why a queued job waits: its position, who is ahead, who has the slots, and what to do."""
-    too_large = explain_misfit(job, workers)
-    if too_large is not None:
-        return too_large
-    used = used_slots(live)
-    eligible = eligible_workers(job.spec, workers)
-    slots = sum(worker.slots for worker in eligible)
-    free = slots - sum(used.get(worker.id, 0) for worker in eligible)
-    ahead = [other.name for other in takewhile(lambda other: other.id != job.id, queue) if _fits(other, workers)]
-    holders = _holders(live, {worker.id for worker in eligible})
-    held = f" {holders} {'has' if ',' not in holders else 'have'} the others." if holders else ""
-    if ahead:
-        names = ", ".join(ahead[:_NAMED]) + (f" and {len(ahead) - _NAMED} more" if len(ahead) > _NAMED else "")
-        verb = "are" if len(ahead) > 1 else "is"
-        return f"Waiting at position {len(ahead) + 1}: {names} {verb} ahead; {free} of {slots} slots are free.{held}"
-    if _place(job, workers, {worker.id: worker.slots - used.get(worker.id, 0) for worker in workers}) is None:
-        size = job.spec.world_size
-        return f"Waiting for slots: {size} are needed, {free} of {slots} are free. It is next.{held}"
-    return "About to be placed."
-
-
-def _holders(live: Sequence[Job], workers: set[str]) -> str:
-    """The jobs that use slots of these workers, most first."""
-    counts: dict[str, int] = {}
-    for job in live:
-        for assignment in job.attempt.assignments if job.attempt else ():
-            if assignment.worker in workers and assignment.state is not AssignmentState.RELEASED:
-                counts[job.name] = counts.get(job.name, 0) + assignment.rank_count
-    names = sorted(counts, key=lambda name: (-counts[name], name))
-    return ", ".join(f"{name} ({counts[name]})" for name in names[:_NAMED])

@@ -70,7 +70,7 @@ class Heartbeat(Frozen):
     """`counter` grows by one each time; `last_answer` is the newest counter that was answered, -1 at first.
 
     `preparing` lists (job, attempt) that the worker prepares, or whose outputs it stores. `leaving`: it is being shut
-    down, and wants no more assignments.
+    down, and wants no more assignments. `steps`: the newest logged step of each job that trains here, by id.
     """
 
     counter: int = Field(ge=0)
@@ -79,6 +79,7 @@ class Heartbeat(Frozen):
     streams: tuple[StreamKey, ...] = Field(default=(), max_length=10_000)
     load: WorkerLoad | None = None
     leaving: bool = False
+    steps: dict[str, int] = Field(default={}, max_length=10_000)
 
 
 class OpenAssignment(Frozen):

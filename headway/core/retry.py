@@ -15,6 +15,19 @@ def may_retry(reason: EndReason, recent_failures: int, retries: int) -> bool:
     return reason.retryable and (not reason.counted or recent_failures < retries)
 
 
+def explain_decision(reason: EndReason, recent_failures: int, retries: int, *, again: bool) -> str:
+    """Which rule decided whether another attempt follows, as a sentence."""
+    if again and not reason.counted:
+        return "That counts as no failure, so another attempt follows."
+    if again:
+        return f"Another attempt may go better, so it follows: retry {recent_failures + 1} of {retries}."
+    if reason.retryable:
+        return (
+            f"All {retries} retries are used up, so it is not tried again." if retries else "It is to have no retries."
+        )
+    return f"That is for the {reason.blame} to mend, so it is not tried again."
+
+
 def recent(failed_at: Sequence[float], now: float, window_seconds: float) -> tuple[float, ...]:
     """The failures that still count. A clock that was set back makes none of them younger than now."""
     return tuple(at for at in failed_at if now - at <= window_seconds)

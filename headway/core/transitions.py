@@ -33,7 +33,7 @@ from headway.core.facts import (
 from headway.core.job import Job, WakeUp
 from headway.core.job_change import emit, update_attempt, warn
 from headway.core.placement import Share
-from headway.core.retry import SAME_STEP_FAILURES, may_retry, recent, steps_in_row
+from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
 from headway.core.status import AssignmentState, JobStatus
 from headway.errors import ClaimRefused, Conflict
 
@@ -309,6 +309,9 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         exit_code=fact.exit_code,
         signal=fact.signal,
         error=fact.error,
+        hint=fact.hint,
+        memory_curve=fact.memory_curve,
+        worker_load=fact.worker_load,
         traceback=fact.traceback,
         log_tail=fact.log_tail,
         step=fact.step,
@@ -412,16 +415,22 @@ def _settle(job: Job, now: float) -> Job:
             update={"status": JobStatus.STOPPING, "sentence": "All ranks finished; waiting for the last log lines."}
         )
     failed_at = recent(job.failed_at, now, job.spec.retry_window_seconds)
-    if not may_retry(reason, len(failed_at), job.spec.retries):
+    again = may_retry(reason, len(failed_at), job.spec.retries)
+    if failure is not None:
+        decision = explain_decision(reason, len(failed_at), job.spec.retries, again=again)
+        job = update_attempt(job, decision=decision)
+    if not again:
         return _finish(job, reason, _final_sentence(job, reason, sentence), now)
     if reason.counted:
         failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
         if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
             words = EndReason.SAME_STEP.sentence.format(step=failure.step, sentence=sentence)
+            job = update_attempt(job, decision="Three failures in a row were at one step, so it is not tried again.")
             return _finish(job, EndReason.SAME_STEP, words, now)
         job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
     if job.origin is not None and not job.checkpoints:
         lost = EndReason.CHECKPOINT_LOST
+        job = update_attempt(job, decision="No checkpoint is left to start from, so it is not tried again.")
         return _finish(job, lost, lost.sentence.format(error=sentence), now)
     retries_used = job.retries_used + int(reason.counted)
     failures_in_row = job.failures_in_row + int(reason.counted)

@@ -30,6 +30,7 @@ class DrillFleet:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.server_back_at = 0.0
         own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
         self._environment = {**own, **settings}
 
@@ -48,15 +49,16 @@ class DrillFleet:
 
     def start_server(self) -> None:
         """Start the server, again after it was killed, and wait until it answers."""
-        self._start("server", "server", "--port", str(self.port), "--home", str(self.home))
+        self._start("server", "headway.drill.hostile_server", str(self.folder), str(self.port), str(self.home))
         self.wait(self._answers, "the server's start")
+        self.server_back_at = time.time()
 
     def start_worker(self, name: str, slots: int, server_url: str | None = None) -> None:
         """Start a worker, by way of another address if one is given."""
         token = str(self.home / "worker.token")
         home = str(self.folder / name)
         options = ("--server", server_url or self.url, "--token-file", token, "--slots", str(slots))
-        self._start(name, "worker", *options, "--name", name, "--home", home)
+        self._start(name, "headway", "worker", *options, "--name", name, "--home", home)
 
     def wait_for_workers(self, count: int) -> None:
         """Wait until so many are registered."""
@@ -78,10 +80,10 @@ class DrillFleet:
             time.sleep(_LOOK_SECONDS)
         raise Unavailable(f"The drill waited {seconds:g} s in vain for {what}.")
 
-    def _start(self, name: str, *arguments: str) -> None:
+    def _start(self, name: str, module: str, *arguments: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "-P", "-m", "headway", *arguments]
+            command = [sys.executable, "-P", "-m", module, *arguments]
             self.processes[name] = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
 
     def _answers(self) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from headway.client import Client, JobHandle
@@ -11,33 +13,58 @@ from headway.core.frozen import Frozen
 from headway.drill.checks import broken_invariants, weights_of
 from headway.drill.fleet import DrillFleet
 from headway.drill.proxy import Proxy
-from headway.drill.scenarios import Scenario, Stage
+from headway.drill.scenarios import Scenario, Stage, rank_killed
+from headway.drill.torchrun import restart_seconds
 from headway.errors import HeadwayError
 
 _LEASE_SECONDS = 3.0
 _LONGEST_SECONDS = 120.0
 _WORKERS = 3
+_LEAST_STEPS = 20
 _SPARE = "z-spare"
 """Workers with as much room are taken by name, so that this one is left until another is lost."""
 _SETTINGS = {"HEADWAY_LEASE_SECONDS": str(_LEASE_SECONDS), "HEADWAY_HEARTBEAT_SECONDS": "0.7"}
 
 
 class Outcome(Frozen):
-    """What came of a scenario. Seconds are None where nothing had to be noticed or started again."""
+    """What came of a scenario. Seconds are None where nothing had to be noticed or started again.
+
+    `impossible`: why it was not played on this machine; then it has not held. `outage_step_ratio`: the median time of a
+    step while the server was away, by that before.
+    """
 
     scenario: str
     held: bool
+    impossible: str | None = None
     broken: tuple[str, ...] = ()
     attempts: int = 0
     ended_as: str = ""
     noticed_seconds: float | None = None
     first_step_seconds: float | None = None
-    repeated_steps: int | None = None
+    repeated_steps: float | None = None
+    outage_step_ratio: float | None = None
 
 
-def run_drill(folder: Path, scenarios: Iterable[Scenario], tell: Callable[[Outcome], None]) -> list[Outcome]:
-    """Start a fleet in `folder`, train once undisturbed, then once per scenario. `tell` hears each outcome."""
-    outcomes = []
+class Drill(Frozen):
+    """All outcomes; and, where a rank was killed, how long bare torchrun takes for the same on this machine."""
+
+    outcomes: tuple[Outcome, ...]
+    torchrun_first_step_seconds: float | None = None
+    ratio_torchrun: float | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether each scenario held; one that could not be played has not."""
+        return all(one.held for one in self.outcomes)
+
+
+def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outcome], None], rounds: int = 1) -> Drill:
+    """Start a fleet in `folder`, train once undisturbed, then `rounds` times per scenario. `tell` hears each outcome.
+
+    The figures of an outcome are medians over its rounds.
+    """
+    outcomes: list[Outcome] = []
+    torchrun: list[float] = []
     with DrillFleet(folder, _SETTINGS) as fleet:
         fleet.start_server()
         proxy = Proxy(fleet.port)
@@ -50,11 +77,35 @@ def run_drill(folder: Path, scenarios: Iterable[Scenario], tell: Callable[[Outco
             alone = _submit(client, {}).wait(progress=False)
             weights = weights_of(alone)
             for scenario in scenarios:
-                outcome = _play(stage, client, scenario, weights)
+                impossible = scenario.possible()
+                if impossible:
+                    outcome = Outcome(scenario=scenario.name, held=False, impossible=impossible)
+                else:
+                    outcome = _joined([_play(stage, client, scenario, weights) for _ in range(rounds)])
                 outcomes.append(outcome)
                 tell(outcome)
         proxy.close()
-    return outcomes
+        if any(one.strike is rank_killed for one in scenarios):
+            torchrun = [restart_seconds(folder) for _ in range(rounds)]
+    return _beside_torchrun(outcomes, torchrun)
+
+
+def _joined(rounds: Sequence[Outcome]) -> Outcome:
+    """One outcome of several rounds: it held if all did."""
+    figures: dict[str, Any] = {}
+    for name in ("noticed_seconds", "first_step_seconds", "repeated_steps", "outage_step_ratio"):
+        values = [getattr(one, name) for one in rounds if getattr(one, name) is not None]
+        figures[name] = median(values) if values else None
+    broken = tuple(sentence for one in rounds for sentence in one.broken)
+    return rounds[-1].model_copy(update={**figures, "held": not broken, "broken": broken})
+
+
+def _beside_torchrun(outcomes: Sequence[Outcome], torchrun: Sequence[float]) -> Drill:
+    ours = next((one.first_step_seconds for one in outcomes if one.scenario == "rank killed"), None)
+    if not torchrun or ours is None:
+        return Drill(outcomes=tuple(outcomes))
+    theirs = round(median(torchrun), 3)
+    return Drill(outcomes=tuple(outcomes), torchrun_first_step_seconds=theirs, ratio_torchrun=round(theirs / ours, 1))
 
 
 def _submit(client: Client, spec: dict[str, Any], **variables: str) -> JobHandle:
@@ -76,11 +127,12 @@ def _play(stage: Stage, client: Client, scenario: Scenario, weights: str) -> Out
     except HeadwayError as error:
         broken.append(str(error))
     if scenario.fails:
-        broken += [] if job.status == "failed" and job.data["attempt"]["failure"] else ["It did not fail with a cause."]
+        as_planned = (job.status, job.data["reason"]) == ("failed", scenario.fails) and job.data["attempt"]["failure"]
+        broken += [] if as_planned else [f"It did not fail as {scenario.fails}, with its cause: {job.data['sentence']}"]
     else:
         broken += broken_invariants(job, weights)
     attempts = job.attempts()
-    if not broken and len(attempts) != scenario.attempts:
+    if not broken and scenario.attempts not in (None, len(attempts)):
         broken.append(f"It took {len(attempts)} attempts, not {scenario.attempts}.")
     return Outcome(
         scenario=scenario.name,
@@ -89,7 +141,20 @@ def _play(stage: Stage, client: Client, scenario: Scenario, weights: str) -> Out
         attempts=len(attempts),
         ended_as=job.data["reason"] or job.status,
         **_times(job, attempts, struck_at),
+        outage_step_ratio=_outage_step_ratio(stage, job, struck_at),
     )
+
+
+def _outage_step_ratio(stage: Stage, job: JobHandle, struck_at: float | None) -> float | None:
+    """Median step time of rank 0 while the server was away, by that before; None where it never was, or too briefly."""
+    away_until = stage.fleet.server_back_at
+    if struck_at is None or away_until < struck_at or len(job.attempts()) > 1:
+        return None
+    (series,) = [one for one in job.metrics(["train/loss"], points=100_000) if one["rank"] == 0]
+    steps = [(at, at - before) for before, at in itertools.pairwise(series["times"])]
+    before = [seconds for at, seconds in steps if at < struck_at]
+    during = [seconds for at, seconds in steps if struck_at < at < away_until]
+    return round(median(during) / median(before), 3) if min(len(before), len(during)) >= _LEAST_STEPS else None
 
 
 def _ended(stage: Stage, job: JobHandle) -> None:

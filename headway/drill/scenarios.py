@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,9 @@ from headway.drill.proxy import Proxy
 from headway.errors import Unavailable
 
 _AT_STEP = 70
+_FULL_SECONDS = 3.0
+_SUBMISSIONS, _IN_SUBMISSION_SECONDS = 8, 0.02
+_TRIES, _RETRY_SECONDS = 60, 0.5
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`strike` is called once the job trains; None: the script does it to itself, by `trouble`."""
+    """`strike` is called once the job trains; None: the script does it to itself, by `trouble`.
+
+    `attempts`: that it takes, None where chance decides. `fails`: the reason for which the job has to fail. `possible`:
+    why it cannot be played on this machine, or None.
+    """
 
     name: str
     strike: Callable[[Stage, JobHandle], float] | None
-    attempts: int = 2
+    attempts: int | None = 2
     trouble: str = ""
     save_steps: int = 20
     spec: dict[str, Any] = field(default_factory=dict)
-    fails: bool = False
+    fails: str = ""
+    possible: Callable[[], str | None] = lambda: None
 
 
 def _await_step(stage: Stage, job: JobHandle, step: int = _AT_STEP) -> None:
@@ -130,6 +139,84 @@ def network_cut_briefly(stage: Stage, job: JobHandle) -> float:
     return at
 
 
+def _full_disk(stage: Stage, job: JobHandle, process: str) -> float:
+    """For a few seconds a process can write no byte to any file, as on a full disk; then it can again."""
+    _await_step(stage, job)
+    victim = psutil.Process(stage.fleet.processes[process].pid)
+    former = victim.rlimit(psutil.RLIMIT_FSIZE)
+    at = time.time()
+    victim.rlimit(psutil.RLIMIT_FSIZE, (0, former[1]))
+    time.sleep(_FULL_SECONDS)
+    victim.rlimit(psutil.RLIMIT_FSIZE, former)
+    return at
+
+
+def full_disk_of_worker(stage: Stage, job: JobHandle) -> float:
+    """The worker cannot spool reports for a while."""
+    return _full_disk(stage, job, "two")
+
+
+def full_disk_of_server(stage: Stage, job: JobHandle) -> float:
+    """The server cannot write its database for a while."""
+    return _full_disk(stage, job, "server")
+
+
+def hostile_broker(stage: Stage, job: JobHandle) -> float:
+    """The broker loses, doubles, delays and reorders messages until the job's end is near."""
+    _await_step(stage, job, 20)
+    switch = stage.fleet.folder / "broker"
+    at = time.time()
+    switch.touch()
+    try:
+        _await_step(stage, job, 280)
+    finally:
+        switch.unlink()
+    return at
+
+
+def clock_jumps(stage: Stage, job: JobHandle) -> float:
+    """The server's wall clock is set forward by an hour, then back by two."""
+    clock = stage.fleet.folder / "clock"
+    _await_step(stage, job)
+    at = time.time()
+    try:
+        for seconds, step in ((3600, 150), (-3600, 220)):
+            clock.write_text(str(seconds))
+            _await_step(stage, job, step)
+    finally:
+        clock.unlink()
+    return at
+
+
+def server_killed_in_submission(stage: Stage, job: JobHandle) -> float:
+    """SIGKILL for the server while jobs are being submitted; each is sent again until it is answered."""
+    _await_step(stage, job)
+    source = "import time; time.sleep(0.1)"
+    wave = job.id.removeprefix("j-")
+    with stage.fleet.client() as client, ThreadPoolExecutor(_SUBMISSIONS) as pool:
+
+        def submit(n: int) -> str:
+            spec = {"script": "small.py", "source": source, "labels": {"wave": wave}}
+            for _ in range(_TRIES):
+                with suppress(Unavailable):
+                    return client.submit(spec, idempotency_key=f"{wave}-{n}").id
+                time.sleep(_RETRY_SECONDS)
+            raise Unavailable("A submission was never answered.")
+
+        submitted = [pool.submit(submit, n) for n in range(_SUBMISSIONS)]
+        time.sleep(_IN_SUBMISSION_SECONDS)
+        at = _restart_server(stage)
+        ids = sorted(one.result() for one in submitted)
+
+        def done() -> bool:
+            return all(one["status"] == "succeeded" for one in client.jobs(labels={"wave": wave}))
+
+        stage.fleet.wait(done, "the end of the jobs that were submitted")
+        if sorted(one["id"] for one in client.jobs(labels={"wave": wave})) != ids:
+            raise Unavailable("A submission was lost or accepted twice.")
+    return at
+
+
 def _restart_server(stage: Stage, away_seconds: float = 0.0) -> float:
     stage.fleet.kill("server")
     at = time.time()
@@ -171,11 +258,18 @@ def newest_checkpoint_damaged(stage: Stage, job: JobHandle) -> float:
     return time.time()
 
 
+def _needs_limits() -> str | None:
+    return None if hasattr(psutil, "RLIMIT_FSIZE") else "this system cannot limit the files of a running process"
+
+
 SCENARIOS = (
     Scenario("rank killed", rank_killed),
     Scenario("rank killed while saving", rank_killed_while_saving),
-    Scenario("rank crashes (SIGSEGV)", None, attempts=1, trouble="SIGSEGV", fails=True),
+    Scenario("rank crashes (SIGSEGV)", None, attempts=1, trouble="SIGSEGV", fails="rank_crashed"),
     Scenario("rank raises", None, trouble="exception"),
+    Scenario(
+        "rank out of memory", None, attempts=1, trouble="memory", fails="out_of_memory", spec={"memory_bytes": 1 << 30}
+    ),
     Scenario("rank hangs", None, trouble="hang", spec={"stall_seconds": 2}),
     Scenario("worker killed", worker_killed),
     Scenario("worker silent, then back", worker_stopped_and_continued),
@@ -183,8 +277,13 @@ SCENARIOS = (
     Scenario("network cut one way", network_cut_one_way),
     Scenario("network cut briefly", network_cut_briefly, attempts=1),
     Scenario("server killed", server_killed, attempts=1),
+    Scenario("server killed in submission", server_killed_in_submission, attempts=1),
     Scenario("server killed while committing", server_killed_while_committing, attempts=1),
     Scenario("server killed at the end", server_killed_at_the_end, attempts=1),
+    Scenario("full disk on a worker", full_disk_of_worker, attempts=1, possible=_needs_limits),
+    Scenario("full disk on the server", full_disk_of_server, attempts=1, possible=_needs_limits),
     Scenario("newest checkpoint damaged", newest_checkpoint_damaged, attempts=3, save_steps=100),
+    Scenario("hostile broker", hostile_broker, attempts=1),
+    Scenario("clock jumps", clock_jumps, attempts=1),
 )
 """A crash is the user's to mend, so that scenario expects a failure with its cause; all others expect success."""

@@ -14,6 +14,7 @@ import headway
 
 STEPS, SAVE_STEPS = 300, int(os.environ.get("SAVE_STEPS", "20"))
 run = headway.run()
+start = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 trouble, trouble_step = os.environ.get("TROUBLE", ""), 70
 torch.manual_seed(0)
 inner = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 4))
@@ -28,11 +29,19 @@ state = {"model": model, "optimizer": optimizer}
 run.restore(state)
 first = run.restored_step or 0
 for step in range(first + 1, STEPS + 1):
-    if trouble and run.attempt == 1 and step == trouble_step and run.rank == run.world_size - 1:
+    if trouble and start == 0 and step == trouble_step and run.rank == run.world_size - 1:
         if trouble == "exception":
             raise ConnectionError("the drill's own: Connection reset by peer")
         if trouble == "SIGSEGV":
             os.kill(os.getpid(), signal.SIGSEGV)
+        if trouble == "SIGKILL":
+            print("killed", time.time(), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if trouble == "memory":
+            hoard = []
+            while True:
+                hoard.append(torch.ones(1 << 24))
+                time.sleep(0.02)
         if trouble == "hang":
             time.sleep(3600)
     data = torch.Generator().manual_seed(1000 * step + run.rank)

@@ -16,6 +16,7 @@ from headway.server.api import (
     checkpoints,
     datasets,
     events,
+    goodput,
     health,
     inquiries,
     jobs,
@@ -31,7 +32,20 @@ from headway.server.server import Server
 
 API_PREFIX = "/api/v1"
 _DESCRIPTION = "Distributed model training."
-API_MODULES = (jobs, streams, events, inquiries, artifacts, checkpoints, workers, datasets, snapshots, trainers, links)
+API_MODULES = (
+    jobs,
+    streams,
+    events,
+    inquiries,
+    artifacts,
+    checkpoints,
+    goodput,
+    workers,
+    datasets,
+    snapshots,
+    trainers,
+    links,
+)
 
 
 def create_app(server: Server) -> FastAPI:

@@ -13,9 +13,11 @@ from typing import Any
 import uvicorn
 
 from headway import __version__
+from headway.brokers.base import Broker
 from headway.errors import SettingInvalid
 from headway.server.api.links import link_path
 from headway.server.app import create_app
+from headway.server.clock import Clock
 from headway.server.server import Server
 from headway.settings import Settings
 
@@ -50,16 +52,23 @@ class _Http(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, beside: Callable[[str], Coroutine[Any, Any, None]] | None = None) -> None:
+def serve(
+    settings: Settings,
+    beside: Callable[[str], Coroutine[Any, Any, None]] | None = None,
+    *,
+    broker: Broker | None = None,
+    clock: Clock | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM. `beside` gets the server's URL once it answers, and is cancelled before it stops.
 
+    `broker` and `clock` are seams for the drill.
     Raises SettingInvalid when a setting is wrong, the port is taken, or a backend cannot be used.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     listener = _listen(settings.host, settings.port)
     url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
-    server = Server(settings)
+    server = Server(settings, broker=broker, clock=clock)
     config = uvicorn.Config(
         create_app(server),
         loop="uvloop",

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from importlib.util import find_spec
 from typing import Any
 
 from headway.lifeline import adopt_orphans, die_with_parent
-from headway.training.memory_limit import MemoryLimit
+from headway.training.memory_limit import MemoryLimit, machine_memory_kills
 from headway.training.process_table import descendants
 from headway.training.rank import rank_environment, run_rank
 
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0
+_RUSAGE_BYTES = 1 if sys.platform == "darwin" else 1024
+"""Unit of ru_maxrss, see getrusage(2) of each system."""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class _Rank:
     memory: MemoryLimit | None
     alive: bool = True
     stopped: bool = False
+    peak_memory_bytes: int | None = None
 
 
 @dataclass
@@ -128,6 +132,7 @@ class _Watch:
         self._guests: dict[int, _Guest] = {}
         self._kill_at: float | None = None
         self._unread = b""
+        self._machine_kills = machine_memory_kills()
 
     def run(self) -> None:
         woken, wakes = os.pipe()
@@ -135,8 +140,9 @@ class _Watch:
         signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         while True:
-            for pid, status in _reap():
+            for pid, status, peak_memory_bytes in _reap():
                 if pid in self._ranks:
+                    self._ranks[pid].peak_memory_bytes = peak_memory_bytes
                     self._rank_ended(self._ranks[pid], status)
                 elif pid in self._guests:
                     self._guest_ended(self._guests.pop(pid), status)
@@ -198,6 +204,8 @@ class _Watch:
             "signal": None if killed_by is None else _signal_name(killed_by),
             "stopped": rank.stopped,
             "out_of_memory": rank.memory is not None and rank.memory.exceeded(),
+            "machine_out_of_memory": machine_memory_kills() > self._machine_kills,
+            "peak_memory_bytes": rank.peak_memory_bytes,
         }
         _send(self._control, message)
         failed = exit_code != 0 and not self._finished[rank.rank - self._plan["first_rank"]]
@@ -246,15 +254,15 @@ class _Watch:
                     os.kill(pid, number)
 
 
-def _reap() -> list[tuple[int, int]]:
-    """Children that ended, adopted orphans among them, with their wait status."""
+def _reap() -> list[tuple[int, int, int]]:
+    """Children that ended, adopted orphans among them, with their wait status and the most memory they held."""
     ended = []
     with suppress(ChildProcessError):
         while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 break
-            ended.append((pid, status))
+            ended.append((pid, status, usage.ru_maxrss * _RUSAGE_BYTES))
     return ended
 
 

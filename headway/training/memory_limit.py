@@ -65,3 +65,12 @@ def _make_cgroup(pid: int, limit_bytes: int) -> Path | None:
             group.rmdir()
         return None
     return group
+
+
+def machine_memory_kills() -> int:
+    """How many processes the kernel has ended for want of memory since the machine's start; 0 where it does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

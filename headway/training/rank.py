@@ -120,8 +120,10 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
     usual: dict[str, Any] = dict.fromkeys(
         ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), plan["threads"]
     )
-    if host.startswith("127."):
-        usual["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
+    if plan["interface"]:
+        usual["GLOO_SOCKET_IFNAME"] = plan["interface"]
+        if plan["group_count"] > 1:
+            usual["NCCL_SOCKET_IFNAME"] = plan["interface"]
     if plan["accelerators"]:
         usual["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in plan["accelerators"])
     # The worker's settings and tokens are not the script's business.

@@ -200,7 +200,8 @@ class Run:
             return self.checkpoint_directory()
         own_rank = self.rank % given["world_size"]
         own = load_part(folder / f"rank-{own_rank}")
-        state = load_part(folder / "rank-0")["state"] if own_rank in given["replicas"] else own["state"]
+        replica = own["state"] is None and own_rank > 0
+        state = load_part(folder / "rank-0")["state"] if replica else own["state"]
         if given["kind"] == _SHARDS:
             from headway.training.shards import load_shards
 
@@ -251,8 +252,7 @@ class Run:
         """Where the checkpoint to start from lies; outside Headway what was saved last is made one."""
         if self.record_file is not None:
             return Path(self.record_file).parent / "restore"
-        saved = sorted(self._saved(0).parent.parent.glob(f"*/rank-{self.rank}"), key=lambda path: int(path.parent.name))
-        return prepare_restore(saved[-1], self.world_size, self.checkpoint_directory) if saved else None
+        return prepare_restore(self._saved(0).parent.parent, self.world_size, self.checkpoint_directory)
 
     def _saved(self, step: int) -> Path:
         folder = self.output_directory if self.record_file is None else Path(self.record_file).parent

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,24 +162,32 @@ def unwrap(model: Any) -> Any:
     return model
 
 
-def prepare_restore(saved: Path, world_size: int, files_folder: Callable[[], Path]) -> Path:
-    """Outside Headway: make what one rank saved last what it starts from, as the worker would."""
-    folder = saved.parent / "restore"
-    folder.mkdir(exist_ok=True)
-    step = int(saved.parent.name)
-    kind = "state"
-    if tarfile.is_tarfile(saved):
-        kind = "files"
-        unpack_files(saved, files_folder())
-    target = folder / saved.name
-    if not target.exists():
-        target.symlink_to(saved.absolute())
-    facts = {"step": step, "world_size": world_size, "kind": kind, "replicas": []}
-    (folder / "checkpoint.json").write_text(json.dumps(facts))
-    return folder
+def prepare_restore(checkpoints: Path, world_size: int, files_folder: Callable[[], Path]) -> Path | None:
+    """Outside Headway: make the newest step of which every rank saved its part what they start from, as a worker would.
+
+    None if there is none. Ranks of one machine may do it at the same time.
+    """
+    ranks = [f"rank-{rank}" for rank in range(world_size)]
+    for saved in sorted(checkpoints.glob("[0-9]*"), key=lambda path: int(path.name), reverse=True):
+        files = (saved / ranks[0]).exists() and tarfile.is_tarfile(saved / ranks[0])
+        if not files and not all((saved / name).exists() for name in ranks):
+            continue
+        folder = saved / "restore"
+        folder.mkdir(exist_ok=True)
+        if files:
+            unpack_files(saved / ranks[0], files_folder())
+        for name in ranks[:1] if files else ranks:
+            with suppress(FileExistsError):
+                (folder / name).symlink_to((saved / name).absolute())
+        facts = {"step": int(saved.name), "world_size": world_size, "kind": "files" if files else "state"}
+        temporary = folder / f"checkpoint.{os.getpid()}"
+        temporary.write_text(json.dumps(facts))
+        temporary.rename(folder / "checkpoint.json")
+        return folder
+    return None
 
 
 def about(folder: Path | None) -> dict[str, Any] | None:
-    """What the worker put there to start from: step, world_size, kind, replicas; None if nothing."""
+    """What the worker put there to start from: step, world_size, kind; None if nothing."""
     path = folder and folder / "checkpoint.json"
     return json.loads(path.read_text()) if path and path.exists() else None

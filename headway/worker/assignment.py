@@ -35,6 +35,9 @@ from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.connection import Connection
 from headway.worker.forkserver import Launcher
 from headway.worker.inquiries import Inquiries
+from headway.worker.interface import interface_for_ranks
+from headway.worker.load import read_load
+from headway.worker.memory_curve import MemoryCurves
 from headway.worker.outbox import Outbox
 from headway.worker.outputs import store_outputs
 from headway.worker.plan import launch_plan
@@ -62,6 +65,7 @@ class Place:
     worker: str
     home: Path
     host: str
+    interface: str | None
     threads_per_slot: int
     connection: Connection
     timeouts: Timeouts
@@ -74,6 +78,7 @@ class RunningAssignment:
     """Claims, prepares, launches, reports, stores. Facts are reported at once, streams about once a second.
 
     `busy`: it prepares, or stores what the ranks left, for which the server grants more time.
+    `logged_step`: the newest step that its ranks logged.
     """
 
     def __init__(self, place: Place, job: str, attempt: int) -> None:
@@ -99,7 +104,9 @@ class RunningAssignment:
         self._stall: StallWatch | None = None
         self._writing_stacks: asyncio.Task[None] | None = None
         self._samples = ResourceSamples(place.timeouts.resource_sample_seconds)
+        self._memory = MemoryCurves()
         self._memory_bytes: int | None = None
+        self.logged_step: int | None = None
 
     def wake(self) -> None:
         """Something about the assignment changed at the server."""
@@ -304,13 +311,19 @@ class RunningAssignment:
         endpoint = await self._endpoint(claimed, listener)
         if endpoint is None:
             return
+        devices = [index for index in slots if index < self._place.slots.accelerators]
+        if devices:
+            ranks = range(claimed.first_rank, claimed.first_rank + claimed.rank_count)
+            self._samples.devices = dict(zip(ranks, devices, strict=False))
         plan = launch_plan(
             claimed,
             prepared,
             folder=self._folder,
             endpoint=endpoint,
             threads=self._place.threads_per_slot,
-            accelerators=[index for index in slots if index < self._place.slots.accelerators],
+            accelerators=devices,
+            interface=self._place.interface
+            or interface_for_ranks(self._place.host, endpoint, claimed.group_rank, claimed.group_count),
             memory_look_seconds=self._place.timeouts.memory_look_seconds,
             server_url=self._place.connection.server_url,
         )
@@ -375,6 +388,7 @@ class RunningAssignment:
                         return
                     message = said
                     messages = asyncio.create_task(launcher.message())
+                self._memory.look(self._processes)
                 await self._look_for_files(watch, files)
                 await self._look_for_stall(files)
                 await self._report_new(stream, files, message)
@@ -396,7 +410,7 @@ class RunningAssignment:
         if "ended" in message:
             self._processes.pop(message["ended"], None)
             await self._report(stream, files, ended=message)
-        elif message or sampled or (due and (self._facts or files.grown(stream.offsets))):
+        elif message or sampled or self._facts or (due and files.grown(stream.offsets)):
             await self._report(stream, files)
         if self._saved:
             self._send_saved()
@@ -445,6 +459,7 @@ class RunningAssignment:
             stream.append(tuple(facts), harvest.lines, list(harvest.series.values()), harvest.offsets, last=ends)
         self._finished |= finished
         self._errors = errors
+        self.logged_step = files.logged_step
         self._saved += harvest.saved
         if not harvest.more:
             del self._facts[: len(pending)]
@@ -458,6 +473,8 @@ class RunningAssignment:
         error = errors.get(rank, {})
         if ended["out_of_memory"]:
             error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
+        elif ended["machine_out_of_memory"] and ended["signal"] == "SIGKILL":
+            error = {**error, "hint": "the machine ran out of memory, and its kernel ended a process at that time"}
         facts: list[Fact] = []
         if clean and rank not in finished:
             facts.append(RankFinished(rank=rank))  # a script may leave by os._exit(0)
@@ -473,6 +490,9 @@ class RunningAssignment:
                 secondary=bool(error.get("secondary")),
                 out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
                 error=error.get("error"),
+                hint=error.get("hint"),
+                memory_curve=self._memory.of(rank, ended["at"], ended["peak_memory_bytes"]) if failed else (),
+                worker_load=read_load() if failed else None,
                 traceback=error.get("traceback"),
                 step=files.logged_step,
                 log_tail=files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),

@@ -143,7 +143,6 @@ async def fetch_checkpoint(claimed: Claimed, folder: Path, files_folder: Path, c
         "step": checkpoint.step,
         "world_size": checkpoint.world_size,
         "kind": checkpoint.kind.value,
-        "replicas": [rank for rank, part in parts.items() if part.replica],
     }
     (folder / "checkpoint.json").write_text(json.dumps(about))
 

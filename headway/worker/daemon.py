@@ -8,7 +8,6 @@ import fcntl
 import json
 import logging
 import platform
-import socket
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -34,6 +33,7 @@ from headway.worker.assignment import Place, RunningAssignment, finish_stream, r
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.environments import Environments
+from headway.worker.interface import address_of, address_towards
 from headway.worker.load import read_load
 from headway.worker.outbox import Outbox
 from headway.worker.preparation import Preparation
@@ -126,13 +126,13 @@ class Worker:
         """The address of this machine on the route to the server, unless a setting names another."""
         if self._settings.host is not None:
             return self._settings.host
+        if self._settings.interface is not None:
+            return address_of(self._settings.interface)
         server = urlsplit(self._settings.server_url)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((server.hostname or "127.0.0.1", server.port or 80))
-            except OSError as error:
-                raise SettingInvalid(f"--server names {self._settings.server_url}: {error}") from error
-            return str(probe.getsockname()[0])
+        try:
+            return address_towards(server.hostname or "127.0.0.1", server.port or 80)
+        except OSError as error:
+            raise SettingInvalid(f"--server names {self._settings.server_url}: {error}") from error
 
     # One session: from a registration until the server gives this id up
 
@@ -143,6 +143,7 @@ class Worker:
             worker=registered.id,
             home=self._home,
             host=self._advertised_host(),
+            interface=self._settings.interface,
             threads_per_slot=self._threads,
             connection=self._connection,
             timeouts=self._timeouts,
@@ -207,6 +208,7 @@ class Worker:
                 streams=self._outbox.keys(),
                 load=read_load(),
                 leaving=self._leaving,
+                steps={one.key.job: one.logged_step for one in known if one.logged_step is not None},
             )
             self._heartbeat_due.clear()
             try:

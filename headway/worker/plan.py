@@ -18,10 +18,14 @@ def launch_plan(
     endpoint: str,
     threads: int,
     accelerators: list[int],
+    interface: str | None,
     memory_look_seconds: float,
     server_url: str,
 ) -> dict[str, Any]:
-    """The plan of one attempt on this worker; `accelerators` are the devices that its slots stand for."""
+    """The plan of one attempt on this worker; `accelerators` are the devices that its slots stand for.
+
+    `interface`: the one by which its ranks reach the others.
+    """
     spec = claimed.spec
     parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
     return {
@@ -54,5 +58,6 @@ def launch_plan(
         "checkpoints": spec.checkpoints.model_dump(mode="json"),
         "threads": threads,
         "accelerators": accelerators,
+        "interface": interface,
         "server_url": server_url,
     }

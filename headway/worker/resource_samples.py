@@ -1,4 +1,4 @@
-"""What each rank uses, now and then: processor and memory, as metrics named system/..."""
+"""What each rank uses, now and then: processor, memory and accelerator, as metrics named system/..."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import psutil
+
+from headway.worker.slots import accelerator_use
 
 
 class Sample(NamedTuple):
@@ -19,12 +21,13 @@ class Sample(NamedTuple):
 
 
 class ResourceSamples:
-    """Samples the ranks of one attempt, with the processes that they started."""
+    """Samples the ranks of one attempt, with the processes that they started. `devices`: rank to accelerator."""
 
     def __init__(self, every_seconds: float) -> None:
         self._every_seconds = every_seconds
         self._sampled_at = time.monotonic()
         self._cpu_seconds: dict[int, float] = {}
+        self.devices: dict[int, int] = {}
 
     def due(self) -> bool:
         """Whether it is time for the next sample."""
@@ -47,4 +50,9 @@ class ResourceSamples:
                     cores = max(0.0, cpu_seconds - self._cpu_seconds[rank]) / elapsed
                     samples.append(Sample("system/cpu_cores", rank, time.time(), cores))
                 self._cpu_seconds[rank] = cpu_seconds
+        use = accelerator_use() if self.devices else {}
+        for rank, index in self.devices.items():
+            if rank in processes and index in use:
+                samples.append(Sample("system/gpu_fraction", rank, time.time(), use[index].busy_fraction))
+                samples.append(Sample("system/gpu_memory_bytes", rank, time.time(), use[index].memory_bytes))
         return samples

@@ -1,8 +1,11 @@
-"""The Python stacks of running ranks, which they write themselves when they get a signal."""
+"""The Python stacks of running ranks: they write them themselves when they get a signal, or py-spy reads them."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +15,18 @@ from headway.stacks_signal import STACKS_SIGNAL
 
 _PATIENCE_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
+_PY_SPY_TIMEOUT_SECONDS = 10.0
 _NOT_THE_SCRIPTS = (f'"{Path(headway.__file__).parent}/training/', '"<frozen runpy>"')
 """Frames of how a rank was started say nothing of where it is."""
 _TORCH = f"{os.sep}torch{os.sep}"
 
 
 def read_stacks(folder: Path, processes: dict[int, int]) -> dict[int, str]:
-    """The stacks of the given ranks (rank to pid). Works inside a collective too, for the handler needs no Python."""
+    """The stacks of the given ranks (rank to pid). Works inside a collective too, for the handler needs no Python.
+
+    A rank that does not write its own (a command, or one that blocks signals) is read by py-spy from outside, where
+    that is installed and the kernel permits it.
+    """
     files = {rank: folder / f"rank-{rank}.stacks" for rank in sorted(processes)}
     sizes: dict[int, int] = {}
     for rank, path in files.items():
@@ -29,7 +37,7 @@ def read_stacks(folder: Path, processes: dict[int, int]) -> dict[int, str]:
     time.sleep(_LOOK_SECONDS)
     stacks = {}
     for rank, path in files.items():
-        said = _new_text(path, sizes[rank]) if rank in sizes else "no stacks: it is no Python script, or has just begun"
+        said = (_new_text(path, sizes[rank]) if rank in sizes else None) or _read_from_outside(processes[rank])
         own = [line for line in said.splitlines() if not any(place in line for place in _NOT_THE_SCRIPTS)]
         stacks[rank] = f"Rank {rank} (process {processes[rank]})\n" + "\n".join(own).rstrip() + "\n"
     return stacks
@@ -57,8 +65,22 @@ def _innermost(text: str) -> str | None:
     return None
 
 
-def _new_text(path: Path, offset: int) -> str:
-    """What was appended behind `offset`, once it has stopped growing."""
+def _read_from_outside(pid: int) -> str:
+    """The stacks of a process and its children by py-spy (https://github.com/benfred/py-spy), or why there are none."""
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    tool = shutil.which("py-spy", path=os.pathsep.join(places))
+    if tool is None:
+        return "no stacks: it wrote none, as only Python scripts do; with py-spy on the worker they could be read"
+    command = [tool, "dump", "--subprocesses", "--nonblocking", "--pid", str(pid)]
+    try:
+        read = subprocess.run(command, capture_output=True, text=True, timeout=_PY_SPY_TIMEOUT_SECONDS, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"no stacks: py-spy could not read them: {error}"
+    return read.stdout or f"no stacks: py-spy could not read them: {read.stderr.strip()}"
+
+
+def _new_text(path: Path, offset: int) -> str | None:
+    """What was appended behind `offset`, once it has stopped growing; None if nothing was."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     size = -1
     while time.monotonic() < deadline:
@@ -69,4 +91,4 @@ def _new_text(path: Path, offset: int) -> str:
         time.sleep(_LOOK_SECONDS)
     with path.open("rb") as file:
         file.seek(offset)
-        return file.read().decode(errors="replace") or "no answer"
+        return file.read().decode(errors="replace") or None

@@ -90,6 +90,13 @@ def test_a_rank_over_its_memory_limit_is_ended_before_the_machine_suffers(shared
     job = ended(shared_fleet.script(source, memory_bytes=800 << 20))
     assert (job.data["reason"], job.data["blame"], job.data["retries_used"]) == ("out_of_memory", "user", 0)
     assert "Rank 0 ran out of memory: each rank may use 838,860,800 bytes (--memory)." in job.data["sentence"]
+    failure = job.data["attempt"]["failure"]
+    held = [resident_bytes for _, resident_bytes in failure["memory_curve"]]
+    assert held[-1] == max(held) > 700 << 20, "the curve ends with the peak"
+    assert failure["worker_load"]["memory_bytes"] > 1 << 30
+    shown = shared_fleet.command("show", job.name).stdout
+    assert "Its memory: " in shown
+    assert "Decided: That is for the user to mend, so it is not tried again." in shown
     modest = ended(shared_fleet.script(DURABLE, memory_bytes=4 << 30))
     assert modest.status == "succeeded"
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import headway
 from headway.client import JobHandle
 from headway.errors import Conflict, InvalidInput, NotFound
 from tests.fleet import Fleet, ended, wait_until
@@ -125,9 +129,6 @@ run.save({"step": step}, step)
 
 
 def test_the_same_script_saves_and_restores_outside_headway(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     script = tmp_path / "script.py"
     script.write_text(COUNTS.replace("WHAT", 'if state["step"] == 25 and not os.environ.get("AGAIN"): sys.exit(1)'))
     for variables, words in (({}, "from 0 "), ({"AGAIN": "1"}, "from 20 ")):
@@ -136,6 +137,27 @@ def test_the_same_script_saves_and_restores_outside_headway(tmp_path: Path) -> N
             check=False,
         )  # fmt: skip
         assert words in ran.stdout, ran.stderr
+
+
+def test_ranks_that_torchrun_starts_again_go_on_outside_headway_too(tmp_path: Path) -> None:
+    """Given the drill's training under torchrun, whose rank 1 has rank 0's state, then a restart changes no weight."""
+    script = Path(headway.__file__).parent / "drill" / "training.py"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
+    weights = []
+    for trouble, start, first_line in (("", 0, "step 1"), ("SIGKILL", 1, "step 61")):
+        folder = tmp_path / f"start-{start}"
+        folder.mkdir()
+        ran = subprocess.run(
+            [*torchrun, "--redirects=3", f"--log-dir={folder}", str(script)],
+            cwd=folder, env={**os.environ, "TROUBLE": trouble, "OMP_NUM_THREADS": "1"},
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        (log,) = folder.glob(f"*/attempt_{start}/0/stdout.log")
+        lines = log.read_text().splitlines()
+        assert lines[0] == first_line
+        weights.append(lines[-1])
+    assert weights[0] == weights[1]
 
 
 TRAINING = {"trainer": "mlp", "dataset": "digits", "world_size": 2}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from pathlib import Path
 
 import pytest
 import uvicorn
 
-from headway.brokers.embedded import EmbeddedBroker
-from headway.core.job import WakeUp
+from headway.drill.hostile_server import HostileBroker
 from headway.server.app import create_app
 from headway.server.server import Server
 from headway.settings import Settings
@@ -18,39 +16,6 @@ from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
 from tests.fleet import Fleet, ended
 
 pytestmark = pytest.mark.anyio
-
-
-class HostileBroker(EmbeddedBroker):
-    """Does to each message what a broker may do to it."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self._random = random.Random(seed)
-        self._held: list[bytes] = []
-        self.dropped = self.doubled = self.delayed = 0
-
-    async def publish_wakeup(self, wakeup: WakeUp) -> None:
-        for _ in range(self._random.choice([0, 1, 2])):
-            await super().publish_wakeup(wakeup)
-
-    async def receive_report(self, body: bytes) -> None:
-        match self._random.choice(["drop", "double", "delay", "pass"]):
-            case "drop":
-                self.dropped += 1
-            case "double":
-                self.doubled += 1
-                await super().receive_report(body)
-                await super().receive_report(body)
-            case "delay":
-                self.delayed += 1
-                self._held.append(body)
-            case "pass":
-                await super().receive_report(body)
-        if len(self._held) > 2:
-            self._random.shuffle(self._held)
-            for held in self._held:
-                await super().receive_report(held)
-            self._held.clear()
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -6,7 +6,9 @@ import pytest
 
 from headway.core import transitions
 from headway.core.job import Job, JobSpec
-from headway.core.placement import Share, explain_waiting, place_gang, place_queue, used_slots
+from headway.core.placement import Share, place_gang, place_queue, used_slots
+from headway.core.waiting import remaining_seconds
+from headway.core.waiting import waiting as why
 from headway.core.worker import Worker, WorkerState
 
 
@@ -77,16 +79,42 @@ def test_used_slots_are_derived_from_assignments() -> None:
     ],
 )  # fmt: skip
 def test_waiting_is_explained(workers: list[Worker], used: list[tuple[str, int]], words: str) -> None:
-    waiting = job("large", 4)
+    large = job("large", 4)
     live = [placed_on("a", name, ranks) for name, ranks in used]
-    assert words in explain_waiting(waiting, [waiting], workers, live)
+    assert words in why(large, [large], workers, live).sentence
 
 
 def test_waiting_behind_others_is_explained() -> None:
-    ahead, waiting = job("ahead", 2), job("waiting", 1)
+    ahead, waits = job("ahead", 2), job("waits", 1)
     live = [placed_on("a", "runs", 2)]
-    said = explain_waiting(waiting, [ahead, waiting], [worker("a", 2)], live)
-    assert said == "Waiting at position 2: ahead is ahead; 0 of 2 slots are free. runs (2) has the others."
+    said = why(waits, [ahead, waits], [worker("a", 2)], live)
+    assert (said.position, said.ahead, said.holders) == (2, ("ahead",), {"runs": 2})
+    assert said.sentence == "Waiting at position 2: ahead is ahead; 0 of 2 slots are free. runs (2) has the others."
+
+
+def test_the_wait_is_estimated_by_how_far_the_jobs_before_it_are() -> None:
+    """Given one job that needs 90 s more and one that says nothing, then it starts when the first has ended."""
+    told, silent = placed_on("a", "told", 2), placed_on("a", "silent", 2)
+    waits, behind = job("waits", 2), job("behind", 2)
+    queue, workers, live = [waits, behind], [worker("a", 4)], [told, silent]
+    assert why(waits, queue, workers, live, {told.id: 90.0}).estimated_seconds == 90.0
+    assert "It should start in about 90 s." in why(waits, queue, workers, live, {told.id: 90.0}).sentence
+    assert why(waits, queue, workers, live, {}).estimated_seconds is None
+    assert why(behind, queue, workers, live, {told.id: 90.0}).estimated_seconds is None, "the first takes the room"
+    assert why(behind, queue, workers, live, {told.id: 90.0, silent.id: 7300.0}).estimated_seconds == 7300.0
+    assert "about 2 hours" in why(behind, queue, workers, live, {told.id: 90.0, silent.id: 7300.0}).sentence
+
+
+def test_the_rest_of_a_training_is_told_by_its_steps_so_far() -> None:
+    trains = placed_on("a", "trains", 1)
+    assert trains.attempt is not None
+    attempt = trains.attempt.model_copy(
+        update={"total_steps": 100, "stages": {"first_step": 10.0}, "restored_step": 40}
+    )
+    trains = trains.model_copy(update={"attempt": attempt})
+    assert remaining_seconds(trains, 60, now=30.0) == 40.0
+    assert remaining_seconds(trains, 41, now=30.0) is None, "one step tells nothing"
+    assert remaining_seconds(trains, None, now=30.0) is None
 
 
 def test_labels_choose_workers() -> None:
@@ -96,7 +124,7 @@ def test_labels_choose_workers() -> None:
     assert [share.worker for share in shares] == ["b"]
     other = job("other", 1, where={"gpu": "h200"})
     assert place_queue([other], [worker("a", 8), labelled], {}) == []
-    assert explain_waiting(other, [other], [worker("a", 8), labelled], []).startswith(
+    assert why(other, [other], [worker("a", 8), labelled], []).sentence.startswith(
         "Waiting for a worker with gpu=h200: none is connected."
     )
 

@@ -162,7 +162,7 @@ def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
 def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
     """Given a report being written in a thread, when a checkpoint's part is stored meanwhile, then it is not lost."""
     connection = Connection("http://127.0.0.1:9")
-    place = Place("w", tmp_path, "127.0.0.1", 1, connection, Timeouts(), None, None, None)  # type: ignore[arg-type]
+    place = Place("w", tmp_path, "127.0.0.1", None, 1, connection, Timeouts(), None, None, None)  # type: ignore[arg-type]
     assignment = RunningAssignment(place, "j", 1)
     stored: list[tuple[object, ...]] = []
 

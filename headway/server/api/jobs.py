@@ -15,8 +15,9 @@ from headway.core.environment import cold_reason
 from headway.core.goodput import Goodput, goodput
 from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin, check_labels
 from headway.core.job_query import JobQuery, JobSort, sort_values
-from headway.core.placement import explain_misfit, explain_waiting, place_queue, used_slots
+from headway.core.placement import place_queue, used_slots
 from headway.core.status import JobStatus
+from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.errors import InvalidInput, NameTaken
 from headway.server.access import Action
 from headway.server.api.checkpoints import CheckpointView, checkpoint_views
@@ -34,7 +35,8 @@ class JobView(BaseModel):
     """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people.
 
     `cold`: why its ranks start as new processes, which takes longer; null if they start warm. `origin`: the checkpoint
-    it was forked from. `hold`: it is paused, or about to be.
+    it was forked from. `hold`: it is paused, or about to be. `waiting`: where it stands in the queue, if one job alone
+    is asked for.
     """
 
     id: str
@@ -55,6 +57,7 @@ class JobView(BaseModel):
     checkpoints: list[CheckpointView]
     origin: Origin | None
     hold: bool
+    waiting: Waiting | None
     warnings: tuple[str, ...]
     created_at: float
     started_at: float | None
@@ -85,7 +88,7 @@ class Description(BaseModel):
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
 
 
-_DERIVED = ("reason", "blame", "sentence", "cold", "checkpoints")
+_DERIVED = ("reason", "blame", "sentence", "cold", "checkpoints", "waiting")
 _SPEC_EXAMPLES: dict[str, Example] = {
     "trainer": {
         "summary": "A built-in trainer",
@@ -102,7 +105,7 @@ _SPEC_EXAMPLES: dict[str, Example] = {
 }
 
 
-def view(job: Job, sentence: str | None = None) -> JobView:
+def view(job: Job, sentence: str | None = None, waits: Waiting | None = None) -> JobView:
     """The job without its undelivered events and other inner things."""
     fields = {name: getattr(job, name) for name in JobView.model_fields if name not in _DERIVED}
     return JobView(
@@ -112,6 +115,7 @@ def view(job: Job, sentence: str | None = None) -> JobView:
         sentence=job.sentence if sentence is None else sentence,
         cold=cold_reason(job.spec),
         checkpoints=checkpoint_views(job),
+        waiting=waits,
     )
 
 
@@ -122,22 +126,30 @@ class AttemptView(Attempt):
     repeats_steps: int | None = None
 
 
-async def explain(server: Server, job: Job) -> str:
-    """How the job stands, in a sentence, with why it waits if it does."""
+async def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
+    """How the job stands, in a sentence, and why it waits if it does."""
     if job.status is JobStatus.QUEUED and job.hold:
         step = f" at step {job.checkpoints[-1].step}" if job.checkpoints else ""
-        return f"Paused{step}. `headway resume {job.name}` lets it go on."
+        return f"Paused{step}. `headway resume {job.name}` lets it go on.", None
     if job.status is JobStatus.QUEUED:
-        queue = await server.database.queued_jobs(200)
-        waits = explain_waiting(job, queue, server.engine.workers(), list(server.jobs.unsettled.values()))
-        return f"{job.sentence} {waits}".strip()
+        waits = await why_waiting(server, job)
+        return f"{job.sentence} {waits.sentence}".strip(), waits
     if job.status is JobStatus.STARTING:
-        return "Its workers are preparing it and starting its ranks."
+        return "Its workers are preparing it and starting its ranks.", None
     if job.status is JobStatus.RUNNING:
-        return "Training." if job.spec.trainer else "Running."
+        return "Training." if job.spec.trainer else "Running.", None
     if job.status is JobStatus.STOPPING and not job.sentence:
-        return "Its ranks are being ended."
-    return job.sentence
+        return "Its ranks are being ended.", None
+    return job.sentence, None
+
+
+async def why_waiting(server: Server, job: Job) -> Waiting:
+    """Where a queued job stands, or one that is not submitted yet would."""
+    queue = await server.database.queued_jobs(200)
+    if not job.id:
+        queue = sorted([*queue, job], key=lambda one: -one.spec.priority)  # stable: the new one is last of its priority
+    live = list(server.jobs.unsettled.values())
+    return waiting(job, queue, server.workers.placeable(), live, server.workers.remaining_seconds())
 
 
 @router.post("", dependencies=WRITE, status_code=201)
@@ -186,7 +198,7 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
     await server.specs.check(spec)
     if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
-    workers = server.engine.workers()
+    workers = server.workers.placeable()
     live = list(server.jobs.unsettled.values())
     queue = await server.database.queued_jobs(200)
     job = Job(
@@ -194,7 +206,7 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
     )
     queue = sorted([*queue, job], key=lambda one: -one.spec.priority)  # stable: the new one is last of its priority
     shares = next((shares for placed, shares in place_queue(queue, workers, used_slots(live)) if placed is job), [])
-    sentence = "It would start at once." if shares else explain_waiting(job, queue, workers, live)
+    sentence = "It would start at once." if shares else (await why_waiting(server, job)).sentence
     return Plan(
         sentence=sentence, workers={share.worker_name: share.rank_count for share in shares}, cold=cold_reason(spec)
     )
@@ -251,11 +263,12 @@ def _decode(cursor: str) -> tuple[float | None, int]:
 @router.get("/{job}", dependencies=READ)
 async def get_job(job: JobHere, server: ServerHere) -> JobView:
     """One job, by id or name."""
-    sentence = await explain(server, job)
+    sentence, waits = await explain(server, job)
     newest = server.jobs.unsettled.get(job.id, job)
     if newest.status is not job.status:  # it was placed meanwhile, and its own slots would seem to be in its way
-        job, sentence = newest, await explain(server, newest)
-    return view(job, sentence)
+        job = newest
+        sentence, waits = await explain(server, newest)
+    return view(job, sentence, waits)
 
 
 @router.post("/{job}/cancel", dependencies=WRITE)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from headway.core import transitions
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import Checkpoint
+from headway.core.goodput import Goodput, goodput
 from headway.core.job import DEFAULT_PROJECT, Job, JobSpec, Origin
 from headway.core.job_change import emit
 from headway.core.job_query import JobQuery
@@ -18,6 +19,7 @@ from headway.database.base import Database
 from headway.errors import Conflict, IdempotencyKeyReused, NameTaken, NotFound
 from headway.server.clock import Clock
 
+_PAGE_JOBS = 200
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -126,6 +128,17 @@ class Jobs:
             return newest
         stored = await self._database.attempts(job.id)
         return [*(one for one in stored if after < one.number < job.attempt_number), *newest]
+
+    async def goodput(self, since: float) -> tuple[Goodput, int]:
+        """Where the time of all jobs submitted after `since` went, and how many these are."""
+        total, count = Goodput(), 0
+        after: tuple[float | None, int] | None = None
+        while page := await self._database.jobs(JobQuery(created_after=since, after=after, limit=_PAGE_JOBS)):
+            for job in page:
+                total = total.plus(goodput(job, await self.attempts(job), self._clock.now()))
+            count += len(page)
+            after = (page[-1].created_at, page[-1].sequence)
+        return total, count
 
     async def list(self, query: JobQuery) -> list[Job]:
         """The jobs that are asked for."""

@@ -18,6 +18,7 @@ from headway.core.protocol import (
     Registration,
 )
 from headway.core.status import AssignmentState
+from headway.core.waiting import remaining_seconds
 from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.engines.base import Engine
 from headway.errors import ClaimRefused, NotFound, WorkerLost
@@ -67,6 +68,7 @@ class Workers:
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
         self._loads: dict[str, WorkerLoad] = {}
+        self._steps: dict[str, dict[str, int]] = {}
         self.on_change: list[Callable[[], None]] = []
 
     async def open(self) -> None:
@@ -114,6 +116,7 @@ class Workers:
             self._leaving.add(worker_id)
         if heartbeat.load is not None:
             self._loads[worker_id] = heartbeat.load
+        self._steps[worker_id] = heartbeat.steps
         committed = [
             CommittedStream(stream=stream, through=await self._recorder.committed(stream))
             for stream in heartbeat.streams
@@ -248,6 +251,7 @@ class Workers:
             await self._lose_ranks(worker_id)
             self._liveness.forget(worker_id)
             self._loads.pop(worker_id, None)
+            self._steps.pop(worker_id, None)
             self._leaving.discard(worker_id)
         except NotFound:
             return
@@ -264,6 +268,17 @@ class Workers:
     def load(self, worker_id: str) -> WorkerLoad | None:
         """What is used of the worker's machine, as its last heartbeat said."""
         return self._loads.get(worker_id)
+
+    def remaining_seconds(self) -> dict[str, float]:
+        """How long the jobs that say how far they are will probably still train, by id."""
+        found: dict[str, float] = {}
+        for job in self._jobs.unsettled.values():
+            workers = [one.worker for one in job.attempt.assignments] if job.attempt else []
+            steps = [self._steps[worker][job.id] for worker in workers if job.id in self._steps.get(worker, {})]
+            seconds = remaining_seconds(job, max(steps, default=None), self._clock.now())
+            if seconds is not None:
+                found[job.id] = seconds
+        return found
 
     def ranks(self, worker_id: str) -> dict[str, int]:
         """The jobs that use slots of the worker, by name, and how many."""

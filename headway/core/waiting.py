@@ -1,0 +1,161 @@
+"""Why a queued job waits: what is in its way, its place in the queue, and for how long that will probably be so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+
+from headway.core.frozen import Frozen
+from headway.core.job import Job
+from headway.core.placement import eligible_workers, fits, place_job, place_queue, used_slots
+from headway.core.status import AssignmentState
+from headway.core.worker import Worker
+
+_NAMED = 3
+"""Jobs that a sentence names before it counts the rest."""
+_LEAST_STEPS = 2
+"""Steps that must be done before the time of the others can be told from them."""
+_MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3600, 86_400
+
+
+class Waiting(Frozen):
+    """Where a queued job stands. `misfit`: why it cannot start even on an empty fleet, and what to do.
+
+    `position` counts from 1, `ahead` are the names of jobs before it that could start. `holders` are the jobs in whose
+    hands the slots are, by name, with how many. `estimated_seconds`: until it probably starts; None where that cannot
+    be told, as the jobs before it do not say how far they are.
+    """
+
+    misfit: str | None = None
+    position: int = 1
+    ahead: tuple[str, ...] = ()
+    needed_slots: int = 0
+    free_slots: int = 0
+    slots: int = 0
+    holders: dict[str, int] = {}
+    estimated_seconds: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if self.misfit is not None:
+            return self.misfit
+        held = ""
+        if self.holders:
+            names = ", ".join(f"{name} ({count})" for name, count in list(self.holders.items())[:_NAMED])
+            held = f" {names} {'has' if len(self.holders) == 1 else 'have'} the others."
+        soon = (
+            "" if self.estimated_seconds is None else f" It should start in about {_rounded(self.estimated_seconds)}."
+        )
+        if self.ahead:
+            more = f" and {len(self.ahead) - _NAMED} more" if len(self.ahead) > _NAMED else ""
+            verb = "are" if len(self.ahead) > 1 else "is"
+            place = f"Waiting at position {self.position}: {', '.join(self.ahead[:_NAMED])}{more} {verb} ahead"
+            return f"{place}; {self.free_slots} of {self.slots} slots are free.{held}{soon}"
+        if self.holders:
+            need = f"{self.needed_slots} are needed, {self.free_slots} of {self.slots} are free"
+            return f"Waiting for slots: {need}. It is next.{held}{soon}"
+        return "About to be placed."
+
+
+def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
+    """Why the job cannot start even on an empty fleet, and what to do; None if it can."""
+    spec = job.spec
+    eligible = eligible_workers(spec, workers)
+    if not eligible and spec.where and any(not worker.draining for worker in workers):
+        labels = " and ".join(f"{name}={value}" for name, value in spec.where.items())
+        return f"Waiting for a worker with {labels}: none is connected. Workers say so by --label NAME=VALUE."
+    if not eligible and any(worker.draining for worker in workers):
+        return "Waiting for a worker: all are being drained. `headway workers undrain NAME` lets one take jobs again."
+    if not eligible:
+        return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
+    slots = sum(worker.slots for worker in eligible)
+    least = spec.minimum_world_size or spec.world_size
+    if least > slots:
+        return (
+            f"Waiting for slots: {least} are needed and all workers together have {slots}. "
+            "Add workers, or submit it with a smaller --world-size."
+        )
+    if not fits(job, workers):
+        wish = f"{spec.ranks_per_worker} ranks on each worker" if spec.ranks_per_worker else f"{spec.workers} workers"
+        return f"Waiting for workers: {spec.world_size} ranks with {wish} do not fit on the {len(eligible)} there are."
+    return None
+
+
+def waiting(
+    job: Job,
+    queue: Sequence[Job],
+    workers: Sequence[Worker],
+    live: Sequence[Job],
+    remaining_seconds: Mapping[str, float] | None = None,
+) -> Waiting:
+    """Why a queued job waits. `remaining_seconds`: how long live jobs will probably still take, by id, where known."""
+    misfit = explain_misfit(job, workers)
+    if misfit is not None:
+        return Waiting(misfit=misfit)
+    used = used_slots(live)
+    eligible = eligible_workers(job.spec, workers)
+    slots = sum(worker.slots for worker in eligible)
+    ahead = [other.name for other in takewhile(lambda other: other.id != job.id, queue) if fits(other, workers)]
+    free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in workers}
+    blocked = bool(ahead) or place_job(job, workers, free) is None
+    return Waiting(
+        position=len(ahead) + 1,
+        ahead=tuple(ahead),
+        needed_slots=job.spec.world_size,
+        free_slots=sum(free[worker.id] for worker in eligible),
+        slots=slots,
+        holders=_holders(live, {worker.id for worker in eligible}) if blocked else {},
+        estimated_seconds=_estimated_seconds(job, queue, workers, live, remaining_seconds or {}) if blocked else 0.0,
+    )
+
+
+def remaining_seconds(job: Job, step: int | None, now: float) -> float | None:
+    """How long a live job will probably still train, by its steps so far; None where it does not say how many come.
+
+    `step`: the newest that it logged.
+    """
+    attempt = job.attempt
+    if attempt is None or attempt.ended_at is not None or attempt.total_steps is None or step is None:
+        return None
+    began, done = attempt.stages.get("first_step"), step - (attempt.restored_step or 0)
+    if began is None or done < _LEAST_STEPS:
+        return None
+    return max(0.0, (attempt.total_steps - step) * (now - began) / done)
+
+
+def _estimated_seconds(
+    job: Job, queue: Sequence[Job], workers: Sequence[Worker], live: Sequence[Job], remaining: Mapping[str, float]
+) -> float | None:
+    """Let the live jobs end one after the other and place the queue; jobs that are placed meanwhile do not end."""
+    still = sorted((one for one in live if one.id in remaining), key=lambda one: remaining[one.id])
+    used = used_slots(live)
+    waiting = list(queue) if any(one.id == job.id for one in queue) else [*queue, job]
+    for ending in still:
+        for worker, count in used_slots([ending]).items():
+            used[worker] -= count
+        for placed, shares in place_queue(waiting, workers, used):
+            if placed.id == job.id:
+                return remaining[ending.id]
+            waiting.remove(placed)
+            for share in shares:
+                used[share.worker] = used.get(share.worker, 0) + share.rank_count
+    return None
+
+
+def _holders(live: Sequence[Job], workers: set[str]) -> dict[str, int]:
+    """The jobs that use slots of these workers, most first."""
+    counts: dict[str, int] = {}
+    for job in live:
+        for assignment in job.attempt.assignments if job.attempt else ():
+            if assignment.worker in workers and assignment.state is not AssignmentState.RELEASED:
+                counts[job.name] = counts.get(job.name, 0) + assignment.rank_count
+    return {name: counts[name] for name in sorted(counts, key=lambda name: (-counts[name], name))}
+
+
+def _rounded(seconds: float) -> str:
+    """A time as rough as it is known."""
+    for unit, size in (("days", _DAY_SECONDS), ("hours", _HOUR_SECONDS), ("minutes", _MINUTE_SECONDS)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(1, round(seconds)):.0f} s"

@@ -1,0 +1,39 @@
+"""How much memory each rank held over its life, for the record of its failure."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import psutil
+
+_POINTS = 60
+_SECONDS = 1.0
+
+
+class MemoryCurves:
+    """Resident bytes of each rank's process: a point each second at first, ever rarer as the curve grows long."""
+
+    def __init__(self) -> None:
+        self._curves: dict[int, list[tuple[float, int]]] = {}
+        self._every_seconds = _SECONDS
+        self._looked_at = 0.0
+
+    def look(self, processes: dict[int, int]) -> None:
+        """Add a point for each rank (rank to pid), if it is time for the next."""
+        now = time.monotonic()
+        if now - self._looked_at < self._every_seconds:
+            return
+        self._looked_at = now
+        for rank, pid in processes.items():
+            with suppress(psutil.Error):
+                resident_bytes = psutil.Process(pid).memory_info().rss
+                self._curves.setdefault(rank, []).append((time.time(), resident_bytes))
+        if any(len(curve) >= _POINTS for curve in self._curves.values()):
+            self._curves = {rank: curve[::2] for rank, curve in self._curves.items()}
+            self._every_seconds *= 2
+
+    def of(self, rank: int, ended_at: float, peak_bytes: int | None) -> tuple[tuple[float, int], ...]:
+        """The rank's curve as (seconds since the epoch, bytes); its last point is the peak that the kernel counted."""
+        curve = self._curves.get(rank, [])
+        return (*curve, *([(ended_at, peak_bytes)] if peak_bytes is not None else []))
