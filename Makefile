@@ -30,12 +30,15 @@ bench: setup ## Measure, beside the alternatives; prints JSON.
 	$(BIN)/python -m benchmarks.launch
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpoint
-	$(BIN)/python -m benchmarks.restart
+	$(BIN)/python -m benchmarks.scheduler
 	$(BIN)/python -m benchmarks.server
 
-proof: setup ## The long tests: accuracy on full MNIST, exact resume under 200 strikes, and the soak.
+proof: setup ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Two hours.
 	$(BIN)/python -m tests.proof_resume
 	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/test_state_machine.py
+	$(BIN)/headway drill --rounds 5
+	$(BIN)/python -m tests.proof_fuzzer
+	$(BIN)/python -m tests.proof_overload
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.soak
 

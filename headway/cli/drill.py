@@ -63,6 +63,10 @@ def _tell(outcome: Any) -> None:
         str(outcome.attempts),
     )
     click.secho(line, fg=None if outcome.held else "red")
+    if outcome.outage_step_ratio is not None:
+        click.echo(
+            f"    While the server was away, a step took {outcome.outage_step_ratio:.2f} times as long as before."
+        )
     if outcome.impossible:
         click.secho(f"    Not played: {outcome.impossible}.", fg="yellow")
     for sentence in outcome.broken:

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
 
-from headway.core.job import Job, JobSpec
+from headway.core.job import Job
 from headway.core.status import AssignmentState
 from headway.core.worker import Worker, WorkerState
 
+Labels = tuple[tuple[str, str], ...]
 
-@dataclass(frozen=True)
-class Share:
+
+class Share(NamedTuple):
     """The ranks of an attempt that one worker is to run."""
 
     worker: str
     worker_name: str
     first_rank: int
     rank_count: int
+
+
+class Shape(NamedTuple):
+    """How many ranks, spread how, on workers with which labels."""
+
+    world_size: int
+    minimum_world_size: int | None
+    ranks_per_worker: int | None
+    workers: int | None
+    where: Labels
+
+
+class Gang(NamedTuple):
+    """What the queue knows of a job. `retried`: it has an ended attempt."""
+
+    priority: int
+    sequence: int
+    job: str
+    name: str
+    shape: Shape
+    retried: bool
+
+
+def gang_of(job: Job) -> Gang:
+    """The job as it stands in the queue."""
+    spec = job.spec
+    where = tuple(sorted(spec.where.items()))
+    shape = Shape(spec.world_size, spec.minimum_world_size, spec.ranks_per_worker, spec.workers, where)
+    return Gang(spec.priority, job.sequence, job.id, job.name, shape, job.attempt is not None)
 
 
 def used_slots(jobs: Iterable[Job]) -> dict[str, int]:
@@ -30,121 +62,195 @@ def used_slots(jobs: Iterable[Job]) -> dict[str, int]:
     return used
 
 
-def place_gang(
-    world_size: int,
-    workers: Sequence[Worker],
-    free: Mapping[str, int],
-    *,
-    ranks_per_worker: int | None = None,
-    worker_count: int | None = None,
-) -> list[Share] | None:
-    """Shares for all ranks, or None if they do not fit now.
+class _Place(NamedTuple):
+    """A worker with free slots. Sorted by these, then by name."""
 
-    A gang stays on one worker if one has room (the fullest such, so that large gaps remain), else it takes the
-    workers with the most room first, so that it spreads over as few as possible. With `ranks_per_worker` each has
-    exactly so many, with `worker_count` it is spread evenly over so many.
-    """
-    roomy = sorted(
-        (worker for worker in workers if free.get(worker.id, 0) > 0),
-        key=lambda worker: (-free[worker.id], worker.name, worker.id),
-    )
-    sizes = _even_sizes(world_size, ranks_per_worker, worker_count)
-    if sizes is not None:
-        return _place_sizes(sizes, roomy, free)
-    whole = [worker for worker in roomy if free[worker.id] >= world_size]
-    chosen = [min(whole, key=lambda worker: (free[worker.id], worker.name, worker.id))] if whole else roomy
-    counts: list[tuple[Worker, int]] = []
-    left = world_size
-    for worker in chosen:
-        if left:
-            counts.append((worker, min(free[worker.id], left)))
-            left -= counts[-1][1]
-    return None if left else _shares(counts)
+    free: int
+    name: str
+    worker: str
 
 
-def _even_sizes(world_size: int, ranks_per_worker: int | None, worker_count: int | None) -> list[int] | None:
-    if ranks_per_worker is not None:
-        return [ranks_per_worker] * (world_size // ranks_per_worker)
-    if worker_count is not None:
-        return [world_size * (n + 1) // worker_count - world_size * n // worker_count for n in range(worker_count)][
-            ::-1
-        ]
-    return None
+class _Room:
+    """The workers with certain labels that have free slots, by how many."""
+
+    def __init__(self, workers: Iterable[Worker], free: Mapping[str, int]) -> None:
+        self._places = sorted(
+            _Place(free[worker.id], worker.name, worker.id) for worker in workers if free.get(worker.id, 0) > 0
+        )
+        self._free = {place.worker: place for place in self._places}
+        self.slots = sum(place.free for place in self._places)
+
+    def take(self, worker: str, count: int) -> None:
+        """Slots of a worker are not free any more; nothing if it is not here."""
+        place = self._free.pop(worker, None)
+        if place is None:
+            return
+        del self._places[bisect_left(self._places, place)]
+        self.slots -= count
+        if place.free > count:
+            left = self._free[worker] = place._replace(free=place.free - count)
+            insort(self._places, left)
+
+    def workers(self) -> list[str]:
+        """Those that have free slots."""
+        return list(self._free)
+
+    def fullest_with(self, count: int, but: Collection[str] = ()) -> _Place | None:
+        """The worker with the fewest free slots that has `count`."""
+        for place in self._places[bisect_left(self._places, (count,)) :]:
+            if place.worker not in but:
+                return place
+        return None
+
+    def roomiest_first(self) -> Iterable[_Place]:
+        """Most free slots first; those with as many by name."""
+        for _, places in groupby(reversed(self._places), key=lambda place: place.free):
+            yield from reversed(list(places))
 
 
-def _place_sizes(sizes: Sequence[int], roomy: Sequence[Worker], free: Mapping[str, int]) -> list[Share] | None:
-    """Each size on a worker of its own: the largest first, on the fullest worker that it fits on."""
-    left = list(roomy)
-    counts: list[tuple[Worker, int]] = []
-    for size in sorted(sizes, reverse=True):
-        fitting = [worker for worker in left if free[worker.id] >= size]
-        if not fitting:
+class Fleet:
+    """The free slots of the workers that take assignments, while a queue is placed on them."""
+
+    def __init__(self, workers: Sequence[Worker], used: Mapping[str, int]) -> None:
+        self._workers = [worker for worker in workers if worker.state is WorkerState.READY and not worker.draining]
+        self._free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in self._workers}
+        self._rooms: dict[Labels, _Room] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether no slot is free."""
+        return not any(count > 0 for count in self._free.values())
+
+    def free_slots(self, where: Labels) -> int:
+        """Free slots of the workers that have these labels."""
+        return self._room(where).slots
+
+    def shares(self, shape: Shape, *, shrink: bool = False) -> list[Share] | None:
+        """Shares for all ranks, or None if they do not fit now; with `shrink`, if allowed, for as many as have room.
+
+        A gang stays on one worker if one has room (the fullest such, so that large gaps remain), else it takes the
+        workers with the most room first, so that it spreads over as few as possible.
+        """
+        room = self._room(shape.where)
+        size = shape.world_size
+        if shrink and shape.minimum_world_size is not None:
+            size = max(shape.minimum_world_size, min(size, room.slots))
+        if size > room.slots:
             return None
-        worker = min(fitting, key=lambda one: (free[one.id], one.name, one.id))
-        left.remove(worker)
-        counts.append((worker, size))
-    return _shares(counts)
+        sizes = _even_sizes(size, shape)
+        if sizes is not None:
+            return _on_workers_of_their_own(sizes, room)
+        whole = room.fullest_with(size)
+        if whole is not None:
+            return [Share(whole.worker, whole.name, 0, size)]
+        counts: list[tuple[_Place, int]] = []
+        for place in room.roomiest_first():
+            counts.append((place, min(place.free, size)))
+            size -= counts[-1][1]
+            if not size:
+                break
+        return _numbered(counts)
+
+    def take(self, shares: Iterable[Share]) -> None:
+        """The slots of these shares are not free any more."""
+        for share in shares:
+            self._take(share.worker, share.rank_count)
+
+    def hold(self, where: Labels) -> None:
+        """Keep all workers with these labels for a gang that waits for them."""
+        for worker in self._room(where).workers():
+            self._take(worker, self._free[worker])
+
+    def _take(self, worker: str, count: int) -> None:
+        self._free[worker] -= count
+        for room in self._rooms.values():
+            room.take(worker, count)
+
+    def _room(self, where: Labels) -> _Room:
+        if where not in self._rooms:
+            self._rooms[where] = _Room((worker for worker in self._workers if _has(worker, where)), self._free)
+        return self._rooms[where]
 
 
-def _shares(counts: Sequence[tuple[Worker, int]]) -> list[Share]:
-    shares: list[Share] = []
-    first_rank = 0
-    for worker, rank_count in counts:
-        shares.append(Share(worker.id, worker.name, first_rank, rank_count))
-        first_rank += rank_count
-    return shares
+class Fitting:
+    """Whether gangs would fit if nothing else ran; asked once per shape."""
 
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._empty = Fleet(workers, {})
+        self._known: dict[Shape, bool] = {}
 
-def eligible_workers(spec: JobSpec, workers: Sequence[Worker]) -> list[Worker]:
-    """The workers that take assignments and have every label that the job asks for."""
-    return [
-        worker
-        for worker in workers
-        if worker.state is WorkerState.READY
-        and not worker.draining
-        and all(worker.labels.get(name) == value for name, value in spec.where.items())
-    ]
-
-
-def place_job(
-    job: Job, workers: Sequence[Worker], free: Mapping[str, int], *, shrink: bool = False
-) -> list[Share] | None:
-    """The gang as it is asked for; with `shrink`, if the job allows it, as many ranks as there is room for."""
-    spec = job.spec
-    eligible = eligible_workers(spec, workers)
-    size = spec.world_size
-    if shrink and spec.minimum_world_size is not None:
-        room = sum(max(0, free.get(worker.id, 0)) for worker in eligible)
-        size = max(spec.minimum_world_size, min(size, room))
-    return place_gang(size, eligible, free, ranks_per_worker=spec.ranks_per_worker, worker_count=spec.workers)
-
-
-def fits(job: Job, workers: Sequence[Worker]) -> bool:
-    """Whether the job could be placed if nothing else ran."""
-    return place_job(job, workers, {worker.id: worker.slots for worker in workers}, shrink=True) is not None
+    def fits(self, shape: Shape) -> bool:
+        """Whether the shape fits on the empty fleet, shrunk if it allows that."""
+        if shape not in self._known:
+            self._known[shape] = self._empty.shares(shape, shrink=True) is not None
+        return self._known[shape]
 
 
 def place_queue(
-    queue: Sequence[Job], workers: Sequence[Worker], used: Mapping[str, int], shrinkable: Collection[str] = ()
-) -> list[tuple[Job, list[Share]]]:
-    """Placements for the front of the queue, which is given in order of priority, then age.
+    queue: Iterable[Gang], workers: Sequence[Worker], used: Mapping[str, int], shrinkable: Collection[str] = ()
+) -> list[tuple[Gang, list[Share]]]:
+    """Placements for the queue, which is given in order of priority, then age.
 
     Jobs whose ids are `shrinkable` have waited long enough for all their ranks, and take fewer if they allow it.
 
     A job that would fit into the fleet but does not fit now holds the workers that it may use back from those behind
     it, or it might wait for ever; one that does not fit into the whole fleet is passed over.
     """
-    free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in workers}
-    placements: list[tuple[Job, list[Share]]] = []
-    for job in queue:
-        shares = place_job(job, workers, free, shrink=job.id in shrinkable)
+    fleet, fitting = Fleet(workers, used), Fitting(workers)
+    held: set[Labels] = set()
+    placements: list[tuple[Gang, list[Share]]] = []
+    for gang in queue:
+        if gang.shape.where in held:
+            continue
+        shares = fleet.shares(gang.shape, shrink=gang.job in shrinkable)
         if shares is not None:
-            for share in shares:
-                free[share.worker] -= share.rank_count
-            placements.append((job, shares))
-        elif fits(job, workers):
-            for worker in eligible_workers(job.spec, workers):
-                free[worker.id] = 0
-        if not any(count > 0 for count in free.values()):
+            fleet.take(shares)
+            placements.append((gang, shares))
+        elif fitting.fits(gang.shape):
+            fleet.hold(gang.shape.where)
+            held.add(gang.shape.where)
+        if fleet.free_slots(gang.shape.where) == 0 and fleet.full:
             break
     return placements
+
+
+def eligible_workers(where: Labels, workers: Iterable[Worker]) -> list[Worker]:
+    """The workers that take assignments and have these labels."""
+    ready = (worker for worker in workers if worker.state is WorkerState.READY and not worker.draining)
+    return [worker for worker in ready if _has(worker, where)]
+
+
+def _has(worker: Worker, where: Labels) -> bool:
+    return all(worker.labels.get(name) == value for name, value in where)
+
+
+def _even_sizes(world_size: int, shape: Shape) -> list[int] | None:
+    """Ranks of each worker, where the shape says how many, largest first."""
+    if shape.ranks_per_worker is not None:
+        return [shape.ranks_per_worker] * (world_size // shape.ranks_per_worker)
+    if shape.workers is not None:
+        count = shape.workers
+        return [world_size * (n + 1) // count - world_size * n // count for n in reversed(range(count))]
+    return None
+
+
+def _on_workers_of_their_own(sizes: Sequence[int], room: _Room) -> list[Share] | None:
+    """Each size on another worker: the largest first, on the fullest worker that it fits on."""
+    counts: list[tuple[_Place, int]] = []
+    taken: set[str] = set()
+    for size in sorted(sizes, reverse=True):
+        place = room.fullest_with(size, taken)
+        if place is None:
+            return None
+        taken.add(place.worker)
+        counts.append((place, size))
+    return _numbered(counts)
+
+
+def _numbered(counts: Sequence[tuple[_Place, int]]) -> list[Share]:
+    shares: list[Share] = []
+    first_rank = 0
+    for place, rank_count in counts:
+        shares.append(Share(place.worker, place.name, first_rank, rank_count))
+        first_rank += rank_count
+    return shares

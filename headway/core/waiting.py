@@ -7,12 +7,14 @@ from itertools import takewhile
 
 from headway.core.frozen import Frozen
 from headway.core.job import Job
-from headway.core.placement import eligible_workers, fits, place_job, place_queue, used_slots
+from headway.core.placement import Fitting, Fleet, Gang, eligible_workers, gang_of, place_queue, used_slots
 from headway.core.status import AssignmentState
 from headway.core.worker import Worker
 
 _NAMED = 3
 """Jobs that a sentence names before it counts the rest."""
+_LOOKED_AT = 100
+"""Ends of other jobs that an estimate looks at; what is farther off is not told."""
 _LEAST_STEPS = 2
 """Steps that must be done before the time of the others can be told from them."""
 _MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3600, 86_400
@@ -60,8 +62,8 @@ class Waiting(Frozen):
 
 def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
     """Why the job cannot start even on an empty fleet, and what to do; None if it can."""
-    spec = job.spec
-    eligible = eligible_workers(spec, workers)
+    spec, shape = job.spec, gang_of(job).shape
+    eligible = eligible_workers(shape.where, workers)
     if not eligible and spec.where and any(not worker.draining for worker in workers):
         labels = " and ".join(f"{name}={value}" for name, value in spec.where.items())
         return f"Waiting for a worker with {labels}: none is connected. Workers say so by --label NAME=VALUE."
@@ -76,7 +78,7 @@ def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
             f"Waiting for slots: {least} are needed and all workers together have {slots}. "
             "Add workers, or submit it with a smaller --world-size."
         )
-    if not fits(job, workers):
+    if not Fitting(workers).fits(shape):
         wish = f"{spec.ranks_per_worker} ranks on each worker" if spec.ranks_per_worker else f"{spec.workers} workers"
         return f"Waiting for workers: {spec.world_size} ranks with {wish} do not fit on the {len(eligible)} there are."
     return None
@@ -84,7 +86,7 @@ def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
 
 def waiting(
     job: Job,
-    queue: Sequence[Job],
+    queue: Sequence[Gang],
     workers: Sequence[Worker],
     live: Sequence[Job],
     remaining_seconds: Mapping[str, float] | None = None,
@@ -94,19 +96,19 @@ def waiting(
     if misfit is not None:
         return Waiting(misfit=misfit)
     used = used_slots(live)
-    eligible = eligible_workers(job.spec, workers)
-    slots = sum(worker.slots for worker in eligible)
-    ahead = [other.name for other in takewhile(lambda other: other.id != job.id, queue) if fits(other, workers)]
-    free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in workers}
-    blocked = bool(ahead) or place_job(job, workers, free) is None
+    gang, fitting = gang_of(job), Fitting(workers)
+    eligible = eligible_workers(gang.shape.where, workers)
+    ahead = [one.name for one in takewhile(lambda one: one.job != job.id, queue) if fitting.fits(one.shape)]
+    fleet = Fleet(workers, used)
+    blocked = bool(ahead) or fleet.shares(gang.shape) is None
     return Waiting(
         position=len(ahead) + 1,
         ahead=tuple(ahead),
         needed_slots=job.spec.world_size,
-        free_slots=sum(free[worker.id] for worker in eligible),
-        slots=slots,
+        free_slots=fleet.free_slots(gang.shape.where),
+        slots=sum(worker.slots for worker in eligible),
         holders=_holders(live, {worker.id for worker in eligible}) if blocked else {},
-        estimated_seconds=_estimated_seconds(job, queue, workers, live, remaining_seconds or {}) if blocked else 0.0,
+        estimated_seconds=_estimated_seconds(gang, queue, workers, live, remaining_seconds or {}) if blocked else 0.0,
     )
 
 
@@ -125,19 +127,19 @@ def remaining_seconds(job: Job, step: int | None, now: float) -> float | None:
 
 
 def _estimated_seconds(
-    job: Job, queue: Sequence[Job], workers: Sequence[Worker], live: Sequence[Job], remaining: Mapping[str, float]
+    gang: Gang, queue: Sequence[Gang], workers: Sequence[Worker], live: Sequence[Job], remaining: Mapping[str, float]
 ) -> float | None:
     """Let the live jobs end one after the other and place the queue; jobs that are placed meanwhile do not end."""
-    still = sorted((one for one in live if one.id in remaining), key=lambda one: remaining[one.id])
     used = used_slots(live)
-    waiting = list(queue) if any(one.id == job.id for one in queue) else [*queue, job]
-    for ending in still:
+    waits = list(queue) if gang in queue else [*queue, gang]
+    waits = waits[: waits.index(gang) + 1]  # what is behind it takes nothing from it
+    for ending in sorted((one for one in live if one.id in remaining), key=lambda one: remaining[one.id])[:_LOOKED_AT]:
         for worker, count in used_slots([ending]).items():
             used[worker] -= count
-        for placed, shares in place_queue(waiting, workers, used):
-            if placed.id == job.id:
+        for placed, shares in place_queue(waits, workers, used):
+            if placed == gang:
                 return remaining[ending.id]
-            waiting.remove(placed)
+            waits.remove(placed)
             for share in shares:
                 used[share.worker] = used.get(share.worker, 0) + share.rank_count
     return None

@@ -82,8 +82,8 @@ class Database(ABC):
         """The snapshots that jobs still name."""
 
     @abstractmethod
-    async def queued_jobs(self, limit: int) -> list[Job]:
-        """The front of the queue of all projects, without those on hold: by priority, then age."""
+    async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
+        """The queue of all projects, without those on hold, by priority, then age: behind (priority, sequence)."""
 
     @abstractmethod
     async def unsettled_jobs(self) -> list[Job]:

@@ -124,9 +124,13 @@ class SqlDatabase(Database):
             rows = await connection.execute(select(column).where(_alive() & column.is_not(None)).distinct())
             return {row.snapshot for row in rows}
 
-    async def queued_jobs(self, limit: int) -> list[Job]:
+    async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
         table = tables.jobs
         queue = select(table).where(_alive() & (table.c.status == JobStatus.QUEUED.value) & table.c.hold.is_(False))
+        if after is not None:
+            priority, sequence = after
+            younger = (table.c.priority == priority) & (table.c.sequence > sequence)
+            queue = queue.where((table.c.priority < priority) | younger)
         return await self._select_jobs(queue.order_by(table.c.priority.desc(), table.c.sequence).limit(limit))
 
     async def unsettled_jobs(self) -> list[Job]:

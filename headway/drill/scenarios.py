@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from headway.client import JobHandle
+from headway.drill.checks import STEPS
 from headway.drill.fleet import DrillFleet
 from headway.drill.proxy import Proxy
 from headway.errors import Unavailable
@@ -168,7 +169,7 @@ def hostile_broker(stage: Stage, job: JobHandle) -> float:
     at = time.time()
     switch.touch()
     try:
-        _await_step(stage, job, 280)
+        _await_step(stage, job, STEPS - 20)
     finally:
         switch.unlink()
     return at
@@ -180,7 +181,7 @@ def clock_jumps(stage: Stage, job: JobHandle) -> float:
     _await_step(stage, job)
     at = time.time()
     try:
-        for seconds, step in ((3600, 150), (-3600, 220)):
+        for seconds, step in ((3600, 110), (-3600, 150)):
             clock.write_text(str(seconds))
             _await_step(stage, job, step)
     finally:
@@ -244,7 +245,7 @@ def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:
 
 def server_killed_at_the_end(stage: Stage, job: JobHandle) -> float:
     """SIGKILL for the server while the last steps are done; it comes back when the ranks have ended."""
-    _await_step(stage, job, 285)
+    _await_step(stage, job, STEPS - 15)
     return _restart_server(stage, away_seconds=2.0)
 
 
@@ -282,7 +283,7 @@ SCENARIOS = (
     Scenario("server killed at the end", server_killed_at_the_end, attempts=1),
     Scenario("full disk on a worker", full_disk_of_worker, attempts=1, possible=_needs_limits),
     Scenario("full disk on the server", full_disk_of_server, attempts=1, possible=_needs_limits),
-    Scenario("newest checkpoint damaged", newest_checkpoint_damaged, attempts=3, save_steps=100),
+    Scenario("newest checkpoint damaged", newest_checkpoint_damaged, attempts=3, save_steps=60),
     Scenario("hostile broker", hostile_broker, attempts=1),
     Scenario("clock jumps", clock_jumps, attempts=1),
 )

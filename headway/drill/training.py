@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import headway
 
-STEPS, SAVE_STEPS = 300, int(os.environ.get("SAVE_STEPS", "20"))
+STEPS, SAVE_STEPS = int(os.environ.get("STEPS", "200")), int(os.environ.get("SAVE_STEPS", "20"))
 run = headway.run()
 start = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 trouble, trouble_step = os.environ.get("TROUBLE", ""), 70

@@ -10,22 +10,22 @@ from collections.abc import Callable, Hashable
 
 from headway.core import transitions
 from headway.core.job import Job
-from headway.core.placement import Share, place_queue, used_slots
+from headway.core.placement import Gang, Share, place_queue, used_slots
 from headway.core.retry import requeue_delay_seconds
 from headway.core.status import AssignmentState, JobStatus
 from headway.database.base import Database
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, NotFound
 from headway.server.clock import Clock
 from headway.server.liveness import Liveness
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
+from headway.server.services.queue import Queue
 from headway.server.services.workers import Workers
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """Time between looks at deadlines, or a quarter of the lease if that is shorter."""
-_QUEUE_WINDOW = 200
 
 
 class Scheduler:
@@ -38,6 +38,7 @@ class Scheduler:
         clock: Clock,
         database: Database,
         jobs: Jobs,
+        queue: Queue,
         workers: Workers,
         liveness: Liveness,
         recorder: Recorder,
@@ -46,6 +47,7 @@ class Scheduler:
         self._clock = clock
         self._database = database
         self._jobs = jobs
+        self._queue = queue
         self._workers = workers
         self._liveness = liveness
         self._recorder = recorder
@@ -92,18 +94,26 @@ class Scheduler:
         used = used_slots(self._jobs.unsettled.values())
         if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
             return
-        queue = [job for job in await self._database.queued_jobs(_QUEUE_WINDOW) if not self._delayed(job)]
+        queue = [gang for gang in self._queue.gangs() if not self._delayed(gang.job)]
         now = self._clock.monotonic()
-        elastic = [job.id for job in queue if job.spec.minimum_world_size is not None]
+        elastic = [gang.job for gang in queue if gang.shape.minimum_world_size is not None]
         self._elastic_since = {job_id: self._elastic_since.get(job_id, now) for job_id in elastic}
         shrinkable = {
             job_id for job_id, since in self._elastic_since.items() if now - since >= self._settings.shrink_wait_seconds
         }
-        for job, shares in place_queue(queue, workers, used, shrinkable):
-            if job.attempt is not None:
-                await self._database.put_attempt(job.id, job.attempt)
-            self._delayed_until.pop(job.id, None)
-            await self._jobs.update(job.id, self._placed(shares))
+        for gang, shares in place_queue(queue, workers, used, shrinkable):
+            await self._place(gang, shares)
+
+    async def _place(self, gang: Gang, shares: list[Share]) -> None:
+        try:
+            if gang.retried:
+                job = await self._jobs.find(gang.job)
+                if job.attempt is not None:
+                    await self._database.put_attempt(job.id, job.attempt)
+            self._delayed_until.pop(gang.job, None)
+            await self._jobs.update(gang.job, self._placed(shares))
+        except NotFound:
+            _log.info("Job %s was deleted before it could be placed.", gang.name)
 
     def _placed(self, shares: list[Share]) -> Callable[[Job], Job]:
         now = self._clock.now()
@@ -113,13 +123,13 @@ class Scheduler:
         now = self._clock.now()
         return lambda job: transitions.expire(job, number, worker, now)
 
-    def _delayed(self, job: Job) -> bool:
-        until = self._delayed_until.get(job.id)
+    def _delayed(self, job_id: str) -> bool:
+        until = self._delayed_until.get(job_id)
         if until is None:
             return False
         if self._clock.monotonic() < until:
             return True
-        del self._delayed_until[job.id]
+        del self._delayed_until[job_id]
         return False
 
     async def tick(self) -> None:

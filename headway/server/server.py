@@ -27,6 +27,7 @@ from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs
+from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
@@ -52,6 +53,7 @@ class Server:
         self.live = Live()
         self.jobs = Jobs(self.database, self.clock)
         self.jobs.on_delete.append(self.live.changed)
+        self.queue = Queue(self.database, self.jobs)
         self.liveness = Liveness(self.clock, settings.lease_seconds)
         self.recorder = Recorder(
             self.database, self.jobs, self.broker, self.live, self.clock, settings.catch_up_seconds
@@ -79,6 +81,7 @@ class Server:
             clock=self.clock,
             database=self.database,
             jobs=self.jobs,
+            queue=self.queue,
             workers=self.workers,
             liveness=self.liveness,
             recorder=self.recorder,
@@ -110,6 +113,7 @@ class Server:
             await self.engine.open()
             await self.datasets.open()
             await self.jobs.open()
+            await self.queue.open()
             await self.workers.open()
             await self.recorder.open()
             loops = (self.recorder.run, self.relay.run, self.scheduler.run, self.housekeeping.run)

@@ -367,16 +367,14 @@ async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_fo
 ) -> None:
     """Given a queued job being read, when it is placed in that moment, then the answer is about the placed one."""
     job = await api.submit(name="mine")
-    reads = api.server.database.queued_jobs
+    queued = await api.server.jobs.find("mine")
 
-    async def placed_meanwhile(limit: int) -> list[Job]:
-        queue = await reads(limit)
-        monkeypatch.setattr(api.server.database, "queued_jobs", reads)
-        await api.worker(slots=1)
-        while api.server.jobs.unsettled[job["id"]].status is JobStatus.QUEUED:
-            await asyncio.sleep(0.01)
-        return queue
+    async def found_before(reference: str) -> Job:
+        return queued
 
-    monkeypatch.setattr(api.server.database, "queued_jobs", placed_meanwhile)
+    await api.worker(slots=1)
+    while api.server.jobs.unsettled[job["id"]].status is JobStatus.QUEUED:
+        await asyncio.sleep(0.01)
+    monkeypatch.setattr(api.server.jobs, "find", found_before)
     shown = (await api.http.get("/api/v1/jobs/mine")).json()
     assert (shown["status"], shown["sentence"]) == ("starting", "Its workers are preparing it and starting its ranks.")

@@ -97,8 +97,11 @@ async def test_the_queue_is_by_priority_then_age(database: Database) -> None:
         await database.insert_job(a_job(name, priority=priority))
     running = await database.insert_job(a_job("running", priority=9))
     await database.replace_job(newer(running, status=JobStatus.RUNNING))
-    assert [job.name for job in await database.queued_jobs(10)] == ["urgent", "old", "young"]
-    assert [job.name for job in await database.queued_jobs(1)] == ["urgent"]
+    assert [job.name for job in await database.queued_jobs(None, 10)] == ["urgent", "old", "young"]
+    (urgent,) = await database.queued_jobs(None, 1)
+    behind = await database.queued_jobs((urgent.spec.priority, urgent.sequence), 10)
+    assert [job.name for job in (urgent, *behind)] == ["urgent", "old", "young"]
+    assert [job.name for job in await database.queued_jobs((0, behind[0].sequence), 10)] == ["young"]
 
 
 async def test_lists_are_paged_newest_first(database: Database) -> None:
@@ -317,9 +320,9 @@ async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> N
 async def test_jobs_on_hold_are_not_in_the_queue(database: Database) -> None:
     held, other = [await database.insert_job(a_job(name)) for name in ("held", "other")]
     assert await database.replace_job(held.model_copy(update={"version": 2, "hold": True}))
-    assert [job.id for job in await database.queued_jobs(10)] == [other.id]
+    assert [job.id for job in await database.queued_jobs(None, 10)] == [other.id]
     assert await database.replace_job(held.model_copy(update={"version": 3, "hold": False}))
-    assert [job.id for job in await database.queued_jobs(10)] == [held.id, other.id]
+    assert [job.id for job in await database.queued_jobs(None, 10)] == [held.id, other.id]
 
 
 async def test_checkpoint_parts_are_replaced_listed_and_gone_with_their_job(database: Database) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from headway.core import transitions
 from headway.core.job import Job, JobSpec
-from headway.core.placement import Share, place_gang, place_queue, used_slots
-from headway.core.waiting import remaining_seconds
-from headway.core.waiting import waiting as why
+from headway.core.placement import Fleet, Gang, Shape, Share, gang_of, place_queue, used_slots
+from headway.core.waiting import Waiting, remaining_seconds, waiting
 from headway.core.worker import Worker, WorkerState
 
 
@@ -25,6 +26,14 @@ def job(name: str, world_size: int, **fields: object) -> Job:
     return Job(id=name, name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
 
 
+def placed_queue(queue: list[Job], *arguments: Any) -> list[tuple[Gang, list[Share]]]:
+    return place_queue(list(map(gang_of, queue)), *arguments)
+
+
+def why(job: Job, queue: list[Job], *arguments: Any) -> Waiting:
+    return waiting(job, list(map(gang_of, queue)), *arguments)
+
+
 @pytest.mark.parametrize(
     ("world_size", "free", "shares"),
     [
@@ -37,28 +46,29 @@ def job(name: str, world_size: int, **fields: object) -> Job:
     ],
 )
 def test_gangs(world_size: int, free: dict[str, int], shares: list[tuple[str, int, int]] | None) -> None:
-    placed = place_gang(world_size, [worker("a", 4), worker("b", 2)], free)
+    fleet = Fleet([worker("a", 4), worker("b", 2)], {"a": 4 - free["a"], "b": 2 - free["b"]})
+    placed = fleet.shares(Shape(world_size, None, None, None, ()))
     wanted = None if shares is None else [Share(name, name, first, count) for name, first, count in shares]
     assert placed == wanted
 
 
 def test_a_large_gang_at_the_front_is_not_starved_by_small_ones_behind_it() -> None:
     queue = [job("large", 4), job("small", 1)]
-    assert place_queue(queue, [worker("a", 4)], {"a": 1}) == []
+    assert placed_queue(queue, [worker("a", 4)], {"a": 1}) == []
 
 
 def test_a_gang_larger_than_the_fleet_does_not_block_the_others() -> None:
     queue = [job("huge", 9), job("small", 1)]
-    assert [one.name for one, _ in place_queue(queue, [worker("a", 4)], {})] == ["small"]
+    assert [one.name for one, _ in placed_queue(queue, [worker("a", 4)], {})] == ["small"]
 
 
 def test_lost_workers_get_nothing() -> None:
-    assert place_queue([job("one", 1)], [worker("a", 4, WorkerState.LOST)], {}) == []
+    assert placed_queue([job("one", 1)], [worker("a", 4, WorkerState.LOST)], {}) == []
 
 
 def test_slots_are_never_given_twice() -> None:
     queue = [job("one", 2), job("two", 2), job("three", 2)]
-    placed = place_queue(queue, [worker("a", 4)], {})
+    placed = placed_queue(queue, [worker("a", 4)], {})
     assert [one.name for one, _ in placed] == ["one", "two"]
 
 
@@ -120,10 +130,10 @@ def test_the_rest_of_a_training_is_told_by_its_steps_so_far() -> None:
 def test_labels_choose_workers() -> None:
     labelled = worker("b", 2).model_copy(update={"labels": {"gpu": "a100", "site": "x"}})
     wants = job("wants", 1, where={"gpu": "a100"})
-    ((_, shares),) = place_queue([wants], [worker("a", 8), labelled], {})
+    ((_, shares),) = placed_queue([wants], [worker("a", 8), labelled], {})
     assert [share.worker for share in shares] == ["b"]
     other = job("other", 1, where={"gpu": "h200"})
-    assert place_queue([other], [worker("a", 8), labelled], {}) == []
+    assert placed_queue([other], [worker("a", 8), labelled], {}) == []
     assert why(other, [other], [worker("a", 8), labelled], []).sentence.startswith(
         "Waiting for a worker with gpu=h200: none is connected."
     )
@@ -132,7 +142,7 @@ def test_labels_choose_workers() -> None:
 def test_a_job_that_waits_for_some_workers_holds_back_no_others() -> None:
     labelled = worker("b", 2).model_copy(update={"labels": {"gpu": "a100"}})
     queue = [job("waits", 2, where={"gpu": "a100"}), job("behind", 1), job("small", 1, where={"gpu": "a100"})]
-    placed = place_queue(queue, [worker("a", 2), labelled], {"b": 1})
+    placed = placed_queue(queue, [worker("a", 2), labelled], {"b": 1})
     assert [(one.name, shares[0].worker) for one, shares in placed] == [("behind", "a")]
 
 
@@ -141,14 +151,15 @@ def test_a_job_that_waits_for_some_workers_holds_back_no_others() -> None:
     [
         ({"ranks_per_worker": 2}, {"a": 4, "b": 2, "c": 3}, [("b", 0, 2), ("c", 2, 2)]),
         ({"ranks_per_worker": 2}, {"a": 4, "b": 1, "c": 1}, None),
-        ({"worker_count": 3}, {"a": 4, "b": 1, "c": 1}, [("a", 0, 2), ("b", 2, 1), ("c", 3, 1)]),
-        ({"worker_count": 2}, {"a": 4, "b": 1, "c": 1}, None),
+        ({"workers": 3}, {"a": 4, "b": 1, "c": 1}, [("a", 0, 2), ("b", 2, 1), ("c", 3, 1)]),
+        ({"workers": 2}, {"a": 4, "b": 1, "c": 1}, None),
     ],
 )
 def test_shapes_of_gangs(
     shape: dict[str, int], free: dict[str, int], shares: list[tuple[str, int, int]] | None
 ) -> None:
-    placed = place_gang(4, [worker(name, 4) for name in "abc"], free, **shape)
+    fleet = Fleet([worker(name, 4) for name in "abc"], {name: 4 - count for name, count in free.items()})
+    placed = fleet.shares(Shape(4, None, shape.get("ranks_per_worker"), shape.get("workers"), ()))
     assert placed == (None if shares is None else [Share(name, name, first, count) for name, first, count in shares])
 
 
@@ -168,12 +179,12 @@ def test_shapes_that_cannot_be_are_refused(shape: dict[str, int], words: str) ->
 def test_a_job_that_has_waited_takes_fewer_ranks_if_it_allows_it() -> None:
     elastic = job("elastic", 4, minimum_world_size=2)
     workers = [worker("a", 2), worker("b", 1)]
-    assert place_queue([elastic], workers, {}) == []
-    ((_, shares),) = place_queue([elastic], workers, {}, {"elastic"})
+    assert placed_queue([elastic], workers, {}) == []
+    ((_, shares),) = placed_queue([elastic], workers, {}, {"elastic"})
     assert sum(share.rank_count for share in shares) == 3
-    assert place_queue([elastic], workers, {"a": 2}, {"elastic"}) == []
+    assert placed_queue([elastic], workers, {"a": 2}, {"elastic"}) == []
     rigid = job("rigid", 4)
-    assert place_queue([rigid], workers, {}, {"rigid"}) == []
+    assert placed_queue([rigid], workers, {}, {"rigid"}) == []
 
 
 def test_a_range_of_ranks_is_a_number_and_a_minimum() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -31,7 +35,12 @@ from headway.core.job import Job, JobSpec
 from headway.core.placement import Share, used_slots
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS, JobStatus
 from headway.core.transitions import ReportedFacts
+from headway.database.sqlite import SqliteDatabase
 from headway.errors import ClaimRefused, Conflict
+from headway.server.clock import Clock
+from headway.server.services.jobs import Jobs
+
+T = TypeVar("T")
 
 WORKERS = ("a", "b", "c")
 FACTS = st.sampled_from(
@@ -60,19 +69,57 @@ FACTS = st.sampled_from(
 )
 
 
+class Store:
+    """A real database, and the loop that asks it; for all examples."""
+
+    def __init__(self) -> None:
+        shared_memory = Path("/dev/shm")
+        self._folder = TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None)
+        self._loop = asyncio.new_event_loop()
+        self.database = SqliteDatabase(f"sqlite:///{self._folder.name}/headway.db")
+        self.run(self.database.open())
+
+    def run(self, asked: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(asked)
+
+    def close(self) -> None:
+        self.run(self.database.close())
+        self.run(self._loop.shutdown_default_executor())
+        self._loop.close()
+        self._folder.cleanup()
+
+
 class JobMachine(RuleBasedStateMachine):
-    """One job, hit by every input, in order and out of it, from the current attempt and from older ones."""
+    """One job, hit by every input, in order and out of it, from the current attempt and from older ones.
+
+    Every change goes through the server's own update into a real database and is read back from it. The server is
+    started anew now and then, and its former life may still write.
+    """
+
+    store: ClassVar[Store]
 
     def __init__(self) -> None:
         super().__init__()
+        self.server = self.former_server = Jobs(self.store.database, Clock())
         spec = JobSpec(script="s.py", source="", world_size=3, retries=2)
-        self.job = Job(id="j", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=0)
+        self.job, _ = self.store.run(self.server.submit(spec, b"", None))
         self.seen: list[Job] = [self.job]
         self.numbers: dict[tuple[int, str], int] = {}
 
-    def _become(self, job: Job) -> None:
-        self.seen.append(job)
-        self.job = job
+    def _become(self, transition: Callable[[Job], Job], server: Jobs | None = None) -> None:
+        answered = self.store.run((server or self.server).update(self.job.id, transition))
+        self.job = self.store.run(self.store.database.job(self.job.id))
+        self.seen.append(self.job)
+        assert server is not None or self.job.version == answered.version, "the answer is not what is stored"
+
+    @rule()
+    def server_starts_anew(self) -> None:
+        self.former_server, self.server = self.server, Jobs(self.store.database, Clock())
+        self.store.run(self.server.open())
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def former_server_still_writes(self, worker: str) -> None:
+        self._become(lambda job: transitions.lose_worker(job, worker, 0), self.former_server)
 
     @rule(count=st.integers(1, 3))
     def place(self, count: int) -> None:
@@ -80,40 +127,40 @@ class JobMachine(RuleBasedStateMachine):
         firsts = [sum(sizes[:n]) for n in range(count)]
         shares = [Share(WORKERS[n], WORKERS[n], firsts[n], sizes[n]) for n in range(count)]
         before = self.job
-        self._become(transitions.place(self.job, shares, 0))
-        assert not before.hold or self.job is before, "a paused job was placed"
+        self._become(lambda job: transitions.place(job, shares, 0))
+        assert not before.hold or self.job == before, "a paused job was placed"
 
     @rule()
     def pause(self) -> None:
         with contextlib.suppress(Conflict):
-            self._become(transitions.pause(self.job, 0))
+            self._become(lambda job: transitions.pause(job, 0))
 
     @rule()
     def resume(self) -> None:
         with contextlib.suppress(Conflict):
-            self._become(transitions.resume(self.job, 0))
+            self._become(lambda job: transitions.resume(job, 0))
 
     @rule(worker=st.sampled_from(WORKERS))
     def drain_worker(self, worker: str) -> None:
-        self._become(transitions.drain_worker(self.job, worker, 0))
+        self._become(lambda job: transitions.drain_worker(job, worker, 0))
 
     @rule()
     def use_newest_checkpoint(self) -> None:
         keys = {one.key for one in self.job.checkpoints[-1:]}
-        self._become(use_checkpoints(self.job, "j-fork", keys, 0))
+        self._become(lambda job: use_checkpoints(job, "j-fork", keys, 0))
 
     @rule()
     def release_checkpoints(self) -> None:
-        self._become(release_checkpoints(self.job, "j-fork"))
+        self._become(lambda job: release_checkpoints(job, "j-fork"))
 
     @rule()
     def time_out(self) -> None:
-        self._become(transitions.time_out(self.job, 0))
+        self._become(lambda job: transitions.time_out(job, 0))
 
     @rule(worker=st.sampled_from(WORKERS), back=st.integers(0, 1))
     def claim(self, worker: str, back: int) -> None:
         with contextlib.suppress(ClaimRefused):
-            self._become(transitions.claim(self.job, self.job.attempt_number - back, worker, "h:1"))
+            self._become(lambda job: transitions.claim(job, job.attempt_number - back, worker, "h:1"))
 
     @rule(
         worker=st.sampled_from(WORKERS), back=st.integers(0, 1), facts=st.lists(FACTS, max_size=3), last=st.booleans()
@@ -123,40 +170,44 @@ class JobMachine(RuleBasedStateMachine):
         number = self.numbers[attempt, worker] = self.numbers.get((attempt, worker), 0) + 1
         sent = (*facts, Released()) if last else tuple(facts)
         before = self.job
-        self._become(transitions.apply_facts(self.job, attempt, [ReportedFacts(worker, number, sent, last)], 0))
+        reported = [ReportedFacts(worker, number, sent, last)]
+        self._become(lambda job: transitions.apply_facts(job, attempt, reported, 0))
         if back and attempt != before.attempt_number:
-            assert self.job is before, "a stale attempt's facts were accepted"
-        again = transitions.apply_facts(self.job, attempt, [ReportedFacts(worker, number, sent, last)], 0)
-        assert again is self.job, "a repeated report changed the job"
+            assert self.job == before, "a stale attempt's facts were accepted"
+        once = self.job
+        self._become(lambda job: transitions.apply_facts(job, attempt, reported, 0))
+        assert self.job == once, "a repeated report changed the job"
 
     @rule(worker=st.sampled_from(WORKERS))
     def lose(self, worker: str) -> None:
-        self._become(transitions.lose_worker(self.job, worker, 0))
+        self._become(lambda job: transitions.lose_worker(job, worker, 0))
 
     @rule(worker=st.sampled_from(WORKERS))
     def refuse(self, worker: str) -> None:
-        self._become(transitions.refuse(self.job, self.job.attempt_number, worker, 0))
+        self._become(lambda job: transitions.refuse(job, job.attempt_number, worker, 0))
 
     @rule(worker=st.sampled_from(WORKERS))
     def expire(self, worker: str) -> None:
-        self._become(transitions.expire(self.job, self.job.attempt_number, worker, 0))
+        self._become(lambda job: transitions.expire(job, job.attempt_number, worker, 0))
 
     @rule()
     @precondition(lambda self: len(self.seen) > 20)
     def cancel(self) -> None:
         try:
-            self._become(transitions.cancel(self.job, 0))
+            self._become(lambda job: transitions.cancel(job, 0))
         except Conflict:
             assert self.job.status.terminal
 
     @rule()
     def drain(self) -> None:
         for number in self.job.draining:
-            self._become(transitions.drained(self.job, number, 0, 0))
+            self._become(partial(transitions.drained, number=number, missing_reports=0, now=0))
 
     @rule()
     def deliver(self) -> None:
-        self._become(transitions.delivered(self.job, self.job.event_count, self.job.wakeups))
+        self.store.run(self.server.settle(self.job))
+        self.job = self.store.run(self.store.database.job(self.job.id))
+        self.seen.append(self.job)
 
     @invariant()
     def statuses_move_as_documented(self) -> None:
@@ -219,7 +270,7 @@ class JobMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened: losing all workers and ending the drains leads to a terminal state or the queue."""
         for worker in WORKERS:
-            self._become(transitions.lose_worker(self.job, worker, 0))
+            self._become(partial(transitions.lose_worker, worker=worker, now=0))
         self.drain()
         assert self.job.status.terminal or self.job.status is JobStatus.QUEUED
 
@@ -233,10 +284,18 @@ def _reachable(start: Any, moves: Mapping[Any, frozenset[Any]]) -> set[Any]:
     return found
 
 
-TestJobMachine = JobMachine.TestCase
-TestJobMachine.settings = settings(
-    max_examples=int(os.environ.get("HEADWAY_PROOF_EXAMPLES", "150")),
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+class TestJobMachine(JobMachine.TestCase):  # type: ignore[misc, valid-type] # hypothesis makes it at run time
+    settings = settings(
+        max_examples=int(os.environ.get("HEADWAY_PROOF_EXAMPLES", "100")),
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        JobMachine.store = Store()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        JobMachine.store.close()

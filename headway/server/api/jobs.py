@@ -15,7 +15,7 @@ from headway.core.environment import cold_reason
 from headway.core.goodput import Goodput, goodput
 from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin, check_labels
 from headway.core.job_query import JobQuery, JobSort, sort_values
-from headway.core.placement import place_queue, used_slots
+from headway.core.placement import Gang, gang_of, place_queue, used_slots
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.errors import InvalidInput, NameTaken
@@ -126,13 +126,13 @@ class AttemptView(Attempt):
     repeats_steps: int | None = None
 
 
-async def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
+def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
     """How the job stands, in a sentence, and why it waits if it does."""
     if job.status is JobStatus.QUEUED and job.hold:
         step = f" at step {job.checkpoints[-1].step}" if job.checkpoints else ""
         return f"Paused{step}. `headway resume {job.name}` lets it go on.", None
     if job.status is JobStatus.QUEUED:
-        waits = await why_waiting(server, job)
+        waits = why_waiting(server, job)
         return f"{job.sentence} {waits.sentence}".strip(), waits
     if job.status is JobStatus.STARTING:
         return "Its workers are preparing it and starting its ranks.", None
@@ -143,13 +143,20 @@ async def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
     return job.sentence, None
 
 
-async def why_waiting(server: Server, job: Job) -> Waiting:
+def why_waiting(server: Server, job: Job) -> Waiting:
     """Where a queued job stands, or one that is not submitted yet would."""
-    queue = await server.database.queued_jobs(200)
-    if not job.id:
-        queue = sorted([*queue, job], key=lambda one: -one.spec.priority)  # stable: the new one is last of its priority
     live = list(server.jobs.unsettled.values())
+    queue = _queue_with(server, job)
     return waiting(job, queue, server.workers.placeable(), live, server.workers.remaining_seconds())
+
+
+def _queue_with(server: Server, job: Job) -> list[Gang]:
+    """The queue, with the job at its place if it is not in there: behind those of its priority."""
+    queue = server.queue.gangs()
+    if job.id not in server.queue:
+        queue.append(gang_of(job))
+        queue.sort(key=lambda gang: -gang.priority)
+    return queue
 
 
 @router.post("", dependencies=WRITE, status_code=201)
@@ -200,13 +207,12 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
     workers = server.workers.placeable()
     live = list(server.jobs.unsettled.values())
-    queue = await server.database.queued_jobs(200)
     job = Job(
         id="", name=spec.name or spec.title, idempotency_key="", body_hash="", spec=spec, created_at=server.clock.now()
     )
-    queue = sorted([*queue, job], key=lambda one: -one.spec.priority)  # stable: the new one is last of its priority
-    shares = next((shares for placed, shares in place_queue(queue, workers, used_slots(live)) if placed is job), [])
-    sentence = "It would start at once." if shares else (await why_waiting(server, job)).sentence
+    placements = place_queue(_queue_with(server, job), workers, used_slots(live))
+    shares = next((shares for placed, shares in placements if placed.job == job.id), [])
+    sentence = "It would start at once." if shares else why_waiting(server, job).sentence
     return Plan(
         sentence=sentence, workers={share.worker_name: share.rank_count for share in shares}, cold=cold_reason(spec)
     )
@@ -263,12 +269,8 @@ def _decode(cursor: str) -> tuple[float | None, int]:
 @router.get("/{job}", dependencies=READ)
 async def get_job(job: JobHere, server: ServerHere) -> JobView:
     """One job, by id or name."""
-    sentence, waits = await explain(server, job)
-    newest = server.jobs.unsettled.get(job.id, job)
-    if newest.status is not job.status:  # it was placed meanwhile, and its own slots would seem to be in its way
-        job = newest
-        sentence, waits = await explain(server, newest)
-    return view(job, sentence, waits)
+    job = server.jobs.unsettled.get(job.id, job)  # it may have been placed meanwhile
+    return view(job, *explain(server, job))
 
 
 @router.post("/{job}/cancel", dependencies=WRITE)

@@ -1,0 +1,47 @@
+"""The queue: jobs that are to be placed, in order of priority, then age, mirrored in memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+
+from headway.core.job import Job
+from headway.core.placement import Gang, gang_of
+from headway.core.status import JobStatus
+from headway.database.base import Database
+from headway.server.services.jobs import Jobs
+
+_PAGE_JOBS = 500
+_Entry = tuple[int, int, Gang]
+
+
+class Queue:
+    """All of it, however long: one that looked at its front only would starve who waits for other workers."""
+
+    def __init__(self, database: Database, jobs: Jobs) -> None:
+        self._database = database
+        self._entries: list[_Entry] = []
+        self._of_job: dict[str, _Entry] = {}
+        jobs.on_change.append(self._job_changed)
+
+    async def open(self) -> None:
+        """Take up what an earlier server left queued."""
+        after: tuple[int, int] | None = None
+        while page := await self._database.queued_jobs(after, _PAGE_JOBS):
+            for job in page:
+                self._job_changed(job)
+            after = page[-1].spec.priority, page[-1].sequence
+
+    def gangs(self) -> list[Gang]:
+        """The queue, its front first."""
+        return [gang for _, _, gang in self._entries]
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._of_job
+
+    def _job_changed(self, job: Job) -> None:
+        known = self._of_job.pop(job.id, None)
+        if known is not None:
+            del self._entries[bisect_left(self._entries, known)]
+        if job.status is JobStatus.QUEUED and not job.hold:
+            entry = self._of_job[job.id] = (-job.spec.priority, job.sequence, gang_of(job))
+            insort(self._entries, entry)
