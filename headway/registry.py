@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from headway.errors import SettingInvalid
 
 BACKENDS: dict[str, dict[str, str]] = {
-    "database": {"sqlite": "headway.database.sqlite:SqliteDatabase"},
+    "database": {
+        "sqlite": "headway.database.sqlite:SqliteDatabase",
+        "postgresql": "headway.database.postgresql:PostgresqlDatabase",
+        "mongodb": "headway.database.mongodb:MongodbDatabase",
+    },
     "objects": {"file": "headway.objects.files:FileObjects"},
     "broker": {"embedded": "headway.brokers.embedded:EmbeddedBroker"},
     "cache": {"memory": "headway.caches.memory:MemoryCache"},
     "engine": {"fleet": "headway.engines.fleet:FleetEngine"},
 }
+
+
+EXTRAS = {"amqp": "rabbitmq", "amqps": "rabbitmq", "rediss": "redis"}
+"""What to install for a scheme, where that is not its name."""
 
 
 def backend(kind: str, url: str) -> Any:
@@ -24,6 +32,24 @@ def backend(kind: str, url: str) -> Any:
     if scheme not in schemes:
         setting = f"HEADWAY_{kind.upper()}_URL"
         known = ", ".join(f"{known}:" for known in schemes)
-        raise SettingInvalid(f"{setting} begins with {scheme or repr(url)}; it must begin with one of: {known}")
+        raise SettingInvalid(
+            f"{setting} begins with {scheme or repr(redacted(url))}; it must begin with one of: {known}"
+        )
     module, _, name = schemes[scheme].partition(":")
-    return getattr(import_module(module), name)
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(scheme, scheme)
+        raise SettingInvalid(
+            f"{redacted(url)} needs {error.name}, which is not installed: pip install 'headway[{extra}]'"
+        ) from error
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, for people and logs."""
+    parts = urlsplit(url)
+    place = parts.netloc
+    if parts.password is not None:
+        place = f"{quote(parts.username or '')}:***@{place.rpartition('@')[2]}"
+    query = urlencode([(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)])
+    return parts._replace(netloc=place, query=query).geturl()

@@ -31,7 +31,7 @@ from headway.errors import HeadwayError
 LEASE_SECONDS = 3.0
 WORKERS = ("one", "two", "three")
 SOURCE = (Path(headway.__file__).parent / "drill" / "training.py").read_text()
-SPEC = {"script": "training.py", "source": SOURCE, "world_size": 2, "retries": 1000}
+SPEC = {"script": "training.py", "source": SOURCE, "world_size": 2, "retries": 100}
 ENDING_SECONDS = 900.0
 
 

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ import httpx
 from headway import __version__
 from headway.client import Client
 from headway.client.connection import client_home, server_url
+from headway.core.problem import Problem, clock_problems
 from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid
 from headway.settings import load_settings
 
@@ -31,16 +31,7 @@ _TIMEOUT_SECONDS = 5.0
 _LEAST_FREE_BYTES = 2 << 30
 _LEAST_SHARED_MEMORY_BYTES = 256 << 20
 _LEAST_OPEN_FILES = 1024
-_MOST_CLOCK_SECONDS = 60.0
 _PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, and what to do."""
-
-    what: str
-    cure: str
 
 
 def check_settings() -> Iterator[Problem]:
@@ -141,12 +132,7 @@ def check_server() -> Iterator[Problem]:
 def _clock_problems(answer: httpx.Response) -> Iterator[Problem]:
     date = answer.headers.get("date")
     if date is not None:
-        ahead_seconds = time.time() - parsedate_to_datetime(date).timestamp()
-        if abs(ahead_seconds) > _MOST_CLOCK_SECONDS:
-            yield Problem(
-                f"This machine's clock is {ahead_seconds:+.0f} s off the server's: times of logs will look wrong.",
-                "Switch on time synchronisation (NTP) on both.",
-            )
+        yield from clock_problems("the server's", parsedate_to_datetime(date).timestamp(), time.time())
 
 
 def _worker_problems(client: Client) -> Iterator[Problem]:

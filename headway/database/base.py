@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
+from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
+from headway.core.problem import Problem
 from headway.core.worker import Worker
 from headway.reports import Report
 
@@ -35,7 +38,12 @@ class StreamSize:
 
 
 class Database(ABC):
-    """Raises Unavailable where it cannot be reached or is full; nothing is changed then."""
+    """Raises Unavailable where it cannot be reached or is full; nothing is changed then.
+
+    `shared`: several servers may use it, of which one leads.
+    """
+
+    shared: ClassVar[bool] = False
 
     @abstractmethod
     async def open(self) -> None:
@@ -48,6 +56,23 @@ class Database(ABC):
     @abstractmethod
     async def check(self) -> None:
         """Prove that it answers. Raises Unavailable."""
+
+    async def problems(self) -> list[Problem]:
+        """What is misconfigured, for `headway doctor`. Raises Unavailable."""
+        return []
+
+    # The installation
+    @abstractmethod
+    async def installation(self, proposed: Installation) -> Installation:
+        """What was proposed first, by any server."""
+
+    @abstractmethod
+    async def leadership(self) -> Leadership:
+        """Who leads; term 0 if nobody ever did."""
+
+    @abstractmethod
+    async def put_leadership(self, new: Leadership, known: Leadership) -> bool:
+        """Compare and set: store `new` if `known` is what is stored."""
 
     # Jobs
     @abstractmethod

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
+from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery, sort_values
 from headway.core.status import JobStatus
@@ -45,6 +46,33 @@ class SqlDatabase(Database):
         async with self._main(write=False) as connection:
             await connection.execute(select(1))
 
+    async def installation(self, proposed: Installation) -> Installation:
+        values = {"key": "installation", "version": 0, "document": proposed.model_dump_json()}
+        async with self._main(write=True) as connection:
+            await connection.execute(self._insert(tables.installation).values(**values).on_conflict_do_nothing())
+        stored = await self._installation_document("installation")
+        return proposed if stored is None else Installation.model_validate_json(stored)
+
+    async def leadership(self) -> Leadership:
+        stored = await self._installation_document("leadership")
+        return Leadership() if stored is None else Leadership.model_validate_json(stored)
+
+    async def _installation_document(self, key: str) -> str | None:
+        table = tables.installation
+        async with self._main(write=False) as connection:
+            row = (await connection.execute(select(table.c.document).where(table.c.key == key))).first()
+        return None if row is None else str(row.document)
+
+    async def put_leadership(self, new: Leadership, known: Leadership) -> bool:
+        table = tables.installation
+        values = {"version": new.term, "document": new.model_dump_json()}
+        async with self._main(write=True) as connection:
+            if not known.term:
+                insert = self._insert(table).values(key="leadership", **values).on_conflict_do_nothing()
+                return bool((await connection.execute(insert)).rowcount)
+            expected = (table.c.key == "leadership") & (table.c.document == known.model_dump_json())
+            return bool((await connection.execute(update(table).where(expected).values(**values))).rowcount)
+
     async def insert_job(self, job: Job) -> Job:
         values = {**_job_columns(job), "id": job.id, "project": job.project, "name": job.name, "deleted": False}
         values |= {"idempotency_key": job.idempotency_key, "body_hash": job.body_hash}
@@ -52,13 +80,18 @@ class SqlDatabase(Database):
         async with self._main(write=True) as connection:
             where = (tables.jobs.c.project == job.project) & (tables.jobs.c.idempotency_key == job.idempotency_key)
             if (await connection.execute(select(tables.jobs.c.id).where(where))).first():
-                raise IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
+                raise _key_reused(job)
             try:
                 result = await connection.execute(tables.jobs.insert().values(**values))
+                sequence: int = result.inserted_primary_key[0] if result.inserted_primary_key else 0
             except IntegrityError as error:
-                raise NameTaken(f"Job {job.name} exists already. Choose another name.") from error
-            sequence: int = result.inserted_primary_key[0] if result.inserted_primary_key else 0
-        return job.model_copy(update={"sequence": sequence})
+                cause = error
+            else:
+                return job.model_copy(update={"sequence": sequence})
+            await connection.rollback()
+        if await self.job_with_key(job.project, job.idempotency_key) is not None:
+            raise _key_reused(job) from cause  # another writer was first, between the look and the insert
+        raise NameTaken(f"Job {job.name} exists already. Choose another name.") from cause
 
     async def replace_job(self, job: Job) -> bool:
         return await self._compare_and_set(job, _job_columns(job))
@@ -291,6 +324,10 @@ def _behind(column: Any, value: float | None, sequence: int, *, descending: bool
 
 def _label_line(name: str, value: str) -> str:
     return f"\n{name}={value}\n"
+
+
+def _key_reused(job: Job) -> IdempotencyKeyReused:
+    return IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
 
 
 def _alive() -> Any:

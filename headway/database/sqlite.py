@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import MetaData, event, inspect, text
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from headway.database import tables
+from headway.database.schema import MAIN, STREAMS, migrate
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid
 
@@ -41,14 +41,11 @@ class SqliteDatabase(SqlDatabase):
         except OSError as error:
             raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which cannot be used: {error}") from error
         streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
-        for name, path, metadata, revision in (
-            ("main", self._path, tables.main, tables.MAIN_REVISION),
-            ("streams", streams_path, tables.streams, tables.STREAMS_REVISION),
-        ):
-            self._engines[name, True] = _engine(path, "IMMEDIATE", 1)
-            self._engines[name, False] = _engine(path, "DEFERRED", _READERS)
-            async with self._transaction(name, write=True) as connection:
-                await connection.run_sync(_migrate, name, metadata, revision)
+        for schema, path in ((MAIN, self._path), (STREAMS, streams_path)):
+            self._engines[schema.name, True] = _engine(path, "IMMEDIATE", 1)
+            self._engines[schema.name, False] = _engine(path, "DEFERRED", _READERS)
+            async with self._transaction(schema.name, write=True) as connection:
+                await connection.run_sync(migrate, schema)
 
     async def close(self) -> None:
         async with AsyncExitStack() as stack:
@@ -113,24 +110,3 @@ def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
         connection.exec_driver_sql(f"BEGIN {begin}")
 
     return engine
-
-
-def _migrate(connection: Connection, name: str, metadata: MetaData, revision: str) -> None:
-    """Bring one file's schema to `revision`. Alembic is imported only when there is something to do."""
-    found = None
-    if inspect(connection).has_table("alembic_version"):
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    if found == revision:
-        return
-    if found is not None and found > revision:
-        raise SettingInvalid(
-            f"The home's {name} database has schema {found}, this version of Headway knows {revision}. "
-            "Start the newer version, or give another --home."
-        )
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations" / name))
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)

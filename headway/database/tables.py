@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0004"
+MAIN_REVISION = "0005"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -49,6 +49,7 @@ jobs = Table(
     UniqueConstraint("project", "name", name="jobs_project_name"),
     Index("jobs_queue", "status", "priority", "sequence"),
     Index("jobs_unsettled", "unsettled"),
+    *(Index(f"jobs_by_{sort.value}", "project", sort.value, "sequence") for sort in JobSort),
     sqlite_autoincrement=True,
 )
 
@@ -91,6 +92,14 @@ datasets = Table(
     "datasets",
     main,
     Column("name", String(64), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+installation = Table(
+    "installation",
+    main,
+    Column("key", String(40), primary_key=True),
+    Column("version", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
 )
 

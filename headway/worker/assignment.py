@@ -176,6 +176,9 @@ class RunningAssignment:
                 listener.close()
                 await self._run_launched(claimed, prepared, stream, files)
                 await self._store_outputs(claimed, prepared)
+        except Exception:
+            # Its ranks end below; were that not reported, the whole gang would wait for it.
+            _log.exception("A defect in attempt %d of job %s; please report it.", self.key.attempt, self.key.job)
         finally:
             self.busy = False
             if self._launcher is not None:

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from headway.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 2.0
+_MESSAGE_BYTES = 1 << 16
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
@@ -27,19 +29,39 @@ back to the kernel each time, and the page faults of getting them again cost a f
 
 
 class Launcher:
-    """The process that starts and watches the ranks of one attempt; messages come as JSON lines."""
+    """The process that starts and watches the ranks of one attempt; messages come as JSON lines.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    asyncio's streams would not do: once writing to a launcher that has ended fails, they give out no more of what it
+    said before.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        control.setblocking(False)
+        self._socket = control
+        self._unread = b""
+        self._sending = asyncio.Lock()
 
     async def message(self) -> dict[str, Any] | None:
         """What the launcher says next; None when it is gone."""
-        line = await self._reader.readline()
-        if not line:
-            return None
+        while b"\n" not in self._unread:
+            content = await self._receive()
+            if not content:
+                return None
+            self._unread += content
+        line, _, self._unread = self._unread.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
         return message
+
+    async def _receive(self) -> bytes:
+        try:
+            return await asyncio.get_running_loop().sock_recv(self._socket, _MESSAGE_BYTES)
+        except OSError:
+            return b""
+
+    async def begin(self, plan: dict[str, Any]) -> None:
+        """Give it its plan. Raises OSError."""
+        content = json.dumps(plan).encode()
+        await self._send(struct.pack("!I", len(content)) + content)
 
     async def stop(self, grace_seconds: float) -> None:
         """Have the ranks ended: SIGTERM, and SIGKILL after the grace time."""
@@ -51,15 +73,16 @@ class Launcher:
         await self._say({"exec": {**asked, "file": str(file)}})
 
     async def _say(self, message: dict[str, Any]) -> None:
-        try:
-            self._writer.write(json.dumps(message).encode() + b"\n")
-            await self._writer.drain()
-        except OSError:
-            return
+        with suppress(OSError):  # it has ended, and has said so
+            await self._send(json.dumps(message).encode() + b"\n")
+
+    async def _send(self, content: bytes) -> None:
+        async with self._sending:
+            await asyncio.get_running_loop().sock_sendall(self._socket, content)
 
     def close(self) -> None:
         """Let go of it; what is left of its processes ends at once."""
-        self._writer.close()
+        self._socket.close()
 
 
 class Forkserver:
@@ -154,11 +177,9 @@ class Forkserver:
             raise Unavailable(f"the forkserver does not answer: {error}") from error
         finally:
             theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        content = json.dumps(plan).encode()
-        writer.write(struct.pack("!I", len(content)) + content)
-        await writer.drain()
-        return Launcher(reader, writer)
+        launcher = Launcher(ours)
+        await launcher.begin(plan)
+        return launcher
 
 
 async def _last_lines(process: asyncio.subprocess.Process) -> str:

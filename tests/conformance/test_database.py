@@ -13,6 +13,7 @@ from headway.core import transitions
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
+from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.status import JobStatus
@@ -21,19 +22,27 @@ from headway.database.base import Database
 from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid
 from headway.registry import backend
 from headway.reports import LogLine, Report, encode_logs, merge_reports
+from tests.services import database_url
 
 pytestmark = pytest.mark.anyio
-BACKENDS = ["sqlite"]
+BACKENDS = ["sqlite", "postgresql", "mongodb"]
+SHARED = BACKENDS[1:]
 
 
-def url_of(name: str, folder: Path) -> str:
-    return {"sqlite": f"sqlite:///{folder / 'headway.db'}"}[name]
+def new(url: str) -> Database:
+    database: Database = backend("database", url)(url)
+    return database
 
 
 @pytest.fixture(params=BACKENDS)
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    url = url_of(request.param, tmp_path)
-    database: Database = backend("database", url)(url)
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    async with database_url(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    database = new(url)
     await database.open()
     yield database
     await database.close()
@@ -251,10 +260,9 @@ async def test_streams_are_measured_and_deleted_by_job(database: Database) -> No
     assert await database.stream_sizes() == []
 
 
-async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    url = url_of("sqlite", tmp_path)
+async def test_everything_is_there_after_a_restart(url: str) -> None:
     for start in range(2):
-        database: Database = backend("database", url)(url)
+        database = new(url)
         await database.open()
         if start == 0:
             await database.insert_job(a_job("one"))
@@ -265,8 +273,52 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         await database.close()
 
 
+async def test_the_first_server_draws_what_all_share(database: Database) -> None:
+    proposals = [Installation(id=f"i-{n}", secret=f"secret {n}") for n in range(10)]
+    drawn = await asyncio.gather(*(database.installation(one) for one in proposals))
+    assert len(set(drawn)) == 1
+    assert drawn[0] in proposals
+    assert await database.installation(Installation(id="late", secret="")) == drawn[0]
+
+
+async def test_of_many_servers_one_leads(database: Database) -> None:
+    nobody = await database.leadership()
+    assert nobody == Leadership()
+    firsts = [Leadership(term=1, server=f"s{n}", url="u") for n in range(10)]
+    won = await asyncio.gather(*(database.put_leadership(one, nobody) for one in firsts))
+    assert sum(won) == 1
+    leader = firsts[won.index(True)]
+    assert await database.leadership() == leader
+    alive = leader.model_copy(update={"beat": 1})
+    assert await database.put_leadership(alive, leader)
+    taking_over = Leadership(term=2, server="other", url="u")
+    assert not await database.put_leadership(taking_over, leader), "it has shown that it lives"
+    assert await database.put_leadership(taking_over, alive)
+    assert not await database.put_leadership(alive.model_copy(update={"beat": 2}), alive), "the former leader is out"
+
+
+@pytest.mark.parametrize("kind", SHARED)
+async def test_several_servers_may_open_one_database_at_once(kind: str, tmp_path: Path) -> None:
+    """Given an empty database, when servers start on it at the same time, each finds its schema."""
+    async with database_url(kind, tmp_path) as url:
+        servers = [new(url) for _ in range(4)]
+        assert all(server.shared for server in servers)
+        await asyncio.gather(*(server.open() for server in servers))
+        await servers[0].insert_job(a_job("one"))
+        assert [await server.job("j-one") for server in servers] == [await servers[0].job("j-one")] * 4
+        await asyncio.gather(*(server.close() for server in servers))
+
+
+@pytest.mark.parametrize("kind", SHARED)
+async def test_a_database_that_cannot_be_reached_is_named_without_its_password(kind: str) -> None:
+    database = new(f"{kind}://someone:hunter2@127.0.0.1:9/headway")
+    with pytest.raises(SettingInvalid, match=r"HEADWAY_DATABASE_URL is .*someone:\*\*\*@127.0.0.1:9") as refused:
+        await database.open()
+    assert "hunter2" not in str(refused.value)
+
+
 async def test_sqlite_serves_one_server(tmp_path: Path) -> None:
-    url = url_of("sqlite", tmp_path)
+    url = f"sqlite:///{tmp_path / 'headway.db'}"
     first: Database = backend("database", url)(url)
     second: Database = backend("database", url)(url)
     await first.open()
@@ -280,7 +332,7 @@ async def test_sqlite_serves_one_server(tmp_path: Path) -> None:
 async def test_a_home_of_a_newer_version_is_refused_unchanged(tmp_path: Path) -> None:
     import sqlite3
 
-    url = url_of("sqlite", tmp_path)
+    url = f"sqlite:///{tmp_path / 'headway.db'}"
     database: Database = backend("database", url)(url)
     await database.open()
     await database.close()
@@ -305,7 +357,7 @@ async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> N
     migrations = Path(tables.__file__).parent / "migrations"
     assert ScriptDirectory(str(migrations / "main")).get_current_head() == tables.MAIN_REVISION
     assert ScriptDirectory(str(migrations / "streams")).get_current_head() == tables.STREAMS_REVISION
-    url = url_of("sqlite", tmp_path)
+    url = f"sqlite:///{tmp_path / 'headway.db'}"
     database: Database = backend("database", url)(url)
     await database.open()
     await database.close()

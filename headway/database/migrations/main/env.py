@@ -4,6 +4,7 @@ from alembic import context
 
 from headway.database.tables import main
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=main)
+attributes = context.config.attributes
+context.configure(connection=attributes["connection"], target_metadata=main, version_table=attributes["version_table"])
 with context.begin_transaction():
     context.run_migrations()

@@ -4,6 +4,9 @@ from alembic import context
 
 from headway.database.tables import streams
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=streams)
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"], target_metadata=streams, version_table=attributes["version_table"]
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,472 @@
+"""MongoDB, by PyMongo: `mongodb://user:password@host/database?tls=true&tlsCAFile=/path/ca.pem`.
+
+One document changes at a time, so that neither sessions nor transactions are needed, nor partial indexes, update
+pipelines or retryable writes: Amazon DocumentDB does as well, with `retryWrites=false` in the URL.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+
+from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
+from headway.core.dataset import Dataset
+from headway.core.installation import Installation, Leadership
+from headway.core.job import Event, Job
+from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.problem import Problem, clock_problems
+from headway.core.status import JobStatus
+from headway.core.worker import Worker, WorkerState
+from headway.database.base import Database, ReportIndex, StreamSize
+from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid, Unavailable
+from headway.registry import redacted
+from headway.reports import Report, decode_facts, encode_facts
+
+Document = dict[str, Any]
+
+SCHEMA = 1
+_REMEMBERED_LOST_WORKERS = 100
+_DEFAULTS: dict[str, Any] = {
+    "w": "majority",
+    "serverSelectionTimeoutMS": 5_000,
+    "connectTimeoutMS": 5_000,
+    "socketTimeoutMS": 15_000,
+    "retryWrites": False,
+    "appname": "headway",
+}
+_INDEXES = {
+    "jobs": [
+        IndexModel([("project", ASCENDING), ("idempotency_key", ASCENDING)], unique=True, name="key"),
+        IndexModel([("project", ASCENDING), ("name", ASCENDING)], unique=True, name="name"),
+        IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("sequence", ASCENDING)], name="queue"),
+        IndexModel([("unsettled", ASCENDING)], name="unsettled"),
+        *(
+            IndexModel([("project", ASCENDING), (sort.value, DESCENDING), ("sequence", DESCENDING)], name=sort.value)
+            for sort in JobSort
+        ),
+    ],
+    "attempts": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
+    "events": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
+    "checkpoint_parts": [IndexModel([("job", ASCENDING)], name="job")],
+    "reports": [
+        IndexModel(
+            [("job", ASCENDING), ("attempt", ASCENDING), ("worker", ASCENDING), ("number", ASCENDING)], name="stream"
+        )
+    ],
+}
+
+
+class MongodbDatabase(Database):
+    """Several servers may share it; who of them leads is a document there."""
+
+    shared = True
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: AsyncMongoClient[Document] | None = None
+
+    async def open(self) -> None:
+        try:
+            self._client = AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
+            async with _translated():
+                found = await self._collection("installation").find_one({"_id": "schema"})
+                if found is not None and found["version"] > SCHEMA:
+                    raise SettingInvalid(
+                        f"This MongoDB has schema {found['version']}, this version of Headway knows {SCHEMA}. "
+                        "Start the newer version, or give another HEADWAY_DATABASE_URL."
+                    )
+                for name, indexes in _INDEXES.items():
+                    await self._collection(name).create_indexes(indexes)
+                await self._upsert("installation", "schema", {"version": SCHEMA})
+        except (Unavailable, ConfigurationError, InvalidURI, ValueError, OSError) as error:
+            await self.close()
+            raise SettingInvalid(f"HEADWAY_DATABASE_URL is {redacted(self._url)}: {error}") from error
+
+    async def close(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    async def check(self) -> None:
+        async with _translated():
+            await self._database().command("ping")
+
+    async def problems(self) -> list[Problem]:
+        async with _translated():
+            hello = await self._database().command("hello")
+            found = []
+            if not hello.get("isWritablePrimary", hello.get("ismaster", True)):
+                found.append(Problem("This MongoDB takes no writes.", "Name the replica set, or its primary."))
+            await self._upsert("installation", "doctor", {"version": 1})
+            theirs = hello["localTime"].timestamp() if "localTime" in hello else time.time()
+        return [*found, *clock_problems("MongoDB's", theirs, time.time())]
+
+    def _database(self) -> AsyncDatabase[Document]:
+        if self._client is None:
+            raise Unavailable("MongoDB is not connected.")
+        return self._client.get_default_database("headway")
+
+    def _collection(self, name: str) -> Any:
+        return self._database()[name]
+
+    async def _upsert(self, collection: str, key: str, document: Document) -> None:
+        try:
+            await self._collection(collection).update_one({"_id": key}, {"$set": document}, upsert=True)
+        except DuplicateKeyError:  # two inserted it at once; now it is there
+            await self._collection(collection).update_one({"_id": key}, {"$set": document})
+
+    async def _insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
+        """Insert what is not there yet, by `_id`."""
+        if not documents:
+            return
+        try:
+            await self._collection(collection).insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
+                raise
+
+    async def installation(self, proposed: Installation) -> Installation:
+        async with _translated():
+            await self._insert_missing(
+                "installation", [{"_id": "installation", "document": proposed.model_dump_json()}]
+            )
+            stored = await self._collection("installation").find_one({"_id": "installation"})
+            return Installation.model_validate_json(stored["document"])
+
+    async def leadership(self) -> Leadership:
+        async with _translated():
+            stored = await self._collection("installation").find_one({"_id": "leadership"})
+            return Leadership() if stored is None else Leadership.model_validate_json(stored["document"])
+
+    async def put_leadership(self, new: Leadership, known: Leadership) -> bool:
+        collection, document = self._collection("installation"), {"document": new.model_dump_json()}
+        async with _translated():
+            if known.term:
+                expected = {"_id": "leadership", "document": known.model_dump_json()}
+                return bool((await collection.update_one(expected, {"$set": document})).matched_count)
+            try:
+                await collection.insert_one({"_id": "leadership", **document})
+            except DuplicateKeyError:
+                return False
+            return True
+
+    async def insert_job(self, job: Job) -> Job:
+        async with _translated():
+            if await self.job_with_key(job.project, job.idempotency_key) is not None:
+                raise _key_reused(job)
+            job = job.model_copy(update={"sequence": await self._next_sequence()})
+            fixed = {"project": job.project, "name": job.name, "idempotency_key": job.idempotency_key}
+            try:
+                await self._collection("jobs").insert_one(
+                    {"_id": job.id, "sequence": job.sequence, "priority": job.spec.priority, "deleted": False}
+                    | fixed
+                    | _job_fields(job)
+                )
+            except DuplicateKeyError as error:
+                if await self.job_with_key(job.project, job.idempotency_key) is not None:
+                    raise _key_reused(job) from error  # another writer was first
+                raise NameTaken(f"Job {job.name} exists already. Choose another name.") from error
+            return job
+
+    async def _next_sequence(self) -> int:
+        while True:
+            try:
+                counter = await self._collection("installation").find_one_and_update(
+                    {"_id": "sequence"}, {"$inc": {"value": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+                )
+                return int(counter["value"])
+            except DuplicateKeyError:  # another writer has just made the counter
+                continue
+
+    async def replace_job(self, job: Job) -> bool:
+        return await self._compare_and_set(job, _job_fields(job))
+
+    async def delete_job(self, job: Job) -> bool:
+        # A name that no job can have: documents without one would collide in the unique index.
+        tombstone = {**_job_fields(job), "name": f"/{job.id}", "deleted": True, "unsettled": False}
+        if not await self._compare_and_set(job, tombstone):
+            return False
+        async with _translated():
+            for name in ("attempts", "events", "checkpoint_parts", "reports"):
+                await self._collection(name).delete_many({"job": job.id})
+        return True
+
+    async def _compare_and_set(self, job: Job, fields: Document) -> bool:
+        expected = {"_id": job.id, "version": job.version - 1, "deleted": False}
+        async with _translated():
+            return bool((await self._collection("jobs").update_one(expected, {"$set": fields})).matched_count)
+
+    async def job(self, job_id: str) -> Job:
+        jobs = await self._find_jobs({"_id": job_id, "deleted": False})
+        if not jobs:
+            raise NotFound(f"Job {job_id} does not exist. `headway jobs` lists those that do.")
+        return jobs[0]
+
+    async def job_named(self, project: str, name: str) -> Job | None:
+        jobs = await self._find_jobs({"project": project, "name": name, "deleted": False})
+        return jobs[0] if jobs else None
+
+    async def job_with_key(self, project: str, idempotency_key: str) -> Job | None:
+        jobs = await self._find_jobs({"project": project, "idempotency_key": idempotency_key})
+        return jobs[0] if jobs else None
+
+    async def jobs(self, query: JobQuery) -> list[Job]:
+        where, field = _where(query), query.sort.value
+        order = [(field, DESCENDING if query.descending else ASCENDING), ("sequence", DESCENDING)]
+        value, sequence = query.after or (None, None)
+        found: list[Job] = []
+        if query.after is None or value is not None:
+            behind: list[Document] = []
+            if value is not None:
+                further = {field: {"$lt" if query.descending else "$gt": value}}
+                behind = [{"$or": [further, {field: value, "sequence": {"$lt": sequence}}]}]
+            found = await self._find_jobs({"$and": [where, {field: {"$ne": None}}, *behind]}, order, query.limit)
+            sequence = None
+        if len(found) < query.limit:  # those without the figure come last
+            older = [{"sequence": {"$lt": sequence}}] if sequence is not None else []
+            without = {"$and": [where, {field: None}, *older]}
+            found += await self._find_jobs(without, [("sequence", DESCENDING)], query.limit - len(found))
+        return found
+
+    async def snapshots(self) -> set[str]:
+        async with _translated():
+            return set(
+                await self._collection("jobs").distinct("snapshot", {"deleted": False, "snapshot": {"$ne": None}})
+            )
+
+    async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
+        where: list[Document] = [{"deleted": False, "status": JobStatus.QUEUED.value, "hold": False}]
+        if after is not None:
+            priority, sequence = after
+            younger = {"priority": priority, "sequence": {"$gt": sequence}}
+            where.append({"$or": [{"priority": {"$lt": priority}}, younger]})
+        return await self._find_jobs({"$and": where}, [("priority", DESCENDING), ("sequence", ASCENDING)], limit)
+
+    async def unsettled_jobs(self) -> list[Job]:
+        return await self._find_jobs({"deleted": False, "unsettled": True})
+
+    async def _find_jobs(self, where: Document, order: Any = None, limit: int = 0) -> list[Job]:
+        async with _translated():
+            cursor = self._collection("jobs").find(where, {"document": 1, "sequence": 1}, limit=limit, sort=order)
+            return [
+                Job.model_validate_json(one["document"]).model_copy(update={"sequence": one["sequence"]})
+                async for one in cursor
+            ]
+
+    async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
+        await self._put_missing("attempts", [(job_id, attempt.number, attempt.model_dump_json())])
+
+    async def attempts(self, job_id: str) -> list[Attempt]:
+        return [Attempt.model_validate_json(one) async for one in self._of_job("attempts", job_id)]
+
+    async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:
+        await self._put_missing("events", [(job, event.number, event.model_dump_json()) for job, event in events])
+
+    async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
+        return [Event.model_validate_json(one) async for one in self._of_job("events", job_id, after, limit)]
+
+    async def _put_missing(self, collection: str, numbered: Iterable[tuple[str, int, str]]) -> None:
+        documents = [
+            {"_id": f"{job}/{number}", "job": job, "number": number, "document": document}
+            for job, number, document in numbered
+        ]
+        async with _translated():
+            await self._insert_missing(collection, documents)
+
+    async def _of_job(self, collection: str, job_id: str, after: int = 0, limit: int = 0) -> AsyncIterator[str]:
+        where = {"job": job_id, "number": {"$gt": after}}
+        async with _translated():
+            async for one in self._collection(collection).find(where, sort=[("number", ASCENDING)], limit=limit):
+                yield one["document"]
+
+    async def put_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
+        place = {"job": job_id, "attempt": part.attempt, "step": part.step, "rank": part.rank}
+        async with _translated():
+            await self._upsert(
+                "checkpoint_parts", _part_key(job_id, part), {**place, "document": part.model_dump_json()}
+            )
+
+    async def checkpoint_parts(self, job_id: str) -> list[CheckpointPart]:
+        order = [("attempt", ASCENDING), ("step", ASCENDING), ("rank", ASCENDING)]
+        async with _translated():
+            found = self._collection("checkpoint_parts").find({"job": job_id}, sort=order)
+            return [CheckpointPart.model_validate_json(one["document"]) async for one in found]
+
+    async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
+        async with _translated():
+            await self._collection("checkpoint_parts").delete_one({"_id": _part_key(job_id, part)})
+
+    async def put_worker(self, worker: Worker) -> None:
+        fields = {"state": worker.state.value, "registered_at": worker.registered_at}
+        async with _translated():
+            await self._upsert("workers", worker.id, {**fields, "document": worker.model_dump_json()})
+
+    async def workers(self) -> list[Worker]:
+        async with _translated():
+            workers = self._collection("workers")
+            found = [one async for one in workers.find({"state": WorkerState.READY.value})]
+            lately = workers.find(
+                {"state": WorkerState.LOST.value}, sort=[("registered_at", DESCENDING)], limit=_REMEMBERED_LOST_WORKERS
+            )
+            found += [one async for one in lately]
+            return [Worker.model_validate_json(one["document"]) for one in found]
+
+    async def put_dataset(self, dataset: Dataset) -> None:
+        async with _translated():
+            await self._upsert("datasets", dataset.name, {"document": dataset.model_dump_json()})
+
+    async def datasets(self) -> list[Dataset]:
+        async with _translated():
+            found = self._collection("datasets").find(sort=[("_id", ASCENDING)])
+            return [Dataset.model_validate_json(one["document"]) async for one in found]
+
+    async def insert_reports(self, reports: Sequence[Report]) -> None:
+        async with _translated():
+            await self._insert_missing("reports", [_report_document(report) for report in reports])
+
+    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
+        fields = {"worker": 1, "number": 1, "through": 1, "last": 1, "has_facts": 1}
+        return [
+            ReportIndex(one["worker"], one["number"], one["through"], one["last"], one["has_facts"])
+            async for one in self._uncovered({"job": job_id, "attempt": attempt}, fields)
+        ]
+
+    async def reports(
+        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
+    ) -> list[Report]:
+        where = {"job": job_id, "attempt": attempt, "worker": worker}
+        where |= {"through": {"$gt": after}, "number": {"$lte": through}}
+        found: list[Report] = []
+        async for one in self._uncovered(where):
+            found.append(_report(one))
+            if len(found) == limit:
+                break
+        return found
+
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+        fields = {"worker": 1, "number": 1, "through": 1, "metrics": 1}
+        found = self._uncovered({"job": job_id, "attempt": attempt}, fields)
+        return [bytes(one["metrics"]) async for one in found if one["metrics"]]
+
+    async def _uncovered(self, where: Document, fields: Document | None = None) -> AsyncIterator[Document]:
+        """Reports by worker and number, without those that a chunk before them covers: they are about to be deleted."""
+        order = [("worker", ASCENDING), ("number", ASCENDING)]
+        worker, through = "", 0
+        async with _translated():
+            async for one in self._collection("reports").find(where, fields, sort=order):
+                if one["worker"] == worker and one["number"] <= through:
+                    continue
+                worker, through = one["worker"], one["through"]
+                yield one
+
+    async def compact(self, chunk: Report) -> None:
+        # The chunk takes the place of the first that it covers; from then on readers pass over the others.
+        document = _report_document(chunk)
+        covered = {"job": chunk.job, "attempt": chunk.attempt, "worker": chunk.worker}
+        covered |= {"number": {"$gt": chunk.number}, "through": {"$lte": chunk.through}}
+        async with _translated():
+            await self._collection("reports").replace_one({"_id": document["_id"]}, document, upsert=True)
+            await self._collection("reports").delete_many(covered)
+
+    async def stream_sizes(self) -> list[StreamSize]:
+        async with _translated():
+            grouped = await self._collection("reports").aggregate(
+                [{"$group": {"_id": "$job", "size_bytes": {"$sum": "$size_bytes"}}}]
+            )
+            sizes = {one["_id"]: int(one["size_bytes"]) async for one in grouped}
+            jobs = self._collection("jobs").find({}, {"_id": 1}, sort=[("sequence", ASCENDING)])
+            return [StreamSize(one["_id"], sizes[one["_id"]]) async for one in jobs if one["_id"] in sizes]
+
+    async def delete_streams(self, job_id: str) -> None:
+        async with _translated():
+            await self._collection("reports").delete_many({"job": job_id})
+
+
+_DUPLICATE = 11000
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Library errors become ours, cause kept."""
+    try:
+        yield
+    except (DuplicateKeyError, ConfigurationError):
+        raise
+    except (PyMongoError, OSError) as error:
+        raise Unavailable(f"MongoDB does not answer: {error}") from error
+
+
+def _absent(url: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    """The defaults that the URL does not set itself."""
+    said = url.partition("?")[2].lower()
+    return {name: value for name, value in defaults.items() if f"{name.lower()}=" not in said}
+
+
+def _where(query: JobQuery) -> Document:
+    where: Document = {"project": query.project, "deleted": False}
+    if query.statuses:
+        where["status"] = {"$in": [status.value for status in query.statuses]}
+    if query.name:
+        where["name"] = {"$regex": re.escape(query.name)}
+    if query.dataset is not None:
+        where["dataset"] = query.dataset
+    if query.labels:
+        where["labels"] = {"$all": [f"{name}={value}" for name, value in query.labels.items()]}
+    created = {"$gte": query.created_after, "$lt": query.created_before}
+    bounds = {word: bound for word, bound in created.items() if bound is not None}
+    return {"$and": [where, {"created": bounds}]} if bounds else where
+
+
+def _job_fields(job: Job) -> Document:
+    return {
+        "status": job.status.value,
+        "version": job.version,
+        "unsettled": job.unsettled,
+        "hold": job.hold,
+        "document": job.model_dump_json(),
+        "dataset": job.spec.dataset_name,
+        "snapshot": job.spec.snapshot,
+        "labels": [f"{name}={value}" for name, value in job.labels.items()],
+        "body_hash": job.body_hash,
+        **{sort.value: value for sort, value in sort_values(job).items()},
+    }
+
+
+def _key_reused(job: Job) -> IdempotencyKeyReused:
+    return IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
+
+
+def _part_key(job_id: str, part: CheckpointPart) -> str:
+    return f"{job_id}/{part.attempt}/{part.step}/{part.rank}"
+
+
+def _report_document(report: Report) -> Document:
+    facts = encode_facts(report.facts)
+    return {
+        "_id": f"{report.job}/{report.attempt}/{report.worker}/{report.number}",
+        "job": report.job,
+        "attempt": report.attempt,
+        "worker": report.worker,
+        "number": report.number,
+        "through": report.through,
+        "last": report.last,
+        "has_facts": bool(report.facts),
+        "size_bytes": len(facts) + len(report.logs) + len(report.metrics),
+        "facts": facts,
+        "logs": report.logs,
+        "metrics": report.metrics,
+    }
+
+
+def _report(document: Document) -> Report:
+    place = (document["job"], document["attempt"], document["worker"], document["number"], document["through"])
+    facts = decode_facts(bytes(document["facts"]))
+    return Report(*place, document["last"], facts, bytes(document["logs"]), bytes(document["metrics"]))

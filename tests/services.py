@@ -1,0 +1,94 @@
+"""The servers that tests of backends need: their URLs come from the environment (see CONTRIBUTING.md).
+
+`HEADWAY_SERVICES` names a folder with a program `services` that starts, stops, kills and pauses them. Where a service
+is missing its tests are skipped, but fail in CI.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+FOLDER = os.environ.get("HEADWAY_SERVICES")
+
+
+def service_url(variable: str) -> str:
+    """What a variable such as POSTGRES_URL holds."""
+    url = os.environ.get(variable)
+    if url is None:
+        missing(f"{variable} is not set: no such server is there to test with")
+    return str(url)
+
+
+def missing(reason: str) -> None:
+    """Skip the test, or fail it in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def control(*words: str) -> None:
+    """`services kill kafka/1` and the like."""
+    if FOLDER is None:
+        missing("HEADWAY_SERVICES is not set: nothing can be done to the servers")
+    subprocess.run([str(Path(str(FOLDER)) / "services"), *words], check=True, capture_output=True)
+
+
+@asynccontextmanager
+async def postgresql_database(variable: str = "POSTGRES_URL") -> AsyncIterator[str]:
+    """The URL of a new, empty database, dropped afterwards."""
+    import asyncpg
+
+    server = service_url("POSTGRES_URL")
+    name = f"test_{secrets.token_hex(6)}"
+    administrator = await asyncpg.connect(dsn=server)
+    try:
+        await administrator.execute(f"CREATE DATABASE {name}")
+        yield urlsplit(service_url(variable))._replace(path=f"/{name}").geturl()
+        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await administrator.close()
+
+
+@asynccontextmanager
+async def mongodb_database(variable: str = "MONGODB_URL") -> AsyncIterator[str]:
+    """The URL of a new, empty database, dropped afterwards."""
+    from pymongo import AsyncMongoClient
+
+    name = f"test_{secrets.token_hex(6)}"
+    url = urlsplit(service_url(variable))._replace(path=f"/{name}").geturl()
+    yield url
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(url)
+    await client.drop_database(name)
+    await client.close()
+
+
+@asynccontextmanager
+async def database_url(kind: str, folder: Path) -> AsyncIterator[str]:
+    """The URL of an empty database of that kind."""
+    match kind:
+        case "postgresql":
+            async with postgresql_database() as url:
+                yield url
+        case "mongodb":
+            async with mongodb_database() as url:
+                yield url
+        case _:
+            yield f"sqlite:///{folder / 'headway.db'}"
+
+
+async def until(holds: object, seconds: float = 30.0) -> None:
+    """Wait until an asynchronous condition holds."""
+    assert callable(holds)
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await holds():
+        assert asyncio.get_running_loop().time() < deadline, f"not within {seconds:g} s"
+        await asyncio.sleep(0.05)
