@@ -66,6 +66,10 @@ class Settings(Timeouts):
     """Where workers come from."""
     dataset_directories: tuple[Path, ...] = Field(default_factory=_packaged_sources)
     """Where the sources of the datasets mnist and digits lie."""
+    leader_lease_seconds: float = Field(default=1.5, gt=0)
+    """Silence of the leading server after which another on the same database takes over."""
+    advertised_url: str | None = None
+    """Where the other servers on the same database reach this one. Default: its host and port."""
     claim_timeout_seconds: float = Field(default=10.0, gt=0)
     """How long an offered assignment may stay unclaimed."""
     shrink_wait_seconds: float = Field(default=5.0, ge=0)

@@ -37,9 +37,7 @@ class Fleet:
         self.home = folder / "server"
         self.desk = folder / "desk"
         self.desk.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.ports = {"server": free_port()}
         self.address = "127.0.0.1"
         self.settings = {f"HEADWAY_{name.upper()}": str(value) for name, value in settings.items()}
         self._clients: list[Client] = []
@@ -57,15 +55,21 @@ class Fleet:
 
     @property
     def url(self) -> str:
-        """Where the server answers."""
-        return f"http://{self.address}:{self.port}"
+        """Where the servers answer."""
+        return ",".join(f"http://{self.address}:{port}" for port in self.ports.values())
 
-    def start_server(self, *, wait: bool = True) -> None:
-        """Start the server, or start it again, and wait until it is ready."""
-        place = ("--host", self.address, "--port", str(self.port), "--home", str(self.home))
-        self._start("server", "server", *place)
+    @property
+    def port(self) -> int:
+        """The port of the only server, or of the first."""
+        return self.ports["server"]
+
+    def start_server(self, name: str = "server", *, wait: bool = True) -> None:
+        """Start a server, or start it again, and wait until it is ready."""
+        port = self.ports.setdefault(name, free_port())
+        place = ("--host", self.address, "--port", str(port), "--home", str(self.folder / name))
+        self._start(name, "server", *place)
         if wait:
-            wait_until(self._answers, "the server's start")
+            wait_until(lambda: self._answers(name), "the server's start")
 
     def start_worker(self, name: str, slots: int, home: Path | None = None, through: tuple[str, ...] = ()) -> None:
         """Start a worker, with `through` by way of another command."""
@@ -114,21 +118,29 @@ class Fleet:
         return (self.folder / f"{name}.log").read_text()
 
     def _start(self, name: str, *arguments: str, through: tuple[str, ...] = ()) -> None:
-        leak = {"HEADWAY_TOKEN": "not-for-scripts"} if name != "server" else {}
+        leak = {"HEADWAY_TOKEN": "not-for-scripts"} if name not in self.ports else {}
         environment = {**os.environ, **self.settings, **leak}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [*through, sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log
             )
 
-    def _answers(self) -> bool:
-        assert self.processes["server"].poll() is None, self.log("server")
+    def _answers(self, name: str) -> bool:
+        assert self.processes[name].poll() is None, self.log(name)
         try:
-            with self.client() as client:
+            with Client(url=f"http://{self.address}:{self.ports[name]}", home=self.folder / name) as client:
                 client.jobs(limit=1)
             return True
         except HeadwayError:
             return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def ended(job: JobHandle) -> JobHandle:

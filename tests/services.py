@@ -10,8 +10,8 @@ import asyncio
 import os
 import secrets
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -83,6 +83,18 @@ async def database_url(kind: str, folder: Path) -> AsyncIterator[str]:
                 yield url
         case _:
             yield f"sqlite:///{folder / 'headway.db'}"
+
+
+@contextmanager
+def database_for_processes(kind: str, folder: Path) -> Iterator[str]:
+    """The same for a test that is not asynchronous, as its servers are processes."""
+    with asyncio.Runner() as runner:
+        context = database_url(kind, folder)
+        url = runner.run(context.__aenter__())
+        try:
+            yield url
+        finally:
+            runner.run(context.__aexit__(None, None, None))
 
 
 async def until(holds: object, seconds: float = 30.0) -> None:

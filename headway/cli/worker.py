@@ -17,7 +17,7 @@ from headway.cli.values import pair
 
 
 @click.command()
-@click.option("--server", "server_url", required=True, help="URL of the server.")
+@click.option("--server", "server_url", required=True, help="URL of the server; several with commas.")
 @click.option(
     "--token-file", type=click.Path(path_type=Path), help="The server's worker.token.  [default: of the home]"
 )

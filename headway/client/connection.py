@@ -12,7 +12,7 @@ import httpx
 from headway.errors import HeadwayError, SettingInvalid, Unavailable, error_from_answer
 
 DEFAULT_URL = "http://127.0.0.1:8420"
-RETRIES_SECONDS = (0.1, 0.3, 1.0, 2.0)
+RETRIES_SECONDS = (0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 1.0, 2.0)
 TIMEOUT_SECONDS = 30.0
 
 
@@ -46,32 +46,42 @@ def user_token(token: str | None = None, home: Path | None = None) -> str:
 class Connection:
     """Requests to `/api/v1`. Raises the error that the server names, Unavailable when none answers."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, urls: str, token: str) -> None:
+        """`urls`: of a server, or of several on one database, with commas between: if one is gone the next is asked."""
+        self._urls = [url.strip().rstrip("/") for url in urls.split(",")]
+        self.http = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS)
+        self._use(self._urls[0])
+
+    def _use(self, url: str) -> None:
         self.url = url
-        self.http = httpx.Client(
-            base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS
-        )
+        self.http.base_url = httpx.URL(f"{url}/api/v1")
 
     def request(self, method: str, path: str, *, retry: bool = False, **options: Any) -> httpx.Response:
         """One request; reading ones, and those with `retry`, are sent again while the server is away."""
-        waits = RETRIES_SECONDS if retry or method in ("GET", "HEAD") else ()
-        for wait_seconds in (*waits, None):
-            try:
-                response = self.http.request(method, path, **options)
-                if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
-                    return response
-                error = error_of(response)
-            except httpx.HTTPError as http_error:
-                error = self.unavailable(http_error)
+        may_repeat = retry or method in ("GET", "HEAD")
+        for wait_seconds in (*(RETRIES_SECONDS if may_repeat else ()), None):
+            for _ in self._urls:
+                try:
+                    response = self.http.request(method, path, **options)
+                    if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
+                        return response
+                    error = error_of(response)
+                    break
+                except httpx.HTTPError as http_error:
+                    error = self.unavailable(http_error)
+                    if not may_repeat and not isinstance(http_error, httpx.ConnectError):
+                        break  # the server may have it
             if wait_seconds is None or not error.retryable:
                 raise error
             time.sleep(wait_seconds)
         raise AssertionError("unreachable")
 
     def unavailable(self, error: httpx.HTTPError) -> Unavailable:
-        """No server answers; what to do."""
+        """No server answers; what to do. The next request goes to the next server, if there are several."""
+        asked = self.url
+        self._use(self._urls[(self._urls.index(asked) + 1) % len(self._urls)])
         return Unavailable(
-            f"No server answers at {self.url} ({error or type(error).__name__}). "
+            f"No server answers at {asked} ({error or type(error).__name__}). "
             "Start one with `headway up`, or set HEADWAY_SERVER_URL."
         )
 

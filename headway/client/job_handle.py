@@ -179,7 +179,7 @@ class JobHandle:
                     yield message
                     if message.kind == "end":
                         return
-            except (httpx.HTTPError, Unavailable) as error:
+            except Unavailable as error:
                 wait_seconds = next(patience, None)
                 if wait_seconds is None:
                     raise Unavailable(f"The server at {self._connection.url} does not come back: {error}") from error
@@ -188,16 +188,19 @@ class JobHandle:
     def _follow_once(self, include: str, cursor: str | None) -> Iterator[Message]:
         headers = {"Last-Event-ID": cursor} if cursor else {}
         timeout = httpx.Timeout(TIMEOUT_SECONDS, read=_FOLLOW_TIMEOUT_SECONDS)
-        with connect_sse(
-            self._connection.http, "GET", f"/jobs/{self.id}/follow", params={"include": include}, headers=headers,
-            timeout=timeout,
-        ) as source:  # fmt: skip
-            if not source.response.is_success:
-                source.response.read()
-                raise error_of(source.response)
-            for event in source.iter_sse():
-                if event.data:  # a keep-alive has none
-                    yield Message(event.event, event.json(), event.id)
+        try:
+            with connect_sse(
+                self._connection.http, "GET", f"/jobs/{self.id}/follow", params={"include": include}, headers=headers,
+                timeout=timeout,
+            ) as source:  # fmt: skip
+                if not source.response.is_success:
+                    source.response.read()
+                    raise error_of(source.response)
+                for event in source.iter_sse():
+                    if event.data:  # a keep-alive has none
+                        yield Message(event.event, event.json(), event.id)
+        except httpx.HTTPError as error:
+            raise self._connection.unavailable(error) from error
 
     def events(self) -> list[dict[str, Any]]:
         """The job's events so far."""

@@ -8,6 +8,8 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -19,6 +21,7 @@ from headway.server.api.links import link_path
 from headway.server.app import create_app
 from headway.server.clock import Clock
 from headway.server.server import Server
+from headway.server.standby import Standby
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -68,8 +71,13 @@ def serve(
     logging.getLogger("alembic").setLevel(logging.WARNING)
     listener = _listen(settings.host, settings.port)
     url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
-    server = Server(settings, broker=broker, clock=clock)
-    config = uvicorn.Config(
+    seams = partial(Server, settings, broker=broker, clock=clock)
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="uvloop").get_loop_factory()) as runner:
+        runner.run(_run(seams, listener, url, beside))
+
+
+def _config(server: Server) -> uvicorn.Config:
+    return uvicorn.Config(
         create_app(server),
         loop="uvloop",
         http="httptools",
@@ -82,13 +90,10 @@ def serve(
         lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(server, _Http(config), listener, url, beside))
 
 
 async def _run(
-    server: Server,
-    http: _Http,
+    make_server: Callable[[], Server],
     listener: socket.socket,
     url: str,
     beside: Callable[[str], Coroutine[Any, Any, None]] | None,
@@ -96,19 +101,45 @@ async def _run(
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with server.started():
-        await _serve(server, http, listener, url, beside, stopped)
+    while not stopped.is_set():
+        server = make_server()
+        async with AsyncExitStack() as stack:
+            if await _leads(server, stack, listener, url, stopped):
+                await _serve(server, listener, url, beside, stopped)
+
+
+async def _leads(
+    server: Server, stack: AsyncExitStack, listener: socket.socket, url: str, stopped: asyncio.Event
+) -> bool:
+    """Start the server; while another leads, pass connections on to that. False if it is to stop before it leads."""
+    standby = Standby(listener, lambda: server.leading.leader_url if server.leading else None)
+    standing_by = asyncio.create_task(standby.run()) if server.database.shared else None
+    advertised = server.settings.advertised_url or url
+    starting = asyncio.create_task(stack.enter_async_context(server.started(advertised)))
+    stopping = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return False
+        starting.result()
+        return True
+    finally:
+        for task in (starting, stopping, standing_by):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
 
 async def _serve(
     server: Server,
-    http: _Http,
     listener: socket.socket,
     url: str,
     beside: Callable[[str], Coroutine[Any, Any, None]] | None,
     stopped: asyncio.Event,
 ) -> None:
-    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    """Answer until `stopped`, or until another server leads."""
+    http = _Http(_config(server))
+    serving = asyncio.create_task(http.serve(sockets=[listener.dup()]))
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
     if http.started:
@@ -117,9 +148,11 @@ async def _serve(
         if beside is not None:
             _log.info("Open it in a browser (once, within ten minutes): %s%s", url, link_path(server.links.make()))
         companion = asyncio.create_task(beside(url)) if beside else None
-        stopping = asyncio.create_task(stopped.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (stopping, companion):
+        ends = {serving, asyncio.create_task(stopped.wait())}
+        if server.leading is not None:
+            ends.add(asyncio.create_task(server.leading.keep()))
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in (*(ends - {serving}), companion):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

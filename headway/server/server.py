@@ -10,12 +10,16 @@ from typing import Any
 
 from headway.brokers.base import Broker
 from headway.caches.base import Cache
+from headway.core.installation import Installation
+from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.engines.base import Engine
+from headway.errors import NotFound, SettingInvalid
 from headway.objects.base import Objects
-from headway.registry import backend
+from headway.registry import backend, redacted
 from headway.server.clock import Clock
 from headway.server.housekeeping import Housekeeping
+from headway.server.leading import Leading
 from headway.server.links import Links
 from headway.server.live import Live
 from headway.server.liveness import Liveness
@@ -26,16 +30,17 @@ from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
 from headway.server.services.inquiries import Inquiries
-from headway.server.services.jobs import Jobs
+from headway.server.services.jobs import Jobs, draw_id
 from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
 from headway.server.services.workers import Workers
-from headway.server.tokens import open_home
+from headway.server.tokens import adopt_secret, open_home
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
+_MARK = "installation"
 
 
 class Server:
@@ -99,17 +104,23 @@ class Server:
         )
         self.streams = Streams(self.database, self.jobs, self.recorder, self.live)
         self.running = False
+        self.leading: Leading | None = None
 
     @asynccontextmanager
-    async def started(self) -> AsyncIterator[None]:
-        """The server at work. Raises SettingInvalid when a backend is wrong or cannot be reached."""
-        backends = (self.database, self.objects, self.broker, self.cache)
+    async def started(self, url: str = "") -> AsyncIterator[None]:
+        """The server at work, once it leads, at `url`. Raises SettingInvalid when a backend cannot be used."""
         opened: list[Any] = []
         tasks: list[asyncio.Task[None]] = []
         try:
-            for one in backends:
+            for one in (self.database, self.objects, self.broker, self.cache):
                 opened.append(one)
                 await one.open()
+            installation = await self._join_installation()
+            if self.database.shared:
+                lease_seconds = self.settings.leader_lease_seconds
+                self.leading = Leading(self.database, self.clock, draw_id("s-"), url, lease_seconds)
+                await self.leading.acquire()
+            await self._mark_objects(installation)
             await self.engine.open()
             await self.datasets.open()
             await self.jobs.open()
@@ -121,12 +132,43 @@ class Server:
             self.running = True
             yield
         finally:
-            self.running = False
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self.running and self.leading is not None:
+                await self.leading.resign()
+            self.running = False
             for one in reversed(opened):
                 await one.close()
+
+    async def _join_installation(self) -> Installation:
+        """Take over what the servers of this installation share."""
+        drawn = Installation(id=draw_id("i-"), secret=self.tokens.secret)
+        installation = await self.database.installation(drawn)
+        adopt_secret(self.settings.home, self.tokens, installation.secret)
+        return installation
+
+    async def _mark_objects(self, installation: Installation) -> None:
+        """See that the object store is this installation's: another would not have its checkpoints and models."""
+        store = f"HEADWAY_OBJECTS_URL names {redacted(self.settings.effective_objects_url)}"
+        try:
+            found = b"".join([chunk async for chunk in self.objects.get(_MARK)]).decode()
+        except NotFound:
+            if await self.database.jobs(JobQuery(limit=1)) and self.database.shared:
+                raise SettingInvalid(
+                    f"{store}, an empty store, but this installation has jobs already. "
+                    "Name the store that its other servers use."
+                ) from None
+            await self.objects.put(_MARK, _chunks(installation.id.encode()))
+            return
+        if found != installation.id:
+            raise SettingInvalid(
+                f"{store}, the store of another installation. Name this one's, or HEADWAY_DATABASE_URL of that one."
+            )
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

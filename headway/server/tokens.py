@@ -16,7 +16,7 @@ class Tokens:
     """Makes and reads tokens: a caller's kind, and what it is bound to, with a signature."""
 
     def __init__(self, secret: str) -> None:
-        self._serializer = URLSafeSerializer(secret, salt="headway.token.1")
+        self.use(secret)
 
     def make(self, caller: Caller) -> str:
         """The token of a caller."""
@@ -31,6 +31,14 @@ class Tokens:
         except (BadSignature, ValueError, TypeError) as error:
             raise NotAuthenticated("The token is not one of this installation. Use the one in its home.") from error
 
+    def use(self, secret: str) -> None:
+        """Sign with this secret from now on."""
+        self.secret = secret
+        self._serializer = URLSafeSerializer(secret, salt="headway.token.1")
+
+
+_FILES = {"user.token": Kind.USER, "worker.token": Kind.JOIN}
+
 
 def open_home(home: Path) -> Tokens:
     """The tokens of a home; at the first start its secret and token files are made, readable by their owner only.
@@ -41,11 +49,21 @@ def open_home(home: Path) -> Tokens:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         tokens = Tokens(_read_or_make(home / "secret", secrets.token_urlsafe(32)))
-        _read_or_make(home / "user.token", tokens.make(Caller(Kind.USER)))
-        _read_or_make(home / "worker.token", tokens.make(Caller(Kind.JOIN)))
+        for name, kind in _FILES.items():
+            _read_or_make(home / name, tokens.make(Caller(kind)))
     except OSError as error:
         raise SettingInvalid(f"HEADWAY_HOME is {home}, which cannot be used: {error}") from error
     return tokens
+
+
+def adopt_secret(home: Path, tokens: Tokens, secret: str) -> None:
+    """Sign with the installation's secret, which another server has drawn; the home's files are written anew."""
+    if secret == tokens.secret:
+        return
+    tokens.use(secret)
+    for name, content in (("secret", secret), *((name, tokens.make(Caller(kind))) for name, kind in _FILES.items())):
+        (home / name).unlink(missing_ok=True)
+        _read_or_make(home / name, content)
 
 
 def _read_or_make(path: Path, value: str) -> str:

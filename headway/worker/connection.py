@@ -33,11 +33,21 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 class Connection:
     """Raises Unavailable when no server answers, and otherwise the error that the server names."""
 
-    def __init__(self, server_url: str) -> None:
-        self.server_url = server_url.rstrip("/")
-        self._http = httpx.AsyncClient(base_url=self.server_url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+    def __init__(self, server_urls: str) -> None:
+        """`server_urls`: of one server, or of several on one database, with commas between."""
+        self._server_urls = [url.strip().rstrip("/") for url in server_urls.split(",")]
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._use(self._server_urls[0])
         self._token = ""
         self._worker = ""
+
+    def _use(self, server_url: str) -> None:
+        self.server_url = server_url
+        self._http.base_url = httpx.URL(server_url)
+
+    def use_next(self) -> None:
+        """Ask the next server, if there are several."""
+        self._use(self._server_urls[(self._server_urls.index(self.server_url) + 1) % len(self._server_urls)])
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -128,7 +138,9 @@ class Connection:
         return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
 
     def _unavailable(self, error: httpx.HTTPError) -> Unavailable:
-        return Unavailable(f"Server {self.server_url} does not answer: {error or type(error).__name__}.")
+        asked = self.server_url
+        self.use_next()
+        return Unavailable(f"Server {asked} does not answer: {error or type(error).__name__}.")
 
     def _assignment(self, job: str, attempt: int) -> str:
         return f"/api/v1/workers/{self._worker}/assignments/{job}/{attempt}"

@@ -128,7 +128,7 @@ class Worker:
             return self._settings.host
         if self._settings.interface is not None:
             return address_of(self._settings.interface)
-        server = urlsplit(self._settings.server_url)
+        server = urlsplit(self._connection.server_url)
         try:
             return address_towards(server.hostname or "127.0.0.1", server.port or 80)
         except OSError as error:
@@ -274,9 +274,8 @@ class Worker:
         await asyncio.sleep(min(_RETRY_SECONDS, self._timeouts.heartbeat_seconds))
 
     async def _keep_broker(self, registered: Registered, place: Place) -> None:
-        server = self._connection.server_url
-        url = urljoin(server.replace("http", "ws", 1), registered.broker)
         while True:
+            url = urljoin(self._connection.server_url.replace("http", "ws", 1), registered.broker)
             broker = EmbeddedWorkerBroker(url, registered.token)
             try:
                 await broker.open()

@@ -1,0 +1,83 @@
+"""Which of the servers on one database leads: a row that the leader keeps changing, by compare-and-set."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from headway.core.installation import Leadership
+from headway.database.base import Database
+from headway.errors import HeadwayError
+from headway.server.clock import Clock
+
+_log = logging.getLogger(__name__)
+_BEATS_PER_LEASE = 5
+
+
+class Leading:
+    """One server's part. Others judge a leader by changes they see, on their own clocks, so that skew does not matter.
+
+    A leader that was paused may act for a moment beside the next: compare-and-set on each job, and the workers' refusal
+    of more than their slots, bear that. It learns of its end at its next beat.
+    """
+
+    def __init__(self, database: Database, clock: Clock, server: str, url: str, lease_seconds: float) -> None:
+        self._database = database
+        self._clock = clock
+        self._server = server
+        self._url = url
+        self._lease_seconds = lease_seconds
+        self._known = Leadership()
+        self.leader_url: str | None = None
+
+    async def acquire(self) -> None:
+        """Wait until this server leads; `leader_url` is where the leader is meanwhile."""
+        seen_at = self._clock.monotonic()
+        while True:
+            try:
+                found = await self._database.leadership()
+                if found != self._known:
+                    self._known, seen_at = found, self._clock.monotonic()
+                self.leader_url = found.url if found.server else None
+                vacant = not found.server or self._clock.monotonic() - seen_at > self._lease_seconds
+                if vacant and await self._put(Leadership(term=found.term + 1, server=self._server, url=self._url)):
+                    self.leader_url = None
+                    _log.info("This server leads now (term %d).", self._known.term)
+                    return
+            except HeadwayError as error:
+                _log.error("Who leads cannot be read: %s", error)
+                seen_at = self._clock.monotonic()
+            await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
+
+    async def keep(self) -> None:
+        """Show that this server lives, until another leads."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
+            try:
+                beat = self._known.model_copy(update={"beat": self._known.beat + 1})
+                # An answer that was lost looks like another's change: it leads as long as the row names it.
+                if not await self._put(beat) and not await self._still_ours():
+                    _log.warning("Another server leads now.")
+                    return
+            except HeadwayError as error:
+                _log.error("This server cannot show that it lives: %s", error)
+
+    async def resign(self) -> None:
+        """Let another take over at once, if this server still leads."""
+        try:
+            await self._put(self._known.model_copy(update={"server": "", "beat": self._known.beat + 1}))
+        except HeadwayError as error:
+            _log.error("The lead could not be given up; another takes it after its lease: %s", error)
+
+    async def _put(self, new: Leadership) -> bool:
+        done = await self._database.put_leadership(new, self._known)
+        if done:
+            self._known = new
+        return done
+
+    async def _still_ours(self) -> bool:
+        found = await self._database.leadership()
+        ours = (found.term, found.server) == (self._known.term, self._server)
+        if ours:
+            self._known = found
+        return ours

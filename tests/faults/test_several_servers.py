@@ -1,0 +1,101 @@
+"""Several servers on one database: any may die, and nobody notices more than a pause."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headway.errors import SettingInvalid
+from headway.server.server import Server
+from headway.settings import Settings
+from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
+from tests.fleet import Fleet, ended, wait_until
+from tests.services import database_for_processes, database_url
+
+SHARED = ["postgresql", "mongodb"]
+
+
+@pytest.fixture(params=SHARED)
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    """Two servers with homes of their own on one database and one object store, and a worker that knows both."""
+    with (
+        database_for_processes(request.param, tmp_path) as url,
+        Fleet(tmp_path, database_url=url, objects_url=f"file://{tmp_path / 'objects'}") as fleet,
+    ):
+        fleet.start_server()
+        fleet.start_server("second")
+        fleet.start_worker("one", slots=2)
+        fleet.wait_for_workers(1)
+        yield fleet
+
+
+def test_when_the_leader_dies_the_other_goes_on_within_three_seconds(fleet: Fleet) -> None:
+    """Given a training and a follower, when the leading server is killed, nothing is lost, and new jobs start soon."""
+    job = fleet.script(COUNTING, "400", "0.02", world_size=1)
+    wait_until(lambda: job.metrics(), "the first metrics")
+    followed: list[str] = []
+
+    def follow() -> None:
+        with fleet.client() as client:
+            for message in client.job(job.id).follow("logs"):
+                if message.kind == "report":
+                    followed.extend(line["text"] for line in message.data["lines"])
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    fleet.kill("server")
+    killed_at = time.monotonic()
+    with fleet.client() as client:
+        after = client.submit({"script": "s.py", "source": "print('after')"})
+        wait_until(lambda: after.refresh().status != "queued", "the placement of a new job")
+        assert time.monotonic() - killed_at < 3.5, "scheduling went on too late"
+        assert ended(after).status == "succeeded"
+        again = client.job(job.id)
+        assert ended(again).status == "succeeded", again.data
+        assert [one["reason"] for one in again.attempts()] == ["completed"]
+        assert_nothing_lost_or_doubled(again, 400, 1)
+    follower.join(timeout=30)
+    assert followed == [f"line {number}" for number in range(400)], "the cursor did not hold across servers"
+
+
+def test_every_server_answers_and_a_stopped_leader_hands_over_at_once(fleet: Fleet) -> None:
+    """Given a follower that passes on, when the leader is shut down, the other leads without waiting for its lease."""
+    assert fleet.command("jobs").returncode == 0
+    fleet.kill("server", signal.SIGTERM)
+    fleet.processes["server"].wait()
+    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the handing over", seconds=2.5)
+    fleet.start_server()
+    job = ended(fleet.script("print('through the one that does not lead')"))
+    assert job.status == "succeeded"
+
+
+def test_a_leader_that_was_paused_steps_down(fleet: Fleet) -> None:
+    """Given a leader stopped past its lease, when it wakes, it finds another leading, and passes on to that."""
+    job = fleet.script(COUNTING, "200", "0.02", world_size=2)
+    wait_until(lambda: job.metrics(), "the first metrics")
+    fleet.kill("server", signal.SIGSTOP)
+    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the other's lead", seconds=10)
+    fleet.kill("server", signal.SIGCONT)
+    wait_until(lambda: "Another server leads now" in fleet.log("server"), "its stepping down", seconds=10)
+    assert ended(job).status == "succeeded", job.data
+    assert_nothing_lost_or_doubled(job, 200, 2)
+    assert fleet.command("jobs").returncode == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", SHARED)
+async def test_a_server_with_another_object_store_is_refused(kind: str, tmp_path: Path) -> None:
+    async with database_url(kind, tmp_path) as url:
+        first = Server(Settings(home=tmp_path / "one", database_url=url, objects_url=f"file://{tmp_path / 'objects'}"))
+        async with first.started():
+            pass
+        other = Settings(home=tmp_path / "two", database_url="sqlite:////" + str(tmp_path / "other.db"))
+        elsewhere = Server(other.model_copy(update={"objects_url": f"file://{tmp_path / 'objects'}"}))
+        with pytest.raises(SettingInvalid, match="the store of another installation"):
+            async with elsewhere.started():
+                pass
