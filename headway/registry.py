@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from headway.errors import SettingInvalid
+from headway.redaction import redacted
 
 BACKENDS: dict[str, dict[str, str]] = {
     "database": {
@@ -15,8 +16,22 @@ BACKENDS: dict[str, dict[str, str]] = {
         "mongodb": "headway.database.mongodb:MongodbDatabase",
     },
     "objects": {"file": "headway.objects.files:FileObjects"},
-    "broker": {"embedded": "headway.brokers.embedded:EmbeddedBroker"},
-    "cache": {"memory": "headway.caches.memory:MemoryCache"},
+    "broker": {
+        "embedded": "headway.brokers.embedded:EmbeddedBroker",
+        "amqp": "headway.brokers.rabbitmq:RabbitmqBroker",
+        "amqps": "headway.brokers.rabbitmq:RabbitmqBroker",
+        "kafka": "headway.brokers.kafka:KafkaBroker",
+    },
+    "worker_broker": {
+        "amqp": "headway.brokers.rabbitmq:RabbitmqWorkerBroker",
+        "amqps": "headway.brokers.rabbitmq:RabbitmqWorkerBroker",
+        "kafka": "headway.brokers.kafka:KafkaWorkerBroker",
+    },
+    "cache": {
+        "memory": "headway.caches.memory:MemoryCache",
+        "redis": "headway.caches.redis:RedisCache",
+        "rediss": "headway.caches.redis:RedisCache",
+    },
     "engine": {"fleet": "headway.engines.fleet:FleetEngine"},
 }
 
@@ -43,13 +58,3 @@ def backend(kind: str, url: str) -> Any:
         raise SettingInvalid(
             f"{redacted(url)} needs {error.name}, which is not installed: pip install 'headway[{extra}]'"
         ) from error
-
-
-def redacted(url: str) -> str:
-    """The URL without its password, for people and logs."""
-    parts = urlsplit(url)
-    place = parts.netloc
-    if parts.password is not None:
-        place = f"{quote(parts.username or '')}:***@{place.rpartition('@')[2]}"
-    query = urlencode([(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)])
-    return parts._replace(netloc=place, query=query).geturl()

@@ -58,6 +58,10 @@ class Settings(Timeouts):
     """Where artifacts and blocks are stored. Default: files under the home."""
     broker_url: str = "embedded:"
     """Carries wake-ups and reports. Embedded: over the worker's own connection to the server."""
+    assignments_url: str | None = None
+    """Carries wake-ups, if another broker than HEADWAY_BROKER_URL's is to."""
+    reports_url: str | None = None
+    """Carries reports, if another broker than HEADWAY_BROKER_URL's is to."""
     cache_url: str = "memory:"
     """Holds hot dataset blocks; losing it costs speed only."""
     cache_bytes: int = Field(default=64 << 20, ge=0)
@@ -104,6 +108,16 @@ class Settings(Timeouts):
     def effective_database_url(self) -> str:
         """The database's URL with the default filled in."""
         return self.database_url or f"sqlite:///{self.home.absolute() / 'headway.db'}"
+
+    @property
+    def effective_assignments_url(self) -> str:
+        """The URL of the broker of wake-ups with the default filled in."""
+        return self.assignments_url or self.broker_url
+
+    @property
+    def effective_reports_url(self) -> str:
+        """The URL of the broker of reports with the default filled in."""
+        return self.reports_url or self.broker_url
 
     @property
     def effective_objects_url(self) -> str:
@@ -160,6 +174,10 @@ class WorkerSettings(BaseModel):
     """What jobs can ask for by `where`."""
     host: str | None = None
     """Address for other workers' ranks and the server's probe. Default: that of the route to the server."""
+    assignments_url: str | None = None
+    """The broker of wake-ups as this machine reaches it. Default: as the server says."""
+    reports_url: str | None = None
+    """The broker of reports as this machine reaches it. Default: as the server says."""
     interface: str | None = None
     """Network interface that ranks use between workers. Default: that of the route to rank 0's worker."""
     dataset_cache_bytes: int = Field(default=50 << 30, gt=0)

@@ -124,7 +124,7 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
                 attempts.append(len(job.attempts()))
                 found = broken_invariants(job, weights)
                 if found:
-                    broken[job.name] = found
+                    broken[job.name] = [*found, *_history(job)]
                 if time.monotonic() < deadline:
                     running.append(_submit(client))
     proxy.close()
@@ -136,6 +136,18 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
         "strikes": dict(fuzzer.strikes),
         "broken": broken,
     }
+
+
+def _history(job: JobHandle) -> list[str]:
+    """What there was of each attempt, to find out what went wrong."""
+    lines = []
+    for attempt in job.attempts():
+        logged = {one["rank"]: one["steps"] for one in job.metrics(["train/loss"], attempt=attempt["number"])}
+        spans = {rank: (steps[0], steps[-1], len(steps)) for rank, steps in logged.items()}
+        workers = [one["worker_name"] for one in attempt["assignments"]]
+        facts = f"restored {attempt['restored_step']}, {attempt['reason']}, on {workers}, logged {spans}"
+        lines.append(f"attempt {attempt['number']}: {facts}, warnings {attempt['warnings']}")
+    return lines
 
 
 def _submit(client: Client) -> JobHandle:

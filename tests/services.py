@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 FOLDER = os.environ.get("HEADWAY_SERVICES")
@@ -81,8 +82,41 @@ async def database_url(kind: str, folder: Path) -> AsyncIterator[str]:
         case "mongodb":
             async with mongodb_database() as url:
                 yield url
+        case "mongodb-tls":
+            async with mongodb_database("MONGODB_TLS_URL") as url:
+                yield url
         case _:
             yield f"sqlite:///{folder / 'headway.db'}"
+
+
+@asynccontextmanager
+async def broker_url(kind: str) -> AsyncIterator[str]:
+    """The URL of a broker; RabbitMQ's is an empty virtual host, Kafka's topics are shared by all tests."""
+    match kind:
+        case "rabbitmq" | "rabbitmq-tls":
+            parts = urlsplit(service_url("RABBITMQ_TLS_URL" if kind.endswith("tls") else "RABBITMQ_URL"))
+            host = f"test-{secrets.token_hex(6)}"
+            async with httpx.AsyncClient(base_url=service_url("RABBITMQ_MANAGEMENT_URL")) as management:
+                everything = {"configure": ".*", "write": ".*", "read": ".*"}
+                (await management.put(f"/api/vhosts/{host}")).raise_for_status()
+                (await management.put(f"/api/permissions/{host}/{parts.username}", json=everything)).raise_for_status()
+                yield parts._replace(path=f"/{host}").geturl()
+                await management.delete(f"/api/vhosts/{host}")
+        case "kafka":
+            yield service_url("KAFKA_URL")
+        case _:
+            servers, authority = service_url("KAFKA_TLS_BOOTSTRAP_SERVERS"), service_url("TLS_CA")
+            user, password = service_url("KAFKA_SASL_USERNAME"), service_url("KAFKA_SASL_PASSWORD")
+            sasl = "PLAIN" if kind.endswith("plain") else "SCRAM-SHA-512"
+            yield f"kafka://{user}:{password}@{servers}?cafile={authority}&sasl={sasl}"
+
+
+def another_authority(folder: Path) -> Path:
+    """A CA that signed none of the servers' certificates."""
+    path = folder / "other-ca.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-days", "1"]
+    subprocess.run([*command, "-keyout", str(folder / "other.key"), "-out", str(path)], check=True, capture_output=True)
+    return path
 
 
 @contextmanager

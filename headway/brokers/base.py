@@ -5,10 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from headway.core.job import WakeUp
+from headway.core.problem import Problem
+
+WAKEUPS, REPORTS, DEAD_LETTERS = "headway.wakeups", "headway.reports", "headway.dead-letters"
+"""What queues and topics are called."""
 
 
 class Broker(ABC):
-    """The server's side. Messages are acknowledged when read; nothing is held while a job runs."""
+    """The server's side. Messages are acknowledged when read; nothing is held while a job runs.
+
+    One that cannot be reached for a while delays: wake-ups come with heartbeats, reports are sent again by the workers.
+    """
 
     @abstractmethod
     async def open(self) -> None:
@@ -17,6 +24,10 @@ class Broker(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of connections."""
+
+    async def problems(self) -> list[Problem]:
+        """What is misconfigured, for `headway doctor`. Raises Unavailable."""
+        return []
 
     @abstractmethod
     async def publish_wakeup(self, wakeup: WakeUp) -> None:
@@ -27,8 +38,12 @@ class Broker(ABC):
         """Wait for reports, then take up to `maximum` of those that are there, with the position behind them."""
 
     @abstractmethod
-    def position(self) -> int:
+    async def position(self) -> int:
         """Where the stream of reports ends now; grows with each report."""
+
+    @abstractmethod
+    async def dead_letter(self, body: bytes) -> None:
+        """Put aside what cannot be read, for people to look at. It never comes back as a report."""
 
 
 class WorkerBroker(ABC):
@@ -47,5 +62,5 @@ class WorkerBroker(ABC):
         """The next wake-up. Raises Unavailable when the connection is gone."""
 
     @abstractmethod
-    async def publish_report(self, body: bytes) -> None:
-        """Send a report. Raises Unavailable; having been sent is not having arrived."""
+    async def publish_report(self, body: bytes, job: str) -> None:
+        """Send a report about a job. Raises Unavailable; having been sent is not having arrived."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from headway.errors import Unavailable
 MAXIMUM_REPORT_BYTES = 16 << 20
 _MAXIMUM_QUEUED_REPORTS = 256
 _CONNECT_TIMEOUT_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 
 
 class EmbeddedBroker(Broker):
@@ -44,8 +46,11 @@ class EmbeddedBroker(Broker):
         self._taken += len(batch)
         return batch, self._taken
 
-    def position(self) -> int:
+    async def position(self) -> int:
         return self._position
+
+    async def dead_letter(self, body: bytes) -> None:
+        _log.error("A report of %d bytes cannot be read; it begins with %r.", len(body), body[:64])
 
     async def receive_report(self, body: bytes) -> None:
         """A worker's connection hands in a report; it waits while the recorder is behind."""
@@ -97,7 +102,7 @@ class EmbeddedWorkerBroker(WorkerBroker):
         except websockets.exceptions.ConnectionClosed as error:
             raise Unavailable("The server closed the broker's connection.") from error
 
-    async def publish_report(self, body: bytes) -> None:
+    async def publish_report(self, body: bytes, job: str) -> None:
         try:
             await self._connected().send(body)
         except websockets.exceptions.ConnectionClosed as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from headway.core.problem import Problem
+
 
 class Cache(ABC):
     """Byte strings by key, dropped by age or when room is needed."""
@@ -15,6 +17,10 @@ class Cache(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of connections."""
+
+    async def problems(self) -> list[Problem]:
+        """What is misconfigured, for `headway doctor`; asked of an open cache."""
+        return []
 
     @abstractmethod
     async def get(self, key: str) -> bytes | None:

@@ -70,6 +70,8 @@ def worker(
         labels=dict(pair(one, "--label") for one in labels),
         host=host,
         interface=interface,
+        assignments_url=os.environ.get("HEADWAY_ASSIGNMENTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
+        reports_url=os.environ.get("HEADWAY_REPORTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         slots=slots or len(find_accelerators()) or usable_cores(),
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -55,7 +55,10 @@ class Registered(Frozen):
     token: str
     name: str
     timeouts: Timeouts
-    broker: str = Field(description="URL of the broker; a path is relative to the server.")
+    broker: str = Field(description="Path of the worker's own connection to the server, the embedded broker.")
+    assignments: str | None = Field(default=None, description="URL of the broker of wake-ups, if not the embedded one.")
+    reports: str | None = Field(default=None, description="URL of the broker of reports, if not the embedded one.")
+    report_key: str = Field(default="", description="Signs the worker's reports on their way through that broker.")
 
 
 class StreamKey(Frozen):

@@ -27,7 +27,7 @@ from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database.base import Database, ReportIndex, StreamSize
 from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid, Unavailable
-from headway.registry import redacted
+from headway.redaction import redacted
 from headway.reports import Report, decode_facts, encode_facts
 
 Document = dict[str, Any]

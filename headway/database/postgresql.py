@@ -20,7 +20,7 @@ from headway.core.problem import Problem, clock_problems
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid, Unavailable
-from headway.registry import redacted
+from headway.redaction import redacted
 
 _SCHEMAS = (MAIN, STREAMS._replace(version_table="alembic_version_streams"))
 _MIGRATION_LOCK = 0x68656164776179  # "headway"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -70,8 +71,11 @@ def _attempts(attempts: list[dict[str, Any]]) -> list[str]:
 def _metrics(job: JobHandle, steps: int) -> list[str]:
     found = []
     for series in job.metrics(["train/loss"], points=100_000):
-        if series["steps"] != list(range(1, steps + 1)):
-            found.append(f"The metrics of rank {series['rank']} do not have each step once.")
+        missing = sorted(set(range(1, steps + 1)) - set(series["steps"]))
+        doubled = sorted(step for step, count in Counter(series["steps"]).items() if count > 1)
+        if missing or doubled:
+            which = f"missing: {missing[:10]}, doubled: {doubled[:10]}"
+            found.append(f"The metrics of rank {series['rank']} do not have each step once ({which}).")
     return found
 
 

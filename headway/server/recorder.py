@@ -64,11 +64,21 @@ class Recorder:
     """Reads the broker's reports. A report that is refused or repeated changes nothing."""
 
     def __init__(
-        self, database: Database, jobs: Jobs, broker: Broker, live: Live, clock: Clock, catch_up_seconds: float
+        self,
+        *,
+        database: Database,
+        jobs: Jobs,
+        broker: Broker,
+        opened: Callable[[bytes], bytes],
+        live: Live,
+        clock: Clock,
+        catch_up_seconds: float,
     ) -> None:
+        """`opened` takes a report out of its envelope, or raises Corrupt."""
         self._database = database
         self._jobs = jobs
         self._broker = broker
+        self._opened = opened
         self._live = live
         self._clock = clock
         self._catch_up_seconds = catch_up_seconds
@@ -90,7 +100,7 @@ class Recorder:
         """Record for ever."""
         while True:
             bodies, position = await self._broker.reports(_BATCH)
-            reports = list(self._decoded(bodies))
+            reports = [report for body in bodies if (report := await self._decoded(body)) is not None]
             while True:
                 try:
                     await self.record(reports)
@@ -101,13 +111,14 @@ class Recorder:
             self._recorded = position
             self._progressed.set()
 
-    def _decoded(self, bodies: Iterable[bytes]) -> Iterable[Report]:
-        for body in bodies:
-            try:
-                yield decode_report(body)
-            except Corrupt as error:
-                self.corrupt_reports += 1
-                _log.warning("Report dropped (%d so far): %s", self.corrupt_reports, error)
+    async def _decoded(self, body: bytes) -> Report | None:
+        try:
+            return decode_report(self._opened(body))
+        except Corrupt as error:
+            self.corrupt_reports += 1
+            _log.warning("Report put aside (%d so far): %s", self.corrupt_reports, error)
+            await self._broker.dead_letter(body)
+            return None
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Store reports and apply their facts, in the order of their numbers; facts that came together in one write."""
@@ -173,7 +184,7 @@ class Recorder:
 
     async def catch_up(self) -> None:
         """Wait, for a bounded time, until all that is in the broker now is recorded."""
-        position = self._broker.position()
+        position = await self._broker.position()
         deadline = asyncio.get_running_loop().time() + self._catch_up_seconds
         while self._recorded < position:
             self._progressed.clear()

@@ -9,14 +9,18 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from headway.brokers.base import Broker
+from headway.brokers.embedded import EmbeddedBroker
+from headway.brokers.envelope import report_key, unseal
 from headway.caches.base import Cache
 from headway.core.installation import Installation
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.engines.base import Engine
-from headway.errors import NotFound, SettingInvalid
+from headway.errors import Corrupt, NotFound, SettingInvalid
 from headway.objects.base import Objects
-from headway.registry import backend, redacted
+from headway.redaction import redacted
+from headway.registry import backend
+from headway.reports import report_worker
 from headway.server.clock import Clock
 from headway.server.housekeeping import Housekeeping
 from headway.server.leading import Leading
@@ -52,7 +56,10 @@ class Server:
         self.tokens = open_home(settings.home)
         self.database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
         self.objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
-        self.broker: Broker = broker or backend("broker", settings.broker_url)(settings.broker_url)
+        self.embedded = broker if isinstance(broker, EmbeddedBroker) else EmbeddedBroker()
+        self.assignments = self._broker(settings.effective_assignments_url)
+        same = settings.effective_reports_url == settings.effective_assignments_url
+        self.reports = self.assignments if same else self._broker(settings.effective_reports_url)
         self.cache: Cache = backend("cache", settings.cache_url)(settings.cache_url, settings.cache_bytes)
         self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
         self.live = Live()
@@ -61,13 +68,19 @@ class Server:
         self.queue = Queue(self.database, self.jobs)
         self.liveness = Liveness(self.clock, settings.lease_seconds)
         self.recorder = Recorder(
-            self.database, self.jobs, self.broker, self.live, self.clock, settings.catch_up_seconds
-        )  # fmt: skip
+            database=self.database,
+            jobs=self.jobs,
+            broker=self.reports,
+            opened=self._opened_report,
+            live=self.live,
+            clock=self.clock,
+            catch_up_seconds=settings.catch_up_seconds,
+        )
         self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
         self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
         self.checkpoints = Checkpoints(self.database, self.objects, self.jobs, self.clock)
-        self.inquiries = Inquiries(self.broker)
+        self.inquiries = Inquiries(self.assignments)
         self.links = Links(self.clock)
         self.workers = Workers(
             settings=settings,
@@ -91,7 +104,7 @@ class Server:
             liveness=self.liveness,
             recorder=self.recorder,
         )
-        self.relay = Relay(self.jobs, self.database, self.broker, self.live)
+        self.relay = Relay(self.jobs, self.database, self.assignments, self.live)
         self.artifacts = Artifacts(self.objects, self.jobs, settings.maximum_artifact_bytes)
         self.housekeeping = Housekeeping(
             settings=settings,
@@ -112,7 +125,8 @@ class Server:
         opened: list[Any] = []
         tasks: list[asyncio.Task[None]] = []
         try:
-            for one in (self.database, self.objects, self.broker, self.cache):
+            backends: tuple[Any, ...] = (self.database, self.objects, self.assignments, self.reports, self.cache)
+            for one in dict.fromkeys(backends):
                 opened.append(one)
                 await one.open()
             installation = await self._join_installation()
@@ -140,6 +154,19 @@ class Server:
             self.running = False
             for one in reversed(opened):
                 await one.close()
+
+    def _broker(self, url: str) -> Broker:
+        found: type[Broker] = backend("broker", url)
+        return self.embedded if found is EmbeddedBroker else found(url)  # type: ignore[call-arg]
+
+    def _opened_report(self, body: bytes) -> bytes:
+        """A report as its worker wrote it. Raises Corrupt for one that its sender did not sign or may not send."""
+        if self.reports is self.embedded:
+            return body  # it came over the worker's own connection
+        sender, report = unseal(body, lambda worker: report_key(self.tokens.secret, worker))
+        if report_worker(report) not in self.workers.speaks_for(sender):
+            raise Corrupt(f"Worker {sender} sent a report in the name of another.")
+        return report
 
     async def _join_installation(self) -> Installation:
         """Take over what the servers of this installation share."""

@@ -9,13 +9,16 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from headway import __version__
+from headway.brokers.base import WorkerBroker
 from headway.brokers.embedded import EmbeddedWorkerBroker
+from headway.brokers.envelope import seal
 from headway.core.protocol import (
     Heartbeat,
     HeartbeatAnswer,
@@ -28,6 +31,7 @@ from headway.core.protocol import (
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription
 from headway.errors import HeadwayError, SettingInvalid, Unavailable, WorkerLost
+from headway.registry import backend
 from headway.settings import WorkerSettings
 from headway.worker.assignment import Place, RunningAssignment, finish_stream, remove_attempt
 from headway.worker.connection import Connection
@@ -151,7 +155,7 @@ class Worker:
             outbox=self._outbox,
             slots=self._slots,
         )
-        broker = asyncio.create_task(self._keep_broker(registered, place))
+        broker = asyncio.create_task(self._keep_brokers(registered, place))
         try:
             await self._keep_heartbeat(place)
         except WorkerLost as error:
@@ -273,19 +277,44 @@ class Worker:
             await self._end_ranks(grace_seconds=self._timeouts.stop_grace_seconds)
         await asyncio.sleep(min(_RETRY_SECONDS, self._timeouts.heartbeat_seconds))
 
-    async def _keep_broker(self, registered: Registered, place: Place) -> None:
+    async def _keep_brokers(self, registered: Registered, place: Place) -> None:
+        """Keep the connection to the server, and to other brokers if it has such, for ever."""
+
+        def embedded() -> WorkerBroker:
+            server = self._connection.server_url.replace("http", "ws", 1)
+            return EmbeddedWorkerBroker(urljoin(server, registered.broker), registered.token)
+
+        def sealed(body: bytes) -> bytes:
+            return seal(body, registered.id, registered.report_key)
+
+        assignments = registered.assignments and (self._settings.assignments_url or registered.assignments)
+        reports = registered.reports and (self._settings.reports_url or registered.reports)
+        receive = partial(self._receive_wakeups, place=place)
+        send_plain, send_sealed = partial(self._send_reports, sealed=bytes), partial(self._send_reports, sealed=sealed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_broker(embedded, [receive] if reports else [receive, send_plain]))
+            if assignments and assignments == reports:
+                group.create_task(self._keep_broker(_external(assignments, registered.id), [receive, send_sealed]))
+                return
+            if assignments:
+                group.create_task(self._keep_broker(_external(assignments, registered.id), [receive]))
+            if reports:
+                group.create_task(self._keep_broker(_external(reports, registered.id), [send_sealed]))
+
+    async def _keep_broker(
+        self, make: Callable[[], WorkerBroker], uses: Sequence[Callable[[WorkerBroker], Coroutine[Any, Any, None]]]
+    ) -> None:
+        """Connect and use a broker, again whenever its connection ends."""
         while True:
-            url = urljoin(self._connection.server_url.replace("http", "ws", 1), registered.broker)
-            broker = EmbeddedWorkerBroker(url, registered.token)
+            broker = make()
             try:
                 await broker.open()
-                self._outbox.restart()
                 self._heartbeat_soon()
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._outbox.run(broker))
-                    group.create_task(self._receive_wakeups(broker, place))
-            except Unavailable:
-                pass
+                    for use in uses:
+                        group.create_task(use(broker))
+            except Unavailable as error:
+                _log.debug("%s", error)
             except ExceptionGroup as group_error:
                 unexpected = group_error.split(Unavailable)[1]
                 if unexpected is not None:
@@ -294,7 +323,11 @@ class Worker:
                 await broker.close()
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _receive_wakeups(self, broker: EmbeddedWorkerBroker, place: Place) -> None:
+    async def _send_reports(self, broker: WorkerBroker, sealed: Callable[[bytes], bytes]) -> None:
+        self._outbox.restart()
+        await self._outbox.run(broker, sealed)
+
+    async def _receive_wakeups(self, broker: WorkerBroker, place: Place) -> None:
         while True:
             wakeup = await broker.wakeup()
             running = self._running.get((wakeup.job, wakeup.attempt))
@@ -360,6 +393,11 @@ class Worker:
         if not self._outbox.keys():
             with contextlib.suppress(HeadwayError):  # without a server there is nobody to tell
                 await self._connection.leave()
+
+
+def _external(url: str, worker: str) -> Callable[[], WorkerBroker]:
+    made: Callable[[str, str], WorkerBroker] = backend("worker_broker", url)
+    return lambda: made(url, worker)
 
 
 def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

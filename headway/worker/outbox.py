@@ -26,6 +26,7 @@ class Outbox:
         self._heartbeat_now = heartbeat_now
         self._woken = asyncio.Event()
         self._unchanged: dict[StreamKey, tuple[int, int]] = {}
+        self._sealed: Callable[[bytes], bytes] = bytes
 
     def add(self, stream: SpooledStream) -> None:
         """Send the stream's reports from now on."""
@@ -72,8 +73,9 @@ class Outbox:
             stream.resend(0)
         self.wake()
 
-    async def run(self, broker: WorkerBroker) -> None:
-        """Send until the connection ends. Raises Unavailable."""
+    async def run(self, broker: WorkerBroker, sealed: Callable[[bytes], bytes]) -> None:
+        """Send until the connection ends; `sealed` puts a report into its envelope. Raises Unavailable."""
+        self._sealed = sealed
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -91,7 +93,7 @@ class Outbox:
             except FileNotFoundError:
                 continue  # committed meanwhile
             try:
-                await broker.publish_report(body)
+                await broker.publish_report(self._sealed(body), stream.key.job)
             except Unavailable:
                 stream.unsent.insert(0, number)
                 raise

@@ -92,8 +92,8 @@ async def test_facts_stored_before_a_crash_are_applied_after_it(api: Api, tmp_pa
 
 async def test_a_broken_report_is_counted_and_dropped(api: Api) -> None:
     job, worker = await started_job(api)
-    await api.server.broker.receive_report(b"nonsense")
-    await api.server.broker.receive_report(encode_report(worker.a_report(job, lines=("after",))))
+    await api.server.embedded.receive_report(b"nonsense")
+    await api.server.embedded.receive_report(encode_report(worker.a_report(job, lines=("after",))))
     for _ in range(100):
         if (await texts(api))[0]:
             break

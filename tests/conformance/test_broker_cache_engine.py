@@ -81,7 +81,7 @@ async def test_reports_come_in_order_with_their_position() -> None:
     broker = EmbeddedBroker("embedded:")
     for body in (b"1", b"2", b"3"):
         await broker.receive_report(body)
-    assert broker.position() == 3
+    assert await broker.position() == 3
     assert await broker.reports(2) == ([b"1", b"2"], 2)
     assert await broker.reports(2) == ([b"3"], 3)
     waiting = asyncio.create_task(broker.reports(2))

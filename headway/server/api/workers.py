@@ -24,7 +24,6 @@ ACT = [Depends(Allow(Action.WORKER_ACT))]
 WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 AttemptNumber = Annotated[int, Path(ge=1)]
 _UNAUTHORISED = 4401
-_NOT_EMBEDDED = 4404
 
 
 class WorkerView(BaseModel):
@@ -110,7 +109,10 @@ async def refuse(worker: str, assigned_job: str, assigned_attempt: AttemptNumber
 
 @router.websocket("/{worker}/broker")
 async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
-    """The embedded broker: wake-ups go out as text, reports come in as bytes."""
+    """The embedded broker: wake-ups go out as text, reports come in as bytes.
+
+    Workers keep it open with every broker, for its end shows at once that a worker's process has ended.
+    """
     await websocket.accept()
     try:
         caller = authenticate(server, websocket)
@@ -118,13 +120,10 @@ async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
     except HeadwayError as error:
         await websocket.close(_UNAUTHORISED, str(error)[:120])
         return
-    if not isinstance(server.broker, EmbeddedBroker):
-        await websocket.close(_NOT_EMBEDDED, "This server's broker is not the embedded one.")
-        return
-    async with server.broker.attached(worker) as wakeups:
+    async with server.embedded.attached(worker) as wakeups:
         sender = asyncio.create_task(_send_wakeups(websocket, wakeups))
         try:
-            await _receive_reports(websocket, server, server.broker, worker)
+            await _receive_reports(websocket, server, server.embedded, worker)
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)

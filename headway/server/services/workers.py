@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from headway.brokers.envelope import report_key
 from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.protocol import (
@@ -106,6 +107,9 @@ class Workers:
             name=name,
             timeouts=self._settings.timeouts,
             broker=f"/api/v1/workers/{worker_id}/broker",
+            assignments=_external(self._settings.effective_assignments_url),
+            reports=_external(self._settings.effective_reports_url),
+            report_key=report_key(self._tokens.secret, worker_id),
         )
 
     async def heartbeat(self, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
@@ -300,6 +304,11 @@ class Workers:
     def _changed(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+def _external(url: str) -> str | None:
+    """What workers are told of a broker: nothing of the embedded one, which they reach over their own connection."""
+    return None if url.startswith("embedded:") else url
 
 
 async def _greets(worker: Worker) -> bool:

@@ -1,0 +1,235 @@
+"""RabbitMQ, by aio-pika: `amqp://user:password@host:5672/vhost`, or `amqps://...?cafile=/path/ca.pem`.
+
+Quorum queues, one per worker for its wake-ups and one for all reports. A message is acknowledged when it is read, so
+that RabbitMQ's `consumer_timeout` never strikes. Also in the query: `certfile`, `keyfile`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from aiormq.exceptions import AMQPError
+
+from headway.brokers.base import DEAD_LETTERS, REPORTS, WAKEUPS, Broker, WorkerBroker
+from headway.core.job import WakeUp
+from headway.core.problem import Problem
+from headway.errors import SettingInvalid, Unavailable
+from headway.redaction import redacted
+
+_log = logging.getLogger(__name__)
+_CONNECT_SECONDS = 5.0
+_PUBLISH_SECONDS = 10.0
+_RETRY_SECONDS = 0.5
+_PREFETCH = 256
+_UNUSED_QUEUE_MILLISECONDS = 3_600_000
+_DELIVERIES = 20
+_ERRORS = (AMQPError, OSError, TimeoutError, asyncio.InvalidStateError, RuntimeError)
+_QUORUM = {"x-queue-type": "quorum"}
+_REPORTS_ARGUMENTS: dict[str, Any] = {
+    **_QUORUM,
+    "x-delivery-limit": _DELIVERIES,
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": DEAD_LETTERS,
+}
+_WAKEUPS_ARGUMENTS: dict[str, Any] = {**_QUORUM, "x-expires": _UNUSED_QUEUE_MILLISECONDS, "x-max-length": 1_000}
+
+
+class _Link:
+    """A connection with one channel, made anew when it breaks or its consumer is cancelled."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Any = None
+        self._channel: Any = None
+        self.broken = asyncio.Event()
+
+    async def connect(self) -> Any:
+        """The channel. Raises Unavailable."""
+        if self._channel is not None and not self.broken.is_set():
+            return self._channel
+        await self.close()
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                self._connection = await aio_pika.connect(self._url, timeout=_CONNECT_SECONDS)
+                self._channel = await self._connection.channel(publisher_confirms=True)
+                await self._channel.set_qos(prefetch_count=_PREFETCH)
+                underlay = await self._channel.get_underlay_channel()
+        except _ERRORS as error:
+            await self.close()
+            raise Unavailable(f"RabbitMQ cannot be reached: {error or type(error).__name__}.") from error
+        self.broken.clear()
+        broke = partial(self._broke, self._channel)
+        self._channel.close_callbacks.add(broke)
+        underlay.on_consumer_cancel_callbacks.add(broke)  # its queue was deleted
+        return self._channel
+
+    def _broke(self, channel: object, *_: object) -> None:
+        if channel is self._channel:  # not one that was given up before
+            self.broken.set()
+
+    async def consume(self, name: str, arguments: dict[str, Any], received: Callable[[bytes], Awaitable[None]]) -> None:
+        """Hand on what a queue has and gets; it is made if it is not there. Raises Unavailable."""
+
+        async def on_message(message: AbstractIncomingMessage) -> None:
+            await received(message.body)
+            with suppress(*_ERRORS):  # it comes again, and is known then
+                await message.ack()
+
+        channel = await self.connect()
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await declare(channel)
+                queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+                await queue.consume(on_message)
+        except _ERRORS as error:
+            self.broken.set()
+            raise Unavailable(f"Queue {name} of RabbitMQ cannot be read: {error}") from error
+
+    async def publish(self, name: str, body: bytes, *, mandatory: bool) -> None:
+        """Publish to a queue and wait until RabbitMQ has it. Raises Unavailable."""
+        channel = await self.connect()
+        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        try:
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                await channel.default_exchange.publish(message, routing_key=name, mandatory=mandatory)
+        except _ERRORS as error:
+            self.broken.set()
+            raise Unavailable(f"RabbitMQ did not take a message: {error or type(error).__name__}.") from error
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            with suppress(*_ERRORS):
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await connection.close()
+                    await asyncio.sleep(0)  # its callbacks are tasks, which are to end with it
+
+
+async def declare(channel: Any) -> None:
+    """Make the queues that all share, if they are not there."""
+    await channel.declare_queue(DEAD_LETTERS, durable=True, arguments=_QUORUM)
+    await channel.declare_queue(REPORTS, durable=True, arguments=_REPORTS_ARGUMENTS)
+
+
+class RabbitmqBroker(Broker):
+    """The server's side."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._publishing, self._consuming = _Link(url), _Link(url)
+        self._reports: asyncio.Queue[bytes] = asyncio.Queue(_PREFETCH)
+        self._received = self._taken = 0
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        try:
+            await self._consuming.consume(REPORTS, _REPORTS_ARGUMENTS, self._receive)
+        except (Unavailable, ValueError) as error:
+            await self.close()
+            raise SettingInvalid(f"The broker's URL is {redacted(self._url)}: {error}") from error
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        await self._consuming.close()
+        await self._publishing.close()
+
+    async def _keep(self) -> None:
+        """Consume again whenever the connection, the channel or the queue was lost."""
+        while True:
+            await self._consuming.broken.wait()
+            try:
+                await self._consuming.consume(REPORTS, _REPORTS_ARGUMENTS, self._receive)
+                _log.info("Reports are read from RabbitMQ again.")
+            except Unavailable as error:
+                _log.error("%s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _receive(self, body: bytes) -> None:
+        self._received += 1
+        await self._reports.put(body)
+
+    async def publish_wakeup(self, wakeup: WakeUp) -> None:
+        try:
+            body = wakeup.model_dump_json().encode()
+            await self._publishing.publish(f"{WAKEUPS}.{wakeup.worker}", body, mandatory=False)
+        except Unavailable as error:
+            _log.warning("A wake-up waits for the next heartbeat: %s", error)
+
+    async def reports(self, maximum: int) -> tuple[list[bytes], int]:
+        batch = [await self._reports.get()]
+        while len(batch) < maximum and not self._reports.empty():
+            batch.append(self._reports.get_nowait())
+        self._taken += len(batch)
+        return batch, self._taken
+
+    async def position(self) -> int:
+        try:
+            channel = await self._publishing.connect()
+            queue = await channel.declare_queue(REPORTS, passive=True)
+            return self._received + int(queue.declaration_result.message_count or 0)
+        except (Unavailable, *_ERRORS):
+            return self._received
+
+    async def dead_letter(self, body: bytes) -> None:
+        try:
+            await self._publishing.publish(DEAD_LETTERS, body, mandatory=False)
+        except Unavailable as error:
+            _log.error("A dead letter was dropped: %s", error)
+
+    async def problems(self) -> list[Problem]:
+        link = _Link(self._url)
+        try:
+            await declare(await link.connect())
+            return []
+        except _ERRORS as error:
+            return [
+                Problem(
+                    f"RabbitMQ does not let its queues be declared: {error}",
+                    "Give the user permission to configure, write and read headway.*, or delete queues made otherwise.",
+                )
+            ]
+        finally:
+            await link.close()
+
+
+class RabbitmqWorkerBroker(WorkerBroker):
+    """The worker's side."""
+
+    def __init__(self, url: str, worker: str) -> None:
+        self._worker = worker
+        self._link = _Link(url)
+        self._wakeups: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def open(self) -> None:
+        await self._link.consume(f"{WAKEUPS}.{self._worker}", _WAKEUPS_ARGUMENTS, self._wakeups.put)
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def wakeup(self) -> WakeUp:
+        coming = asyncio.create_task(self._wakeups.get())
+        broken = asyncio.create_task(self._link.broken.wait())
+        try:
+            await asyncio.wait({coming, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                raise Unavailable("The connection to RabbitMQ is gone.")
+            return WakeUp.model_validate_json(coming.result())
+        finally:
+            coming.cancel()
+            broken.cancel()
+
+    async def publish_report(self, body: bytes, job: str) -> None:
+        if self._link.broken.is_set():
+            raise Unavailable("The connection to RabbitMQ is gone.")
+        await self._link.publish(REPORTS, body, mandatory=True)

@@ -1,0 +1,204 @@
+"""What every broker that is a server of its own promises, against real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from headway.brokers.base import DEAD_LETTERS, REPORTS, Broker, WorkerBroker
+from headway.brokers.envelope import report_key, seal, unseal
+from headway.core.job import WakeUp
+from headway.errors import Corrupt, SettingInvalid, Unavailable
+from headway.registry import backend
+from tests.services import broker_url
+
+pytestmark = pytest.mark.anyio
+BACKENDS = ["rabbitmq", "kafka"]
+
+
+@pytest.fixture(params=BACKENDS)
+async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    async with broker_url(request.param) as url:
+        yield url
+
+
+@pytest.fixture
+async def broker(url: str) -> AsyncIterator[Broker]:
+    broker: Broker = backend("broker", url)(url)
+    await broker.open()
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+async def worker(url: str, broker: Broker) -> AsyncIterator[WorkerBroker]:
+    worker = a_worker(url)
+    await worker.open()
+    yield worker
+    await worker.close()
+
+
+def a_worker(url: str, name: str = "w") -> WorkerBroker:
+    worker: WorkerBroker = backend("worker_broker", url)(url, name)
+    return worker
+
+
+async def taken(broker: Broker, count: int) -> tuple[list[bytes], int]:
+    found: list[bytes] = []
+    position = 0
+    async with asyncio.timeout(30):
+        while len(found) < count:
+            bodies, position = await broker.reports(64)
+            found += bodies
+    return found, position
+
+
+async def test_a_wakeup_reaches_the_worker_it_names_and_no_other(
+    url: str, broker: Broker, worker: WorkerBroker
+) -> None:
+    other = a_worker(url, "other")
+    await other.open()
+    waiting = asyncio.create_task(other.wakeup())
+    for attempt in (1, 2):
+        wakeup = WakeUp(worker="w", job="j", attempt=attempt)
+        await broker.publish_wakeup(wakeup)
+        async with asyncio.timeout(10):
+            assert await worker.wakeup() == wakeup
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await broker.publish_wakeup(WakeUp(worker="nobody", job="j", attempt=1))  # is lost: heartbeats carry the same
+    await other.close()
+
+
+async def test_reports_of_a_job_come_once_in_order_with_a_position(broker: Broker, worker: WorkerBroker) -> None:
+    before = await broker.position()
+    bodies = [b"%d" % number for number in range(200)]
+    for body in bodies:
+        await worker.publish_report(body, "j")
+    end = await broker.position()
+    assert end >= before + 200
+    found, position = await taken(broker, 200)
+    assert found == bodies
+    assert position >= end, "all that was there at the look has been read at that position"
+
+
+async def test_large_reports_come_whole(broker: Broker, worker: WorkerBroker) -> None:
+    body = secrets.token_bytes(6 << 20)
+    await worker.publish_report(body, "j")
+    assert (await taken(broker, 1))[0] == [body]
+
+
+async def test_a_new_server_reads_on(url: str, broker: Broker, worker: WorkerBroker) -> None:
+    """Given a server that is replaced, what comes afterwards is read by the next; what it lost is sent again."""
+    await worker.publish_report(b"first", "j")
+    assert (await taken(broker, 1))[0] == [b"first"]
+    await broker.close()
+    successor: Broker = backend("broker", url)(url)
+    await successor.open()
+    await worker.publish_report(b"second", "j")
+    assert (await taken(successor, 1))[0] == [b"second"]
+    await successor.close()
+
+
+async def test_dead_letters_do_not_come_back(broker: Broker, worker: WorkerBroker) -> None:
+    await broker.dead_letter(b"poison")
+    await worker.publish_report(b"good", "j")
+    assert (await taken(broker, 1))[0] == [b"good"]
+
+
+async def test_a_healthy_broker_has_no_problems(broker: Broker) -> None:
+    assert await broker.problems() == []
+
+
+@pytest.mark.parametrize("url", ["amqp://someone:hunter2@127.0.0.1:9/", "kafka://someone:hunter2@127.0.0.1:9"])
+async def test_a_broker_that_cannot_be_reached_is_named_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if url.startswith("kafka"):
+        monkeypatch.setattr("headway.brokers.kafka._CONNECT_SECONDS", 1.0)
+    broker: Broker = backend("broker", url)(url)
+    with pytest.raises(SettingInvalid, match=r"someone:\*\*\*@127.0.0.1:9") as refused:
+        await broker.open()
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq-tls", "kafka-tls-scram", "kafka-tls-plain"])
+async def test_tls_and_sasl(kind: str) -> None:
+    async with broker_url(kind) as url:
+        broker: Broker = backend("broker", url)(url)
+        await broker.open()
+        worker = a_worker(url)
+        await worker.open()
+        await worker.publish_report(b"sealed", "j")
+        assert (await taken(broker, 1))[0] == [b"sealed"]
+        await worker.close()
+        await broker.close()
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq-tls", "kafka-tls-scram"])
+async def test_a_server_of_another_authority_is_refused(
+    kind: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.services import another_authority
+
+    monkeypatch.setattr("headway.brokers.kafka._CONNECT_SECONDS", 2.0)
+    async with broker_url(kind) as url:
+        wrong = url.replace(url.partition("cafile=")[2].partition("&")[0], str(another_authority(tmp_path)))
+        broker: Broker = backend("broker", wrong)(wrong)
+        with pytest.raises(SettingInvalid):
+            await broker.open()
+
+
+async def test_a_queue_deleted_under_its_consumer_is_made_anew() -> None:
+    """Given RabbitMQ, when the reports' queue is deleted while it is read, then it is there again and reports come."""
+    import aio_pika
+
+    async with broker_url("rabbitmq") as url:
+        broker: Broker = backend("broker", url)(url)
+        await broker.open()
+        connection = await aio_pika.connect(url)
+        channel = await connection.channel()
+        await channel.queue_delete(REPORTS)
+        worker = a_worker(url)
+        taking = asyncio.create_task(taken(broker, 1))
+        await worker.open()
+        while not taking.done():  # as a worker's spool does: what went to the queue that is gone is sent again
+            with suppress(Unavailable):
+                await worker.publish_report(b"after", "j")
+            await asyncio.wait({taking}, timeout=0.5)
+        assert taking.result()[0][0] == b"after"
+        dead = await channel.declare_queue(DEAD_LETTERS, passive=True)
+        await broker.dead_letter(b"poison")
+        assert (await dead.get(timeout=5)).body == b"poison"
+        for one in (connection, worker, broker):
+            await one.close()
+
+
+async def test_a_worker_hears_that_rabbitmq_is_gone() -> None:
+    async with broker_url("rabbitmq") as url:
+        broker: Broker = backend("broker", url)(url)
+        await broker.open()
+        worker = a_worker(url)
+        await worker.open()
+        waiting = asyncio.create_task(worker.wakeup())
+        await asyncio.sleep(0)
+        await worker._link._connection.transport.connection.close()  # type: ignore[attr-defined]
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(waiting, 10)
+        await worker.close()
+        await broker.close()
+
+
+def test_a_report_is_believed_only_of_its_sender() -> None:
+    key = report_key("secret", "w-1")
+    sealed = seal(b"body", "w-1", key)
+    assert unseal(sealed, lambda worker: report_key("secret", worker)) == ("w-1", b"body")
+    for forged in (seal(b"body", "w-2", key), sealed[:-1] + b"!", b"", b"\xff" + sealed, b"nonsense"):
+        with pytest.raises(Corrupt):
+            unseal(forged, lambda worker: report_key("secret", worker))
