@@ -89,9 +89,11 @@ class Fleet:
     def client(self) -> Client:
         return Client(url=self.url, home=self.home)
 
-    def command(self, *arguments: str, timeout: float = PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, timeout: float = PATIENCE_SECONDS, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the command line against this fleet."""
-        environment = {**os.environ, "HEADWAY_HOME": str(self.home), "HEADWAY_SERVER_URL": self.url}
+        environment = {**os.environ, "HEADWAY_HOME": str(self.home), "HEADWAY_SERVER_URL": self.url, **variables}
         return subprocess.run(
             [sys.executable, "-m", "headway", *arguments],
             env=environment, cwd=self.desk, capture_output=True, text=True, timeout=timeout, check=False,

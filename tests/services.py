@@ -53,10 +53,12 @@ async def postgresql_database(variable: str = "POSTGRES_URL") -> AsyncIterator[s
     administrator = await asyncpg.connect(dsn=server)
     try:
         await administrator.execute(f"CREATE DATABASE {name}")
-        yield urlsplit(service_url(variable))._replace(path=f"/{name}").geturl()
-        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await administrator.close()
+    yield urlsplit(service_url(variable))._replace(path=f"/{name}").geturl()
+    administrator = await asyncpg.connect(dsn=server)
+    await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await administrator.close()
 
 
 @asynccontextmanager

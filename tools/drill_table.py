@@ -29,15 +29,28 @@ $ headway drill --only 'rank killed' --json
 |---|---|---|---|---|---|
 """
 _TAIL = """
-The full disk and the broker that drops, doubles, delays and reorders need a seam or root: they are tests
-(`tests/faults`), not part of the drill.
+The server of the drill has a broker and a clock that misbehave when a file says so; disks are full by a limit on the
+size of a process' files, which needs Linux. What cannot be played on a machine is reported, and the exit status is 1.
 """
 
 
 def main() -> None:
     """Write the page."""
     said = json.loads(Path(sys.argv[1]).read_text())
-    PAGE.write_text(_HEAD + "".join(map(_row, said["scenarios"])) + _TAIL)
+    PAGE.write_text(_HEAD + "".join(map(_row, said["scenarios"])) + _beside(said) + _TAIL)
+
+
+def _beside(said: dict[str, Any]) -> str:
+    text = ""
+    if said["torchrun_first_step_seconds"] is not None:
+        text += (
+            f"\nBare `torchrun --max-restarts` takes {said['torchrun_first_step_seconds']:.2f} s from the killed rank to "
+            f"the first step of the next start, in the same run: {said['ratio_torchrun']:.1f} times as long.\n"
+        )
+    away = next((one["outage_step_ratio"] for one in said["scenarios"] if one["scenario"] == "server killed"), None)
+    if away is not None:
+        text += f"\nWhile the server is away a step takes {away:.2f} times as long as before (medians).\n"
+    return text
 
 
 def _row(one: dict[str, Any]) -> str:
@@ -46,7 +59,7 @@ def _row(one: dict[str, Any]) -> str:
         "yes" if one["held"] else "**no**",
         _seconds(one["noticed_seconds"]),
         _seconds(one["first_step_seconds"]),
-        "" if one["repeated_steps"] is None else str(one["repeated_steps"]),
+        "" if one["repeated_steps"] is None else f"{one['repeated_steps']:.0f}",
         str(one["attempts"]),
     )
     return "| " + " | ".join(cells) + " |\n"

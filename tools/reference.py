@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from headway.client.job_file import job_file_schema
 from headway.core.end_reason import EndReason
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS
 from headway.errors import HeadwayError
+from headway.registry import BACKENDS, EXTRAS
 from headway.server.app import describe_api
 from headway.settings import Settings
 from headway.training.run import Run
@@ -36,6 +38,59 @@ EXIT_STATUS = """## Exit status
 
 `exec` ends with the command's own status: 128 + N for signal N, 127 if it could not be run.
 """
+
+
+_TESTED = {
+    "sqlite": "SQLite as Python brings it",
+    "postgresql": "PostgreSQL 15",
+    "mongodb": "a stand-in that speaks MongoDB 5.0's protocol; no real MongoDB or DocumentDB yet",
+    "file": "Linux file systems",
+    "embedded": "",
+    "amqp": "RabbitMQ 3.10",
+    "kafka": "Kafka 4.4, three brokers",
+    "memory": "",
+    "redis": "Redis 7.0",
+    "fleet": "",
+}
+"""What CI runs each backend against."""
+
+
+def backends_page() -> str:
+    """Each kind and what it promises, and each backend with its limits, from the docstrings of class and file."""
+    lines = [
+        "# Backends\n",
+        "Chosen by URL; the settings are in [settings](settings.md). A wrong or unreachable one stops the start.\n",
+    ]
+    for kind, schemes in BACKENDS.items():
+        if kind == "worker_broker":
+            continue
+        contract = getattr(import_module(f"headway.{_PACKAGES[kind]}.base"), kind.capitalize())
+        lines += [f"## {kind.capitalize()}\n", f"{_text(contract)}\n"]
+        promises = {name: member for name, member in vars(contract).items() if _promised(member)}
+        lines += [f"- `{name}`: {' '.join(_text(member).split())}" for name, member in promises.items()]
+        lines.append("")
+        for place in dict.fromkeys(schemes.values()):
+            names = [scheme for scheme, where in schemes.items() if where == place]
+            module, _, name = place.partition(":")
+            found = import_module(module)
+            said = inspect.cleandoc(str(found.__doc__))
+            extra = EXTRAS.get(names[0], names[0])
+            needs = f" `pip install 'headway[{extra}]'`." if extra in _OPTIONAL else ""
+            tested = f" Tested with {_TESTED[names[0]]}." if _TESTED[names[0]] else ""
+            lines += [
+                f"### {', '.join(f'`{one}:`' for one in names)}\n",
+                f"{said}\n",
+                f"{_text(getattr(found, name))}{needs}{tested}\n",
+            ]
+    return _page(lines)
+
+
+_PACKAGES = {"database": "database", "objects": "objects", "broker": "brokers", "cache": "caches", "engine": "engines"}
+_OPTIONAL = ("postgresql", "mongodb", "rabbitmq", "kafka", "redis")
+
+
+def _promised(member: Any) -> bool:
+    return callable(member) and bool(getattr(member, "__isabstractmethod__", False))
 
 
 def settings_page() -> str:
@@ -216,6 +271,7 @@ def _page(lines: list[str]) -> str:
 
 PAGES = {
     "settings.md": settings_page,
+    "backends.md": backends_page,
     "statuses.md": statuses_page,
     "command-line.md": command_line_page,
     "job.md": job_page,

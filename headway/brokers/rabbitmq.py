@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 5.0
 _PUBLISH_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
+_WATCH_SECONDS = 5.0
+_BEACON = b""
 _PREFETCH = 256
 _UNUSED_QUEUE_MILLISECONDS = 3_600_000
 _DELIVERIES = 20
@@ -127,6 +129,7 @@ class RabbitmqBroker(Broker):
         self._publishing, self._consuming = _Link(url), _Link(url)
         self._reports: asyncio.Queue[bytes] = asyncio.Queue(_PREFETCH)
         self._received = self._taken = 0
+        self._beacon_back = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -147,7 +150,12 @@ class RabbitmqBroker(Broker):
     async def _keep(self) -> None:
         """Consume again whenever the connection, the channel or the queue was lost."""
         while True:
-            await self._consuming.broken.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await self._consuming.broken.wait()
+            if not self._consuming.broken.is_set() and await self._consumed():
+                continue
+            self._consuming.broken.set()
             try:
                 await self._consuming.consume(REPORTS, _REPORTS_ARGUMENTS, self._receive)
                 _log.info("Reports are read from RabbitMQ again.")
@@ -155,7 +163,27 @@ class RabbitmqBroker(Broker):
                 _log.error("%s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
+    async def _consumed(self) -> bool:
+        """Whether what is published reaches us, by a message without content.
+
+        When a quorum queue is deleted and made anew at once, RabbitMQ (seen with 3.10) counts the former consumer as
+        the new queue's, and what it delivers to that goes nowhere.
+        """
+        if not self._reports.empty():
+            return True  # they do, and the recorder is behind
+        self._beacon_back.clear()
+        try:
+            await self._publishing.publish(REPORTS, _BEACON, mandatory=True)
+            async with asyncio.timeout(_WATCH_SECONDS):
+                await self._beacon_back.wait()
+            return True
+        except (Unavailable, TimeoutError):
+            return False
+
     async def _receive(self, body: bytes) -> None:
+        if body == _BEACON:
+            self._beacon_back.set()
+            return
         self._received += 1
         await self._reports.put(body)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import shutil
@@ -16,15 +17,19 @@ from contextlib import closing
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from headway import __version__
+from headway.caches.base import Cache
 from headway.client import Client
 from headway.client.connection import client_home, server_url
 from headway.core.problem import Problem, clock_problems
 from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid
+from headway.redaction import redacted
+from headway.registry import backend
 from headway.settings import load_settings
 
 _TIMEOUT_SECONDS = 5.0
@@ -68,8 +73,44 @@ def check_home() -> Iterator[Problem]:
         )
 
 
-def check_database() -> Iterator[Problem]:
-    """Whether this version of Headway can read the home's database."""
+def check_backends() -> Iterator[Problem]:
+    """Each configured backend: reachable, credentials, permissions, version, replication, clock. It changes nothing."""
+    try:
+        settings = load_settings(os.environ)
+    except SettingInvalid:
+        return  # the check of settings tells
+    if urlsplit(settings.effective_database_url).scheme == "sqlite":
+        yield from _sqlite_problems()
+    found = {
+        "HEADWAY_DATABASE_URL": ("database", settings.database_url, ()),
+        "HEADWAY_ASSIGNMENTS_URL": ("broker", settings.effective_assignments_url, ()),
+        "HEADWAY_REPORTS_URL": ("broker", settings.effective_reports_url, ()),
+        "HEADWAY_CACHE_URL": ("cache", settings.cache_url, (settings.cache_bytes,)),
+    }
+    for setting, (kind, url, arguments) in found.items():
+        if url is None or urlsplit(url).scheme in ("sqlite", "embedded", "memory"):
+            continue
+        if setting == "HEADWAY_REPORTS_URL" and url == settings.effective_assignments_url:
+            continue
+        try:
+            yield from asyncio.run(_problems(backend(kind, url)(url, *arguments)))
+        except HeadwayError as error:
+            yield Problem(
+                f"{setting} is {redacted(url)}: {error.message}", "Start it, or correct the address, user or password."
+            )
+
+
+async def _problems(one: Any) -> list[Problem]:
+    if isinstance(one, Cache):
+        await one.open()
+    try:
+        found: list[Problem] = await one.problems()
+        return found
+    finally:
+        await one.close()
+
+
+def _sqlite_problems() -> Iterator[Problem]:
     from headway.database.tables import MAIN_REVISION
 
     path = client_home() / "headway.db"
@@ -212,7 +253,7 @@ def check_limits() -> Iterator[Problem]:
 CHECKS: dict[str, Callable[[], Iterator[Problem]]] = {
     "settings": check_settings,
     "home": check_home,
-    "database": check_database,
+    "backends": check_backends,
     "server": check_server,
     "network": check_network,
     "training": check_training,

@@ -41,6 +41,7 @@ COMMANDS = {
     "workers": ("headway.cli.workers:workers", "List workers and what is used of them."),
     "datasets": ("headway.cli.datasets:datasets", "List, add and download datasets."),
     "trainers": ("headway.cli.datasets:trainers", "List the built-in trainers and their parameters."),
+    "migrate": ("headway.cli.migrate:migrate", "Bring the database up to date."),
     "doctor": ("headway.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
     "drill": ("headway.cli.drill:drill", "Strike a throw-away fleet and see whether everything holds."),
     "link": ("headway.cli.link:link", "Print a link that opens Headway in a browser."),

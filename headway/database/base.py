@@ -58,7 +58,7 @@ class Database(ABC):
         """Prove that it answers. Raises Unavailable."""
 
     async def problems(self) -> list[Problem]:
-        """What is misconfigured, for `headway doctor`. Raises Unavailable."""
+        """What is misconfigured, for `headway doctor`, which has not opened it. Raises Unavailable."""
         return []
 
     # The installation

@@ -100,10 +100,14 @@ class MongodbDatabase(Database):
             await self._database().command("ping")
 
     async def problems(self) -> list[Problem]:
+        try:
+            self._client = self._client or AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
+        except (ConfigurationError, InvalidURI, ValueError, OSError) as error:
+            raise SettingInvalid(f"{error}") from error
         async with _translated():
-            hello = await self._database().command("hello")
+            hello = await self._database().command("isMaster")  # as "hello", and older servers know it
             found = []
-            if not hello.get("isWritablePrimary", hello.get("ismaster", True)):
+            if not hello.get("ismaster", True):
                 found.append(Problem("This MongoDB takes no writes.", "Name the replica set, or its primary."))
             await self._upsert("installation", "doctor", {"version": 1})
             theirs = hello["localTime"].timestamp() if "localTime" in hello else time.time()
@@ -401,7 +405,9 @@ async def _translated() -> AsyncIterator[None]:
     except (DuplicateKeyError, ConfigurationError):
         raise
     except (PyMongoError, OSError) as error:
-        raise Unavailable(f"MongoDB does not answer: {error}") from error
+        # PyMongo goes on with its timeouts and all it knows of the servers.
+        said = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
+        raise Unavailable(f"MongoDB does not answer: {said}") from error
 
 
 def _absent(url: str, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class DrillFleet:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.server_back_at = 0.0
+        self.server_away_until = 0.0
         own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
         self._environment = {**own, **settings}
 
@@ -49,9 +49,9 @@ class DrillFleet:
 
     def start_server(self) -> None:
         """Start the server, again after it was killed, and wait until it answers."""
+        self.server_away_until = time.time()
         self._start("server", "headway.drill.hostile_server", str(self.folder), str(self.port), str(self.home))
         self.wait(self._answers, "the server's start")
-        self.server_back_at = time.time()
 
     def start_worker(self, name: str, slots: int, server_url: str | None = None) -> None:
         """Start a worker, by way of another address if one is given."""

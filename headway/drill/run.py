@@ -146,8 +146,8 @@ def _play(stage: Stage, client: Client, scenario: Scenario, weights: str) -> Out
 
 
 def _outage_step_ratio(stage: Stage, job: JobHandle, struck_at: float | None) -> float | None:
-    """Median step time of rank 0 while the server was away, by that before; None where it never was, or too briefly."""
-    away_until = stage.fleet.server_back_at
+    """Median step time of rank 0 from the server's end to its next start, by that before; None where that was short."""
+    away_until = stage.fleet.server_away_until
     if struck_at is None or away_until < struck_at or len(job.attempts()) > 1:
         return None
     (series,) = [one for one in job.metrics(["train/loss"], points=100_000) if one["rank"] == 0]

@@ -227,9 +227,9 @@ def _restart_server(stage: Stage, away_seconds: float = 0.0) -> float:
 
 
 def server_killed(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for the server in training; it is started again at once."""
+    """SIGKILL for the server in training; it is started again two seconds later."""
     _await_step(stage, job)
-    return _restart_server(stage)
+    return _restart_server(stage, away_seconds=2.0)
 
 
 def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:

@@ -169,8 +169,11 @@ async def test_a_queue_deleted_under_its_consumer_is_made_anew() -> None:
         taking = asyncio.create_task(taken(broker, 1))
         await worker.open()
         while not taking.done():  # as a worker's spool does: what went to the queue that is gone is sent again
-            with suppress(Unavailable):
+            try:
                 await worker.publish_report(b"after", "j")
+            except Unavailable:
+                with suppress(Unavailable):
+                    await worker.open()
             await asyncio.wait({taking}, timeout=0.5)
         assert taking.result()[0][0] == b"after"
         dead = await channel.declare_queue(DEAD_LETTERS, passive=True)
@@ -178,6 +181,7 @@ async def test_a_queue_deleted_under_its_consumer_is_made_anew() -> None:
         assert (await dead.get(timeout=5)).body == b"poison"
         for one in (connection, worker, broker):
             await one.close()
+        await asyncio.sleep(0.1)  # aio-pika's callbacks of the close are tasks that nobody waits for
 
 
 async def test_a_worker_hears_that_rabbitmq_is_gone() -> None:

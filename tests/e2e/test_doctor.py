@@ -16,6 +16,7 @@ import pytest
 from headway.server.access import Caller, Kind
 from headway.server.tokens import Tokens
 from tests.fleet import Fleet
+from tests.services import database_for_processes, service_url
 
 Problems = list[dict[str, str]]
 Environment = dict[str, str]
@@ -41,6 +42,33 @@ def doctor(fleet: Fleet, **changes: str | None) -> tuple[int, Problems]:
 
 def found(problems: Problems, words: str, cure: str) -> bool:
     return any(words in one["problem"] and cure in one["cure"] for one in problems)
+
+
+def test_backends_that_cannot_be_reached_are_named_with_their_setting(shared_fleet: Fleet) -> None:
+    urls = {
+        "HEADWAY_DATABASE_URL": "postgresql://someone:hunter2@127.0.0.1:9/headway",
+        "HEADWAY_BROKER_URL": "amqp://someone:hunter2@127.0.0.1:9/",
+        "HEADWAY_CACHE_URL": "redis://someone:hunter2@127.0.0.1:9/0",
+    }
+    status, problems = doctor(shared_fleet, **urls)
+    assert status == 1
+    for setting, scheme in (
+        ("HEADWAY_DATABASE_URL", "postgresql"),
+        ("HEADWAY_ASSIGNMENTS_URL", "amqp"),
+        ("HEADWAY_CACHE_URL", "redis"),
+    ):
+        assert found(problems, f"{setting} is {scheme}://someone:***@127.0.0.1:9/", "correct the address"), problems
+    assert "hunter2" not in json.dumps(problems)
+
+
+def test_backends_in_order_have_nothing_to_mend(shared_fleet: Fleet) -> None:
+    with database_for_processes("postgresql", shared_fleet.folder) as url:
+        kafka = service_url("KAFKA_URL")
+        assert doctor(shared_fleet, HEADWAY_DATABASE_URL=url, HEADWAY_BROKER_URL=kafka) == (0, [])
+        migrated = shared_fleet.command("migrate", HEADWAY_DATABASE_URL=url)
+        assert migrated.returncode == 0, migrated.stderr
+        assert "is up to date." in migrated.stdout
+        assert "headway-secret" not in migrated.stdout
 
 
 def test_a_fleet_in_order_has_nothing_to_mend(shared_fleet: Fleet) -> None:

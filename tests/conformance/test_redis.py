@@ -1,0 +1,59 @@
+"""Redis as a cache: what it holds, and that losing it costs speed only."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from headway.caches.redis import RedisCache
+from headway.errors import SettingInvalid
+from tests.services import service_url
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def cache() -> AsyncIterator[RedisCache]:
+    cache = RedisCache(service_url("REDIS_URL"), 1 << 20)
+    await cache.open()
+    yield cache
+    await cache.close()
+
+
+async def test_it_gives_back_what_it_holds_until_it_expires(cache: RedisCache) -> None:
+    key = secrets.token_hex(8)
+    assert await cache.get(key) is None
+    await cache.put(key, b"\x00\xff" * 1000)
+    assert await cache.get(key) == b"\x00\xff" * 1000
+    await cache.delete(key)
+    await cache.delete(key)
+    assert await cache.get(key) is None
+    await cache.put(key, b"short", expire_seconds=0.001)
+    await cache.put(f"{key}-large", bytes((1 << 20) + 1))
+    assert await cache.get(f"{key}-large") is None, "what is larger than the bound is not kept"
+
+
+async def test_a_redis_that_goes_away_is_a_miss_and_comes_back(
+    cache: RedisCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a cache whose server stops answering, reads are misses at once; later it is asked again."""
+    key = secrets.token_hex(8)
+    await cache.put(key, b"value")
+    answering = cache._client
+    cache._client = redis.asyncio.from_url("redis://127.0.0.1:9/0", socket_connect_timeout=0.2)
+    assert await cache.get(key) is None
+    await cache.put(key, b"other")
+    await cache._client.aclose()
+    cache._client = answering
+    assert await cache.get(key) is None, "it is not asked for a while"
+    monkeypatch.setattr(cache, "_away_until", 0.0)
+    assert await cache.get(key) == b"value"
+
+
+async def test_one_that_cannot_be_reached_at_the_start_is_refused() -> None:
+    cache = RedisCache("redis://someone:hunter2@127.0.0.1:9/0", 1)
+    with pytest.raises(SettingInvalid, match=r"HEADWAY_CACHE_URL is redis://someone:\*\*\*@127.0.0.1:9/0"):
+        await cache.open()
