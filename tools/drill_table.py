@@ -44,7 +44,10 @@ def _beside(said: dict[str, Any]) -> str:
     text = ""
     if said["torchrun_first_step_seconds"] is not None:
         seconds = f"{said['torchrun_first_step_seconds']:.2f} s"
-        text += f"\nBare `torchrun --max-restarts` takes {seconds} from the killed rank to the first step of the next start, in the same run: {said['ratio_torchrun']:.1f} times as long.\n"
+        text += (
+            f"\nBare `torchrun --max-restarts` takes {seconds} from the killed rank to the next start's first step,\n"
+        )
+        text += f"in the same run: {said['ratio_torchrun']:.1f} times as long.\n"
     away = next((one["outage_step_ratio"] for one in said["scenarios"] if one["scenario"] == "server killed"), None)
     if away is not None:
         text += f"\nWhile the server is away a step takes {away:.2f} times as long as before (medians).\n"
