@@ -63,7 +63,7 @@ class _Link:
                 self._channel = await self._connection.channel(publisher_confirms=True)
                 await self._channel.set_qos(prefetch_count=_PREFETCH)
                 underlay = await self._channel.get_underlay_channel()
-        except _ERRORS as error:
+        except (*_ERRORS, ValueError) as error:
             await self.close()
             raise Unavailable(f"RabbitMQ cannot be reached: {error or type(error).__name__}.") from error
         self.broken.clear()
@@ -135,7 +135,7 @@ class RabbitmqBroker(Broker):
     async def open(self) -> None:
         try:
             await self._consuming.consume(REPORTS, _REPORTS_ARGUMENTS, self._receive)
-        except (Unavailable, ValueError) as error:
+        except Unavailable as error:
             await self.close()
             raise SettingInvalid(f"The broker's URL is {redacted(self._url)}: {error}") from error
         self._keeping = asyncio.create_task(self._keep())

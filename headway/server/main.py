@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 3
 _TICK_SECONDS = 1.0
 _MAXIMUM_FRAME_BYTES = 16 << 20
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
 class _Http(uvicorn.Server):
@@ -112,9 +113,19 @@ async def _leads(
     server: Server, stack: AsyncExitStack, listener: socket.socket, url: str, stopped: asyncio.Event
 ) -> bool:
     """Start the server; while another leads, pass connections on to that. False if it is to stop before it leads."""
-    standby = Standby(listener, lambda: server.leading.leader_url if server.leading else None)
-    standing_by = asyncio.create_task(standby.run()) if server.database.shared else None
     advertised = server.settings.advertised_url or url
+    if server.database.shared and server.settings.advertised_url is None and server.settings.host in _ANY_ADDRESS:
+        raise SettingInvalid(
+            f"This server listens on {server.settings.host}, so HEADWAY_ADVERTISED_URL must say where the others on "
+            "its database reach it, as http://HOST:PORT."
+        )
+
+    def leader_url() -> str | None:
+        found = server.leading.leader_url if server.leading else None
+        return None if found == advertised else found  # our own former life, or another machine's 127.0.0.1
+
+    standby = Standby(listener, leader_url)
+    standing_by = asyncio.create_task(standby.run()) if server.database.shared else None
     starting = asyncio.create_task(stack.enter_async_context(server.started(advertised)))
     stopping = asyncio.create_task(stopped.wait())
     try:
@@ -149,9 +160,8 @@ async def _serve(
             _log.info("Open it in a browser (once, within ten minutes): %s%s", url, link_path(server.links.make()))
         companion = asyncio.create_task(beside(url)) if beside else None
         ends = {serving, asyncio.create_task(stopped.wait())}
-        if server.leading is not None:
-            ends.add(asyncio.create_task(server.leading.keep()))
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        led = {server.led} if server.led is not None else set()
+        await asyncio.wait(ends | led, return_when=asyncio.FIRST_COMPLETED)
         for task in (*(ends - {serving}), companion):
             if task is not None:
                 task.cancel()
@@ -176,6 +186,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _in_url(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104
+    if host in _ANY_ADDRESS:
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -16,7 +16,7 @@ from headway.core.installation import Installation
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.engines.base import Engine
-from headway.errors import Corrupt, NotFound, SettingInvalid
+from headway.errors import Corrupt, NotFound, SettingInvalid, Unavailable
 from headway.objects.base import Objects
 from headway.redaction import redacted
 from headway.registry import backend
@@ -45,6 +45,7 @@ from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 _MARK = "installation"
+_BROKER_SECONDS = 1.0
 
 
 class Server:
@@ -118,6 +119,7 @@ class Server:
         self.streams = Streams(self.database, self.jobs, self.recorder, self.live)
         self.running = False
         self.leading: Leading | None = None
+        self.led: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def started(self, url: str = "") -> AsyncIterator[None]:
@@ -125,16 +127,23 @@ class Server:
         opened: list[Any] = []
         tasks: list[asyncio.Task[None]] = []
         try:
-            backends: tuple[Any, ...] = (self.database, self.objects, self.assignments, self.reports, self.cache)
-            for one in dict.fromkeys(backends):
+            brokers = list(dict.fromkeys((self.assignments, self.reports)))
+            backends: tuple[Any, ...] = (self.database, self.objects, self.cache)
+            for one in backends:
                 opened.append(one)
                 await one.open()
+            for one in brokers:
+                await self._reach_broker(one)
             installation = await self._join_installation()
             if self.database.shared:
                 lease_seconds = self.settings.leader_lease_seconds
                 self.leading = Leading(self.database, self.clock, draw_id("s-"), url, lease_seconds)
                 await self.leading.acquire()
+                self.led = asyncio.create_task(self.leading.keep())
             await self._mark_objects(installation)
+            for one in brokers:  # only now: a server that does not lead must take no reports from the one that does
+                opened.append(one)
+                await self._open_broker(one)
             await self.engine.open()
             await self.datasets.open()
             await self.jobs.open()
@@ -149,7 +158,9 @@ class Server:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self.running and self.leading is not None:
+            if self.led is not None and self.leading is not None:
+                self.led.cancel()
+                await asyncio.gather(self.led, return_exceptions=True)
                 await self.leading.resign()
             self.running = False
             for one in reversed(opened):
@@ -167,6 +178,30 @@ class Server:
         if report_worker(report) not in self.workers.speaks_for(sender):
             raise Corrupt(f"Worker {sender} sent a report in the name of another.")
         return report
+
+    async def _reach_broker(self, broker: Broker) -> None:
+        """See that a broker can be used, without reading from it. Raises SettingInvalid."""
+        settings, of_assignments = self.settings, broker is self.assignments
+        own = settings.assignments_url if of_assignments else settings.reports_url
+        setting = "HEADWAY_BROKER_URL"
+        if own is not None:
+            setting = "HEADWAY_ASSIGNMENTS_URL" if of_assignments else "HEADWAY_REPORTS_URL"
+        try:
+            await broker.problems()
+        except Unavailable as error:
+            raise SettingInvalid(f"{setting} is {redacted(own or settings.broker_url)}: {error}") from error
+
+    async def _open_broker(self, broker: Broker) -> None:
+        """At a start it has just been reached; one that is away when this server takes over is waited for."""
+        while True:
+            try:
+                await broker.open()
+                return
+            except SettingInvalid as error:
+                if not self.database.shared:
+                    raise
+                _log.error("The lead waits for its broker. %s", error)
+                await asyncio.sleep(_BROKER_SECONDS)
 
     async def _join_installation(self) -> Installation:
         """Take over what the servers of this installation share."""

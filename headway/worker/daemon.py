@@ -49,6 +49,7 @@ from headway.worker.survivors import end_survivors
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _LAST_REPORTS_SECONDS = 5.0
+_Use = Callable[[WorkerBroker], Coroutine[Any, Any, None]]
 
 
 class Worker:
@@ -155,15 +156,16 @@ class Worker:
             outbox=self._outbox,
             slots=self._slots,
         )
-        broker = asyncio.create_task(self._keep_brokers(registered, place))
+        brokers = [asyncio.create_task(keeping) for keeping in self._brokers(registered, place)]
         try:
             await self._keep_heartbeat(place)
         except WorkerLost as error:
             _log.warning("%s", error)
             await self._end_ranks(grace_seconds=0)
         finally:
-            broker.cancel()
-            await asyncio.gather(broker, return_exceptions=True)
+            for broker in brokers:
+                broker.cancel()
+            await asyncio.gather(*brokers, return_exceptions=True)
 
     async def _register(self, port: int) -> Registered:
         description = WorkerDescription(
@@ -277,8 +279,8 @@ class Worker:
             await self._end_ranks(grace_seconds=self._timeouts.stop_grace_seconds)
         await asyncio.sleep(min(_RETRY_SECONDS, self._timeouts.heartbeat_seconds))
 
-    async def _keep_brokers(self, registered: Registered, place: Place) -> None:
-        """Keep the connection to the server, and to other brokers if it has such, for ever."""
+    def _brokers(self, registered: Registered, place: Place) -> list[Coroutine[Any, Any, None]]:
+        """What keeps the connection to the server, and to other brokers if it has such. Raises SettingInvalid."""
 
         def embedded() -> WorkerBroker:
             server = self._connection.server_url.replace("http", "ws", 1)
@@ -291,19 +293,17 @@ class Worker:
         reports = registered.reports and (self._settings.reports_url or registered.reports)
         receive = partial(self._receive_wakeups, place=place)
         send_plain, send_sealed = partial(self._send_reports, sealed=bytes), partial(self._send_reports, sealed=sealed)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_broker(embedded, [receive] if reports else [receive, send_plain]))
-            if assignments and assignments == reports:
-                group.create_task(self._keep_broker(_external(assignments, registered.id), [receive, send_sealed]))
-                return
-            if assignments:
-                group.create_task(self._keep_broker(_external(assignments, registered.id), [receive]))
-            if reports:
-                group.create_task(self._keep_broker(_external(reports, registered.id), [send_sealed]))
+        plan: list[tuple[Callable[[], WorkerBroker], list[_Use]]] = [
+            (embedded, [receive] if reports else [receive, send_plain])
+        ]
+        if assignments and assignments == reports:
+            plan.append((_external(assignments, registered.id), [receive, send_sealed]))
+        else:
+            plan += [(_external(assignments, registered.id), [receive])] if assignments else []
+            plan += [(_external(reports, registered.id), [send_sealed])] if reports else []
+        return [self._keep_broker(make, uses) for make, uses in plan]
 
-    async def _keep_broker(
-        self, make: Callable[[], WorkerBroker], uses: Sequence[Callable[[WorkerBroker], Coroutine[Any, Any, None]]]
-    ) -> None:
+    async def _keep_broker(self, make: Callable[[], WorkerBroker], uses: Sequence[_Use]) -> None:
         """Connect and use a broker, again whenever its connection ends."""
         while True:
             broker = make()
@@ -396,7 +396,9 @@ class Worker:
 
 
 def _external(url: str, worker: str) -> Callable[[], WorkerBroker]:
+    """Makes a worker's side of a broker, again for each connection. Raises SettingInvalid for a URL that cannot be."""
     made: Callable[[str, str], WorkerBroker] = backend("worker_broker", url)
+    made(url, worker)
     return lambda: made(url, worker)
 
 

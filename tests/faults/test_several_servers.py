@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +20,7 @@ from headway.server.server import Server
 from headway.settings import Settings
 from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
 from tests.fleet import Fleet, ended, wait_until
-from tests.services import database_for_processes, database_url
+from tests.services import broker_url, database_for_processes, database_url
 
 SHARED = ["postgresql", "mongodb"]
 
@@ -63,6 +68,36 @@ def test_when_the_leader_dies_the_other_goes_on_within_three_seconds(fleet: Flee
     assert followed == [f"line {number}" for number in range(400)], "the cursor did not hold across servers"
 
 
+@pytest.mark.anyio
+async def test_a_server_that_does_not_lead_takes_no_reports(tmp_path: Path) -> None:
+    """Given RabbitMQ, only the leader reads its reports' queue, and after its end only the next."""
+    import aio_pika
+
+    async with database_url("postgresql", tmp_path) as url, broker_url("rabbitmq") as broker:
+
+        def server(name: str) -> Server:
+            objects = f"file://{tmp_path / 'objects'}"
+            return Server(Settings(home=tmp_path / name, database_url=url, objects_url=objects, broker_url=broker))
+
+        connection = await aio_pika.connect(broker)
+        channel = await connection.channel()
+        async with AsyncExitStack() as first:
+            await first.enter_async_context(server("one").started("http://one"))
+            second = AsyncExitStack()
+            waiting = asyncio.create_task(second.enter_async_context(server("two").started("http://two")))
+            await asyncio.sleep(1)
+            assert not waiting.done()
+            queue = await channel.declare_queue("headway.reports", passive=True)
+            assert queue.declaration_result.consumer_count == 1
+        async with asyncio.timeout(10):
+            await waiting
+        queue = await channel.declare_queue("headway.reports", passive=True)
+        assert queue.declaration_result.consumer_count == 1
+        await second.aclose()
+        await connection.close()
+        await asyncio.sleep(0.1)  # aio-pika's callbacks of the close are tasks that nobody waits for
+
+
 def test_every_server_answers_and_a_stopped_leader_hands_over_at_once(fleet: Fleet) -> None:
     """Given a follower that passes on, when the leader is shut down, the other leads without waiting for its lease."""
     assert fleet.command("jobs").returncode == 0
@@ -85,6 +120,15 @@ def test_a_leader_that_was_paused_steps_down(fleet: Fleet) -> None:
     assert ended(job).status == "succeeded", job.data
     assert_nothing_lost_or_doubled(job, 200, 2)
     assert fleet.command("jobs").returncode == 0
+
+
+def test_a_server_on_all_addresses_has_to_say_where_the_others_reach_it(tmp_path: Path) -> None:
+    with database_for_processes("postgresql", tmp_path) as url:
+        command = [sys.executable, "-m", "headway", "server", "--host", "0.0.0.0", "--port", "0"]
+        environment = {**os.environ, "HEADWAY_DATABASE_URL": url, "HEADWAY_HOME": str(tmp_path / "home")}
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 2, ran.stderr
+    assert "HEADWAY_ADVERTISED_URL must say where the others on its database reach it" in ran.stderr
 
 
 @pytest.mark.anyio
