@@ -144,7 +144,8 @@ def test_ranks_that_torchrun_starts_again_go_on_outside_headway_too(tmp_path: Pa
     script = Path(headway.__file__).parent / "drill" / "training.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
     weights = []
-    for trouble, start, first_line in (("", 0, "step 1"), ("SIGKILL", 1, "step 61")):
+    first_steps = []
+    for trouble, start in (("", 0), ("SIGKILL", 1)):
         folder = tmp_path / f"start-{start}"
         folder.mkdir()
         ran = subprocess.run(
@@ -155,8 +156,10 @@ def test_ranks_that_torchrun_starts_again_go_on_outside_headway_too(tmp_path: Pa
         assert ran.returncode == 0, ran.stderr
         (log,) = folder.glob(f"*/attempt_{start}/0/stdout.log")
         lines = log.read_text().splitlines()
-        assert lines[0] == first_line
+        first_steps.append(int(lines[0].removeprefix("step ")))
         weights.append(lines[-1])
+    assert first_steps[0] == 1
+    assert first_steps[1] in (41, 61), "it goes on behind the newest step that both ranks had saved when one was killed"
     assert weights[0] == weights[1]
 
 
