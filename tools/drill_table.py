@@ -47,7 +47,8 @@ def _beside(said: dict[str, Any]) -> str:
         text += (
             f"\nBare `torchrun --max-restarts` takes {seconds} from the killed rank to the next start's first step,\n"
         )
-        text += f"in the same run: {said['ratio_torchrun']:.1f} times as long.\n"
+        text += f"in the same run: {said['ratio_torchrun']:.1f} times as long. It did not come back at all in "
+        text += f"{said['torchrun_gave_up']} of {said['torchrun_tries']} tries.\n"
     away = next((one["outage_step_ratio"] for one in said["scenarios"] if one["scenario"] == "server killed"), None)
     if away is not None:
         text += f"\nWhile the server is away a step takes {away:.2f} times as long as before (medians).\n"

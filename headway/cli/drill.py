@@ -45,7 +45,8 @@ def drill(only: tuple[str, ...], list_only: bool, rounds: int, as_json: bool) ->
     else:
         if said.torchrun_first_step_seconds is not None:
             words = f"torchrun --max-restarts takes {said.torchrun_first_step_seconds:.2f} s to the first step"
-            click.echo(f"A rank killed: {words}, {said.ratio_torchrun} times as long.")
+            gave_up = f" (it gave up in {said.torchrun_gave_up} of {said.torchrun_tries} tries)"
+            click.echo(f"A rank killed: {words}, {said.ratio_torchrun} times as long{gave_up}.")
         took = time.monotonic() - began
         count = sum(outcome.held for outcome in said.outcomes)
         words = f"{count} of {len(said.outcomes)} held, in {took:.0f} s."

@@ -49,3 +49,4 @@ class Proxy:
         for one in (source, target):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+        source.close()  # the other direction closes the other one

@@ -21,6 +21,8 @@ _LEASE_SECONDS = 3.0
 _LONGEST_SECONDS = 120.0
 _WORKERS = 3
 _LEAST_STEPS = 20
+_TORCHRUN_TRIES = 2
+"""Beyond one per round, for torchrun does not come back each time."""
 _SPARE = "z-spare"
 """Workers with as much room are taken by name, so that this one is left until another is lost."""
 _SETTINGS = {"HEADWAY_LEASE_SECONDS": str(_LEASE_SECONDS), "HEADWAY_HEARTBEAT_SECONDS": "0.7"}
@@ -46,11 +48,16 @@ class Outcome(Frozen):
 
 
 class Drill(Frozen):
-    """All outcomes; and, where a rank was killed, how long bare torchrun takes for the same on this machine."""
+    """All outcomes; and, where a rank was killed, how long bare torchrun takes for the same on this machine.
+
+    `torchrun_gave_up`: in how many of its tries it did not come back at all; they are in no figure.
+    """
 
     outcomes: tuple[Outcome, ...]
     torchrun_first_step_seconds: float | None = None
     ratio_torchrun: float | None = None
+    torchrun_tries: int = 0
+    torchrun_gave_up: int = 0
 
     @property
     def held(self) -> bool:
@@ -64,7 +71,7 @@ def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outco
     The figures of an outcome are medians over its rounds.
     """
     outcomes: list[Outcome] = []
-    torchrun: list[float] = []
+    torchrun: list[float | None] = []
     with DrillFleet(folder, _SETTINGS) as fleet:
         fleet.start_server()
         proxy = Proxy(fleet.port)
@@ -86,7 +93,7 @@ def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outco
                 tell(outcome)
         proxy.close()
         if any(one.strike is rank_killed for one in scenarios):
-            torchrun = [restart_seconds(folder) for _ in range(rounds)]
+            torchrun = [restart_seconds(folder) for _ in range(rounds + _TORCHRUN_TRIES)]
     return _beside_torchrun(outcomes, torchrun)
 
 
@@ -100,12 +107,17 @@ def _joined(rounds: Sequence[Outcome]) -> Outcome:
     return rounds[-1].model_copy(update={**figures, "held": not broken, "broken": broken})
 
 
-def _beside_torchrun(outcomes: Sequence[Outcome], torchrun: Sequence[float]) -> Drill:
+def _beside_torchrun(outcomes: Sequence[Outcome], torchrun: Sequence[float | None]) -> Drill:
     ours = next((one.first_step_seconds for one in outcomes if one.scenario == "rank killed"), None)
-    if not torchrun or ours is None:
-        return Drill(outcomes=tuple(outcomes))
-    theirs = round(median(torchrun), 3)
-    return Drill(outcomes=tuple(outcomes), torchrun_first_step_seconds=theirs, ratio_torchrun=round(theirs / ours, 1))
+    restarts = [seconds for seconds in torchrun if seconds is not None]
+    drill = Drill(
+        outcomes=tuple(outcomes), torchrun_tries=len(torchrun), torchrun_gave_up=len(torchrun) - len(restarts)
+    )
+    if not restarts or ours is None:
+        return drill
+    theirs = round(median(restarts), 3)
+    figures = {"torchrun_first_step_seconds": theirs, "ratio_torchrun": round(theirs / ours, 1)}
+    return drill.model_copy(update=figures)
 
 
 def _submit(client: Client, spec: dict[str, Any], **variables: str) -> JobHandle:

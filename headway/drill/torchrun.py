@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from headway.errors import Unavailable
@@ -18,8 +19,11 @@ _LOOK_SECONDS = 0.005
 _RANKS = 2
 
 
-def restart_seconds(folder: Path) -> float:
-    """Seconds from the SIGKILL of a rank to the end of the first step of all restarted ranks. Raises Unavailable."""
+def restart_seconds(folder: Path) -> float | None:
+    """Seconds from the SIGKILL of a rank to the end of the first step of all restarted ranks.
+
+    None if torchrun gave up: with gloo its restarted ranks now and then find the addresses of the former ones.
+    """
     logs = Path(tempfile.mkdtemp(dir=folder))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(_RANKS)]
     command += ["--max-restarts", "1", "--redirects", "3", "--log-dir", str(logs)]
@@ -38,11 +42,14 @@ def restart_seconds(folder: Path) -> float:
             again = [path for path in logs.glob("*/attempt_1/*/stdout.log") if "step " in path.read_text()]
             if len(again) == _RANKS:
                 return time.time() - _killed_at(logs)
+            if process.poll() is not None:
+                return None
             time.sleep(_LOOK_SECONDS)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    raise Unavailable("torchrun did not start the ranks again.")
+    return None
 
 
 def _killed_at(logs: Path) -> float:

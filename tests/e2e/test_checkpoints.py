@@ -139,22 +139,24 @@ def test_the_same_script_saves_and_restores_outside_headway(tmp_path: Path) -> N
         assert words in ran.stdout, ran.stderr
 
 
-def test_ranks_that_torchrun_starts_again_go_on_outside_headway_too(tmp_path: Path) -> None:
-    """Given the drill's training under torchrun, whose rank 1 has rank 0's state, then a restart changes no weight."""
+def test_ranks_that_are_started_again_go_on_outside_headway_too(tmp_path: Path) -> None:
+    """Given the drill's training under torchrun, whose rank 1 has rank 0's state, a second start changes no weight.
+
+    Each start is a torchrun of its own: one that restarts its ranks itself does not come back each time.
+    """
     script = Path(headway.__file__).parent / "drill" / "training.py"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1"]
-    weights = []
-    first_steps = []
-    for trouble, start in (("", 0), ("SIGKILL", 1)):
-        folder = tmp_path / f"start-{start}"
-        folder.mkdir()
-        ran = subprocess.run(
-            [*torchrun, "--redirects=3", f"--log-dir={folder}", str(script)],
-            cwd=folder, env={**os.environ, "TROUBLE": trouble, "OMP_NUM_THREADS": "1"},
-            capture_output=True, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr
-        (log,) = folder.glob(f"*/attempt_{start}/0/stdout.log")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--redirects=3"]
+    weights, first_steps = [], []
+    for folder, troubles in (("alone", [""]), ("killed", ["SIGKILL", ""])):
+        (tmp_path / folder).mkdir()
+        for number, trouble in enumerate(troubles):
+            ran = subprocess.run(
+                [*torchrun, f"--log-dir={tmp_path / folder / f'logs-{number}'}", str(script)],
+                cwd=tmp_path / folder, env={**os.environ, "TROUBLE": trouble, "OMP_NUM_THREADS": "1"},
+                capture_output=True, check=False,
+            )  # fmt: skip
+            assert (ran.returncode == 0) == (not trouble), ran.stderr
+        (log,) = (tmp_path / folder / f"logs-{number}").glob("*/attempt_0/0/stdout.log")
         lines = log.read_text().splitlines()
         first_steps.append(int(lines[0].removeprefix("step ")))
         weights.append(lines[-1])
