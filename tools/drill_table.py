@@ -42,6 +42,9 @@ def main() -> None:
 
 def _beside(said: dict[str, Any]) -> str:
     text = ""
+    if said["torchrun_tries"] and said["torchrun_first_step_seconds"] is None:
+        tries = f"any of {said['torchrun_tries']} tries"
+        text += f"\nBare `torchrun --max-restarts` did not come back from a killed rank in {tries}.\n"
     if said["torchrun_first_step_seconds"] is not None:
         seconds = f"{said['torchrun_first_step_seconds']:.2f} s"
         text += (
