@@ -22,7 +22,7 @@ user's to mend: it has to fail with its cause.
 
 ```console
 $ headway drill --list
-$ headway drill --only 'rank killed' --json
+$ headway drill --only 'worker killed' --json
 ```
 
 | scenario | held | noticed | first step | repeated | attempts |

@@ -21,7 +21,7 @@ _LEASE_SECONDS = 3.0
 _LONGEST_SECONDS = 120.0
 _WORKERS = 3
 _LEAST_STEPS = 20
-_TORCHRUN_TRIES = 2
+_TORCHRUN_TRIES = 1
 """Beyond one per round, for torchrun does not come back each time."""
 _SPARE = "z-spare"
 """Workers with as much room are taken by name, so that this one is left until another is lost."""

@@ -15,7 +15,7 @@ from headway.drill.scenarios import SCENARIOS, Scenario, full_disk_of_server
 from tests.fleet import Fleet, ended
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "headway", "drill", "--json"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -26,7 +26,7 @@ def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
     assert (ran.returncode, said["held"]) == (0, True)
     assert times["rank killed"]["first_step_seconds"] < 10
     assert times["newest checkpoint damaged"]["repeated_steps"] > 50
-    assert said["torchrun_tries"] == 3
+    assert said["torchrun_tries"] == 2
     assert said["ratio_torchrun"] is None or said["ratio_torchrun"] > 1  # now and then it does not come back at all
 
 
