@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 import headway
-from headway.client import Client, JobHandle
+from headway.client import JobHandle
 from headway.drill.checks import broken_invariants, weights_of
 from headway.drill.fleet import DrillFleet
 from headway.drill.proxy import Proxy
@@ -127,7 +127,7 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
                 if broken_invariants(job, weights):
                     suspects.append(job)
                 if time.monotonic() < deadline:
-                    running.append(_submit(client))
+                    running.append(client.submit(SPEC))
         # What an ended attempt's worker still has in its spool comes when that is back: it delays no next attempt.
         deadline = time.monotonic() + SPOOL_SECONDS
         while any(broken_invariants(job, weights) for job in suspects) and time.monotonic() < deadline:
@@ -158,10 +158,6 @@ def _history(job: JobHandle) -> list[str]:
         facts = f"restored {attempt['restored_step']}, {attempt['reason']}, on {workers}, logged {spans}"
         lines.append(f"attempt {attempt['number']}: {facts}, warnings {attempt['warnings']}")
     return lines
-
-
-def _submit(client: Client) -> JobHandle:
-    return client.submit(SPEC)
 
 
 def _ended(job: JobHandle) -> bool:

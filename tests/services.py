@@ -131,12 +131,3 @@ def database_for_processes(kind: str, folder: Path) -> Iterator[str]:
             yield url
         finally:
             runner.run(context.__aexit__(None, None, None))
-
-
-async def until(holds: object, seconds: float = 30.0) -> None:
-    """Wait until an asynchronous condition holds."""
-    assert callable(holds)
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await holds():
-        assert asyncio.get_running_loop().time() < deadline, f"not within {seconds:g} s"
-        await asyncio.sleep(0.05)

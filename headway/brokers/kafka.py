@@ -179,13 +179,26 @@ class _Writer:
         await self._producer.close()
 
 
-class KafkaBroker(Broker):
+class _Connected:
+    """What both sides hold while they are open."""
+
+    _reader: _Reader | None = None
+    _writer: _Writer | None = None
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._writer is not None:
+            await self._writer.close()
+        if self._reader is not None:
+            await self._reader.close()
+        self._reader = self._writer = None
+
+
+class KafkaBroker(_Connected, Broker):
     """The server's side."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._reader: _Reader | None = None
-        self._writer: _Writer | None = None
 
     async def open(self) -> None:
         try:
@@ -196,13 +209,6 @@ class KafkaBroker(Broker):
         except (KafkaException, Unavailable) as error:
             await self.close()
             raise SettingInvalid(f"The broker's URL is {redacted(self._url)}: Kafka: {error}") from error
-
-    async def close(self) -> None:
-        if self._writer is not None:
-            await self._writer.close()
-        if self._reader is not None:
-            await self._reader.close()
-        self._reader = self._writer = None
 
     async def publish_wakeup(self, wakeup: WakeUp) -> None:
         try:
@@ -239,14 +245,12 @@ class KafkaBroker(Broker):
             raise Unavailable(f"Kafka cannot be reached: {error}") from error
 
 
-class KafkaWorkerBroker(WorkerBroker):
+class KafkaWorkerBroker(_Connected, WorkerBroker):
     """The worker's side."""
 
     def __init__(self, url: str, worker: str) -> None:
         self._settings = client_settings(url)
         self._worker = worker
-        self._reader: _Reader | None = None
-        self._writer: _Writer | None = None
 
     async def open(self) -> None:
         try:
@@ -254,13 +258,6 @@ class KafkaWorkerBroker(WorkerBroker):
             self._writer = _Writer(self._settings)
         except KafkaException as error:
             raise Unavailable(f"Kafka cannot be reached: {error}") from error
-
-    async def close(self) -> None:
-        if self._writer is not None:
-            await self._writer.close()
-        if self._reader is not None:
-            await self._reader.close()
-        self._reader = self._writer = None
 
     async def wakeup(self) -> WakeUp:
         if self._reader is None:

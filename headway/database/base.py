@@ -15,6 +15,7 @@ from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
 from headway.core.problem import Problem
 from headway.core.worker import Worker
+from headway.errors import IdempotencyKeyReused, NameTaken
 from headway.reports import Report
 
 
@@ -35,6 +36,16 @@ class StreamSize:
 
     job: str
     size_bytes: int
+
+
+def key_reused(job: Job) -> IdempotencyKeyReused:
+    """The error of a submission whose key another job has."""
+    return IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
+
+
+def name_taken(job: Job) -> NameTaken:
+    """The error of a submission whose name another job has."""
+    return NameTaken(f"Job {job.name} exists already. Choose another name.")
 
 
 class Database(ABC):

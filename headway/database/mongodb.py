@@ -25,8 +25,8 @@ from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.problem import Problem, clock_problems
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
-from headway.database.base import Database, ReportIndex, StreamSize
-from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid, Unavailable
+from headway.database.base import Database, ReportIndex, StreamSize, key_reused, name_taken
+from headway.errors import NotFound, SettingInvalid, Unavailable
 from headway.redaction import redacted
 from headway.reports import Report, decode_facts, encode_facts
 
@@ -165,7 +165,7 @@ class MongodbDatabase(Database):
     async def insert_job(self, job: Job) -> Job:
         async with _translated():
             if await self.job_with_key(job.project, job.idempotency_key) is not None:
-                raise _key_reused(job)
+                raise key_reused(job)
             job = job.model_copy(update={"sequence": await self._next_sequence()})
             fixed = {"project": job.project, "name": job.name, "idempotency_key": job.idempotency_key}
             try:
@@ -176,8 +176,8 @@ class MongodbDatabase(Database):
                 )
             except DuplicateKeyError as error:
                 if await self.job_with_key(job.project, job.idempotency_key) is not None:
-                    raise _key_reused(job) from error  # another writer was first
-                raise NameTaken(f"Job {job.name} exists already. Choose another name.") from error
+                    raise key_reused(job) from error  # another writer was first
+                raise name_taken(job) from error
             return job
 
     async def _next_sequence(self) -> int:
@@ -444,10 +444,6 @@ def _job_fields(job: Job) -> Document:
         "body_hash": job.body_hash,
         **{sort.value: value for sort, value in sort_values(job).items()},
     }
-
-
-def _key_reused(job: Job) -> IdempotencyKeyReused:
-    return IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
 
 
 def _part_key(job_id: str, part: CheckpointPart) -> str:

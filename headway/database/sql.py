@@ -20,8 +20,8 @@ from headway.core.job_query import JobQuery, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
-from headway.database.base import Database, ReportIndex, StreamSize
-from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, Unavailable
+from headway.database.base import Database, ReportIndex, StreamSize, key_reused, name_taken
+from headway.errors import NotFound, Unavailable
 from headway.reports import Report, decode_facts, encode_facts
 
 _REMEMBERED_LOST_WORKERS = 100
@@ -80,7 +80,7 @@ class SqlDatabase(Database):
         async with self._main(write=True) as connection:
             where = (tables.jobs.c.project == job.project) & (tables.jobs.c.idempotency_key == job.idempotency_key)
             if (await connection.execute(select(tables.jobs.c.id).where(where))).first():
-                raise _key_reused(job)
+                raise key_reused(job)
             try:
                 result = await connection.execute(tables.jobs.insert().values(**values))
                 sequence: int = result.inserted_primary_key[0] if result.inserted_primary_key else 0
@@ -90,8 +90,8 @@ class SqlDatabase(Database):
                 return job.model_copy(update={"sequence": sequence})
             await connection.rollback()
         if await self.job_with_key(job.project, job.idempotency_key) is not None:
-            raise _key_reused(job) from cause  # another writer was first, between the look and the insert
-        raise NameTaken(f"Job {job.name} exists already. Choose another name.") from cause
+            raise key_reused(job) from cause  # another writer was first, between the look and the insert
+        raise name_taken(job) from cause
 
     async def replace_job(self, job: Job) -> bool:
         return await self._compare_and_set(job, _job_columns(job))
@@ -324,10 +324,6 @@ def _behind(column: Any, value: float | None, sequence: int, *, descending: bool
 
 def _label_line(name: str, value: str) -> str:
     return f"\n{name}={value}\n"
-
-
-def _key_reused(job: Job) -> IdempotencyKeyReused:
-    return IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
 
 
 def _alive() -> Any:

@@ -26,7 +26,6 @@ class Outbox:
         self._heartbeat_now = heartbeat_now
         self._woken = asyncio.Event()
         self._unchanged: dict[StreamKey, tuple[int, int]] = {}
-        self._sealed: Callable[[bytes], bytes] = bytes
 
     def add(self, stream: SpooledStream) -> None:
         """Send the stream's reports from now on."""
@@ -75,14 +74,13 @@ class Outbox:
 
     async def run(self, broker: WorkerBroker, sealed: Callable[[bytes], bytes]) -> None:
         """Send until the connection ends; `sealed` puts a report into its envelope. Raises Unavailable."""
-        self._sealed = sealed
         while True:
             await self._woken.wait()
             self._woken.clear()
             for stream in list(self._streams.values()):
-                await self._send(stream, broker)
+                await self._send(stream, broker, sealed)
 
-    async def _send(self, stream: SpooledStream, broker: WorkerBroker) -> None:
+    async def _send(self, stream: SpooledStream, broker: WorkerBroker, sealed: Callable[[bytes], bytes]) -> None:
         while stream.unsent:
             if self._bytes_on_their_way() > _WINDOW_BYTES:
                 self._heartbeat_now()
@@ -93,7 +91,7 @@ class Outbox:
             except FileNotFoundError:
                 continue  # committed meanwhile
             try:
-                await broker.publish_report(self._sealed(body), stream.key.job)
+                await broker.publish_report(sealed(body), stream.key.job)
             except Unavailable:
                 stream.unsent.insert(0, number)
                 raise
