@@ -26,18 +26,22 @@ format: setup ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure, beside the alternatives; prints JSON.
+bench: setup ## Measure, beside the alternatives; prints JSON. The last three need the servers of CONTRIBUTING.md.
 	$(BIN)/python -m benchmarks.launch
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpoint
 	$(BIN)/python -m benchmarks.scheduler
 	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.jobs
+	$(BIN)/python -m benchmarks.dispatch
+	$(BIN)/python -m benchmarks.metrics
 
-proof: setup ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Two hours.
+proof: setup ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Three hours; needs the servers of CONTRIBUTING.md.
 	$(BIN)/python -m tests.proof_resume
 	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/test_state_machine.py
 	$(BIN)/headway drill --rounds 5
 	$(BIN)/python -m tests.proof_fuzzer
+	$(BIN)/python -m tests.proof_fuzzer --sets
 	$(BIN)/python -m tests.proof_overload
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.soak

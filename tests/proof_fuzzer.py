@@ -1,7 +1,8 @@
 """Kills at random, for ten minutes: any rank, worker or the server, each 2 to 10 seconds, under 20 jobs.
 
 Workers are also stopped past their lease and cut off from the server. Whatever was struck, every job ends well and
-each invariant of the drill holds for it. Prints JSON; the exit status says whether all held.
+each invariant of the drill holds for it. Prints JSON; the exit status says whether all held. `--sets` does so over
+the sets of backends that users run, one after the other, whose servers come from the environment.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,7 @@ from headway.drill.checks import broken_invariants, weights_of
 from headway.drill.fleet import DrillFleet
 from headway.drill.proxy import Proxy
 from headway.errors import HeadwayError
+from tests.services import SETS, settings_of_set
 
 LEASE_SECONDS = 3.0
 WORKERS = ("one", "two", "three")
@@ -172,12 +174,24 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--sets", action="store_true", help="Over each set of backends instead of the embedded ones.")
     arguments = parser.parse_args()
-    settings = {"HEADWAY_LEASE_SECONDS": str(LEASE_SECONDS), "HEADWAY_HEARTBEAT_SECONDS": "0.7"}
-    with tempfile.TemporaryDirectory() as folder, DrillFleet(Path(folder), settings) as fleet:
-        found = fuzz(fleet, arguments.minutes, arguments.jobs, arguments.seed)
-    print(json.dumps({"proof": "fuzzer", **found}, indent=2))
-    sys.exit(bool(found["broken"]))
+    broken = False
+    for name in SETS if arguments.sets else ["embedded"]:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            settings_of_set(name, Path(folder)) if arguments.sets else nullcontext({}) as backends,
+            DrillFleet(Path(folder), _variables(backends)) as fleet,
+        ):
+            found = fuzz(fleet, arguments.minutes, arguments.jobs, arguments.seed)
+        print(json.dumps({"proof": "fuzzer", "backends": name, **found}, indent=2), flush=True)
+        broken = broken or bool(found["broken"])
+    sys.exit(broken)
+
+
+def _variables(backends: dict[str, str]) -> dict[str, str]:
+    settings = {"lease_seconds": str(LEASE_SECONDS), "heartbeat_seconds": "0.7", **backends}
+    return {f"HEADWAY_{name.upper()}": value for name, value in settings.items()}
 
 
 if __name__ == "__main__":

@@ -11,13 +11,22 @@ import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+SETS: dict[str, tuple[str, str, str, str | None]] = {
+    "PostgreSQL, RabbitMQ, Redis": ("postgresql", "rabbitmq", "rabbitmq", "REDIS_URL"),
+    "MongoDB, RabbitMQ to dispatch, Kafka for results, Redis": ("mongodb", "rabbitmq", "kafka", "REDIS_URL"),
+    "PostgreSQL, Kafka, Redis over TLS": ("postgresql", "kafka", "kafka", "REDIS_TLS_URL"),
+    "as Amazon DocumentDB, Kafka over TLS": ("mongodb-tls", "kafka-tls-scram", "kafka-tls-scram", None),
+}
+"""Database, broker of assignments, broker of reports, cache: what users run together."""
+_PROXY_PORTS = 10_000
+"""What is added to the port of a server for the proxy before it."""
 FOLDER = os.environ.get("HEADWAY_SERVICES")
 
 
@@ -131,3 +140,69 @@ def database_for_processes(kind: str, folder: Path) -> Iterator[str]:
             yield url
         finally:
             runner.run(context.__aexit__(None, None, None))
+
+
+@contextmanager
+def broker_for_processes(kind: str) -> Iterator[str]:
+    """A broker's URL, likewise."""
+    with asyncio.Runner() as runner:
+        context = broker_url(kind)
+        url = runner.run(context.__aenter__())
+        try:
+            yield url
+        finally:
+            runner.run(context.__aexit__(None, None, None))
+
+
+@contextmanager
+def settings_of_set(name: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The settings of a server over one of the SETS, on an empty database."""
+    database, assignments, reports, cache = SETS[name]
+    with ExitStack() as stack:
+        settings = {"database_url": stack.enter_context(database_for_processes(database, folder))}
+        settings["assignments_url"] = settings["reports_url"] = stack.enter_context(broker_for_processes(assignments))
+        if reports != assignments:
+            settings["reports_url"] = stack.enter_context(broker_for_processes(reports))
+        yield settings | ({"cache_url": service_url(cache)} if cache else {})
+
+
+def through_proxy(url: str) -> str:
+    """The same server, reached by way of its proxy."""
+    parts = urlsplit(url)
+    credentials, at, servers = parts.netloc.rpartition("@")
+    places = [server.rpartition(":") for server in servers.split(",")]
+    proxies = [f"{host}:{int(port) + _PROXY_PORTS}" for host, _, port in places]
+    return parts._replace(netloc=credentials + at + ",".join(proxies)).geturl()
+
+
+class Proxies:
+    """What the proxies before some servers do to their connections (https://github.com/Shopify/toxiproxy#http-api)."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self._http = httpx.Client(base_url=service_url("TOXIPROXY_URL"))
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        """Connections end, and new ones are refused."""
+        self._each("", {"enabled": False})
+        try:
+            yield
+        finally:
+            self._each("", {"enabled": True})
+
+    @contextmanager
+    def toxic(self, kind: str, **attributes: int) -> Iterator[None]:
+        """`latency`, or `timeout=0`: nothing arrives any more, in either direction, and nothing is closed."""
+        for stream in ("upstream", "downstream"):
+            self._each("/toxics", {"name": stream, "type": kind, "stream": stream, "attributes": attributes})
+        try:
+            yield
+        finally:
+            for name in self._names:
+                for stream in ("upstream", "downstream"):
+                    self._http.delete(f"/proxies/{name}/toxics/{stream}").raise_for_status()
+
+    def _each(self, path: str, body: dict[str, object]) -> None:
+        for name in self._names:
+            self._http.post(f"/proxies/{name}{path}", json=body).raise_for_status()

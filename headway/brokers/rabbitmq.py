@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -28,7 +29,9 @@ _CONNECT_SECONDS = 5.0
 _PUBLISH_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 _WATCH_SECONDS = 5.0
-_BEACON = b""
+_POSITION_SECONDS = 2.0
+_BEACON = b"\0"
+"""What a message begins with that the server sends to itself; a report begins with the length of its sender's id."""
 _PREFETCH = 256
 _UNUSED_QUEUE_MILLISECONDS = 3_600_000
 _DELIVERIES = 20
@@ -129,7 +132,7 @@ class RabbitmqBroker(Broker):
         self._publishing, self._consuming = _Link(url), _Link(url)
         self._reports: asyncio.Queue[bytes] = asyncio.Queue(_PREFETCH)
         self._received = self._taken = 0
-        self._beacon_back = asyncio.Event()
+        self._beacons: dict[bytes, asyncio.Event] = {}
         self._keeping: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -164,25 +167,33 @@ class RabbitmqBroker(Broker):
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _consumed(self) -> bool:
-        """Whether what is published reaches us, by a message without content.
+        """Whether what is published reaches us.
 
         When a quorum queue is deleted and made anew at once, RabbitMQ (seen with 3.10) counts the former consumer as
         the new queue's, and what it delivers to that goes nowhere.
         """
         if not self._reports.empty():
             return True  # they do, and the recorder is behind
-        self._beacon_back.clear()
+        return await self._beacon_came(_WATCH_SECONDS)
+
+    async def _beacon_came(self, seconds: float) -> bool:
+        """Whether a message to ourselves went through the queue, behind all that was in it."""
+        body, came = _BEACON + secrets.token_bytes(8), asyncio.Event()
+        self._beacons[body] = came
         try:
-            await self._publishing.publish(REPORTS, _BEACON, mandatory=True)
-            async with asyncio.timeout(_WATCH_SECONDS):
-                await self._beacon_back.wait()
+            async with asyncio.timeout(seconds):
+                await self._publishing.publish(REPORTS, body, mandatory=True)
+                await came.wait()
             return True
         except (Unavailable, TimeoutError):
             return False
+        finally:
+            del self._beacons[body]
 
     async def _receive(self, body: bytes) -> None:
-        if body == _BEACON:
-            self._beacon_back.set()
+        if body.startswith(_BEACON):
+            if body in self._beacons:  # and not a former server's
+                self._beacons[body].set()
             return
         self._received += 1
         await self._reports.put(body)
@@ -202,12 +213,8 @@ class RabbitmqBroker(Broker):
         return batch, self._taken
 
     async def position(self) -> int:
-        try:
-            channel = await self._publishing.connect()
-            queue = await channel.declare_queue(REPORTS, passive=True)
-            return self._received + int(queue.declaration_result.message_count or 0)
-        except (Unavailable, *_ERRORS):
-            return self._received
+        await self._beacon_came(_POSITION_SECONDS)
+        return self._received
 
     async def dead_letter(self, body: bytes) -> None:
         try:

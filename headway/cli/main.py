@@ -41,6 +41,8 @@ COMMANDS = {
     "workers": ("headway.cli.workers:workers", "List workers and what is used of them."),
     "datasets": ("headway.cli.datasets:datasets", "List, add and download datasets."),
     "trainers": ("headway.cli.datasets:trainers", "List the built-in trainers and their parameters."),
+    "backup": ("headway.cli.backup:backup", "Write a whole installation to one file."),
+    "restore": ("headway.cli.backup:restore", "Write a backup to an empty home or database."),
     "migrate": ("headway.cli.migrate:migrate", "Bring the database up to date."),
     "doctor": ("headway.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
     "drill": ("headway.cli.drill:drill", "Strike a throw-away fleet and see whether everything holds."),

@@ -31,6 +31,14 @@ class ReportIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job as it is stored; of a deleted one the tombstone."""
+
+    job: Job
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StreamSize:
     """Bytes of the streams of one job."""
 
@@ -60,6 +68,10 @@ class Database(ABC):
     async def open(self) -> None:
         """Connect and bring the schema up to date. Raises SettingInvalid, naming the setting."""
 
+    async def open_to_read(self) -> None:
+        """Connect beside servers that may be at work, to read only. Raises SettingInvalid."""
+        await self.open()
+
     @abstractmethod
     async def close(self) -> None:
         """Let go of connections and locks."""
@@ -76,6 +88,10 @@ class Database(ABC):
     @abstractmethod
     async def installation(self, proposed: Installation) -> Installation:
         """What was proposed first, by any server."""
+
+    @abstractmethod
+    async def installation_if_any(self) -> Installation | None:
+        """What was proposed first; None if nothing was."""
 
     @abstractmethod
     async def leadership(self) -> Leadership:
@@ -112,6 +128,10 @@ class Database(ABC):
     @abstractmethod
     async def jobs(self, query: JobQuery) -> list[Job]:
         """The jobs that are asked for, in the order that is asked for, at most `query.limit`."""
+
+    @abstractmethod
+    async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
+        """All that were ever submitted, in any project, with a sequence above `after`, oldest first."""
 
     @abstractmethod
     async def snapshots(self) -> set[str]:

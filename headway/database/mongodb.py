@@ -25,7 +25,7 @@ from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.problem import Problem, clock_problems
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
-from headway.database.base import Database, ReportIndex, StreamSize, key_reused, name_taken
+from headway.database.base import Database, ReportIndex, StoredJob, StreamSize, key_reused, name_taken
 from headway.errors import NotFound, SettingInvalid, Unavailable
 from headway.redaction import redacted
 from headway.reports import Report, decode_facts, encode_facts
@@ -48,6 +48,7 @@ _INDEXES = {
         IndexModel([("project", ASCENDING), ("name", ASCENDING)], unique=True, name="name"),
         IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("sequence", ASCENDING)], name="queue"),
         IndexModel([("unsettled", ASCENDING)], name="unsettled"),
+        IndexModel([("sequence", ASCENDING)], name="age"),
         *(
             IndexModel([("project", ASCENDING), (sort.value, DESCENDING), ("sequence", DESCENDING)], name=sort.value)
             for sort in JobSort
@@ -142,8 +143,12 @@ class MongodbDatabase(Database):
             await self._insert_missing(
                 "installation", [{"_id": "installation", "document": proposed.model_dump_json()}]
             )
+            return await self.installation_if_any() or proposed
+
+    async def installation_if_any(self) -> Installation | None:
+        async with _translated():
             stored = await self._collection("installation").find_one({"_id": "installation"})
-            return Installation.model_validate_json(stored["document"])
+            return None if stored is None else Installation.model_validate_json(stored["document"])
 
     async def leadership(self) -> Leadership:
         async with _translated():
@@ -240,6 +245,13 @@ class MongodbDatabase(Database):
             found += await self._find_jobs(without, [("sequence", DESCENDING)], query.limit - len(found))
         return found
 
+    async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
+        async with _translated():
+            found = self._collection("jobs").find(
+                {"sequence": {"$gt": after}}, sort=[("sequence", ASCENDING)], limit=limit
+            )
+            return [StoredJob(_job(one), one["deleted"]) async for one in found]
+
     async def snapshots(self) -> set[str]:
         async with _translated():
             return set(
@@ -260,10 +272,7 @@ class MongodbDatabase(Database):
     async def _find_jobs(self, where: Document, order: Any = None, limit: int = 0) -> list[Job]:
         async with _translated():
             cursor = self._collection("jobs").find(where, {"document": 1, "sequence": 1}, limit=limit, sort=order)
-            return [
-                Job.model_validate_json(one["document"]).model_copy(update={"sequence": one["sequence"]})
-                async for one in cursor
-            ]
+            return [_job(one) async for one in cursor]
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         await self._put_missing("attempts", [(job_id, attempt.number, attempt.model_dump_json())])
@@ -429,6 +438,10 @@ def _where(query: JobQuery) -> Document:
     created = {"$gte": query.created_after, "$lt": query.created_before}
     bounds = {word: bound for word, bound in created.items() if bound is not None}
     return {"$and": [where, {"created": bounds}]} if bounds else where
+
+
+def _job(document: Document) -> Job:
+    return Job.model_validate_json(document["document"]).model_copy(update={"sequence": document["sequence"]})
 
 
 def _job_fields(job: Job) -> Document:

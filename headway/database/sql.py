@@ -20,7 +20,7 @@ from headway.core.job_query import JobQuery, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
-from headway.database.base import Database, ReportIndex, StreamSize, key_reused, name_taken
+from headway.database.base import Database, ReportIndex, StoredJob, StreamSize, key_reused, name_taken
 from headway.errors import NotFound, Unavailable
 from headway.reports import Report, decode_facts, encode_facts
 
@@ -50,8 +50,11 @@ class SqlDatabase(Database):
         values = {"key": "installation", "version": 0, "document": proposed.model_dump_json()}
         async with self._main(write=True) as connection:
             await connection.execute(self._insert(tables.installation).values(**values).on_conflict_do_nothing())
+        return await self.installation_if_any() or proposed
+
+    async def installation_if_any(self) -> Installation | None:
         stored = await self._installation_document("installation")
-        return proposed if stored is None else Installation.model_validate_json(stored)
+        return None if stored is None else Installation.model_validate_json(stored)
 
     async def leadership(self) -> Leadership:
         stored = await self._installation_document("leadership")
@@ -74,7 +77,7 @@ class SqlDatabase(Database):
             return bool((await connection.execute(update(table).where(expected).values(**values))).rowcount)
 
     async def insert_job(self, job: Job) -> Job:
-        values = {**_job_columns(job), "id": job.id, "project": job.project, "name": job.name, "deleted": False}
+        values = {**job_columns(job), "id": job.id, "project": job.project, "name": job.name, "deleted": False}
         values |= {"idempotency_key": job.idempotency_key, "body_hash": job.body_hash}
         values |= {"priority": job.spec.priority}
         async with self._main(write=True) as connection:
@@ -94,10 +97,10 @@ class SqlDatabase(Database):
         raise name_taken(job) from cause
 
     async def replace_job(self, job: Job) -> bool:
-        return await self._compare_and_set(job, _job_columns(job))
+        return await self._compare_and_set(job, job_columns(job))
 
     async def delete_job(self, job: Job) -> bool:
-        tombstone = {**_job_columns(job), "name": None, "deleted": True, "unsettled": False}
+        tombstone = {**job_columns(job), "name": None, "deleted": True, "unsettled": False}
         if not await self._compare_and_set(job, tombstone):
             return False
         async with self._main(write=True) as connection:
@@ -151,6 +154,12 @@ class SqlDatabase(Database):
         found = select(table).where(where).order_by(order.nulls_last(), table.c.sequence.desc())
         return await self._select_jobs(found.limit(query.limit))
 
+    async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
+        table = tables.jobs
+        query = select(table).where(table.c.sequence > after).order_by(table.c.sequence).limit(limit)
+        async with self._main(write=False) as connection:
+            return [StoredJob(_job(row), bool(row.deleted)) for row in await connection.execute(query)]
+
     async def snapshots(self) -> set[str]:
         async with self._main(write=False) as connection:
             column = tables.jobs.c.snapshot
@@ -172,9 +181,7 @@ class SqlDatabase(Database):
     async def _select_jobs(self, query: Any) -> list[Job]:
         async with self._main(write=False) as connection:
             rows = (await connection.execute(query)).all()
-        return [
-            Job.model_validate_json(row.document).model_copy(update={"sequence": row.sequence}) for row in rows
-        ]  # fmt: skip
+        return [_job(row) for row in rows]
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         values = {"job": job_id, "number": attempt.number, "document": attempt.model_dump_json()}
@@ -330,7 +337,12 @@ def _alive() -> Any:
     return tables.jobs.c.deleted.is_(False)
 
 
-def _job_columns(job: Job) -> dict[str, Any]:
+def _job(row: Row[Any]) -> Job:
+    return Job.model_validate_json(row.document).model_copy(update={"sequence": row.sequence})
+
+
+def job_columns(job: Job) -> dict[str, Any]:
+    """The columns that change with a job."""
     return {
         "status": job.status.value,
         "version": job.version,

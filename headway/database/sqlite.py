@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from headway.database.schema import MAIN, STREAMS, migrate
+from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid
 
@@ -31,8 +31,18 @@ class SqliteDatabase(SqlDatabase):
 
     def __init__(self, url: str) -> None:
         self._path = Path(unquote(urlsplit(url).path))
+        self._streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
         self._lock: BinaryIO | None = None
         self._engines: dict[tuple[str, bool], AsyncEngine] = {}
+
+    async def open_to_read(self) -> None:
+        if not self._path.is_file():
+            raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which does not exist.")
+        for schema, path in ((MAIN, self._path), (STREAMS, self._streams_path)):
+            self._engines[schema.name, False] = _engine(path, "DEFERRED", _READERS)
+            async with self._transaction(schema.name, write=False) as connection:
+                if await connection.run_sync(stored_revision, schema) != schema.revision:
+                    raise SettingInvalid(f"{path} is of an older version of Headway: `headway migrate` first.")
 
     async def open(self) -> None:
         try:
@@ -40,8 +50,7 @@ class SqliteDatabase(SqlDatabase):
             self._take_lock()
         except OSError as error:
             raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which cannot be used: {error}") from error
-        streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
-        for schema, path in ((MAIN, self._path), (STREAMS, streams_path)):
+        for schema, path in ((MAIN, self._path), (STREAMS, self._streams_path)):
             self._engines[schema.name, True] = _engine(path, "IMMEDIATE", 1)
             self._engines[schema.name, False] = _engine(path, "DEFERRED", _READERS)
             async with self._transaction(schema.name, write=True) as connection:

@@ -21,8 +21,8 @@ _LEASE_SECONDS = 3.0
 _LONGEST_SECONDS = 120.0
 _WORKERS = 3
 _LEAST_STEPS = 20
-_TORCHRUN_TRIES = 1
-"""Beyond one per round, for torchrun does not come back each time."""
+_TORCHRUN_TRIES = 3
+"""Per round, for torchrun does not come back each time."""
 _SPARE = "z-spare"
 """Workers with as much room are taken by name, so that this one is left until another is lost."""
 _SETTINGS = {"HEADWAY_LEASE_SECONDS": str(_LEASE_SECONDS), "HEADWAY_HEARTBEAT_SECONDS": "0.7"}
@@ -93,7 +93,8 @@ def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outco
                 tell(outcome)
         proxy.close()
         if any(one.strike is rank_killed for one in scenarios):
-            torchrun = [restart_seconds(folder) for _ in range(rounds + _TORCHRUN_TRIES)]
+            while len(torchrun) - torchrun.count(None) < rounds and len(torchrun) < rounds * _TORCHRUN_TRIES:
+                torchrun.append(restart_seconds(folder))
     return _beside_torchrun(outcomes, torchrun)
 
 

@@ -24,13 +24,14 @@ def restart_seconds(folder: Path) -> float | None:
 
     None if torchrun gave up: with gloo its restarted ranks now and then find the addresses of the former ones.
     """
-    logs = Path(tempfile.mkdtemp(dir=folder))
+    own_folder = Path(tempfile.mkdtemp(dir=folder))  # it would go on from the checkpoints of the try before
+    logs = own_folder / "logs"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(_RANKS)]
     command += ["--max-restarts", "1", "--redirects", "3", "--log-dir", str(logs)]
     own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
     process = subprocess.Popen(
         [*command, str(Path(__file__).with_name("training.py"))],
-        cwd=folder,
+        cwd=own_folder,
         env={**own, "TROUBLE": "SIGKILL", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

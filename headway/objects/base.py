@@ -27,6 +27,10 @@ class Objects(ABC):
     async def open(self) -> None:
         """Connect. Raises SettingInvalid when the store is wrong or cannot be reached."""
 
+    async def open_to_read(self) -> None:
+        """Connect beside servers that may be at work, to read only. Raises SettingInvalid."""
+        await self.open()
+
     @abstractmethod
     async def close(self) -> None:
         """Let go of connections."""

@@ -32,6 +32,10 @@ class FileObjects(Objects):
         except OSError as error:
             raise SettingInvalid(f"HEADWAY_OBJECTS_URL names {self._root}, which cannot be used: {error}") from error
 
+    async def open_to_read(self) -> None:
+        if not self._root.is_dir():
+            raise SettingInvalid(f"HEADWAY_OBJECTS_URL names {self._root}, which does not exist.")
+
     async def close(self) -> None:
         return None
 

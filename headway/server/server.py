@@ -16,13 +16,14 @@ from headway.core.installation import Installation
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.engines.base import Engine
-from headway.errors import Corrupt, NotFound, SettingInvalid, Unavailable
+from headway.errors import Corrupt, SettingInvalid, Unavailable
 from headway.objects.base import Objects
 from headway.redaction import redacted
 from headway.registry import backend
 from headway.reports import report_worker
 from headway.server.clock import Clock
 from headway.server.housekeeping import Housekeeping
+from headway.server.installation_mark import put_mark, read_mark
 from headway.server.leading import Leading
 from headway.server.links import Links
 from headway.server.live import Live
@@ -44,7 +45,6 @@ from headway.server.tokens import adopt_secret, open_home
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
-_MARK = "installation"
 _BROKER_SECONDS = 1.0
 
 
@@ -148,8 +148,8 @@ class Server:
             await self.datasets.open()
             await self.jobs.open()
             await self.queue.open()
-            await self.workers.open()
             await self.recorder.open()
+            await self.workers.open()
             loops = (self.recorder.run, self.relay.run, self.scheduler.run, self.housekeeping.run)
             tasks = [asyncio.create_task(_for_ever(loop)) for loop in loops]
             self.running = True
@@ -213,24 +213,18 @@ class Server:
     async def _mark_objects(self, installation: Installation) -> None:
         """See that the object store is this installation's: another would not have its checkpoints and models."""
         store = f"HEADWAY_OBJECTS_URL names {redacted(self.settings.effective_objects_url)}"
-        try:
-            found = b"".join([chunk async for chunk in self.objects.get(_MARK)]).decode()
-        except NotFound:
+        found = await read_mark(self.objects)
+        if found is None:
             if await self.database.jobs(JobQuery(limit=1)) and self.database.shared:
                 raise SettingInvalid(
                     f"{store}, an empty store, but this installation has jobs already. "
                     "Name the store that its other servers use."
-                ) from None
-            await self.objects.put(_MARK, _chunks(installation.id.encode()))
-            return
-        if found != installation.id:
+                )
+            await put_mark(self.objects, installation)
+        elif found != installation.id:
             raise SettingInvalid(
                 f"{store}, the store of another installation. Name this one's, or HEADWAY_DATABASE_URL of that one."
             )
-
-
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    yield content
 
 
 async def _for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:

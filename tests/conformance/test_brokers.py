@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headway.brokers import kafka
 from headway.brokers.base import DEAD_LETTERS, REPORTS, Broker, WorkerBroker
 from headway.brokers.envelope import report_key, seal, unseal
 from headway.core.job import WakeUp
@@ -206,3 +207,27 @@ def test_a_report_is_believed_only_of_its_sender() -> None:
     for forged in (seal(b"body", "w-2", key), sealed[:-1] + b"!", b"", b"\xff" + sealed, b"nonsense"):
         with pytest.raises(Corrupt):
             unseal(forged, lambda worker: report_key("secret", worker))
+
+
+async def test_kafka_evicts_nobody_who_polls_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given Kafka's least interval between polls, a server busy for longer reads all that came meanwhile, once."""
+    patient = kafka.client_settings
+    impatient = {"max.poll.interval.ms": 6_000, "session.timeout.ms": 6_000}
+    monkeypatch.setattr(kafka, "client_settings", lambda url: {**patient(url), **impatient})
+    async with broker_url("kafka") as url:
+        broker: Broker = backend("broker", url)(url)
+        await broker.open()
+        worker = a_worker(url)
+        await worker.open()
+        bodies = [secrets.token_bytes(16) for _ in range(3)]
+        await worker.publish_report(bodies[0], "j")
+        assert (await taken(broker, 1))[0] == bodies[:1]
+        await worker.publish_report(bodies[1], "j")
+        await asyncio.sleep(8)
+        await worker.publish_report(bodies[2], "j")
+        assert (await taken(broker, 2))[0] == bodies[1:]
+        await broker.publish_wakeup(WakeUp(worker="w", job="j", attempt=1))
+        async with asyncio.timeout(10):
+            assert (await worker.wakeup()).attempt == 1
+        await worker.close()
+        await broker.close()

@@ -10,7 +10,7 @@ import redis.asyncio
 
 from headway.caches.redis import RedisCache
 from headway.errors import SettingInvalid
-from tests.services import service_url
+from tests.services import control, service_url
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +57,24 @@ async def test_one_that_cannot_be_reached_at_the_start_is_refused() -> None:
     cache = RedisCache("redis://someone:hunter2@127.0.0.1:9/0", 1)
     with pytest.raises(SettingInvalid, match=r"HEADWAY_CACHE_URL is redis://someone:\*\*\*@127.0.0.1:9/0"):
         await cache.open()
+
+
+async def test_a_full_redis_lets_go_of_what_was_used_least_recently(cache: RedisCache) -> None:
+    """Given a bound and LRU, when more is put than it holds, then all is taken, and what is read stays."""
+    control("set", "redis", "maxmemory=24mb", "maxmemory-policy=allkeys-lru")
+    try:
+        assert await cache.problems() == []
+        prefix, block = secrets.token_hex(8), secrets.token_bytes(1 << 20)
+        await cache.put(f"{prefix}-hot", block)
+        for number in range(60):
+            await cache.put(f"{prefix}-{number}", block)
+            assert await cache.get(f"{prefix}-{number}") == block, "what is new is always taken"
+            assert await cache.get(f"{prefix}-hot") == block
+        held = [number for number in range(60) if await cache.get(f"{prefix}-{number}") is not None]
+        assert 5 < len(held) < 24
+        assert (await cache._client.info("memory"))["used_memory"] <= 26 << 20
+    finally:
+        control("set", "redis", "maxmemory=0", "maxmemory-policy=noeviction")
+    assert [problem.what for problem in await cache.problems()] == [
+        "Redis has no bound, or refuses what is new when it is reached."
+    ]

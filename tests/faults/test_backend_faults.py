@@ -13,7 +13,7 @@ import pytest
 from headway.client import JobHandle
 from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
 from tests.fleet import Fleet, ended, wait_until
-from tests.services import broker_url, control, database_for_processes
+from tests.services import broker_for_processes, control, database_for_processes
 
 STEPS = 400
 
@@ -25,10 +25,7 @@ def fleet_over(folder: Path, database: str | None = None, broker: str | None = N
         if database:
             settings["database_url"] = stack.enter_context(database_for_processes(database, folder))
         if broker:
-            runner = stack.enter_context(asyncio.Runner())
-            context = broker_url(broker)
-            settings["broker_url"] = runner.run(context.__aenter__())
-            stack.callback(lambda: runner.run(context.__aexit__(None, None, None)))
+            settings["broker_url"] = stack.enter_context(broker_for_processes(broker))
         fleet = stack.enter_context(Fleet(folder, heartbeat_seconds=0.7, lease_seconds=10, **settings))
         fleet.start_server()
         fleet.start_worker("one", slots=2)

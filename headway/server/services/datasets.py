@@ -62,7 +62,7 @@ class Datasets:
         cached = await self._cache.get(key)
         if cached is not None:
             return cached
-        content = b"".join([chunk async for chunk in self._objects.get(_object_id(sha256))])
+        content = b"".join([chunk async for chunk in self._objects.get(block_object(sha256))])
         await self._cache.put(key, content)
         return content
 
@@ -75,7 +75,7 @@ class Datasets:
                 raise TooLarge(f"Block {sha256[:12]} is larger than {_MAXIMUM_BLOCK_BYTES:,} bytes.")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InvalidInput(f"Block {sha256[:12]} was sent with other bytes: their hash does not match.")
-        await self._objects.put(_object_id(sha256), _once(bytes(content)))
+        await self._objects.put(block_object(sha256), _once(bytes(content)))
 
     async def missing(self, blocks: Iterable[Block]) -> set[str]:
         """The blocks that are not stored yet, by hash."""
@@ -110,13 +110,13 @@ class Datasets:
         dataset, contents = await asyncio.to_thread(_build, name, folder)
         for block, compressed in contents:
             if not await self._stored(block):
-                await self._objects.put(_object_id(block.sha256), _once(compressed))
+                await self._objects.put(block_object(block.sha256), _once(compressed))
         await self._database.put_dataset(dataset)
         return dataset
 
     async def _stored(self, block: Block) -> bool:
         try:
-            return await self._objects.size_bytes(_object_id(block.sha256)) == block.compressed_bytes
+            return await self._objects.size_bytes(block_object(block.sha256)) == block.compressed_bytes
         except NotFound:
             return False
 
@@ -129,7 +129,8 @@ def _build(name: str, folder: Path) -> tuple[Dataset, list[tuple[Block, bytes]]]
     return describe(name, arrays, splits, folder.name), contents
 
 
-def _object_id(sha256: str) -> str:
+def block_object(sha256: str) -> str:
+    """The object of a block."""
     return f"blocks/{sha256[:2]}/{sha256}"
 
 

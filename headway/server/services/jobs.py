@@ -16,7 +16,7 @@ from headway.core.job import DEFAULT_PROJECT, Job, JobSpec, Origin
 from headway.core.job_change import emit
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
-from headway.errors import Conflict, IdempotencyKeyReused, NameTaken, NotFound
+from headway.errors import Conflict, HeadwayError, IdempotencyKeyReused, NameTaken, NotFound
 from headway.server.clock import Clock
 
 _PAGE_JOBS = 200
@@ -187,14 +187,26 @@ class Jobs:
         async with self._locked(job_id):
             while True:
                 job = self._without_delivered(self.unsettled.get(job_id) or await self._database.job(job_id))
-                changed = transition(job)
+                refusal = None
+                try:
+                    changed = transition(job)
+                except HeadwayError as error:
+                    changed, refusal = job, error
                 if changed is job:
-                    return job
-                changed = changed.model_copy(update={"version": job.version + 1})
-                if await self._database.replace_job(changed):
-                    self._announce(changed)
-                    return changed
+                    if await self._is_newest(job):
+                        if refusal is not None:
+                            raise refusal
+                        return job
+                else:
+                    changed = changed.model_copy(update={"version": job.version + 1})
+                    if await self._database.replace_job(changed):
+                        self._announce(changed)
+                        return changed
                 self.unsettled.pop(job_id, None)
+
+    async def _is_newest(self, job: Job) -> bool:
+        """Whether what this server knows is what is stored: a former leader that wakes up may have written since."""
+        return not self._database.shared or (await self._database.job(job.id)).version == job.version
 
     async def settle(self, delivered: Job) -> None:
         """What the job had to be delivered is delivered: an ended job forgets it now, others with their next change."""

@@ -21,25 +21,25 @@ class Snapshots:
 
     async def store(self, sha256: str, chunks: AsyncIterator[bytes]) -> None:
         """Store an archive. Raises InvalidInput when the bytes have another hash, TooLarge; nothing is stored then."""
-        self._unused.discard(_object_id(sha256))
-        await self._objects.put(_object_id(sha256), self._verified(sha256, chunks))
+        self._unused.discard(snapshot_object(sha256))
+        await self._objects.put(snapshot_object(sha256), self._verified(sha256, chunks))
 
     async def size_bytes(self, sha256: str) -> int:
         """The archive's size. Raises NotFound."""
         try:
-            size_bytes = await self._objects.size_bytes(_object_id(sha256))
+            size_bytes = await self._objects.size_bytes(snapshot_object(sha256))
         except NotFound as error:
             raise NotFound(f"Snapshot {sha256[:12]} does not exist. Upload the working directory first.") from error
-        self._unused.discard(_object_id(sha256))  # whoever asks is about to use it
+        self._unused.discard(snapshot_object(sha256))  # whoever asks is about to use it
         return size_bytes
 
     def read(self, sha256: str) -> AsyncIterator[bytes]:
         """The archive's bytes."""
-        return self._objects.get(_object_id(sha256))
+        return self._objects.get(snapshot_object(sha256))
 
     async def sweep(self) -> None:
         """Delete what no job names and none named at the sweep before: a submission may still be on its way."""
-        used = {_object_id(sha256) for sha256 in await self._database.snapshots()}
+        used = {snapshot_object(sha256) for sha256 in await self._database.snapshots()}
         stored = {object_id async for object_id in self._objects.list("snapshots/")}
         unused = stored - used
         for object_id in unused & self._unused:
@@ -62,5 +62,6 @@ class Snapshots:
             raise InvalidInput(f"Snapshot {sha256[:12]} was sent with other bytes: their hash does not match.")
 
 
-def _object_id(sha256: str) -> str:
+def snapshot_object(sha256: str) -> str:
+    """The object of a snapshot."""
     return f"snapshots/{sha256[:2]}/{sha256}"

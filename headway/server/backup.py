@@ -1,0 +1,186 @@
+"""Taking a backup of a whole installation, also while its servers are at work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import IO
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
+
+from headway import __version__
+from headway.core.checkpoint import CheckpointPart
+from headway.core.installation import Installation
+from headway.core.job import Job
+from headway.database.base import Database, StoredJob
+from headway.errors import Conflict, InvalidInput, NotFound, SettingInvalid
+from headway.objects.base import Objects
+from headway.registry import backend
+from headway.server.backup_format import (
+    MANIFEST,
+    OBJECTS,
+    PAGE_JOBS,
+    Kind,
+    Manifest,
+    Record,
+    encode_record,
+    page_name,
+    records_of,
+)
+from headway.server.services.datasets import block_object
+from headway.server.services.snapshots import snapshot_object
+from headway.settings import Settings
+
+_NOTHING = Installation(id="", secret="")
+_PAGE_IN_MEMORY_BYTES = 64 << 20
+
+
+async def take_backup(settings: Settings, target: Path) -> Manifest:
+    """Write all that the settings' database and object store hold to a new file, readable by its owner only.
+
+    Each job is as it was at one moment, with all that it names. What is damaged in the store already is in the
+    manifest. Raises InvalidInput if the file exists, SettingInvalid if there is nothing to back up.
+    """
+    if target.exists():
+        raise InvalidInput(f"{target} exists already. Give another file, or move that one away.")
+    database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
+    objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    async with AsyncExitStack() as stack:
+        for one in (database, objects):
+            await one.open_to_read()
+            stack.push_async_callback(one.close)
+        installation = await database.installation_if_any()
+        if installation is None:
+            raise SettingInvalid("HEADWAY_DATABASE_URL names a database that no server has used: nothing to back up.")
+        stack.callback(partial.unlink, missing_ok=True)
+        with _new_private_file(partial) as file:
+            with ZipFile(file, "w") as archive:
+                manifest = await _Backup(database, objects, archive).write(installation)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, target)  # unlike a rename it replaces nothing
+    return manifest
+
+
+class _Backup:
+    def __init__(self, database: Database, objects: Objects, archive: ZipFile) -> None:
+        self._database = database
+        self._objects = objects
+        self._archive = archive
+        self._counts: Counter[Kind] = Counter()
+        self._members: dict[str, str] = {}
+        self._object_bytes = 0
+        self._damaged: dict[str, None] = {}
+
+    async def write(self, installation: Installation) -> Manifest:
+        sequence = number = 0
+        while page := await self._database.jobs_by_age(sequence, PAGE_JOBS):
+            with tempfile.SpooledTemporaryFile(max_size=_PAGE_IN_MEMORY_BYTES) as records:
+                for stored in page:
+                    await self._job(stored, records)
+                self._page(number, records)
+            number, sequence = number + 1, page[-1].job.sequence
+        with tempfile.SpooledTemporaryFile(max_size=_PAGE_IN_MEMORY_BYTES) as records:
+            await self._datasets(records)
+            self._page(number, records)
+        manifest = Manifest(
+            version=__version__,
+            taken_at=time.time(),
+            installation=installation,
+            counts=dict(self._counts),
+            members=self._members,
+            object_bytes=self._object_bytes,
+            damaged=tuple(self._damaged),
+        )
+        self._archive.writestr(_member(MANIFEST, ZIP_DEFLATED), manifest.model_dump_json(indent=2))
+        return manifest
+
+    async def _job(self, stored: StoredJob, records: IO[bytes]) -> None:
+        """The job's records, and the objects that it names; again if a server changed it before all were read."""
+        begin = records.tell()
+        while True:
+            counts: Counter[Kind] = Counter()
+            parts: list[CheckpointPart] = []
+            try:
+                async for record in records_of(self._database, stored):
+                    records.write(encode_record(record))
+                    counts[record.kind] += 1
+                    if isinstance(record.value, CheckpointPart):
+                        parts.append(record.value)
+                lost = [] if stored.deleted else await self._objects_of(stored.job, parts)
+                whole = True
+            except Conflict:
+                whole = False
+            (now,) = await self._database.jobs_by_age(stored.job.sequence - 1, 1)
+            if whole and _names(now) == _names(stored):
+                self._damaged.update(dict.fromkeys(lost))
+                self._counts += counts
+                return
+            stored = now
+            records.seek(begin)
+            records.truncate()
+
+    async def _objects_of(self, job: Job, parts: list[CheckpointPart]) -> list[str]:
+        """Copy what the job names; what could not be copied as it should be."""
+        named = {one.object_id: one.sha256 for one in job.artifacts}
+        named |= {part.object_id: part.sha256 for part in parts}
+        if job.spec.snapshot is not None:
+            named[snapshot_object(job.spec.snapshot)] = job.spec.snapshot
+        return [object_id for object_id, sha256 in named.items() if not await self._object(object_id, sha256)]
+
+    async def _datasets(self, records: IO[bytes]) -> None:
+        for dataset in await self._database.datasets():
+            records.write(encode_record(Record(Kind.DATASET, "", dataset)))
+            self._counts[Kind.DATASET] += 1
+            for split in dataset.splits.values():
+                for block in split.blocks:
+                    if not await self._object(block_object(block.sha256), block.sha256):
+                        self._damaged[block_object(block.sha256)] = None
+
+    async def _object(self, object_id: str, sha256: str) -> bool:
+        """Copy an object, whatever its bytes are; whether they are those of the hash."""
+        name = OBJECTS + object_id
+        if name not in self._members:
+            chunks = self._objects.get(object_id)
+            try:
+                first = await anext(chunks, b"")
+            except NotFound:
+                return False
+            digest = hashlib.sha256(first)
+            with self._archive.open(_member(name, ZIP_STORED), "w", force_zip64=True) as member:
+                self._object_bytes += member.write(first)
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    self._object_bytes += member.write(chunk)
+            self._members[name] = digest.hexdigest()
+        return self._members[name] == sha256
+
+    def _page(self, number: int, records: IO[bytes]) -> None:
+        name = page_name(number)
+        records.seek(0)
+        self._members[name] = hashlib.file_digest(records, "sha256").hexdigest()  # type: ignore[arg-type]
+        records.seek(0)
+        with self._archive.open(_member(name, ZIP_DEFLATED), "w", force_zip64=True) as member:
+            shutil.copyfileobj(records, member)
+
+
+def _names(stored: StoredJob) -> object:
+    """What must not have changed while the job's rows and objects were read: the rest only grew behind its version."""
+    return stored.deleted, stored.job.artifacts, [one.key for one in stored.job.checkpoints]
+
+
+def _member(name: str, compression: int) -> ZipInfo:
+    info = ZipInfo(name, time.gmtime()[:6])
+    info.compress_type = compression
+    info.external_attr = 0o600 << 16
+    return info
+
+
+def _new_private_file(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")

@@ -1,0 +1,167 @@
+"""What a backup holds, in a form that is no backend's own: pages of records, objects, and a manifest of both.
+
+The file is a ZIP archive (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT): `records/NNNNNNNN` are streams
+of MessagePack, `objects/ID` are bytes as they are, `manifest.json` comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import IO, Any
+
+import msgpack
+
+from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
+from headway.core.dataset import Dataset
+from headway.core.frozen import Frozen
+from headway.core.installation import Installation
+from headway.core.job import Event, Job
+from headway.database.base import Database, StoredJob
+from headway.errors import Conflict, Corrupt
+from headway.reports import Report, decode_facts, encode_facts
+
+FORMAT = 1
+PAGE_JOBS = 100
+MANIFEST, RECORDS, OBJECTS = "manifest.json", "records/", "objects/"
+_PAGE_EVENTS = 1000
+_PAGE_REPORTS = 64
+_LARGEST_NUMBER = 2**31 - 1
+
+
+class Kind(StrEnum):
+    """What a record is of. Workers have none: after a restore they register anew, and who leads is found anew."""
+
+    JOB = "job"
+    TOMBSTONE = "tombstone"
+    ATTEMPT = "attempt"
+    CHECKPOINT_PART = "checkpoint part"
+    EVENT = "event"
+    REPORT = "report"
+    DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row or document; `job` is the id of the job that it belongs to."""
+
+    kind: Kind
+    job: str
+    value: Job | Attempt | CheckpointPart | Event | Report | Dataset
+
+
+class Manifest(Frozen):
+    """Which installation was backed up, when (seconds since the epoch), and what has to be in the archive.
+
+    `members` has the SHA-256 of each. `damaged`: objects that were gone or had other bytes than their record says.
+    """
+
+    format: int = FORMAT
+    version: str
+    taken_at: float
+    installation: Installation
+    counts: dict[Kind, int]
+    members: dict[str, str]
+    object_bytes: int
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def object_count(self) -> int:
+        """How many objects there are."""
+        return sum(name.startswith(OBJECTS) for name in self.members)
+
+    @property
+    def pages(self) -> list[str]:
+        """The members that have records, in order."""
+        return sorted(name for name in self.members if name.startswith(RECORDS))
+
+
+def page_name(number: int) -> str:
+    """The member of the records' page `number`."""
+    return f"{RECORDS}{number:08d}"
+
+
+async def records_of(database: Database, stored: StoredJob) -> AsyncIterator[Record]:
+    """A job and all that belongs to it as of its version, also while a server goes on writing.
+
+    Raises Conflict when its streams were compacted meanwhile: read it again.
+    """
+    job = stored.job
+    yield Record(Kind.TOMBSTONE if stored.deleted else Kind.JOB, job.id, job)
+    if stored.deleted:
+        return
+    ended = job.attempt is not None and job.attempt.ended_at is not None
+    for attempt in await database.attempts(job.id):
+        if attempt.number < job.attempt_number or (ended and attempt.number == job.attempt_number):
+            yield Record(Kind.ATTEMPT, job.id, attempt)
+    kept = {one.key for one in job.checkpoints if one.job is None}
+    for part in await database.checkpoint_parts(job.id):
+        if (part.attempt, part.step) in kept:
+            yield Record(Kind.CHECKPOINT_PART, job.id, part)
+    number = 0
+    while number < job.event_count and (page := await database.events(job.id, number, _PAGE_EVENTS)):
+        for event in page:
+            if event.number <= job.event_count:
+                yield Record(Kind.EVENT, job.id, event)
+        number = page[-1].number
+    for attempt_number in range(1, job.attempt_number + 1):
+        async for report in _reports(database, job, attempt_number):
+            yield Record(Kind.REPORT, job.id, report)
+
+
+async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[Report]:
+    """The streams of an attempt, without facts that this version of the job does not have: they may name newer things.
+
+    Of attempts before, all facts are in the job or refused.
+    """
+    live = job.attempt if job.attempt is not None and job.attempt.number == attempt else None
+    for worker in sorted({row.worker for row in await database.report_index(job.id, attempt)}):
+        assignment = live.assignment_of(worker) if live is not None else None
+        applied = assignment.applied if assignment is not None else _LARGEST_NUMBER
+        position = 0
+        while page := await database.reports(job.id, attempt, worker, position, _LARGEST_NUMBER, _PAGE_REPORTS):
+            if page[0].number <= position:
+                raise Conflict(f"Reports of job {job.name} were compacted while they were read.")
+            for report in page:
+                yield report if report.number <= applied else replace(report, facts=())
+            position = page[-1].through
+
+
+def encode_record(record: Record) -> bytes:
+    """The record as MessagePack. A job's `sequence` is the database's own and left out."""
+    value = record.value
+    body: Any
+    if isinstance(value, Report):
+        place = (value.attempt, value.worker, value.number, value.through, value.last)
+        body = (*place, encode_facts(value.facts), value.logs, value.metrics)
+    else:
+        body = value.model_dump_json(exclude={"sequence"} if isinstance(value, Job) else None)
+    encoded: bytes = msgpack.packb((record.kind.value, record.job, body))
+    return encoded
+
+
+_MODELS: dict[Kind, type[Job | Attempt | CheckpointPart | Event | Dataset]] = {
+    Kind.JOB: Job,
+    Kind.TOMBSTONE: Job,
+    Kind.ATTEMPT: Attempt,
+    Kind.CHECKPOINT_PART: CheckpointPart,
+    Kind.EVENT: Event,
+    Kind.DATASET: Dataset,
+}
+
+
+def decode_records(page: IO[bytes]) -> Iterator[Record]:
+    """The records of a page. Raises Corrupt."""
+    try:
+        for name, job, body in msgpack.Unpacker(page, max_buffer_size=0):
+            kind = Kind(name)
+            if kind is Kind.REPORT:
+                attempt, worker, number, through, last, facts, logs, metrics = body
+                report = Report(job, attempt, worker, number, through, last, decode_facts(facts), logs, metrics)
+                yield Record(kind, job, report)
+            else:
+                yield Record(kind, job, _MODELS[kind].model_validate_json(body))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise Corrupt(f"A record of the backup cannot be read by this version of Headway: {error}") from error

@@ -1,0 +1,190 @@
+"""Restoring a backup into an empty database and an empty object store, of whichever kinds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+from zipfile import BadZipFile, ZipFile
+
+from pydantic import ValidationError
+
+from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
+from headway.core.dataset import Dataset
+from headway.core.job import Event, Job
+from headway.database.base import Database
+from headway.errors import Corrupt, InvalidInput, SettingInvalid
+from headway.objects.base import Objects
+from headway.registry import backend
+from headway.reports import Report
+from headway.server.backup_format import (
+    FORMAT,
+    MANIFEST,
+    OBJECTS,
+    PAGE_JOBS,
+    Kind,
+    Manifest,
+    Record,
+    decode_records,
+    encode_record,
+    records_of,
+)
+from headway.server.installation_mark import put_mark
+from headway.settings import Settings
+
+_CHUNK_BYTES = 1 << 20
+_BATCH_BYTES = 4 << 20
+_BATCH_RECORDS = 500
+
+
+def check_backup(source: Path) -> Manifest:
+    """Read the whole archive and compare it with its manifest. Raises InvalidInput, Corrupt."""
+    with _opened(source) as (archive, manifest):
+        for name, sha256 in manifest.members.items():
+            with archive.open(name) as member:
+                if hashlib.file_digest(member, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
+                    raise Corrupt(f"{source} is damaged: {name} has other bytes than its manifest says.")
+        return manifest
+
+
+async def restore_backup(settings: Settings, source: Path) -> Manifest:
+    """Check the archive, write all of it to the settings' database and object store, and compare what is there then.
+
+    Raises InvalidInput, Corrupt, SettingInvalid where the target is not empty; nothing is changed in these cases.
+    """
+    checked = check_backup(source)
+    database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
+    objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
+    async with AsyncExitStack() as stack:
+        for one in (database, objects):
+            await one.open()
+            stack.push_async_callback(one.close)
+        await _check_empty(database, objects)
+        archive, manifest = stack.enter_context(_opened(source))
+        if manifest != checked:
+            raise Corrupt(f"{source} was exchanged while it was read.")
+        await database.installation(manifest.installation)
+        await put_mark(objects, manifest.installation)
+        for name, sha256 in manifest.members.items():
+            if name.startswith(OBJECTS):
+                with archive.open(name) as member:
+                    stored = await objects.put(name.removeprefix(OBJECTS), _chunks(member))
+                if stored.sha256 != sha256:
+                    raise Corrupt(f"{name} was not stored as it was read. Empty the object store, then try again.")
+        written = []
+        for name in manifest.pages:
+            with archive.open(name) as page:
+                written.append(await _put_page(database, page))
+        if [one async for one in _page_digests(database)] != written:
+            raise Corrupt("The database does not hold what was written. Empty it and the object store, then try again.")
+    return manifest
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[tuple[ZipFile, Manifest]]:
+    try:
+        with ZipFile(source) as archive:
+            content = json.loads(archive.read(MANIFEST))
+            if content["format"] > FORMAT:
+                raise InvalidInput(
+                    f"{source} has format {content['format']}, this version of Headway knows {FORMAT}. "
+                    f"Restore it with Headway {content['version']} or newer."
+                )
+            manifest = Manifest.model_validate(content)
+            if {*archive.namelist()} != {MANIFEST, *manifest.members}:
+                raise Corrupt(f"{source} is damaged: it does not have the members that its manifest names.")
+            yield archive, manifest
+    except FileNotFoundError as error:
+        raise InvalidInput(f"{source} does not exist.") from error
+    except (BadZipFile, EOFError, KeyError, ValidationError, json.JSONDecodeError, NotImplementedError) as error:
+        raise Corrupt(f"{source} is no whole backup of Headway: {error}") from error
+
+
+async def _check_empty(database: Database, objects: Objects) -> None:
+    if await database.installation_if_any() is not None or await database.jobs_by_age(0, 1):
+        raise SettingInvalid(
+            "HEADWAY_DATABASE_URL names a database that a server has used already. Restore into an empty one: "
+            "for SQLite, by another --home."
+        )
+    async for _ in objects.list(""):
+        raise SettingInvalid("HEADWAY_OBJECTS_URL names a store that is not empty. Restore into an empty one.")
+
+
+async def _put_page(database: Database, page: IO[bytes]) -> bytes:
+    """Store the records of a page; the digest of them."""
+    digest = hashlib.sha256()
+    batch = _Batch(database)
+    for record in decode_records(page):
+        encoded = encode_record(record)
+        digest.update(encoded)
+        await batch.put(record, len(encoded))
+    await batch.flush()
+    return digest.digest()
+
+
+class _Batch:
+    """Events and reports are stored many at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._events: list[tuple[str, Event]] = []
+        self._reports: list[Report] = []
+        self._bytes = 0
+
+    async def put(self, record: Record, size_bytes: int) -> None:
+        match record.value:
+            case Job() as job:
+                await self._put_job(job, deleted=record.kind is Kind.TOMBSTONE)
+            case Attempt() as attempt:
+                await self._database.put_attempt(record.job, attempt)
+            case CheckpointPart() as part:
+                await self._database.put_checkpoint_part(record.job, part)
+            case Dataset() as dataset:
+                await self._database.put_dataset(dataset)
+            case Event() as event:
+                self._events.append((record.job, event))
+            case Report() as report:
+                self._reports.append(report)
+        self._bytes += size_bytes
+        if self._bytes > _BATCH_BYTES or len(self._events) + len(self._reports) > _BATCH_RECORDS:
+            await self.flush()
+
+    async def _put_job(self, job: Job, *, deleted: bool) -> None:
+        """In the order of age, so that a name is free again before the next job has it."""
+        if not deleted:
+            await self._database.insert_job(job)
+            return
+        await self._database.insert_job(job.model_copy(update={"version": job.version - 1}))
+        await self._database.delete_job(job)
+
+    async def flush(self) -> None:
+        if self._events:
+            await self._database.insert_events(self._events)
+        if self._reports:
+            await self._database.insert_reports(self._reports)
+        self._events, self._reports, self._bytes = [], [], 0
+
+
+async def _page_digests(database: Database) -> AsyncIterator[bytes]:
+    """The digests of all pages, as a backup of this database would have them."""
+    sequence = 0
+    while page := await database.jobs_by_age(sequence, PAGE_JOBS):
+        digest = hashlib.sha256()
+        for stored in page:
+            async for record in records_of(database, stored):
+                digest.update(encode_record(record))
+        yield digest.digest()
+        sequence = page[-1].job.sequence
+    digest = hashlib.sha256()
+    for dataset in await database.datasets():
+        digest.update(encode_record(Record(Kind.DATASET, "", dataset)))
+    yield digest.digest()
+
+
+async def _chunks(member: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := member.read(_CHUNK_BYTES):
+        yield chunk
