@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from headway.client import Client
 from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
@@ -77,6 +79,10 @@ async def _fill(url: str) -> None:
         async with database._main(write=True) as connection:
             await connection.execute(tables.jobs.insert(), rows)
     await database.close()
+    if url.startswith("postgresql"):  # does so by itself, some time after so many insertions
+        connection = await asyncpg.connect(url)
+        await connection.execute("VACUUM ANALYZE jobs")
+        await connection.close()
 
 
 def _job(number: int, generator: random.Random) -> Job:

@@ -12,11 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Text, cast, func, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from headway.core.problem import Problem, clock_problems
+from headway.database import tables
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid, Unavailable
@@ -70,6 +71,10 @@ class PostgresqlDatabase(SqlDatabase):
 
     def _insert(self, table: Any) -> Any:
         return insert(table)
+
+    def _labelled(self, project: str, line: str) -> Any:
+        lines = func.string_to_array(tables.jobs.c.labels, "\n")  # as the index has it
+        return lines.op("@>")(cast([line.strip()], ARRAY(Text)))
 
     def _main(self, *, write: bool) -> Any:
         return self._transaction("main")

@@ -16,7 +16,7 @@ from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
-from headway.core.job_query import JobQuery, sort_values
+from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
@@ -138,21 +138,41 @@ class SqlDatabase(Database):
         if query.statuses:
             where &= table.c.status.in_([status.value for status in query.statuses])
         if query.name:
-            where &= table.c.name.contains(query.name, autoescape=True)
+            named = (table.c.project == query.project) & table.c.name.contains(query.name, autoescape=True)
+            where &= table.c.sequence.in_(select(table.c.sequence).where(named))  # an index has both: no row is read
         if query.dataset is not None:
             where &= table.c.dataset == query.dataset
         for name, value in query.labels.items():
-            where &= table.c.labels.contains(_label_line(name, value), autoescape=True)
+            where &= self._labelled(query.project, _label_line(name, value))
         if query.created_after is not None:
             where &= table.c.created >= query.created_after
         if query.created_before is not None:
             where &= table.c.created < query.created_before
         column = table.c[query.sort.value]
-        if query.after is not None:
-            where &= _behind(column, *query.after, descending=query.descending)
-        order = column.desc() if query.descending else column.asc()
-        found = select(table).where(where).order_by(order.nulls_last(), table.c.sequence.desc())
-        return await self._select_jobs(found.limit(query.limit))
+        figure, sequence = query.after or (None, None)
+        found: list[Job] = []
+        if query.after is None or figure is not None:
+            order = column.desc() if query.descending else column.asc()
+            with_figure = where & column.is_not(None)
+            if figure is not None:
+                further = column < figure if query.descending else column > figure
+                with_figure &= further | ((column == figure) & (table.c.sequence < sequence))
+            ordered = select(table).where(with_figure).order_by(order, table.c.sequence.desc())
+            found = await self._select_jobs(ordered.limit(query.limit))
+            sequence = None
+        if len(found) < query.limit and query.sort is not JobSort.CREATED:  # those without the figure come last
+            without = where & column.is_(None)
+            if sequence is not None:
+                without &= table.c.sequence < sequence
+            ordered = select(table).where(without).order_by(table.c.sequence.desc())
+            found += await self._select_jobs(ordered.limit(query.limit - len(found)))
+        return found
+
+    def _labelled(self, project: str, line: str) -> Any:
+        """Whether a job has the label."""
+        table = tables.jobs
+        labelled = (table.c.project == project) & table.c.labels.contains(line, autoescape=True)
+        return table.c.sequence.in_(select(table.c.sequence).where(labelled))
 
     async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
         table = tables.jobs
@@ -318,15 +338,6 @@ async def translate_errors() -> AsyncIterator[None]:
         raise
     except DBAPIError as error:
         raise Unavailable(f"The database does not answer: {error.orig}") from error
-
-
-def _behind(column: Any, value: float | None, sequence: int, *, descending: bool) -> Any:
-    """What comes after the job with that value and sequence; jobs without a value come last."""
-    older = tables.jobs.c.sequence < sequence
-    if value is None:
-        return column.is_(None) & older
-    further = column < value if descending else column > value
-    return further | ((column == value) & older) | column.is_(None)
 
 
 def _label_line(name: str, value: str) -> str:

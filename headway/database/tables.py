@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0005"
+MAIN_REVISION = "0006"
 STREAMS_REVISION = "0001"
 
 main = MetaData()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile, ZipFile
-
-from pydantic import ValidationError
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
@@ -100,7 +99,7 @@ def _opened(source: Path) -> Iterator[tuple[ZipFile, Manifest]]:
             yield archive, manifest
     except FileNotFoundError as error:
         raise InvalidInput(f"{source} does not exist.") from error
-    except (BadZipFile, EOFError, KeyError, ValidationError, json.JSONDecodeError, NotImplementedError) as error:
+    except (BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError) as error:
         raise Corrupt(f"{source} is no whole backup of Headway: {error}") from error
 
 
