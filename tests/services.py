@@ -180,7 +180,7 @@ class Proxies:
 
     def __init__(self, *names: str) -> None:
         self._names = names
-        self._http = httpx.Client(base_url=service_url("TOXIPROXY_URL"))
+        self._url = service_url("TOXIPROXY_URL")
 
     @contextmanager
     def cut(self) -> Iterator[None]:
@@ -201,8 +201,8 @@ class Proxies:
         finally:
             for name in self._names:
                 for stream in ("upstream", "downstream"):
-                    self._http.delete(f"/proxies/{name}/toxics/{stream}").raise_for_status()
+                    httpx.delete(f"{self._url}/proxies/{name}/toxics/{stream}").raise_for_status()
 
     def _each(self, path: str, body: dict[str, object]) -> None:
         for name in self._names:
-            self._http.post(f"/proxies/{name}{path}", json=body).raise_for_status()
+            httpx.post(f"{self._url}/proxies/{name}{path}", json=body).raise_for_status()

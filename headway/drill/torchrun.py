@@ -14,7 +14,7 @@ from pathlib import Path
 
 from headway.errors import Unavailable
 
-_LONGEST_SECONDS = 120.0
+_LONGEST_SECONDS = 60.0
 _LOOK_SECONDS = 0.005
 _RANKS = 2
 

@@ -26,8 +26,8 @@ def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
     assert (ran.returncode, said["held"]) == (0, True)
     assert times["rank killed"]["first_step_seconds"] < 10
     assert times["newest checkpoint damaged"]["repeated_steps"] > 50
-    assert said["torchrun_tries"] == 2
-    assert said["ratio_torchrun"] is None or said["ratio_torchrun"] > 1  # now and then it does not come back at all
+    assert 1 <= said["torchrun_tries"] <= 3  # now and then it does not come back at all
+    assert said["ratio_torchrun"] is None or said["ratio_torchrun"] > 1
 
 
 def test_what_cannot_be_played_here_is_said_and_has_not_held(tmp_path: Path) -> None:
