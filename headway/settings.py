@@ -107,7 +107,7 @@ class Settings(Timeouts):
     @property
     def effective_database_url(self) -> str:
         """The database's URL with the default filled in."""
-        return self.database_url or f"sqlite:///{self.home.absolute() / 'headway.db'}"
+        return self.database_url or f"sqlite://{self.home.absolute() / 'headway.db'}"
 
     @property
     def effective_assignments_url(self) -> str:

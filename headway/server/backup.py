@@ -44,10 +44,13 @@ async def take_backup(settings: Settings, target: Path) -> Manifest:
     """Write all that the settings' database and object store hold to a new file, readable by its owner only.
 
     Each job is as it was at one moment, with all that it names. What is damaged in the store already is in the
-    manifest. Raises InvalidInput if the file exists, SettingInvalid if there is nothing to back up.
+    manifest. Raises InvalidInput if the file exists or cannot be written, SettingInvalid if there is
+    nothing to back up.
     """
     if target.exists():
         raise InvalidInput(f"{target} exists already. Give another file, or move that one away.")
+    if not target.absolute().parent.is_dir():
+        raise InvalidInput(f"{target} lies in a folder that does not exist. Make it first.")
     database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
     objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
@@ -59,12 +62,15 @@ async def take_backup(settings: Settings, target: Path) -> Manifest:
         if installation is None:
             raise SettingInvalid("HEADWAY_DATABASE_URL names a database that no server has used: nothing to back up.")
         stack.callback(partial.unlink, missing_ok=True)
-        with _new_private_file(partial) as file:
-            with ZipFile(file, "w") as archive:
-                manifest = await _Backup(database, objects, archive).write(installation)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(partial, target)  # unlike a rename it replaces nothing
+        try:
+            with _new_private_file(partial) as file:
+                with ZipFile(file, "w") as archive:
+                    manifest = await _Backup(database, objects, archive).write(installation)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(target)
+        except OSError as error:
+            raise InvalidInput(f"The backup was not written to {target}: {error}") from error
     return manifest
 
 
