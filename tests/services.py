@@ -11,7 +11,13 @@ import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -130,23 +136,19 @@ def another_authority(folder: Path) -> Path:
     return path
 
 
-@contextmanager
-def database_for_processes(kind: str, folder: Path) -> Iterator[str]:
+def database_for_processes(kind: str, folder: Path) -> AbstractContextManager[str]:
     """The same for a test that is not asynchronous, as its servers are processes."""
-    with asyncio.Runner() as runner:
-        context = database_url(kind, folder)
-        url = runner.run(context.__aenter__())
-        try:
-            yield url
-        finally:
-            runner.run(context.__aexit__(None, None, None))
+    return _awaited(database_url(kind, folder))
+
+
+def broker_for_processes(kind: str) -> AbstractContextManager[str]:
+    """A broker's URL, likewise."""
+    return _awaited(broker_url(kind))
 
 
 @contextmanager
-def broker_for_processes(kind: str) -> Iterator[str]:
-    """A broker's URL, likewise."""
+def _awaited(context: AbstractAsyncContextManager[str]) -> Iterator[str]:
     with asyncio.Runner() as runner:
-        context = broker_url(kind)
         url = runner.run(context.__aenter__())
         try:
             yield url
