@@ -393,3 +393,27 @@ async def test_checkpoint_parts_are_replaced_listed_and_gone_with_their_job(data
     assert await database.checkpoint_parts("j-other") == []
     assert await database.delete_job(newer(job, status=JobStatus.FAILED))
     assert await database.checkpoint_parts(job.id) == []
+
+
+async def test_all_jobs_by_age_with_tombstones(database: Database) -> None:
+    stored = [await database.insert_job(a_job(name)) for name in ("one", "two", "three")]
+    assert await database.delete_job(newer(stored[1], status=JobStatus.FAILED))
+    found = await database.jobs_by_age(0, 2)
+    assert [(one.job.name, one.deleted) for one in found] == [("one", False), ("two", True)]
+    (last,) = await database.jobs_by_age(found[-1].job.sequence, 2)
+    assert last.job == stored[2]
+
+
+async def test_it_is_read_beside_a_server(url: str, database: Database) -> None:
+    """Given a server at work, another process reads what it stores, without its lock."""
+    reader = new(url)
+    await reader.open_to_read()
+    assert await reader.installation_if_any() is None
+    proposed = Installation(id="i-1", secret="s")
+    await database.installation(proposed)
+    job = await database.insert_job(a_job("one"))
+    await database.insert_reports([a_report(1)])
+    assert await reader.installation_if_any() == proposed
+    assert [one.job for one in await reader.jobs_by_age(0, 9)] == [job]
+    assert await reader.reports("j", 1, "w", 0, 9, 9) == [a_report(1)]
+    await reader.close()
