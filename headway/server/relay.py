@@ -25,40 +25,50 @@ class Relay:
         self._database = database
         self._broker = broker
         self._live = live
-        self._dirty: dict[str, None] = {}
+        self._changed: dict[str, None] = {}
         self._woken = asyncio.Event()
+        self._published: dict[str, Job] = {}
+        self._storable = asyncio.Event()
         jobs.on_change.append(self._job_changed)
 
     def _job_changed(self, job: Job) -> None:
         self._live.changed(job.id)
         if job.events or job.wakeups:
-            self._dirty[job.id] = None
+            self._changed[job.id] = None
             self._woken.set()
 
     async def run(self) -> None:
-        """Deliver for ever: wake-ups at once, the rest a moment later, so that much is stored in one write."""
+        """Deliver for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_publishing())
+            group.create_task(self._keep_storing())
+
+    async def _keep_publishing(self) -> None:
+        """Publish wake-ups at once: nobody waits for a write."""
         while True:
             await self._woken.wait()
-            jobs = await self._wake_workers()
+            self._woken.clear()
+            changed, self._changed = self._changed, {}
+            for job in [self._jobs.unsettled[job] for job in changed if job in self._jobs.unsettled]:
+                for wakeup in job.wakeups:
+                    await self._broker.publish_wakeup(wakeup)
+                self._published[job.id] = job
+                self._storable.set()
+
+    async def _keep_storing(self) -> None:
+        """Store the rest a moment later, so that much is stored in one write."""
+        while True:
+            await self._storable.wait()
             await asyncio.sleep(_GATHER_SECONDS)
-            jobs |= await self._wake_workers()
+            self._storable.clear()
+            jobs, self._published = self._published, {}
             try:
                 await self._store(list(jobs.values()))
             except HeadwayError as error:
                 _log.error("Events wait to be stored: %s", error)
-                self._dirty.update(dict.fromkeys(jobs))
+                self._changed.update(dict.fromkeys(jobs))
                 self._woken.set()
                 await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _wake_workers(self) -> dict[str, Job]:
-        """Publish the wake-ups of all that changed since the last look; the changed jobs."""
-        self._woken.clear()
-        dirty, self._dirty = self._dirty, {}
-        jobs = {job: self._jobs.unsettled[job] for job in dirty if job in self._jobs.unsettled}
-        for job in jobs.values():
-            for wakeup in job.wakeups:
-                await self._broker.publish_wakeup(wakeup)
-        return jobs
 
     async def _store(self, jobs: list[Job]) -> None:
         for job in jobs:
