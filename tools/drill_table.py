@@ -18,7 +18,7 @@ the one before had ended; the newest checkpoint loads.
 
 The lease is three seconds here (ten by default). Noticed: from the strike to the failure's record. First step: from the
 strike to the end of the next attempt's first step. Repeated: steps that were done again. A crash (SIGSEGV) is the
-user's to mend: it has to fail with its cause.
+user's to mend: it has to fail with its cause. Figures are medians over the rounds of one run, here three.
 
 ```console
 $ headway drill --list

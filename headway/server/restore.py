@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
 from zipfile import BadZipFile, ZipFile
@@ -42,12 +42,18 @@ _BATCH_RECORDS = 500
 
 def check_backup(source: Path) -> Manifest:
     """Read the whole archive and compare it with its manifest. Raises InvalidInput, Corrupt."""
-    with _opened(source) as (archive, manifest):
-        for name, sha256 in manifest.members.items():
-            with archive.open(name) as member:
-                if hashlib.file_digest(member, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
-                    raise Corrupt(f"{source} is damaged: {name} has other bytes than its manifest says.")
-        return manifest
+    try:
+        with ZipFile(source) as archive:
+            manifest = _manifest(archive, source)
+            for name, sha256 in manifest.members.items():
+                with archive.open(name) as member:
+                    if hashlib.file_digest(member, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
+                        raise Corrupt(f"{source} is damaged: {name} has other bytes than its manifest says.")
+            return manifest
+    except OSError as error:
+        raise InvalidInput(f"{source} cannot be read: {error.strerror}.") from error
+    except (BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError) as error:
+        raise Corrupt(f"{source} is no whole backup of Headway: {error}") from error
 
 
 async def restore_backup(settings: Settings, source: Path) -> Manifest:
@@ -63,7 +69,8 @@ async def restore_backup(settings: Settings, source: Path) -> Manifest:
             await one.open()
             stack.push_async_callback(one.close)
         await _check_empty(database, objects)
-        archive, manifest = stack.enter_context(_opened(source))
+        archive = stack.enter_context(ZipFile(source))
+        manifest = _manifest(archive, source)
         if manifest != checked:
             raise Corrupt(f"{source} was exchanged while it was read.")
         await database.installation(manifest.installation)
@@ -83,24 +90,17 @@ async def restore_backup(settings: Settings, source: Path) -> Manifest:
     return manifest
 
 
-@contextmanager
-def _opened(source: Path) -> Iterator[tuple[ZipFile, Manifest]]:
-    try:
-        with ZipFile(source) as archive:
-            content = json.loads(archive.read(MANIFEST))
-            if content["format"] > FORMAT:
-                raise InvalidInput(
-                    f"{source} has format {content['format']}, this version of Headway knows {FORMAT}. "
-                    f"Restore it with Headway {content['version']} or newer."
-                )
-            manifest = Manifest.model_validate(content)
-            if {*archive.namelist()} != {MANIFEST, *manifest.members}:
-                raise Corrupt(f"{source} is damaged: it does not have the members that its manifest names.")
-            yield archive, manifest
-    except FileNotFoundError as error:
-        raise InvalidInput(f"{source} does not exist.") from error
-    except (BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError) as error:
-        raise Corrupt(f"{source} is no whole backup of Headway: {error}") from error
+def _manifest(archive: ZipFile, source: Path) -> Manifest:
+    content = json.loads(archive.read(MANIFEST))
+    if content["format"] > FORMAT:
+        raise InvalidInput(
+            f"{source} has format {content['format']}, this version of Headway knows {FORMAT}. "
+            f"Restore it with Headway {content['version']} or newer."
+        )
+    manifest = Manifest.model_validate(content)
+    if {*archive.namelist()} != {MANIFEST, *manifest.members}:
+        raise Corrupt(f"{source} is damaged: it does not have the members that its manifest names.")
+    return manifest
 
 
 async def _check_empty(database: Database, objects: Objects) -> None:
