@@ -34,6 +34,12 @@ class MemoryCurves:
             self._every_seconds *= 2
 
     def of(self, rank: int, ended_at: float, peak_bytes: int | None) -> tuple[tuple[float, int], ...]:
-        """The rank's curve as (seconds since the epoch, bytes); its last point is the peak that the kernel counted."""
+        """The rank's curve as (seconds since the epoch, bytes); its last point is the peak.
+
+        That is what the kernel counted, or what was seen: the kernel's counters of threads are added up only now and
+        then, so that its peak may be some pages less.
+        """
         curve = self._curves.get(rank, [])
-        return (*curve, *([(ended_at, peak_bytes)] if peak_bytes is not None else []))
+        if peak_bytes is None:
+            return tuple(curve)
+        return (*curve, (ended_at, max(peak_bytes, *(seen for _, seen in curve), 0)))
