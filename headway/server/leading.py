@@ -18,7 +18,8 @@ class Leading:
     """One server's part. Others judge a leader by changes they see, on their own clocks, so that skew does not matter.
 
     A leader that was paused may act for a moment beside the next: compare-and-set on each job, and the workers' refusal
-    of more than their slots, bear that. It learns of its end at its next beat.
+    of more than their slots, bear that. It learns of its end at its next beat. Until then nothing that it says lets a
+    worker forget what the next leader may not have: that takes `proven`.
     """
 
     def __init__(self, database: Database, clock: Clock, server: str, url: str, lease_seconds: float) -> None:
@@ -28,7 +29,13 @@ class Leading:
         self._url = url
         self._lease_seconds = lease_seconds
         self._known = Leadership()
+        self._proven_at = float("-inf")
         self.leader_url: str | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Whether nobody else can lead yet: this server has shown within its lease that it lives."""
+        return self._clock.monotonic() - self._proven_at < self._lease_seconds
 
     async def acquire(self) -> None:
         """Wait until this server leads; `leader_url` is where the leader is meanwhile."""
@@ -70,9 +77,11 @@ class Leading:
             _log.error("The lead could not be given up; another takes it after its lease: %s", error)
 
     async def _put(self, new: Leadership) -> bool:
+        asked_at = self._clock.monotonic()
         done = await self._database.put_leadership(new, self._known)
         if done:
             self._known = new
+            self._proven_at = asked_at
         return done
 
     async def _still_ours(self) -> bool:

@@ -94,6 +94,7 @@ class Server:
             datasets=self.datasets,
             inquiries=self.inquiries,
             checkpoints=self.checkpoints,
+            leads=lambda: self.leading is None or self.leading.proven,
         )
         self.scheduler = Scheduler(
             settings=settings,

@@ -185,6 +185,7 @@ class Jobs:
     async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
         """Apply a pure transition by compare-and-set, again from the newest version if another writer was first."""
         async with self._locked(job_id):
+            known_newest = True
             while True:
                 job = self._without_delivered(self.unsettled.get(job_id) or await self._database.job(job_id))
                 refusal = None
@@ -194,6 +195,8 @@ class Jobs:
                     changed, refusal = job, error
                 if changed is job:
                     if await self._is_newest(job):
+                        if not known_newest:
+                            self._announce(job)  # another server wrote it; nobody here has heard of that
                         if refusal is not None:
                             raise refusal
                         return job
@@ -202,6 +205,7 @@ class Jobs:
                     if await self._database.replace_job(changed):
                         self._announce(changed)
                         return changed
+                known_newest = False
                 self.unsettled.pop(job_id, None)
 
     async def _is_newest(self, job: Job) -> bool:

@@ -55,6 +55,7 @@ class Workers:
         datasets: Datasets,
         inquiries: Inquiries,
         checkpoints: Checkpoints,
+        leads: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -66,6 +67,7 @@ class Workers:
         self._datasets = datasets
         self._inquiries = inquiries
         self._checkpoints = checkpoints
+        self._leads = leads
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
         self._loads: dict[str, WorkerLoad] = {}
@@ -128,7 +130,7 @@ class Workers:
         return HeartbeatAnswer(
             counter=heartbeat.counter,
             assignments=self._open_assignments(worker_id),
-            committed=tuple(committed),
+            committed=tuple(committed) if self._leads() else (),
             inquiries=self._inquiries.of_worker(worker_id),
         )
 

@@ -1,0 +1,60 @@
+"""A leader that was paused, and what the next one makes of what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headway.core import transitions
+from headway.core.job import JobSpec
+from headway.core.placement import Share
+from headway.database.sqlite import SqliteDatabase
+from headway.server.clock import Clock
+from headway.server.leading import Leading
+from headway.server.services.jobs import Jobs
+from tests.unit.test_liveness import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+class SharedSqlite(SqliteDatabase):
+    """Nothing keeps a second server from writing here."""
+
+    shared = True
+
+
+async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(tmp_path: Path) -> None:
+    """Given a job that a former leader changed, when the same facts reach the next one, then it goes on with that job.
+
+    It was dropped from the memory of what is unsettled, so that its worker ended it and nobody saw its end.
+    """
+    database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
+    await database.open()
+    former, leader = Jobs(database, Clock()), Jobs(database, Clock())
+    job, _ = await former.submit(JobSpec(script="s.py", source=""), b"", None)
+    job = await former.update(job.id, lambda job: transitions.place(job, [Share("w", "w", 0, 1)], 0))
+    await leader.open()
+    claimed = await former.update(job.id, lambda job: transitions.claim(job, 1, "w", "host:1"))
+    heard = []
+    leader.on_change.append(heard.append)
+    answered = await leader.update(job.id, lambda job: transitions.claim(job, 1, "w", "host:1"))
+    assert answered.version == claimed.version
+    assert leader.unsettled[job.id].version == claimed.version
+    assert [one.version for one in heard] == [claimed.version]
+    await database.close()
+
+
+async def test_a_leader_that_was_paused_has_nothing_proven(tmp_path: Path) -> None:
+    database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
+    await database.open()
+    clock = FakeClock()
+    leading = Leading(database, clock, "s-1", "http://here", 1.5)
+    assert not leading.proven
+    await leading.acquire()
+    assert leading.proven
+    clock.seconds += 1.4
+    assert leading.proven
+    clock.seconds += 0.2
+    assert not leading.proven
+    await database.close()
