@@ -42,4 +42,4 @@ class MemoryCurves:
         curve = self._curves.get(rank, [])
         if peak_bytes is None:
             return tuple(curve)
-        return (*curve, (ended_at, max(peak_bytes, *(seen for _, seen in curve), 0)))
+        return (*curve, (ended_at, max([peak_bytes, *(seen for _, seen in curve)])))

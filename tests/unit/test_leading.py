@@ -9,19 +9,13 @@ import pytest
 from headway.core import transitions
 from headway.core.job import JobSpec
 from headway.core.placement import Share
-from headway.database.sqlite import SqliteDatabase
 from headway.server.clock import Clock
 from headway.server.leading import Leading
 from headway.server.services.jobs import Jobs
+from tests.unit.shared_sqlite import SharedSqlite
 from tests.unit.test_liveness import FakeClock
 
 pytestmark = pytest.mark.anyio
-
-
-class SharedSqlite(SqliteDatabase):
-    """Nothing keeps a second server from writing here."""
-
-    shared = True
 
 
 async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ from headway.core.job import Job, JobSpec
 from headway.core.placement import Share, used_slots
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS, JobStatus
 from headway.core.transitions import ReportedFacts
-from headway.database.sqlite import SqliteDatabase
 from headway.errors import ClaimRefused, Conflict
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs
+from tests.unit.shared_sqlite import SharedSqlite
 
 T = TypeVar("T")
 
@@ -67,12 +67,6 @@ FACTS = st.sampled_from(
         WorkerStopping(),
     ]
 )
-
-
-class SharedSqlite(SqliteDatabase):
-    """Nothing keeps a former server from writing here, as on the databases that several servers share."""
-
-    shared = True
 
 
 class Store:
