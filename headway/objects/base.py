@@ -61,3 +61,8 @@ def check_object_id(object_id: str) -> str:
     if len(object_id) > 512 or not _OBJECT_ID.fullmatch(object_id):
         raise InvalidInput(f"Object id {object_id!r} is not valid.")
     return object_id
+
+
+async def in_one_chunk(content: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are in memory, as `put` takes them."""
+    yield content

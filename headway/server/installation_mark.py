@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from headway.core.installation import Installation
 from headway.errors import NotFound
-from headway.objects.base import Objects
+from headway.objects.base import Objects, in_one_chunk
 
 _MARK = "installation"
 
@@ -21,8 +19,4 @@ async def read_mark(objects: Objects) -> str | None:
 
 async def put_mark(objects: Objects, installation: Installation) -> None:
     """Make the store this installation's."""
-    await objects.put(_MARK, _once(installation.id.encode()))
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
+    await objects.put(_MARK, in_one_chunk(installation.id.encode()))

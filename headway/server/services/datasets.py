@@ -12,7 +12,7 @@ from headway.caches.base import Cache
 from headway.core.dataset import Block, Dataset, check_index
 from headway.database.base import Database
 from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound, TooLarge
-from headway.objects.base import Objects
+from headway.objects.base import Objects, in_one_chunk
 
 BUILT_IN = ("digits", "mnist")
 _MAXIMUM_BLOCK_BYTES = 64 << 20
@@ -75,7 +75,7 @@ class Datasets:
                 raise TooLarge(f"Block {sha256[:12]} is larger than {_MAXIMUM_BLOCK_BYTES:,} bytes.")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InvalidInput(f"Block {sha256[:12]} was sent with other bytes: their hash does not match.")
-        await self._objects.put(block_object(sha256), _once(bytes(content)))
+        await self._objects.put(block_object(sha256), in_one_chunk(bytes(content)))
 
     async def missing(self, blocks: Iterable[Block]) -> set[str]:
         """The blocks that are not stored yet, by hash."""
@@ -110,7 +110,7 @@ class Datasets:
         dataset, contents = await asyncio.to_thread(_build, name, folder)
         for block, compressed in contents:
             if not await self._stored(block):
-                await self._objects.put(block_object(block.sha256), _once(compressed))
+                await self._objects.put(block_object(block.sha256), in_one_chunk(compressed))
         await self._database.put_dataset(dataset)
         return dataset
 
@@ -132,7 +132,3 @@ def _build(name: str, folder: Path) -> tuple[Dataset, list[tuple[Block, bytes]]]
 def block_object(sha256: str) -> str:
     """The object of a block."""
     return f"blocks/{sha256[:2]}/{sha256}"
-
-
-async def _once(content: bytes) -> AsyncIterator[bytes]:
-    yield content
