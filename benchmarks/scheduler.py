@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headway.core import transitions
+from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import OutputsStored, RankFinished, RankStarted, Released
 from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
-from headway.core.transitions import ReportedFacts
 from headway.core.worker import WorkerDescription
 from headway.server.clock import Clock
 from headway.server.server import Server
@@ -101,7 +101,7 @@ class Simulation:
                 ranks = range(one.first_rank, one.first_rank + one.rank_count)
                 facts = [fact for rank in ranks for fact in (RankStarted(rank=rank, pid=1), RankFinished(rank=rank))]
                 last = ReportedFacts(one.worker, 1, (*facts, OutputsStored(), Released()), last=True)
-                job = transitions.apply_facts(job, number, [last], now)
+                job = apply_facts(job, number, [last], now)
             return job
 
         ended = await self.server.jobs.update(job_id, lived)

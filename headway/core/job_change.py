@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from headway.core.job import Event, Job
+from headway.core.attempt import Assignment
+from headway.core.job import Event, Job, WakeUp
+from headway.core.status import AssignmentState
 
 MAXIMUM_WARNINGS = 20
 
@@ -26,3 +29,37 @@ def update_attempt(job: Job, **changes: Any) -> Job:
     if job.attempt is None:
         return job
     return job.model_copy(update={"attempt": job.attempt.model_copy(update=changes)})
+
+
+def update_assignment(job: Job, worker: str, **changes: Any) -> Job:
+    """Change fields of what `worker` runs of the newest attempt."""
+    attempt = job.attempt
+    if attempt is None:
+        return job
+    assignments = tuple(
+        assignment.model_copy(update=changes) if assignment.worker == worker else assignment
+        for assignment in attempt.assignments
+    )
+    return update_attempt(job, assignments=assignments)
+
+
+def wake(job: Job, chosen: Callable[[Assignment], bool]) -> Job:
+    """Append a wake-up for each worker of the newest attempt whose assignment is chosen."""
+    attempt = job.attempt
+    if attempt is None:
+        return job
+    wakeups = tuple(
+        WakeUp(worker=assignment.worker, job=job.id, attempt=attempt.number)
+        for assignment in attempt.assignments
+        if chosen(assignment)
+    )
+    return job.model_copy(update={"wakeups": (*job.wakeups, *wakeups)})
+
+
+def open_assignment(job: Job, number: int, worker: str) -> Assignment | None:
+    """What `worker` runs of attempt `number`; None if that is not the newest, has ended, or its slots are free."""
+    attempt = job.attempt
+    if attempt is None or attempt.number != number or attempt.ended_at is not None:
+        return None
+    assignment = attempt.assignment_of(worker)
+    return None if assignment is None or assignment.state is AssignmentState.RELEASED else assignment

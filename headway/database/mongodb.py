@@ -6,13 +6,12 @@ pipelines or retryable writes: Amazon DocumentDB does as well, with `retryWrites
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
 
@@ -21,16 +20,24 @@ from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
-from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.job_query import JobQuery
 from headway.core.problem import Problem, clock_problems
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database.base import Database, ReportIndex, StoredJob, StreamSize, key_reused, name_taken
+from headway.database.mongodb_documents import (
+    INDEXES,
+    Document,
+    job_fields,
+    job_of,
+    part_key,
+    report_document,
+    report_of,
+    where_of,
+)
 from headway.errors import NotFound, SettingInvalid, Unavailable
 from headway.redaction import redacted
-from headway.reports import Report, decode_facts, encode_facts
-
-Document = dict[str, Any]
+from headway.reports import Report
 
 SCHEMA = 1
 _REMEMBERED_LOST_WORKERS = 100
@@ -41,27 +48,6 @@ _DEFAULTS: dict[str, Any] = {
     "socketTimeoutMS": 15_000,
     "retryWrites": False,
     "appname": "headway",
-}
-_INDEXES = {
-    "jobs": [
-        IndexModel([("project", ASCENDING), ("idempotency_key", ASCENDING)], unique=True, name="key"),
-        IndexModel([("project", ASCENDING), ("name", ASCENDING)], unique=True, name="name"),
-        IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("sequence", ASCENDING)], name="queue"),
-        IndexModel([("unsettled", ASCENDING)], name="unsettled"),
-        IndexModel([("sequence", ASCENDING)], name="age"),
-        *(
-            IndexModel([("project", ASCENDING), (sort.value, DESCENDING), ("sequence", DESCENDING)], name=sort.value)
-            for sort in JobSort
-        ),
-    ],
-    "attempts": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
-    "events": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
-    "checkpoint_parts": [IndexModel([("job", ASCENDING)], name="job")],
-    "reports": [
-        IndexModel(
-            [("job", ASCENDING), ("attempt", ASCENDING), ("worker", ASCENDING), ("number", ASCENDING)], name="stream"
-        )
-    ],
 }
 
 
@@ -84,7 +70,7 @@ class MongodbDatabase(Database):
                         f"This MongoDB has schema {found['version']}, this version of Headway knows {SCHEMA}. "
                         "Start the newer version, or give another HEADWAY_DATABASE_URL."
                     )
-                for name, indexes in _INDEXES.items():
+                for name, indexes in INDEXES.items():
                     await self._collection(name).create_indexes(indexes)
                 await self._upsert("installation", "schema", {"version": SCHEMA})
         except (Unavailable, ConfigurationError, InvalidURI, ValueError, OSError) as error:
@@ -177,7 +163,7 @@ class MongodbDatabase(Database):
                 await self._collection("jobs").insert_one(
                     {"_id": job.id, "sequence": job.sequence, "priority": job.spec.priority, "deleted": False}
                     | fixed
-                    | _job_fields(job)
+                    | job_fields(job)
                 )
             except DuplicateKeyError as error:
                 if await self.job_with_key(job.project, job.idempotency_key) is not None:
@@ -196,11 +182,11 @@ class MongodbDatabase(Database):
                 continue
 
     async def replace_job(self, job: Job) -> bool:
-        return await self._compare_and_set(job, _job_fields(job))
+        return await self._compare_and_set(job, job_fields(job))
 
     async def delete_job(self, job: Job) -> bool:
         # A name that no job can have: documents without one would collide in the unique index.
-        tombstone = {**_job_fields(job), "name": f"/{job.id}", "deleted": True, "unsettled": False}
+        tombstone = {**job_fields(job), "name": f"/{job.id}", "deleted": True, "unsettled": False}
         if not await self._compare_and_set(job, tombstone):
             return False
         async with _translated():
@@ -228,7 +214,7 @@ class MongodbDatabase(Database):
         return jobs[0] if jobs else None
 
     async def jobs(self, query: JobQuery) -> list[Job]:
-        where, field = _where(query), query.sort.value
+        where, field = where_of(query), query.sort.value
         order = [(field, DESCENDING if query.descending else ASCENDING), ("sequence", DESCENDING)]
         value, sequence = query.after or (None, None)
         found: list[Job] = []
@@ -250,7 +236,7 @@ class MongodbDatabase(Database):
             found = self._collection("jobs").find(
                 {"sequence": {"$gt": after}}, sort=[("sequence", ASCENDING)], limit=limit
             )
-            return [StoredJob(_job(one), one["deleted"]) async for one in found]
+            return [StoredJob(job_of(one), one["deleted"]) async for one in found]
 
     async def snapshots(self) -> set[str]:
         async with _translated():
@@ -272,7 +258,7 @@ class MongodbDatabase(Database):
     async def _find_jobs(self, where: Document, order: Any = None, limit: int = 0) -> list[Job]:
         async with _translated():
             cursor = self._collection("jobs").find(where, {"document": 1, "sequence": 1}, limit=limit, sort=order)
-            return [_job(one) async for one in cursor]
+            return [job_of(one) async for one in cursor]
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         await self._put_missing("attempts", [(job_id, attempt.number, attempt.model_dump_json())])
@@ -304,7 +290,7 @@ class MongodbDatabase(Database):
         place = {"job": job_id, "attempt": part.attempt, "step": part.step, "rank": part.rank}
         async with _translated():
             await self._upsert(
-                "checkpoint_parts", _part_key(job_id, part), {**place, "document": part.model_dump_json()}
+                "checkpoint_parts", part_key(job_id, part), {**place, "document": part.model_dump_json()}
             )
 
     async def checkpoint_parts(self, job_id: str) -> list[CheckpointPart]:
@@ -315,7 +301,7 @@ class MongodbDatabase(Database):
 
     async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
         async with _translated():
-            await self._collection("checkpoint_parts").delete_one({"_id": _part_key(job_id, part)})
+            await self._collection("checkpoint_parts").delete_one({"_id": part_key(job_id, part)})
 
     async def put_worker(self, worker: Worker) -> None:
         fields = {"state": worker.state.value, "registered_at": worker.registered_at}
@@ -343,7 +329,7 @@ class MongodbDatabase(Database):
 
     async def insert_reports(self, reports: Sequence[Report]) -> None:
         async with _translated():
-            await self._insert_missing("reports", [_report_document(report) for report in reports])
+            await self._insert_missing("reports", [report_document(report) for report in reports])
 
     async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
         fields = {"worker": 1, "number": 1, "through": 1, "last": 1, "has_facts": 1}
@@ -359,7 +345,7 @@ class MongodbDatabase(Database):
         where |= {"through": {"$gt": after}, "number": {"$lte": through}}
         found: list[Report] = []
         async for one in self._uncovered(where):
-            found.append(_report(one))
+            found.append(report_of(one))
             if len(found) == limit:
                 break
         return found
@@ -382,7 +368,7 @@ class MongodbDatabase(Database):
 
     async def compact(self, chunk: Report) -> None:
         # The chunk takes the place of the first that it covers; from then on readers pass over the others.
-        document = _report_document(chunk)
+        document = report_document(chunk)
         covered = {"job": chunk.job, "attempt": chunk.attempt, "worker": chunk.worker}
         covered |= {"number": {"$gt": chunk.number}, "through": {"$lte": chunk.through}}
         async with _translated():
@@ -423,65 +409,3 @@ def _absent(url: str, defaults: dict[str, Any]) -> dict[str, Any]:
     """The defaults that the URL does not set itself."""
     said = url.partition("?")[2].lower()
     return {name: value for name, value in defaults.items() if f"{name.lower()}=" not in said}
-
-
-def _where(query: JobQuery) -> Document:
-    where: Document = {"project": query.project, "deleted": False}
-    if query.statuses:
-        where["status"] = {"$in": [status.value for status in query.statuses]}
-    if query.name:
-        where["name"] = {"$regex": re.escape(query.name)}
-    if query.dataset is not None:
-        where["dataset"] = query.dataset
-    if query.labels:
-        where["labels"] = {"$all": [f"{name}={value}" for name, value in query.labels.items()]}
-    created = {"$gte": query.created_after, "$lt": query.created_before}
-    bounds = {word: bound for word, bound in created.items() if bound is not None}
-    return {"$and": [where, {"created": bounds}]} if bounds else where
-
-
-def _job(document: Document) -> Job:
-    return Job.model_validate_json(document["document"]).model_copy(update={"sequence": document["sequence"]})
-
-
-def _job_fields(job: Job) -> Document:
-    return {
-        "status": job.status.value,
-        "version": job.version,
-        "unsettled": job.unsettled,
-        "hold": job.hold,
-        "document": job.model_dump_json(),
-        "dataset": job.spec.dataset_name,
-        "snapshot": job.spec.snapshot,
-        "labels": [f"{name}={value}" for name, value in job.labels.items()],
-        "body_hash": job.body_hash,
-        **{sort.value: value for sort, value in sort_values(job).items()},
-    }
-
-
-def _part_key(job_id: str, part: CheckpointPart) -> str:
-    return f"{job_id}/{part.attempt}/{part.step}/{part.rank}"
-
-
-def _report_document(report: Report) -> Document:
-    facts = encode_facts(report.facts)
-    return {
-        "_id": f"{report.job}/{report.attempt}/{report.worker}/{report.number}",
-        "job": report.job,
-        "attempt": report.attempt,
-        "worker": report.worker,
-        "number": report.number,
-        "through": report.through,
-        "last": report.last,
-        "has_facts": bool(report.facts),
-        "size_bytes": len(facts) + len(report.logs) + len(report.metrics),
-        "facts": facts,
-        "logs": report.logs,
-        "metrics": report.metrics,
-    }
-
-
-def _report(document: Document) -> Report:
-    place = (document["job"], document["attempt"], document["worker"], document["number"], document["through"])
-    facts = decode_facts(bytes(document["facts"]))
-    return Report(*place, document["last"], facts, bytes(document["logs"]), bytes(document["metrics"]))

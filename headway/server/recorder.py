@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from headway.brokers.base import Broker
 from headway.core import transitions
+from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import Fact
 from headway.core.job import Job
 from headway.core.protocol import StreamKey
-from headway.core.transitions import ReportedFacts
 from headway.database.base import Database
 from headway.errors import Corrupt, HeadwayError, NotFound
 from headway.reports import Report, decode_report
@@ -170,7 +170,7 @@ class Recorder:
 
     def _applied(self, number: int, reported: list[ReportedFacts]) -> Callable[[Job], Job]:
         now = self._clock.now()
-        return lambda job: transitions.apply_facts(job, number, reported, now)
+        return lambda job: apply_facts(job, number, reported, now)
 
     async def committed(self, key: StreamKey) -> int | None:
         """Up to which number the stream is committed; None: nothing more of it is accepted."""

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import socket
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from headway.core.checkpoint import PartKind
 from headway.core.facts import (
     CheckpointDamaged,
-    CheckpointNotSaved,
     CheckpointRestored,
     Fact,
     OutputsStored,
     PrepareFailed,
-    RankEnded,
-    RankFinished,
     RankStarted,
-    Released,
     StageReached,
     Stalled,
     WorkerStopping,
 )
-from headway.core.protocol import Claimed, Inquiry, StreamKey, Timeouts
+from headway.core.protocol import Claimed, Inquiry, StreamKey
 from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
 from headway.metric_patterns import MetricPatterns
-from headway.worker.checkpoint_watch import QUIET_SECONDS, CheckpointWatch
+from headway.worker.attempt_files import attempt_folder
+from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender, SavedPart
-from headway.worker.connection import Connection
 from headway.worker.forkserver import Launcher
 from headway.worker.inquiries import Inquiries
 from headway.worker.interface import interface_for_ranks
-from headway.worker.load import read_load
-from headway.worker.memory_curve import MemoryCurves
-from headway.worker.outbox import Outbox
 from headway.worker.outputs import store_outputs
+from headway.worker.place import Place
 from headway.worker.plan import launch_plan
-from headway.worker.preparation import Preparation, Prepared
+from headway.worker.preparation import Prepared
 from headway.worker.rank_files import RankFiles
+from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
-from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, stream_folder
 from headway.worker.stacks import absent_ranks, joined, read_stacks
 from headway.worker.stall_watch import StallWatch
@@ -56,22 +47,6 @@ _REPORT_SECONDS = 1.25
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
 _STACKS_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Place:
-    """What all assignments of a worker share."""
-
-    worker: str
-    home: Path
-    host: str
-    interface: str | None
-    threads_per_slot: int
-    connection: Connection
-    timeouts: Timeouts
-    preparation: Preparation
-    outbox: Outbox
-    slots: Slots
 
 
 class RunningAssignment:
@@ -92,20 +67,12 @@ class RunningAssignment:
         self._stopping: float | None = None
         self._launcher: Launcher | None = None
         self._facts: list[Fact] = []
-        self._errors: dict[int, dict[str, Any]] = {}
-        self._finished: set[int] = set()
-        self._saved: list[SavedPart] = []
-        self._interrupted: set[int] = set()
-        self._reported_at = self._looked_for_files_at = 0.0
         self._processes: dict[int, int] = {}
         self._inquiries = Inquiries(self._folder, place.connection)
-        self._sender: CheckpointSender | None = None
-        self._abandoned = self._worker_stops = self._warned_of_files = self._stacks_kept = False
+        self._abandoned = self._worker_stops = self._stacks_kept = False
         self._stall: StallWatch | None = None
         self._writing_stacks: asyncio.Task[None] | None = None
         self._samples = ResourceSamples(place.timeouts.resource_sample_seconds)
-        self._memory = MemoryCurves()
-        self._memory_bytes: int | None = None
         self.logged_step: int | None = None
 
     def wake(self) -> None:
@@ -163,18 +130,15 @@ class RunningAssignment:
             return
         self.claimed = self.busy = True
         self._folder.mkdir(parents=True, exist_ok=True)
-        stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
-        self._place.outbox.add(stream)
-        self._memory_bytes = claimed.spec.memory_bytes
-        files = self._rank_files(claimed)
+        reporter = self._reporter(claimed)
         prepared: Prepared | None = None
         try:
-            prepared = await self._prepare(claimed, stream, files)
+            prepared = await self._prepare(claimed, reporter)
             if prepared is not None:
                 await self._launch(claimed, listener, prepared, slots)
             if prepared is not None and self._launcher is not None:
                 listener.close()
-                await self._run_launched(claimed, prepared, stream, files)
+                await self._run_launched(claimed, prepared, reporter)
                 await self._store_outputs(claimed, prepared)
         except Exception:
             # Its ranks end below; were that not reported, the whole gang would wait for it.
@@ -187,13 +151,32 @@ class RunningAssignment:
             if prepared is not None:
                 self._place.preparation.release(claimed, prepared)
             self._place.slots.give_back(slots)
-        await self._report_rest(stream, files)
+        await reporter.report_last()
 
-    async def _run_launched(
-        self, claimed: Claimed, prepared: Prepared, stream: SpooledStream, files: RankFiles
-    ) -> None:
+    def _reporter(self, claimed: Claimed) -> Reporter:
+        stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
+        self._place.outbox.add(stream)
+        own_work = claimed.spec.trainer is None
+        files = RankFiles(
+            self._folder,
+            _ranks(claimed),
+            maximum_log_bytes=self._place.timeouts.maximum_log_bytes,
+            patterns=MetricPatterns(claimed.spec.metrics),
+            event_folders=(self._folder / "work", self._folder / "output") if own_work else (),
+        )
+        return Reporter(
+            stream,
+            files,
+            self._place.outbox,
+            facts=self._facts,
+            processes=self._processes,
+            samples=self._samples,
+            memory_bytes=claimed.spec.memory_bytes,
+        )
+
+    async def _run_launched(self, claimed: Claimed, prepared: Prepared, reporter: Reporter) -> None:
         """Until no rank is left, and what they saved last is stored, for the next attempt to start from."""
-        sender = self._sender = CheckpointSender(claimed, self._folder, self._place.connection)
+        sender = CheckpointSender(claimed, self._folder, self._place.connection)
         sending = asyncio.create_task(sender.run(self._facts.append))
         if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES and claimed.first_rank == 0:
             # Whether the program looks at its files nobody can tell: they are where it asked for them.
@@ -210,12 +193,10 @@ class RunningAssignment:
         if claimed.first_rank == 0 and claimed.spec.trainer is None:
             watch = CheckpointWatch(prepared.checkpoint_files, self._folder)
         try:
-            await self._attend(stream, files, watch)
+            await self._attend(reporter, sender, watch)
             self.busy = True
-            ranks = set(range(claimed.first_rank, claimed.first_rank + claimed.rank_count))
-            ended_well = self._finished | self._interrupted >= ranks
-            await self._look_for_files(watch, files, final=ended_well)
-            self._send_saved()
+            ended_well = reporter.finished | reporter.interrupted >= {*_ranks(claimed)}
+            await self._look_for_files(watch, reporter, sender, final=ended_well)
             waiting = asyncio.create_task(sender.wait())
             # What ranks saved because their worker stops is what the job goes on from elsewhere, so it is waited for.
             deadline = time.monotonic() + (self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0)
@@ -227,34 +208,31 @@ class RunningAssignment:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
-    async def _look_for_files(self, watch: CheckpointWatch | None, files: RankFiles, *, final: bool = False) -> None:
+    async def _look_for_files(
+        self, watch: CheckpointWatch | None, reporter: Reporter, sender: CheckpointSender, *, final: bool = False
+    ) -> None:
         """See whether a program has written checkpoint files."""
-        if watch is None or (not final and time.monotonic() - self._looked_for_files_at < QUIET_SECONDS):
-            return
-        self._looked_for_files_at = time.monotonic()
-        try:
-            part = await asyncio.to_thread(watch.look, files.logged_step, final=final)
-        except OSError as error:
-            _log.warning("Checkpoint files of job %s were not taken: %s", self.key.job, error)
-            return
-        if part is not None:
-            self._saved.append(part)
-        elif watch.restless and not self._warned_of_files:
-            self._warned_of_files = True
-            words = "its files have not been quiet for half a second in half a minute. Write them less often, or say "
-            words += "when they are whole: run.save(folder, step)."
-            self._facts.append(CheckpointNotSaved(step=files.logged_step or 0, rank=0, error=words))
+        found = None if watch is None else await watch.look(reporter.files.logged_step, final=final)
+        if isinstance(found, SavedPart):
+            self._facts += sender.add(found)
+        elif found is not None:
+            self._facts.append(found)
 
-    async def _look_for_stall(self, files: RankFiles) -> None:
+    async def _look_for_stall(self, reporter: Reporter) -> None:
         """See whether the training stands still; then say so, for the server to end the attempt."""
-        silent = self._stall.silent_seconds(files.logged_step, time.monotonic()) if self._stall else None
+        if self._stall is None:
+            return
+        step, now = reporter.files.logged_step, time.monotonic()
+        if reporter.trained:
+            self._stall.finishes(now)
+        silent = self._stall.silent_seconds(step, now)
         if silent is None or self._stopping is not None:
             return
         self._stall = None
         stacks = await self._keep_stacks()
         _log.warning("Attempt %d of job %s stands still for %.0f s.", self.key.attempt, self.key.job, silent)
         absent = absent_ranks(stacks)
-        self._facts.append(Stalled(step=files.logged_step or 0, silent_seconds=silent, absent_ranks=absent))
+        self._facts.append(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
 
     async def _keep_stacks(self) -> dict[int, str]:
         """Write where the ranks are into the attempt's outputs, once."""
@@ -267,29 +245,13 @@ class RunningAssignment:
         path.write_text(joined(stacks))
         return stacks
 
-    def _send_saved(self) -> None:
-        if self._sender is not None:
-            saved, self._saved = self._saved, []
-            for part in saved:
-                self._facts += self._sender.add(part)
-
-    def _rank_files(self, claimed: Claimed) -> RankFiles:
-        own_work = claimed.spec.trainer is None
-        return RankFiles(
-            self._folder,
-            range(claimed.first_rank, claimed.first_rank + claimed.rank_count),
-            maximum_log_bytes=self._place.timeouts.maximum_log_bytes,
-            patterns=MetricPatterns(claimed.spec.metrics),
-            event_folders=(self._folder / "work", self._folder / "output") if own_work else (),
-        )
-
-    async def _prepare(self, claimed: Claimed, stream: SpooledStream, files: RankFiles) -> Prepared | None:
+    async def _prepare(self, claimed: Claimed, reporter: Reporter) -> Prepared | None:
         """Prepare, while what that prints is reported; None if it failed or the attempt is not to start any more."""
         preparing = asyncio.create_task(self._place.preparation.prepare(claimed, self._folder))
         try:
             while not preparing.done() and self._stopping is None:
                 await asyncio.wait({preparing}, timeout=_LOOK_SECONDS)
-                await self._report_new(stream, files, {})
+                await reporter.report_new()
             if not preparing.done():
                 return None
             return preparing.result()
@@ -316,8 +278,7 @@ class RunningAssignment:
             return
         devices = [index for index in slots if index < self._place.slots.accelerators]
         if devices:
-            ranks = range(claimed.first_rank, claimed.first_rank + claimed.rank_count)
-            self._samples.devices = dict(zip(ranks, devices, strict=False))
+            self._samples.devices = dict(zip(_ranks(claimed), devices, strict=False))
         plan = launch_plan(
             claimed,
             prepared,
@@ -373,7 +334,7 @@ class RunningAssignment:
                     await asyncio.sleep(_LOOK_SECONDS)
         return None
 
-    async def _attend(self, stream: SpooledStream, files: RankFiles, watch: CheckpointWatch | None) -> None:
+    async def _attend(self, reporter: Reporter, sender: CheckpointSender, watch: CheckpointWatch | None) -> None:
         """Listen to the launcher and report what the ranks write, until none is left."""
         launcher = self._launcher
         if launcher is None:
@@ -384,146 +345,36 @@ class RunningAssignment:
         try:
             while True:
                 await asyncio.wait({messages}, timeout=_LOOK_SECONDS)
-                message: dict[str, Any] = {}
                 if messages.done():
-                    said = messages.result()
-                    if said is None or "gone" in said:
+                    message = messages.result()
+                    if message is None or "gone" in message:
                         return
-                    message = said
                     messages = asyncio.create_task(launcher.message())
-                self._memory.look(self._processes)
-                await self._look_for_files(watch, files)
-                await self._look_for_stall(files)
-                await self._report_new(stream, files, message)
+                    await self._hear(message, reporter)
+                await self._look_for_files(watch, reporter, sender)
+                await self._look_for_stall(reporter)
+                await reporter.report_new()
+                self.logged_step = reporter.files.logged_step
+                for part in reporter.take_saved():
+                    self._facts += sender.add(part)
         finally:
             messages.cancel()
 
-    async def _report_new(self, stream: SpooledStream, files: RankFiles, message: dict[str, Any]) -> None:
-        if "answer" in message:
-            await self._inquiries.ended(message)
-            return
+    async def _hear(self, message: dict[str, Any], reporter: Reporter) -> None:
+        """The launcher says that the ranks have started, that one has ended, or what a user's inquiry gave."""
         if "started" in message:
-            self._processes = dict(message["started"])
-            files.rank_of_process = {pid: rank for rank, pid in message["started"]}
+            self._processes.update(message["started"])
+            reporter.files.rank_of_process = {pid: rank for rank, pid in message["started"]}
             self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
             self._facts.append(StageReached(stage="launched", at=time.time()))
             remember_processes(self._folder, [message["launcher"], *(pid for _, pid in message["started"])])
-        due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
-        sampled = due and self._samples.due() and bool(self._processes)
-        if "ended" in message:
+        elif "ended" in message:
             self._processes.pop(message["ended"], None)
-            await self._report(stream, files, ended=message)
-        elif message or sampled or self._facts or (due and files.grown(stream.offsets)):
-            await self._report(stream, files)
-        if self._saved:
-            self._send_saved()
-
-    async def _report_rest(self, stream: SpooledStream, files: RankFiles) -> None:
-        """The last report: what is left in the files, and that the slots are free."""
-        self._facts.append(Released())
-        await self._report(stream, files, last=True)
-
-    async def _report(
-        self, stream: SpooledStream, files: RankFiles, ended: dict[str, Any] | None = None, last: bool = False
-    ) -> None:
-        """Spool what is new. A full disk delays it: nothing is dropped, and the ranks go on."""
-        self._reported_at = time.monotonic()
-        while True:
-            try:
-                more = await asyncio.to_thread(self._spool, stream, files, ended, last)
-            except OSError as error:
-                _log.error("Reports of job %s wait for the disk: %s", self.key.job, error)
-                await asyncio.sleep(_DISK_FULL_SECONDS)
-                continue
-            self._place.outbox.wake()
-            if not more:
-                return
-
-    def _spool(self, stream: SpooledStream, files: RankFiles, ended: dict[str, Any] | None, last: bool) -> bool:
-        """Write one report; true if the files have more. Facts of an end follow all that its rank wrote."""
-        pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
-        harvest = files.harvest(stream.offsets, final=last)
-        if self._samples.due():
-            for sample in self._samples.take(dict(self._processes)):
-                harvest.add_point(sample.name, sample.rank, files.logged_step or 0, sample.at, sample.value)
-        if self._stall is not None and any(isinstance(f, StageReached) and f.stage == "trained" for f in harvest.facts):
-            self._stall.finishes(time.monotonic())
-        facts = [*harvest.facts]
-        finished = {fact.rank for fact in harvest.facts if isinstance(fact, RankFinished)}
-        errors = {**self._errors, **harvest.errors}
-        self._interrupted |= harvest.interrupted
-        if not harvest.more:
-            if ended is not None:
-                facts += self._end_facts(files, ended, self._finished | finished, errors)
-            facts = [*(fact for fact in pending if not isinstance(fact, Released)), *facts]
-            facts += [fact for fact in pending if isinstance(fact, Released)]
-        if facts or not harvest.empty or last:
-            ends = last and not harvest.more
-            stream.append(tuple(facts), harvest.lines, list(harvest.series.values()), harvest.offsets, last=ends)
-        self._finished |= finished
-        self._errors = errors
-        self.logged_step = files.logged_step
-        self._saved += harvest.saved
-        if not harvest.more:
-            del self._facts[: len(pending)]
-        return harvest.more
-
-    def _end_facts(
-        self, files: RankFiles, ended: dict[str, Any], finished: set[int], errors: dict[int, dict[str, Any]]
-    ) -> list[Fact]:
-        rank: int = ended["ended"]
-        clean = ended["exit_code"] == 0 and rank not in self._interrupted
-        error = errors.get(rank, {})
-        if ended["out_of_memory"]:
-            error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
-        elif ended["machine_out_of_memory"] and ended["signal"] == "SIGKILL":
-            error = {**error, "hint": "the machine ran out of memory, and its kernel ended a process at that time"}
-        facts: list[Fact] = []
-        if clean and rank not in finished:
-            facts.append(RankFinished(rank=rank))  # a script may leave by os._exit(0)
-        failed = not clean and rank not in finished
-        facts.append(
-            RankEnded(
-                rank=rank,
-                at=ended["at"],
-                exit_code=ended["exit_code"],
-                signal=ended["signal"],
-                finished=clean or rank in finished,
-                stopped=ended["stopped"] or rank in self._interrupted,
-                secondary=bool(error.get("secondary")),
-                out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
-                error=error.get("error"),
-                hint=error.get("hint"),
-                memory_curve=self._memory.of(rank, ended["at"], ended["peak_memory_bytes"]) if failed else (),
-                worker_load=read_load() if failed else None,
-                traceback=error.get("traceback"),
-                step=files.logged_step,
-                log_tail=files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),
-            )
-        )
-        return facts
+            await reporter.report_end(message)
+        elif "answer" in message:
+            await self._inquiries.ended(message)
 
 
-def attempt_folder(home: Path, key: StreamKey) -> Path:
-    """Where the files of an attempt's ranks lie."""
-    return home / "attempts" / f"{key.job}.{key.attempt}.{key.worker}"
-
-
-def remove_attempt(home: Path, key: StreamKey) -> None:
-    """Delete the files of an attempt whose last report is committed."""
-    shutil.rmtree(attempt_folder(home, key), ignore_errors=True)
-
-
-def finish_stream(home: Path, stream: SpooledStream) -> None:
-    """Close a stream whose ranks are gone: a last report with what their files still have."""
-    if stream.ended:
-        return
-    folder = attempt_folder(home, stream.key)
-    ranks = sorted(int(path.stem.removeprefix("rank-")) for path in folder.glob("rank-*.log"))
-    files = RankFiles(folder, ranks, maximum_log_bytes=Timeouts().maximum_log_bytes)
-    more = True
-    while more:
-        harvest = files.harvest(stream.offsets, final=True)
-        more = harvest.more
-        facts = (*harvest.facts, *(() if more else (Released(),)))
-        stream.append(facts, harvest.lines, list(harvest.series.values()), harvest.offsets, last=not more)
+def _ranks(claimed: Claimed) -> range:
+    """The ranks that this worker runs of the attempt."""
+    return range(claimed.first_rank, claimed.first_rank + claimed.rank_count)

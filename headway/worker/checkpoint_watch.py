@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import re
 import sys
@@ -10,9 +12,11 @@ from pathlib import Path
 
 from headway.checkpoint_files import pack_files, signature
 from headway.core.checkpoint import PartKind
+from headway.core.facts import CheckpointNotSaved
 from headway.worker.checkpoints import SavedPart, saved_path
 
-QUIET_SECONDS = 0.5
+_log = logging.getLogger(__name__)
+_QUIET_SECONDS = 0.5
 """How long nothing may change before what is there is taken for whole."""
 _RESTLESS_SECONDS = 30.0
 _NUMBER = re.compile(r"\d{1,15}")
@@ -29,19 +33,37 @@ class CheckpointWatch:
         self._seen_at = 0.0
         self._restless_since: float | None = None
         self._last_step = -1
+        self._looked_at = 0.0
+        self._warned = False
 
-    def look(self, logged_step: int | None, *, final: bool = False) -> SavedPart | None:
-        """A new part, if there is one to take; `final`: the ranks have ended well, so that nothing is being written.
+    async def look(self, logged_step: int | None, *, final: bool = False) -> SavedPart | CheckpointNotSaved | None:
+        """A new part, if there is one to take; said once, that the files change too often for that.
 
-        Its step is the last number in the newest name that has one, else the step that was logged last. Blocks on the
-        disk. Raises OSError when it is full.
+        `final`: the ranks have ended well, so that nothing is being written. A part's step is the last number in the
+        newest name that has one, else the step that was logged last.
         """
+        if not final and time.monotonic() - self._looked_at < _QUIET_SECONDS:
+            return None
+        self._looked_at = time.monotonic()
+        try:
+            part = await asyncio.to_thread(self._take, logged_step, final)
+        except OSError as error:  # as when the disk is full
+            _log.warning("The checkpoint files in %s were not taken: %s", self.folder, error)
+            return None
+        if part is None and self._restless and not self._warned:
+            self._warned = True
+            words = "its files have not been quiet for half a second in half a minute. Write them less often, or say "
+            words += "when they are whole: run.save(folder, step)."
+            return CheckpointNotSaved(step=logged_step or 0, rank=0, error=words)
+        return part
+
+    def _take(self, logged_step: int | None, final: bool) -> SavedPart | None:
         now = signature(self.folder)
         if now != self._seen:
             self._seen, self._seen_at = now, time.monotonic()
         if now != self._taken and self._restless_since is None:
             self._restless_since = time.monotonic()
-        quiet = time.monotonic() - self._seen_at >= QUIET_SECONDS
+        quiet = time.monotonic() - self._seen_at >= _QUIET_SECONDS
         if not now or now == self._taken or not (final or (quiet and not _being_written(self.folder))):
             return None
         step = self._step(logged_step)
@@ -57,7 +79,7 @@ class CheckpointWatch:
         return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES)
 
     @property
-    def restless(self) -> bool:
+    def _restless(self) -> bool:
         """Whether the files change so often that nothing could be taken for long."""
         return self._restless_since is not None and time.monotonic() - self._restless_since > _RESTLESS_SECONDS
 

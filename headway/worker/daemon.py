@@ -33,13 +33,15 @@ from headway.core.worker import WorkerDescription
 from headway.errors import HeadwayError, SettingInvalid, Unavailable, WorkerLost
 from headway.registry import backend
 from headway.settings import WorkerSettings
-from headway.worker.assignment import Place, RunningAssignment, finish_stream, remove_attempt
+from headway.worker.assignment import RunningAssignment
+from headway.worker.attempt_files import finish_stream, remove_attempt
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.environments import Environments
 from headway.worker.interface import address_of, address_towards
 from headway.worker.load import read_load
 from headway.worker.outbox import Outbox
+from headway.worker.place import Place
 from headway.worker.preparation import Preparation
 from headway.worker.slots import Slots, find_accelerators, usable_cores
 from headway.worker.snapshot_cache import SnapshotCache

@@ -11,8 +11,8 @@ import pytest
 
 from headway import blocks
 from headway.core.dataset import Split
-from headway.core.facts import CheckpointPartStored, RankFinished, RankStarted
-from headway.core.protocol import StreamKey, Timeouts
+from headway.core.facts import CheckpointPartStored, Fact, RankFinished, RankStarted
+from headway.core.protocol import StreamKey
 from headway.errors import Corrupt
 from headway.reports import (
     LogLine,
@@ -26,9 +26,10 @@ from headway.reports import (
     encode_report,
     merge_reports,
 )
-from headway.worker.assignment import Place, RunningAssignment
-from headway.worker.connection import Connection
+from headway.worker.outbox import Outbox
 from headway.worker.rank_files import MAXIMUM_LINE_BYTES, RankFiles, log_path, run_path
+from headway.worker.reporter import Reporter
+from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 
 KEY = StreamKey(job="j-1", attempt=1, worker="w-1")
@@ -159,23 +160,23 @@ def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
     assert (stream.unsent, stream.unacknowledged) == ([2, 3], {})
 
 
-def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
     """Given a report being written in a thread, when a checkpoint's part is stored meanwhile, then it is not lost."""
-    connection = Connection("http://127.0.0.1:9")
-    place = Place("w", tmp_path, "127.0.0.1", None, 1, connection, Timeouts(), None, None, None)  # type: ignore[arg-type]
-    assignment = RunningAssignment(place, "j", 1)
-    stored: list[tuple[object, ...]] = []
+    facts: list[Fact] = [RankStarted(rank=0, pid=1)]
+    stored: list[tuple[Fact, ...]] = []
 
-    class Stream:
-        offsets: dict[str, list[int]] = {}
-
-        def append(self, facts: tuple[object, ...], *_: object, **__: object) -> None:
-            stored.append(facts)
+    class Stream(SpooledStream):
+        def append(self, facts_of_report: tuple[Fact, ...], *_: object, **__: object) -> None:  # type: ignore[override]
+            stored.append(facts_of_report)
             if len(stored) == 1:
-                assignment._facts.append(CheckpointPartStored(step=1, rank=0))
+                facts.append(CheckpointPartStored(step=1, rank=0))
 
+    stream = Stream(stream_folder(tmp_path, KEY), KEY)
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
-    assignment._facts.append(RankStarted(rank=0, pid=1))
+    samples = ResourceSamples(every_seconds=60.0)
+    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
+    reporter = Reporter(stream, files, outbox, facts=facts, processes={}, samples=samples, memory_bytes=None)
     for _ in range(2):
-        assignment._spool(Stream(), files, None, False)  # type: ignore[arg-type]
+        await reporter.report_new()
     assert stored == [(RankStarted(rank=0, pid=1),), (CheckpointPartStored(step=1, rank=0),)]

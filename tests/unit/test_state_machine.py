@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from headway.core import transitions
 from headway.core.checkpoint_transitions import release_checkpoints, use_checkpoints
+from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import (
     CheckpointDamaged,
     CheckpointNotSaved,
@@ -34,7 +35,6 @@ from headway.core.facts import (
 from headway.core.job import Job, JobSpec
 from headway.core.placement import Share, used_slots
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS, JobStatus
-from headway.core.transitions import ReportedFacts
 from headway.errors import ClaimRefused, Conflict
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs
@@ -171,11 +171,11 @@ class JobMachine(RuleBasedStateMachine):
         sent = (*facts, Released()) if last else tuple(facts)
         before = self.job
         reported = [ReportedFacts(worker, number, sent, last)]
-        self._become(lambda job: transitions.apply_facts(job, attempt, reported, 0))
+        self._become(lambda job: apply_facts(job, attempt, reported, 0))
         if back and attempt != before.attempt_number:
             assert self.job == before, "a stale attempt's facts were accepted"
         once = self.job
-        self._become(lambda job: transitions.apply_facts(job, attempt, reported, 0))
+        self._become(lambda job: apply_facts(job, attempt, reported, 0))
         assert self.job == once, "a repeated report changed the job"
 
     @rule(worker=st.sampled_from(WORKERS))

@@ -7,6 +7,7 @@ import pytest
 from headway.core import transitions
 from headway.core.checkpoint_transitions import MAXIMUM_SAVING
 from headway.core.end_reason import EndReason
+from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import (
     CheckpointPartStored,
     OutputsStored,
@@ -21,7 +22,6 @@ from headway.core.facts import (
 from headway.core.job import Job, JobSpec
 from headway.core.placement import Share
 from headway.core.status import AssignmentState, JobStatus
-from headway.core.transitions import ReportedFacts
 from headway.errors import ClaimRefused, Conflict
 
 NOW = 1000.0
@@ -54,7 +54,7 @@ def running(job: Job | None = None, *, workers: int = 1) -> Job:
 def report(job: Job, worker: str, *facts: object, last: bool = False, number: int | None = None) -> Job:
     assignment = job.attempt.assignment_of(worker)
     number = number or assignment.applied + 1
-    return transitions.apply_facts(job, job.attempt_number, [ReportedFacts(worker, number, facts, last)], NOW)
+    return apply_facts(job, job.attempt_number, [ReportedFacts(worker, number, facts, last)], NOW)
 
 
 def finish(job: Job, worker: str = "w0", ranks: tuple[int, ...] = (0, 1)) -> Job:
@@ -160,13 +160,13 @@ def test_facts_of_an_older_attempt_are_refused() -> None:
     job = running(job)
     assert job.attempt_number == 2
     late = [ReportedFacts("w0", 99, (ended_rank(exit_code=1),))]
-    assert transitions.apply_facts(job, 1, late, NOW) is job
+    assert apply_facts(job, 1, late, NOW) is job
 
 
 def test_facts_after_the_end_are_refused() -> None:
     job = report(finish(running()), "w0", Released(), last=True)
     late = [ReportedFacts("w0", 99, (ended_rank(exit_code=1),))]
-    assert transitions.apply_facts(job, 1, late, NOW) is job
+    assert apply_facts(job, 1, late, NOW) is job
 
 
 def test_a_report_counts_once() -> None:
@@ -193,7 +193,7 @@ def test_an_older_attempts_parts_are_no_checkpoint() -> None:
     job = report(running(), "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
     job = running(job)
     late = [ReportedFacts("w0", 99, (part(10, 0), part(10, 1)))]
-    assert transitions.apply_facts(job, 1, late, NOW) is job
+    assert apply_facts(job, 1, late, NOW) is job
 
 
 def test_parts_of_one_rank_only_are_given_up_with_a_warning() -> None:
@@ -348,7 +348,7 @@ def test_a_part_that_is_long_behind_the_others_is_not_waited_for() -> None:
     facts = [(number, part(number, 0)) for number in range(1, 10)]
     for number, fact in facts:
         reports = [ReportedFacts("w0", number + 10, (fact,), False)]
-        job = transitions.apply_facts(job, 1, reports, NOW + 2 * number)
+        job = apply_facts(job, 1, reports, NOW + 2 * number)
     assert min(job.attempt.saving) == 4  # the fourth came 10 s before the ninth
     (warning,) = job.warnings
     assert warning.startswith("Step 1 was saved by 1 of 2 ranks only")

@@ -1,0 +1,114 @@
+"""How an attempt ends, and what follows from that: another attempt, or the job's end. Pure, as all transitions."""
+
+from __future__ import annotations
+
+from headway.core.attempt import Assignment, Attempt, Failure
+from headway.core.checkpoint_transitions import warn_unless_restored
+from headway.core.end_reason import EndReason
+from headway.core.job import Job
+from headway.core.job_change import emit, update_attempt, wake
+from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
+from headway.core.status import AssignmentState, JobStatus
+
+
+def stop(job: Job, failure: Failure | None, now: float, reason: EndReason | None = None) -> Job:
+    """End the attempt: what was not claimed is released, the other ranks are to be stopped.
+
+    The first failure stays, but a mere consequence of another rank's end (PEER_LOST) gives way to its cause.
+    """
+    attempt = job.attempt
+    if attempt is None or attempt.ended_at is not None:
+        return job
+    reason = failure.reason if failure else reason
+    if attempt.reason is None or (attempt.reason is EndReason.PEER_LOST and reason is not EndReason.PEER_LOST):
+        job = update_attempt(job, reason=reason, failure=failure)
+    stopped: list[Assignment] = []
+    for assignment in attempt.assignments:
+        match assignment.state:
+            case AssignmentState.OFFERED:
+                stopped.append(assignment.model_copy(update={"state": AssignmentState.RELEASED}))
+            case AssignmentState.CLAIMED | AssignmentState.RUNNING:
+                stopped.append(assignment.model_copy(update={"state": AssignmentState.STOPPING}))
+            case _:
+                stopped.append(assignment)
+    job = update_attempt(job, assignments=tuple(stopped))
+    if job.status is not JobStatus.STOPPING:
+        job = job.model_copy(update={"status": JobStatus.STOPPING})
+        job = wake(job, lambda assignment: assignment.state is AssignmentState.STOPPING)
+    return settle(job, now)
+
+
+def settle(job: Job, now: float) -> Job:
+    """End the attempt once no assignment of it holds slots."""
+    attempt = job.attempt
+    if attempt is None or attempt.ended_at is not None:
+        return job
+    if any(assignment.state is not AssignmentState.RELEASED for assignment in attempt.assignments):
+        return job
+    reason = _reason_of(job, attempt)
+    failure = None if reason in (EndReason.COMPLETED, EndReason.CANCELLED) else attempt.failure
+    if attempt.finished:
+        job = warn_unless_restored(job, now)
+    job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
+    sentence = reason.explain(failure)
+    job = emit(job, "attempt.ended", now, attempt=attempt.number, reason=reason.value, sentence=sentence)
+    streams_missing = any(assignment.streams_missing for assignment in attempt.assignments)
+    if streams_missing:
+        job = job.model_copy(update={"draining": (*job.draining, attempt.number)})
+    if reason is EndReason.COMPLETED and streams_missing:
+        return job.model_copy(
+            update={"status": JobStatus.STOPPING, "sentence": "All ranks finished; waiting for the last log lines."}
+        )
+    return _follow(job, reason, failure, sentence, now)
+
+
+def _reason_of(job: Job, attempt: Attempt) -> EndReason:
+    if attempt.finished:
+        return EndReason.COMPLETED
+    return EndReason.CANCELLED if job.cancel_requested else attempt.reason or EndReason.RANKS_VANISHED
+
+
+def _follow(job: Job, reason: EndReason, failure: Failure | None, sentence: str, now: float) -> Job:
+    """Queue the job for another attempt, or end it with this one; the attempt says which rule decided."""
+    failed_at = recent(job.failed_at, now, job.spec.retry_window_seconds)
+    again = may_retry(reason, len(failed_at), job.spec.retries)
+    if failure is not None:
+        decision = explain_decision(reason, len(failed_at), job.spec.retries, again=again)
+        job = update_attempt(job, decision=decision)
+    if not again:
+        return finish(job, reason, _final_sentence(job, reason, sentence), now)
+    if reason.counted:
+        failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
+        if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
+            words = EndReason.SAME_STEP.sentence.format(step=failure.step, sentence=sentence)
+            job = update_attempt(job, decision="Three failures in a row were at one step, so it is not tried again.")
+            return finish(job, EndReason.SAME_STEP, words, now)
+        job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
+    if job.origin is not None and not job.checkpoints:
+        lost = EndReason.CHECKPOINT_LOST
+        job = update_attempt(job, decision="No checkpoint is left to start from, so it is not tried again.")
+        return finish(job, lost, lost.sentence.format(error=sentence), now)
+    retries_used = job.retries_used + int(reason.counted)
+    failures_in_row = job.failures_in_row + int(reason.counted)
+    changes = {"retries_used": retries_used, "failures_in_row": failures_in_row, "sentence": sentence}
+    job = job.model_copy(update={"status": JobStatus.QUEUED, **changes})
+    return emit(job, "job.requeued", now, after_attempt=job.attempt_number, retries_used=retries_used)
+
+
+def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:
+    if reason.retryable and job.attempt_number > 1:
+        return f"{sentence} Gave up after {job.attempt_number} attempts."
+    return sentence
+
+
+def finish(job: Job, reason: EndReason, sentence: str, now: float) -> Job:
+    """End the job: its last status, why, and since when."""
+    job = job.model_copy(
+        update={"status": reason.status, "reason": reason, "sentence": sentence, "ended_at": now, "hold": False}
+    )
+    return emit(job, f"job.{reason.status.value}", now, reason=reason.value, sentence=sentence)
+
+
+def failure_of(assignment: Assignment, reason: EndReason, now: float, error: str | None = None) -> Failure:
+    """What went wrong with the whole share of one worker."""
+    return Failure(reason=reason, worker=assignment.worker, worker_name=assignment.worker_name, at=now, error=error)

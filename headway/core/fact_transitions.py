@@ -1,0 +1,174 @@
+"""What the facts that workers report change in a job. Pure, as all transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from headway.core.attempt import Assignment, Failure
+from headway.core.attempt_end import failure_of, settle, stop
+from headway.core.checkpoint_transitions import damaged, not_saved, part_stored, restored, warn_unless_restored
+from headway.core.end_reason import EndReason, classify_rank_end
+from headway.core.facts import (
+    ArtifactStored,
+    CheckpointDamaged,
+    CheckpointNotSaved,
+    CheckpointPartStored,
+    CheckpointRestored,
+    Fact,
+    OutputsStored,
+    PrepareFailed,
+    RankEnded,
+    RankFinished,
+    RankStarted,
+    Released,
+    ResultStored,
+    StageReached,
+    Stalled,
+    WorkerStopping,
+)
+from headway.core.job import Job
+from headway.core.job_change import emit, update_assignment, update_attempt, warn
+from headway.core.status import AssignmentState, JobStatus
+
+
+class ReportedFacts(NamedTuple):
+    """The facts of one report, in the order they happened; `last`: no report of this worker follows."""
+
+    worker: str
+    number: int
+    facts: tuple[Fact, ...]
+    last: bool = False
+
+
+def apply_facts(job: Job, number: int, reports: Iterable[ReportedFacts], now: float) -> Job:
+    """Apply the facts of reports, each worker's in the order of their numbers; what was applied before is skipped.
+
+    Facts count only from the current attempt and until it has ended: the attempt's number is the fence.
+    """
+    for report in reports:
+        attempt = job.attempt
+        if attempt is None or attempt.number != number or attempt.ended_at is not None:
+            return job
+        assignment = attempt.assignment_of(report.worker)
+        if assignment is None or assignment.lost or report.number <= assignment.applied:
+            continue
+        job = update_assignment(
+            job, report.worker, applied=report.number, last_number=report.number if report.last else None
+        )
+        for fact in report.facts:
+            job = _apply(job, report.worker, fact, now)
+    return job
+
+
+def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
+    attempt = job.attempt
+    assignment = attempt.assignment_of(worker) if attempt else None
+    if attempt is None or assignment is None:
+        return job
+    match fact:
+        case RankStarted():
+            return _rank_started(job, assignment, now)
+        case StageReached():
+            stages = attempt.stages if fact.stage in attempt.stages else {**attempt.stages, fact.stage: fact.at}
+            total_steps = attempt.total_steps if fact.total_steps is None else fact.total_steps
+            job = update_attempt(job, stages=stages, total_steps=total_steps)
+            return warn_unless_restored(job, now) if fact.stage == "first_step" else job
+        case ArtifactStored():
+            others = tuple(artifact for artifact in job.artifacts if artifact.name != fact.artifact.name)
+            return job.model_copy(update={"artifacts": (*others, fact.artifact)})
+        case ResultStored():
+            return job.model_copy(update={"result": fact.result})
+        case CheckpointPartStored():
+            return part_stored(job, attempt, fact, now)
+        case CheckpointNotSaved():
+            return not_saved(job, fact, now)
+        case CheckpointRestored():
+            return restored(job, attempt, fact, now)
+        case CheckpointDamaged():
+            return damaged(job, fact, now)
+        case RankFinished():
+            return update_assignment(job, worker, finished_ranks=assignment.finished_ranks + 1)
+        case RankEnded():
+            return _rank_ended(job, assignment, fact, now)
+        case Stalled():
+            return _stalled(job, assignment, fact, now)
+        case PrepareFailed():
+            reason = EndReason.ENVIRONMENT_FAILED if fact.environment else EndReason.PREPARE_FAILED
+            return stop(job, failure_of(assignment, reason, now, error=fact.error), now)
+        case OutputsStored():
+            job = update_assignment(job, worker, outputs_stored=True)
+            return job if fact.warning is None else warn(job, fact.warning, now)
+        case WorkerStopping():
+            if attempt.finished:
+                return job
+            return stop(job, failure_of(assignment, EndReason.WORKER_STOPPED, now), now)
+        case Released():
+            return _released(job, assignment, now)
+
+
+def _rank_started(job: Job, assignment: Assignment, now: float) -> Job:
+    changes: dict[str, Any] = {"started_ranks": assignment.started_ranks + 1}
+    if assignment.state is AssignmentState.CLAIMED:
+        changes["state"] = AssignmentState.RUNNING
+    job = update_assignment(job, assignment.worker, **changes)
+    if job.status is JobStatus.STARTING and job.attempt is not None and job.attempt.started:
+        job = update_attempt(job, started_at=now)
+        job = job.model_copy(update={"status": JobStatus.RUNNING, "started_at": job.started_at or now})
+        job = emit(job, "attempt.started", now, attempt=job.attempt_number)
+    return job
+
+
+def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -> Job:
+    job = update_assignment(job, assignment.worker, ended_ranks=assignment.ended_ranks + 1)
+    clean = fact.exit_code == 0
+    if fact.finished:
+        if not clean and not fact.stopped:
+            how = fact.signal or f"exit code {fact.exit_code}"
+            job = warn(job, f"Rank {fact.rank} ended with {how} after its script had finished.", now)
+        return job
+    if fact.stopped:
+        return job
+    reason = classify_rank_end(
+        signal=fact.signal, raised=fact.error is not None, secondary=fact.secondary, out_of_memory=fact.out_of_memory
+    )
+    failure = Failure(
+        reason=reason,
+        worker=assignment.worker,
+        worker_name=assignment.worker_name,
+        at=fact.at,
+        rank=fact.rank,
+        exit_code=fact.exit_code,
+        signal=fact.signal,
+        error=fact.error,
+        hint=fact.hint,
+        memory_curve=fact.memory_curve,
+        worker_load=fact.worker_load,
+        traceback=fact.traceback,
+        log_tail=fact.log_tail,
+        step=fact.step,
+    )
+    return stop(job, failure, now)
+
+
+def _stalled(job: Job, assignment: Assignment, fact: Stalled, now: float) -> Job:
+    if job.attempt is None or job.attempt.finished:
+        return job
+    waits = f"{fact.silent_seconds:.0f} s"
+    if fact.absent_ranks:
+        ranks = ", ".join(map(str, fact.absent_ranks[:10]))
+        one = len(fact.absent_ranks) == 1
+        waits += f", while the others wait for {'rank' if one else 'ranks'} {ranks}"
+    failure = failure_of(assignment, EndReason.STALLED, now, error=waits)
+    return stop(job, failure.model_copy(update={"step": fact.step}), now)
+
+
+def _released(job: Job, assignment: Assignment, now: float) -> Job:
+    if assignment.state is AssignmentState.RELEASED:
+        return job
+    job = update_assignment(job, assignment.worker, state=AssignmentState.RELEASED)
+    stopping = job.attempt is not None and job.attempt.reason is not None
+    if assignment.finished_ranks < assignment.rank_count and not stopping:
+        # Its own ranks are gone unfinished, so nothing of the gang can go on.
+        return stop(job, failure_of(assignment, EndReason.RANKS_VANISHED, now), now)
+    return settle(job, now)

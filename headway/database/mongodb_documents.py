@@ -1,0 +1,105 @@
+"""How what Headway keeps looks as MongoDB's documents, and by what they are found."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from headway.core.checkpoint import CheckpointPart
+from headway.core.job import Job
+from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.reports import Report, decode_facts, encode_facts
+
+Document = dict[str, Any]
+
+INDEXES = {
+    "jobs": [
+        IndexModel([("project", ASCENDING), ("idempotency_key", ASCENDING)], unique=True, name="key"),
+        IndexModel([("project", ASCENDING), ("name", ASCENDING)], unique=True, name="name"),
+        IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("sequence", ASCENDING)], name="queue"),
+        IndexModel([("unsettled", ASCENDING)], name="unsettled"),
+        IndexModel([("sequence", ASCENDING)], name="age"),
+        *(
+            IndexModel([("project", ASCENDING), (sort.value, DESCENDING), ("sequence", DESCENDING)], name=sort.value)
+            for sort in JobSort
+        ),
+    ],
+    "attempts": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
+    "events": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
+    "checkpoint_parts": [IndexModel([("job", ASCENDING)], name="job")],
+    "reports": [
+        IndexModel(
+            [("job", ASCENDING), ("attempt", ASCENDING), ("worker", ASCENDING), ("number", ASCENDING)], name="stream"
+        )
+    ],
+}
+
+
+def where_of(query: JobQuery) -> Document:
+    """The filter of a list of jobs."""
+    where: Document = {"project": query.project, "deleted": False}
+    if query.statuses:
+        where["status"] = {"$in": [status.value for status in query.statuses]}
+    if query.name:
+        where["name"] = {"$regex": re.escape(query.name)}
+    if query.dataset is not None:
+        where["dataset"] = query.dataset
+    if query.labels:
+        where["labels"] = {"$all": [f"{name}={value}" for name, value in query.labels.items()]}
+    created = {"$gte": query.created_after, "$lt": query.created_before}
+    bounds = {word: bound for word, bound in created.items() if bound is not None}
+    return {"$and": [where, {"created": bounds}]} if bounds else where
+
+
+def job_of(document: Document) -> Job:
+    """The job that a document of `jobs` holds."""
+    return Job.model_validate_json(document["document"]).model_copy(update={"sequence": document["sequence"]})
+
+
+def job_fields(job: Job) -> Document:
+    """What changes of a job's document with each of its versions."""
+    return {
+        "status": job.status.value,
+        "version": job.version,
+        "unsettled": job.unsettled,
+        "hold": job.hold,
+        "document": job.model_dump_json(),
+        "dataset": job.spec.dataset_name,
+        "snapshot": job.spec.snapshot,
+        "labels": [f"{name}={value}" for name, value in job.labels.items()],
+        "body_hash": job.body_hash,
+        **{sort.value: value for sort, value in sort_values(job).items()},
+    }
+
+
+def part_key(job_id: str, part: CheckpointPart) -> str:
+    """The `_id` of a part of a checkpoint."""
+    return f"{job_id}/{part.attempt}/{part.step}/{part.rank}"
+
+
+def report_document(report: Report) -> Document:
+    """The document of a report; its `_id` makes storing it again no second one."""
+    facts = encode_facts(report.facts)
+    return {
+        "_id": f"{report.job}/{report.attempt}/{report.worker}/{report.number}",
+        "job": report.job,
+        "attempt": report.attempt,
+        "worker": report.worker,
+        "number": report.number,
+        "through": report.through,
+        "last": report.last,
+        "has_facts": bool(report.facts),
+        "size_bytes": len(facts) + len(report.logs) + len(report.metrics),
+        "facts": facts,
+        "logs": report.logs,
+        "metrics": report.metrics,
+    }
+
+
+def report_of(document: Document) -> Report:
+    """The report that a document holds."""
+    place = (document["job"], document["attempt"], document["worker"], document["number"], document["through"])
+    facts = decode_facts(bytes(document["facts"]))
+    return Report(*place, document["last"], facts, bytes(document["logs"]), bytes(document["metrics"]))

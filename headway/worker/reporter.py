@@ -1,0 +1,147 @@
+"""What one assignment reports: all that its ranks print, log and record, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from headway.core.facts import Fact, RankEnded, RankFinished, Released, StageReached
+from headway.worker.checkpoints import SavedPart
+from headway.worker.load import read_load
+from headway.worker.memory_curve import MemoryCurves
+from headway.worker.outbox import Outbox
+from headway.worker.rank_files import RankFiles
+from headway.worker.resource_samples import ResourceSamples
+from headway.worker.spool import SpooledStream
+
+_log = logging.getLogger(__name__)
+_REPORT_SECONDS = 1.25
+_DISK_FULL_SECONDS = 1.0
+_TAIL_LINES = 50
+
+
+class Reporter:
+    """Spools reports: facts at once, streams about once a second.
+
+    `finished`: ranks that said so; `interrupted`: those that left because they were asked to; `trained`: training is
+    through, and what comes is evaluation and saving.
+    """
+
+    def __init__(
+        self,
+        stream: SpooledStream,
+        files: RankFiles,
+        outbox: Outbox,
+        *,
+        facts: list[Fact],
+        processes: dict[int, int],
+        samples: ResourceSamples,
+        memory_bytes: int | None,
+    ) -> None:
+        """`facts`: others append what is to be reported next; `processes`: rank to pid of what runs now."""
+        self.files = files
+        self.finished: set[int] = set()
+        self.interrupted: set[int] = set()
+        self.trained = False
+        self._stream = stream
+        self._outbox = outbox
+        self._facts = facts
+        self._processes = processes
+        self._samples = samples
+        self._memory_bytes = memory_bytes
+        self._memory = MemoryCurves()
+        self._errors: dict[int, dict[str, Any]] = {}
+        self._saved: list[SavedPart] = []
+        self._reported_at = 0.0
+
+    def take_saved(self) -> list[SavedPart]:
+        """The parts of checkpoints that the ranks have saved since this was asked last."""
+        saved, self._saved = self._saved, []
+        return saved
+
+    async def report_new(self) -> None:
+        """Report if there are facts, and streams when it is time for that."""
+        self._memory.look(self._processes)
+        due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
+        sampled = due and self._samples.due() and bool(self._processes)
+        if self._facts or sampled or (due and self.files.grown(self._stream.offsets)):
+            await self._report()
+
+    async def report_end(self, ended: dict[str, Any]) -> None:
+        """The launcher says that a rank has ended: report that behind all that it wrote."""
+        await self._report(ended)
+
+    async def report_last(self) -> None:
+        """The last report: what is left in the files, and that the slots are free."""
+        self._facts.append(Released())
+        await self._report(last=True)
+
+    async def _report(self, ended: dict[str, Any] | None = None, *, last: bool = False) -> None:
+        """Spool what is new. A full disk delays it: nothing is dropped, and the ranks go on."""
+        self._reported_at = time.monotonic()
+        while True:
+            try:
+                more = await asyncio.to_thread(self._spool, ended, last)
+            except OSError as error:
+                _log.error("Reports of job %s wait for the disk: %s", self._stream.key.job, error)
+                await asyncio.sleep(_DISK_FULL_SECONDS)
+                continue
+            self._outbox.wake()
+            if not more:
+                return
+
+    def _spool(self, ended: dict[str, Any] | None, last: bool) -> bool:
+        """Write one report; true if the files have more. Nothing is kept of one that the disk did not take."""
+        pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
+        harvest = self.files.harvest(self._stream.offsets, final=last)
+        if self._samples.due():
+            for sample in self._samples.take(dict(self._processes)):
+                harvest.add_point(sample.name, sample.rank, self.files.logged_step or 0, sample.at, sample.value)
+        finished = self.finished | {fact.rank for fact in harvest.facts if isinstance(fact, RankFinished)}
+        errors = {**self._errors, **harvest.errors}
+        self.interrupted |= harvest.interrupted
+        facts = [*harvest.facts]
+        if not harvest.more:  # facts of an end follow all that its rank wrote
+            ends = [] if ended is None else self._end_facts(ended, finished, errors)
+            releases = [fact for fact in pending if isinstance(fact, Released)]
+            facts = [*(fact for fact in pending if not isinstance(fact, Released)), *facts, *ends, *releases]
+        if facts or not harvest.empty or last:
+            series = list(harvest.series.values())
+            self._stream.append(tuple(facts), harvest.lines, series, harvest.offsets, last=last and not harvest.more)
+        self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
+        self.finished, self._errors = finished, errors
+        self._saved += harvest.saved
+        if not harvest.more:
+            del self._facts[: len(pending)]
+        return harvest.more
+
+    def _end_facts(self, ended: dict[str, Any], finished: set[int], errors: dict[int, dict[str, Any]]) -> list[Fact]:
+        rank: int = ended["ended"]
+        clean = ended["exit_code"] == 0 and rank not in self.interrupted
+        error = errors.get(rank, {})
+        if ended["out_of_memory"]:
+            error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
+        elif ended["machine_out_of_memory"] and ended["signal"] == "SIGKILL":
+            error = {**error, "hint": "the machine ran out of memory, and its kernel ended a process at that time"}
+        failed = not clean and rank not in finished
+        end = RankEnded(
+            rank=rank,
+            at=ended["at"],
+            exit_code=ended["exit_code"],
+            signal=ended["signal"],
+            finished=clean or rank in finished,
+            stopped=ended["stopped"] or rank in self.interrupted,
+            secondary=bool(error.get("secondary")),
+            out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
+            error=error.get("error"),
+            hint=error.get("hint"),
+            memory_curve=self._memory.of(rank, ended["at"], ended["peak_memory_bytes"]) if failed else (),
+            worker_load=read_load() if failed else None,
+            traceback=error.get("traceback"),
+            step=self.files.logged_step,
+            log_tail=self.files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),
+        )
+        # A script may leave by os._exit(0), and then says nothing itself.
+        return [RankFinished(rank=rank), end] if clean and rank not in finished else [end]
