@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headway.server.clock import Clock
@@ -11,6 +13,7 @@ from headway.server.clock import Clock
 class _Beat:
     confirmed: int
     changed_at: float
+    answering: int = 0
     preparing: frozenset[tuple[str, int]] = frozenset()
 
 
@@ -18,7 +21,7 @@ class Liveness:
     """A heartbeat is a counter, and the answer to it carries the same number.
 
     Alive is a worker that keeps naming newer answers: then both ways work. Without for a lease it is silent. A server
-    that starts, or was paused, or was without its database, grants everyone a full term.
+    that starts, or was paused, or was without its database, grants everyone a full term: it may be silent itself.
     """
 
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
@@ -45,6 +48,27 @@ class Liveness:
             beat.confirmed = last_answer
             beat.changed_at = self._clock.monotonic()
 
+    @contextmanager
+    def answering(self, worker: str) -> Iterator[None]:
+        """While a heartbeat is being answered the worker is not silent, and if that fails or lasts it gets a full term.
+
+        A server whose database does not answer gives no answers either, and is back before the workers are.
+        """
+        beat = self._beats.get(worker)
+        if beat is None:
+            yield
+            return
+        began_at = self._clock.monotonic()
+        beat.answering += 1
+        answered = False
+        try:
+            yield
+            answered = self._clock.monotonic() - began_at < self._lease_seconds / 4
+        finally:
+            beat.answering -= 1
+            if not answered:
+                beat.changed_at = self._clock.monotonic()
+
     def prepares(self, worker: str, job: str, attempt: int) -> bool:
         """Whether the worker said lately that it prepares an attempt, or stores what its ranks left."""
         beat = self._beats.get(worker)
@@ -62,7 +86,11 @@ class Liveness:
         self._looked_at = now
         if paused:
             self.grant_all()
-        return [worker for worker, beat in self._beats.items() if now - beat.changed_at > self._lease_seconds]
+        return [
+            worker
+            for worker, beat in self._beats.items()
+            if not beat.answering and now - beat.changed_at > self._lease_seconds
+        ]
 
     def grant_all(self) -> None:
         """Give everyone a full term from now."""

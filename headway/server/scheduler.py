@@ -134,10 +134,11 @@ class Scheduler:
 
     async def tick(self) -> None:
         """End what is overdue: silent workers, assignments, drains."""
-        silent = self._liveness.silent()
-        if silent:
+        if self._liveness.silent():
             await self._database.check()
-        for worker in silent:
+        for (
+            worker
+        ) in self._liveness.silent():  # looked again: workers may have been heard while the database was awaited
             await self._workers.lose(worker, f"it was silent for {self._settings.lease_seconds:g} s")
         seen: set[Hashable] = set()
         for job in list(self._jobs.unsettled.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,13 @@ class SpokenWorker:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    server = Server(Settings(home=tmp_path / "home"))
+    async with opened(Server(Settings(home=tmp_path / "home"))) as api:
+        yield api
+
+
+@asynccontextmanager
+async def opened(server: Server) -> AsyncIterator[Api]:
+    """The server at work, and a user of it."""
     app = create_app(server)
     async with server.started():
         token = server.tokens.make(Caller(Kind.USER))

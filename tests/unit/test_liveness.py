@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from headway.errors import Unavailable
 from headway.server.clock import Clock
 from headway.server.liveness import Liveness
 
@@ -64,6 +67,21 @@ def test_a_server_that_was_paused_grants_a_full_term(clock: FakeClock) -> None:
     assert liveness.silent() == []
     assert pass_time(liveness, clock, 9) == []
     assert pass_time(liveness, clock, 2) == ["w"]
+
+
+def test_a_heartbeat_that_the_server_cannot_answer_is_no_silence(clock: FakeClock) -> None:
+    """Given a server without its database: nobody can name newer answers, and that is not the worker's doing."""
+    liveness = Liveness(clock, lease_seconds=10)
+    liveness.watch("w")
+    with liveness.answering("w"):
+        assert pass_time(liveness, clock, 12) == [], "it is being answered"
+    assert pass_time(liveness, clock, 9) == [], "the answer came late"
+    with contextlib.suppress(Unavailable), liveness.answering("w"):
+        raise Unavailable("The database does not answer.")
+    assert pass_time(liveness, clock, 9) == []
+    with liveness.answering("w"):
+        pass
+    assert pass_time(liveness, clock, 2) == ["w"], "an answer that was given at once is for the worker to name"
 
 
 def test_the_newest_heartbeat_says_what_is_being_prepared(clock: FakeClock) -> None:

@@ -123,10 +123,11 @@ class Workers:
         if heartbeat.load is not None:
             self._loads[worker_id] = heartbeat.load
         self._steps[worker_id] = heartbeat.steps
-        committed = [
-            CommittedStream(stream=stream, through=await self._recorder.committed(stream))
-            for stream in heartbeat.streams
-        ]
+        with self._liveness.answering(worker_id):
+            committed = [
+                CommittedStream(stream=stream, through=await self._recorder.committed(stream))
+                for stream in heartbeat.streams
+            ]
         return HeartbeatAnswer(
             counter=heartbeat.counter,
             assignments=self._open_assignments(worker_id),
@@ -300,8 +301,10 @@ class Workers:
             worker = self._engine.worker(worker_id)
         except NotFound as error:
             raise WorkerLost(f"Worker {worker_id} is not known here; register anew.") from error
-        if worker.state is WorkerState.LOST or worker_id in self._losing:
+        if worker.state is WorkerState.LOST:
             raise WorkerLost(f"Worker {worker.name} was given up because {worker.lost_because}; register anew.")
+        if worker_id in self._losing:
+            raise WorkerLost(f"Worker {worker.name} is being given up; register anew.")
 
     def _changed(self) -> None:
         for tell in self.on_change:

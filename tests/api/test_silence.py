@@ -1,0 +1,90 @@
+"""A worker is given up for its own silence only, not for the server's or its database's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headway.core.protocol import StreamKey
+from headway.errors import Unavailable
+from headway.server.clock import Clock
+from headway.server.server import Server
+from headway.settings import Settings
+from tests.api.conftest import Api, opened
+
+pytestmark = pytest.mark.anyio
+LEASE_SECONDS = 10
+
+
+class FakeClock(Clock):
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def api(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Api]:
+    settings = Settings(home=tmp_path / "home", lease_seconds=LEASE_SECONDS)
+    async with opened(Server(settings, clock=clock)) as api:
+        yield api
+
+
+async def pass_time(api: Api, clock: FakeClock, seconds: int) -> None:
+    """Let time pass as the scheduler sees it, which looks often."""
+    for _ in range(seconds):
+        clock.seconds += 1
+        await api.server.scheduler.tick()
+
+
+async def test_a_worker_that_says_nothing_is_given_up(api: Api, clock: FakeClock) -> None:
+    worker = await api.worker()
+    assert (await worker.heartbeat(1)).status_code == 200
+    await pass_time(api, clock, LEASE_SECONDS)
+    assert (await worker.heartbeat(1)).status_code == 200, "its lease is not over"
+    await pass_time(api, clock, 1)
+    answer = await worker.heartbeat(2)
+    assert (answer.status_code, answer.json()["code"]) == (410, "worker_lost")
+    assert "given up because it was silent for 10 s" in answer.json()["detail"]
+
+
+async def test_a_worker_heard_while_the_database_is_awaited_is_kept(
+    api: Api, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a lease that ran out, when the database answers late and the worker is heard meanwhile, it stays."""
+    worker = await api.worker()
+
+    async def answers_late() -> None:
+        assert (await worker.heartbeat(2)).status_code == 200
+
+    monkeypatch.setattr(api.server.database, "check", answers_late)
+    assert (await worker.heartbeat(1)).status_code == 200
+    await pass_time(api, clock, LEASE_SECONDS + 1)
+    assert (await worker.heartbeat(3)).status_code == 200
+
+
+async def test_a_worker_that_the_server_could_not_answer_is_kept(
+    api: Api, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a server without its database for as long as a lease, it is not the worker that was silent."""
+    worker = await api.worker()
+    assert (await worker.heartbeat(1)).status_code == 200
+
+    async def unavailable(stream: StreamKey) -> int | None:
+        raise Unavailable("The database does not answer.")
+
+    streams = [{"job": "j", "attempt": 1, "worker": worker.id}]
+    with monkeypatch.context() as patched:
+        patched.setattr(api.server.recorder, "committed", unavailable)
+        for counter in range(2, 2 + LEASE_SECONDS):
+            assert (await worker.heartbeat(counter, last_answer=1, streams=streams)).status_code == 503
+            await pass_time(api, clock, 1)
+    await pass_time(api, clock, 1)  # the database is back before the worker is
+    assert (await worker.heartbeat(99, last_answer=1)).status_code == 200
