@@ -167,6 +167,7 @@ class _Writer:
         """Raises Unavailable if Kafka does not confirm it."""
         try:
             written = await self._producer.produce(topic, value=body, key=key.encode())
+            written.add_done_callback(_heard)
             while not written.done():
                 await self._producer.poll(_CONFIRM_SECONDS)
             await written
@@ -177,6 +178,12 @@ class _Writer:
         """Drop what is not confirmed: its sender has it still."""
         await self._producer.purge()
         await self._producer.close()
+
+
+def _heard(written: asyncio.Future[Any]) -> None:
+    """Whoever wrote it may not wait any more; then asyncio is not to complain of what nobody hears."""
+    if not written.cancelled():
+        written.exception()
 
 
 class _Connected:
