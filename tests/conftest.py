@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from tests import services
 from tests.fleet import Fleet
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of modules that use the real servers take turns, in one process: some kill a server that others use."""
+    for item in items:
+        named = vars(item.module).values() if isinstance(item, pytest.Function) else ()
+        if any(getattr(one, "__module__", None) == services.__name__ for one in named):
+            item.add_marker(pytest.mark.xdist_group("services"))
 
 
 @pytest.fixture

@@ -400,6 +400,7 @@ def test_mnist_is_fetched_from_a_mirror_where_there_is_no_checkout(
         server.shutdown()
 
 
+@pytest.mark.timed
 def test_a_command_beside_a_rank_and_its_stacks(shared_fleet: Fleet) -> None:
     source = """
 import os, time, torch.distributed as dist

@@ -88,6 +88,7 @@ def test_a_trainer_outlasts_the_server(fleet: Fleet) -> None:
         assert len(job.data["artifacts"]) == 3
 
 
+@pytest.mark.timed
 def test_a_killed_workers_ranks_are_gone_and_the_job_starts_again(fleet: Fleet) -> None:
     """Also what the ranks had started; and what they printed before is not lost."""
     source = """
@@ -142,6 +143,7 @@ def test_a_lost_worker_ends_a_gang_over_several(fleet: Fleet) -> None:
     assert ended(job).status == "succeeded"
 
 
+@pytest.mark.timed
 def test_a_worker_that_is_stopped_gives_its_job_back_without_a_failure(fleet: Fleet) -> None:
     fleet.start_server()
     fleet.start_worker("one", slots=1)

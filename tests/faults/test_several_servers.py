@@ -39,6 +39,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
         yield fleet
 
 
+@pytest.mark.timed
 def test_when_the_leader_dies_the_other_goes_on_within_three_seconds(fleet: Fleet) -> None:
     """Given a training and a follower, when the leading server is killed, nothing is lost, and new jobs start soon."""
     job = fleet.script(COUNTING, "400", "0.02", world_size=1)
@@ -98,6 +99,7 @@ async def test_a_server_that_does_not_lead_takes_no_reports(tmp_path: Path) -> N
         await asyncio.sleep(0.1)  # aio-pika's callbacks of the close are tasks that nobody waits for
 
 
+@pytest.mark.timed
 def test_every_server_answers_and_a_stopped_leader_hands_over_at_once(fleet: Fleet) -> None:
     """Given a follower that passes on, when the leader is shut down, the other leads without waiting for its lease."""
     assert fleet.command("jobs").returncode == 0
