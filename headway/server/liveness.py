@@ -20,15 +20,13 @@ class _Beat:
 class Liveness:
     """A heartbeat is a counter, and the answer to it carries the same number.
 
-    Alive is a worker that keeps naming newer answers: then both ways work. Without for a lease it is silent. A server
-    that starts, or was paused, or was without its database, grants everyone a full term: it may be silent itself.
+    Alive is a worker that keeps naming newer answers: then both ways work. Without for a lease it is silent.
     """
 
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._beats: dict[str, _Beat] = {}
-        self._looked_at = clock.monotonic()
 
     def watch(self, worker: str) -> None:
         """Expect heartbeats of the worker from now on."""
@@ -80,12 +78,8 @@ class Liveness:
         return None if beat is None else self._clock.monotonic() - beat.changed_at
 
     def silent(self) -> list[str]:
-        """Workers whose lease has run out. To be called often: a long gap means that this server was paused."""
+        """Workers whose lease has run out."""
         now = self._clock.monotonic()
-        paused = now - self._looked_at > self._lease_seconds / 2
-        self._looked_at = now
-        if paused:
-            self.grant_all()
         return [
             worker
             for worker, beat in self._beats.items()

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Hashable
 
 from headway.core import transitions
+from headway.core.attempt import Assignment
 from headway.core.job import Job
 from headway.core.placement import Gang, Share, place_queue, used_slots
 from headway.core.retry import requeue_delay_seconds
@@ -29,7 +30,11 @@ TICK_SECONDS = 1.0
 
 
 class Scheduler:
-    """Deadlines are ages on the monotonic clock since this server first saw a state: a restart grants a full term."""
+    """Deadlines are ages on the monotonic clock since this server first saw a state.
+
+    A server that starts, was paused, or was without its database, grants everyone a full term: what was to end a wait
+    may have been said to nobody.
+    """
 
     def __init__(
         self,
@@ -52,9 +57,11 @@ class Scheduler:
         self._liveness = liveness
         self._recorder = recorder
         self._since: dict[Hashable, float] = {}
+        self._ran_since: dict[tuple[str, float], float] = {}
         self._delayed_until: dict[str, float] = {}
         self._elastic_since: dict[str, float] = {}
         self._tick_seconds = min(TICK_SECONDS, settings.lease_seconds / 4)
+        self._ticked_at = clock.monotonic()
         self._woken = asyncio.Event()
         self._woken.set()
         jobs.on_change.append(self._job_changed)
@@ -84,7 +91,7 @@ class Scheduler:
                     await self.schedule()
             except HeadwayError as error:
                 _log.error("Scheduling waits: %s", error)
-                self._liveness.grant_all()
+                self._grant_full_terms()
                 self._woken.set()
                 await asyncio.sleep(self._tick_seconds)
 
@@ -133,23 +140,30 @@ class Scheduler:
         return False
 
     async def tick(self) -> None:
-        """End what is overdue: silent workers, assignments, drains."""
+        """End what is overdue: silent workers, assignments, drains. A long gap means that this server was paused."""
+        now = self._clock.monotonic()
+        if now - self._ticked_at > self._settings.lease_seconds / 2:
+            self._grant_full_terms()
+        self._ticked_at = now
         if self._liveness.silent():
             await self._database.check()
-        for (
-            worker
-        ) in self._liveness.silent():  # looked again: workers may have been heard while the database was awaited
+        for worker in self._liveness.silent():  # again: some may have been heard while the database was waited for
             await self._workers.lose(worker, f"it was silent for {self._settings.lease_seconds:g} s")
         seen: set[Hashable] = set()
         for job in list(self._jobs.unsettled.values()):
             await self._watch_assignments(job, seen)
-            await self._watch_time_limit(job, seen)
+            await self._watch_time_limit(job)
             for number in job.draining:
                 if self._age(("drain", job.id, number), seen) > self._settings.drain_seconds:
                     await self._recorder.close_drain(job.id, number)
         self._since = {key: since for key, since in self._since.items() if key in seen}
+        self._ran_since = {key: since for key, since in self._ran_since.items() if key[0] in self._jobs.unsettled}
         for job_id in [job_id for job_id in self._delayed_until if not self._still_queued(job_id)]:
             del self._delayed_until[job_id]
+
+    def _grant_full_terms(self) -> None:
+        self._liveness.grant_all()
+        self._since.clear()
 
     def _still_queued(self, job_id: str) -> bool:
         job = self._jobs.unsettled.get(job_id)
@@ -165,21 +179,31 @@ class Scheduler:
             key = (job.id, attempt.number, assignment.worker, assignment.state, limit)
             if limit is None or self._age(key, seen) <= limit:
                 continue
+            await self._recorder.catch_up()  # what it waits for may be in the broker
+            if not self._still(job.id, attempt.number, assignment):
+                continue
             if assignment.state is AssignmentState.STOPPING:
                 await self._workers.lose(assignment.worker, f"it did not end its ranks within {limit:g} s")
             else:
                 await self._jobs.update(job.id, self._expired(attempt.number, assignment.worker))
 
-    async def _watch_time_limit(self, job: Job, seen: set[Hashable]) -> None:
+    def _still(self, job_id: str, number: int, assignment: Assignment) -> bool:
+        """Whether an assignment is in the same state yet."""
+        job = self._jobs.unsettled.get(job_id)
+        attempt = job.attempt if job else None
+        now = attempt.assignment_of(assignment.worker) if attempt and attempt.number == number else None
+        return now is not None and now.state is assignment.state
+
+    async def _watch_time_limit(self, job: Job) -> None:
         """The wall clock only says how long the job ran before this server first saw it; from then on ours does."""
         limit = job.spec.timeout_seconds
         if limit is None or job.started_at is None or job.status.terminal or job.hold:
             return
-        key = ("time limit", job.id, job.held_seconds)
-        if key not in self._since:
+        key = (job.id, job.held_seconds)
+        if key not in self._ran_since:
             before = max(0.0, self._clock.now() - job.started_at - job.held_seconds)
-            self._since[key] = self._clock.monotonic() - before
-        if self._age(key, seen) > limit:
+            self._ran_since[key] = self._clock.monotonic() - before
+        if self._clock.monotonic() - self._ran_since[key] > limit:
             now = self._clock.now()
             await self._jobs.update(job.id, lambda job: transitions.time_out(job, now))
 

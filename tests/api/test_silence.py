@@ -1,21 +1,25 @@
-"""A worker is given up for its own silence only, not for the server's or its database's."""
+"""What is overdue is so by the other side's doing: not because the server was paused, or without its database."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headway.core.facts import Released
 from headway.core.protocol import StreamKey
 from headway.errors import Unavailable
+from headway.reports import Report, encode_report
 from headway.server.clock import Clock
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.api.conftest import Api, opened
 
 pytestmark = pytest.mark.anyio
-LEASE_SECONDS = 10
+LEASE_SECONDS = CLAIM_SECONDS = 10
 
 
 class FakeClock(Clock):
@@ -32,7 +36,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def api(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Api]:
-    settings = Settings(home=tmp_path / "home", lease_seconds=LEASE_SECONDS)
+    settings = Settings(home=tmp_path / "home", lease_seconds=LEASE_SECONDS, claim_timeout_seconds=CLAIM_SECONDS)
     async with opened(Server(settings, clock=clock)) as api:
         yield api
 
@@ -88,3 +92,45 @@ async def test_a_worker_that_the_server_could_not_answer_is_kept(
             await pass_time(api, clock, 1)
     await pass_time(api, clock, 1)  # the database is back before the worker is
     assert (await worker.heartbeat(99, last_answer=1)).status_code == 200
+
+
+async def test_a_server_that_was_paused_grants_everyone_a_full_term(api: Api, clock: FakeClock) -> None:
+    """Given a worker and what it claimed, when the server wakes up after an hour, both have a full term from then."""
+    job = await api.submit()
+    worker = await api.worker()
+    assert (await worker.claim(job["id"])).status_code == 200
+    await pass_time(api, clock, 1)
+    clock.seconds += 3600
+    await pass_time(api, clock, LEASE_SECONDS - 2)
+    assert (await worker.heartbeat(1)).status_code == 200
+    assert await status(api, job) == "starting"
+    await pass_time(api, clock, CLAIM_SECONDS)
+    assert await status(api, job) == "stopping", "it was not started in time"
+
+
+async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(
+    api: Api, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a worker that told in time that its ranks are gone, when that is stored late, then it is not given up."""
+    job = await api.submit()
+    worker = await api.worker()
+    assert (await worker.claim(job["id"])).status_code == 200
+    await api.http.post(f"/api/v1/jobs/{job['id']}/cancel")
+    database_is_back, insert_reports = asyncio.Event(), api.server.database.insert_reports
+
+    async def insert_late(reports: Sequence[Report]) -> None:
+        await database_is_back.wait()
+        await insert_reports(reports)
+
+    monkeypatch.setattr(api.server.database, "insert_reports", insert_late)
+    await api.server.embedded.receive_report(encode_report(worker.a_report(job["id"], Released(), last=True)))
+    asyncio.get_running_loop().call_later(0.2, database_is_back.set)
+    for counter in range(1, 100):
+        assert (await worker.heartbeat(counter)).status_code == 200
+        await pass_time(api, clock, 1)
+    assert await status(api, job) == "cancelled"
+    assert (await worker.heartbeat(100)).status_code == 200
+
+
+async def status(api: Api, job: dict[str, Any]) -> str:
+    return str((await api.http.get(f"/api/v1/jobs/{job['id']}")).json()["status"])

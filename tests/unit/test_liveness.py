@@ -60,15 +60,6 @@ def test_delayed_heartbeats_do_not_count_twice(clock: FakeClock) -> None:
     assert pass_time(liveness, clock, 3) == ["w"]
 
 
-def test_a_server_that_was_paused_grants_a_full_term(clock: FakeClock) -> None:
-    liveness = Liveness(clock, lease_seconds=10)
-    liveness.watch("w")
-    clock.seconds += 3600
-    assert liveness.silent() == []
-    assert pass_time(liveness, clock, 9) == []
-    assert pass_time(liveness, clock, 2) == ["w"]
-
-
 def test_a_heartbeat_that_the_server_cannot_answer_is_no_silence(clock: FakeClock) -> None:
     """Given a server without its database: nobody can name newer answers, and that is not the worker's doing."""
     liveness = Liveness(clock, lease_seconds=10)
