@@ -11,7 +11,11 @@ import pytest
 from tests import services
 from tests.fleet import Fleet
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+"""Tests share the cores: a thread of one rank that spins for the others would take them from other tests' ranks."""
 
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of modules that use the real servers take turns, in one process: some kill a server that others use."""
     for item in items:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,30 +23,45 @@ NETWORKS = {
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_networks_that_fail_cost_only_time(tmp_path: Path, name: str) -> None:
-    """Given a training, when all its backends are cut off, then slow, then gone for a minute without a word.
+def test_networks_that_fail_cost_only_time(tmp_path: Path) -> None:
+    """Given trainings over two sets, when all their backends are cut off, then slow, then gone for a minute.
 
     Then no process was restarted, the attempt is the first, each line and point is there once, and new jobs run.
     """
-    proxies = Proxies(*NETWORKS[name])
-    with settings_of_set(name, tmp_path) as own:
+    proxies = Proxies(*{proxy: None for names in NETWORKS.values() for proxy in names})
+    with ExitStack() as stack:
+        fleets = [stack.enter_context(fleet_behind_proxies(name, tmp_path / str(n))) for n, name in enumerate(NETWORKS)]
+        jobs = [fleet.script(COUNTING, str(STEPS), "0.04") for fleet in fleets]
+        for job in jobs:
+            wait_until(job.metrics, "the first metrics")
+        with proxies.cut():
+            time.sleep(3)
+        all_run_a_job(fleets, "print('after the cut')")
+        with proxies.toxic("latency", latency=300):
+            all_run_a_job(fleets, "print('slowly')")
+        with proxies.toxic("timeout", timeout=0):
+            time.sleep(BLACK_HOLE_SECONDS)
+        all_run_a_job(fleets, "print('after the black hole')")
+        for name, fleet, job in zip(NETWORKS, fleets, jobs, strict=True):
+            assert ended(job).status == "succeeded", (name, job.data)
+            assert [one["reason"] for one in job.attempts()] == ["completed"], name
+            assert_nothing_lost_or_doubled(job, STEPS, 1)
+            assert all(process.poll() is None for process in fleet.processes.values()), name
+
+
+@contextmanager
+def fleet_behind_proxies(name: str, folder: Path) -> Iterator[Fleet]:
+    """A server over one of the sets, which it reaches by way of proxies, and a worker."""
+    folder.mkdir()
+    with settings_of_set(name, folder) as own:
         settings = {setting: through_proxy(url) for setting, url in own.items()}
-        with Fleet(tmp_path, heartbeat_seconds=0.7, **settings) as fleet:
+        with Fleet(folder, heartbeat_seconds=0.7, **settings) as fleet:
             fleet.start_server()
             fleet.start_worker("one", slots=2)
             fleet.wait_for_workers(1)
-            job = fleet.script(COUNTING, str(STEPS), "0.04")
-            wait_until(lambda: job.metrics(), "the first metrics")
-            with proxies.cut():
-                time.sleep(3)
-            assert ended(fleet.script("print('after the cut')")).status == "succeeded"
-            with proxies.toxic("latency", latency=300):
-                assert ended(fleet.script("print('slowly')")).status == "succeeded"
-            with proxies.toxic("timeout", timeout=0):
-                time.sleep(BLACK_HOLE_SECONDS)
-            assert ended(fleet.script("print('after the black hole')")).status == "succeeded"
-            assert ended(job).status == "succeeded", job.data
-            assert [one["reason"] for one in job.attempts()] == ["completed"]
-            assert_nothing_lost_or_doubled(job, STEPS, 1)
-            assert all(process.poll() is None for process in fleet.processes.values())
+            yield fleet
+
+
+def all_run_a_job(fleets: list[Fleet], source: str) -> None:
+    for fleet in fleets:
+        assert ended(fleet.script(source)).status == "succeeded"
