@@ -14,7 +14,7 @@ demo: setup ## Train a model on MNIST from start to end.
 	@$(BIN)/python examples/demo.py
 
 test: setup ## Run the tests.
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup -m "not timed"
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 -m "not timed"
 	$(BIN)/pytest -m timed
 
 check: setup ## Lint, format, types, import contracts.

@@ -7,21 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
-from tests import services
 from tests.fleet import Fleet
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 """Tests share the cores: a thread of one rank that spins for the others would take them from other tests' ranks."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of modules that use the real servers take turns, in one process: some kill a server that others use."""
-    for item in items:
-        named = vars(item.module).values() if isinstance(item, pytest.Function) else ()
-        if any(getattr(one, "__module__", None) == services.__name__ for one in named):
-            item.add_marker(pytest.mark.xdist_group("services"))
+class TakingTurns(LoadScopeScheduling):
+    """Tests of files that use the real servers run in one process: some of them kill a server that others use."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(__file__).parent.parent / nodeid.partition("::")[0]
+        return "services" if "from tests.services import" in path.read_text() else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TakingTurns:
+    return TakingTurns(config, log)
 
 
 @pytest.fixture

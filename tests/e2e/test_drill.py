@@ -15,10 +15,12 @@ from headway.drill.scenarios import SCENARIOS, Scenario, full_disk_of_server
 from tests.fleet import Fleet, ended
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(1200)
 def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "headway", "drill", "--json"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.stdout, ran.stderr
     said = json.loads(ran.stdout)
     times = {one["scenario"]: one for one in said["scenarios"]}
     assert {name: one["broken"] for name, one in times.items()} == {name: [] for name in times}
