@@ -13,20 +13,13 @@ from headway.core.facts import Released
 from headway.core.protocol import StreamKey
 from headway.errors import Unavailable
 from headway.reports import Report, encode_report
-from headway.server.clock import Clock
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.api.conftest import Api, opened
+from tests.fake_clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 LEASE_SECONDS = CLAIM_SECONDS = 10
-
-
-class FakeClock(Clock):
-    seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 @pytest.fixture

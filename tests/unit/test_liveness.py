@@ -7,16 +7,8 @@ import contextlib
 import pytest
 
 from headway.errors import Unavailable
-from headway.server.clock import Clock
 from headway.server.liveness import Liveness
-
-
-class FakeClock(Clock):
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
+from tests.fake_clock import FakeClock
 
 
 @pytest.fixture
