@@ -56,6 +56,12 @@ def _await_step(stage: Stage, job: JobHandle, step: int = _AT_STEP) -> None:
     stage.fleet.wait(lambda: any(one["steps"][-1] >= step for one in job.metrics(["train/loss"])), f"step {step}")
 
 
+def _await_loss(stage: Stage, job: JobHandle) -> None:
+    """Looks at all attempts: the next may have been placed before anyone looked."""
+    lost = "the loss of the worker"
+    stage.fleet.wait(lambda: any(one["reason"] == "worker_lost" for one in job.attempts()), lost)
+
+
 def _rank_pids(stage: Stage, job: JobHandle, worker: str) -> list[int]:
     number = job.refresh().data["attempt"]["number"]
     for path in (stage.fleet.folder / worker / "attempts").glob(f"{job.id}.{number}.*/processes.json"):
@@ -106,7 +112,7 @@ def worker_stopped_and_continued(stage: Stage, job: JobHandle) -> float:
     _await_step(stage, job)
     stage.fleet.processes["two"].send_signal(signal.SIGSTOP)
     at = time.time()
-    stage.fleet.wait(lambda: job.refresh().data["attempt"]["reason"] == "worker_lost", "the loss of the worker")
+    _await_loss(stage, job)
     stage.fleet.processes["two"].send_signal(signal.SIGCONT)
     return at
 
@@ -115,7 +121,7 @@ def _network_cut(stage: Stage, job: JobHandle, *, up: bool, down: bool) -> float
     _await_step(stage, job)
     stage.proxy.cut_up, stage.proxy.cut_down = up, down
     at = time.time()
-    stage.fleet.wait(lambda: job.refresh().data["attempt"]["reason"] == "worker_lost", "the loss of the worker")
+    _await_loss(stage, job)
     stage.proxy.cut_up = stage.proxy.cut_down = False
     return at
 
