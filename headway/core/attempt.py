@@ -54,6 +54,11 @@ class Assignment(Frozen):
     lost: bool = False
 
     @property
+    def ranks(self) -> range:
+        """The ranks that the worker runs."""
+        return range(self.first_rank, self.first_rank + self.rank_count)
+
+    @property
     def streams_missing(self) -> bool:
         """Whether reports of this assignment may still be on their way."""
         return self.state is AssignmentState.RELEASED and self.lost and self.last_number is None

@@ -165,3 +165,8 @@ class Claimed(Frozen):
     group_count: int
     endpoint: str | None
     rank_token: str
+
+    @property
+    def ranks(self) -> range:
+        """The ranks that the worker runs."""
+        return range(self.first_rank, self.first_rank + self.rank_count)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from headway.core import transitions
 from headway.core.attempt import Assignment
 from headway.core.job import Job
+from headway.core.job_change import open_assignment
 from headway.core.placement import Gang, Share, place_queue, used_slots
 from headway.core.retry import requeue_delay_seconds
 from headway.core.status import AssignmentState, JobStatus
@@ -190,8 +191,7 @@ class Scheduler:
     def _still(self, job_id: str, number: int, assignment: Assignment) -> bool:
         """Whether an assignment is in the same state yet."""
         job = self._jobs.unsettled.get(job_id)
-        attempt = job.attempt if job else None
-        now = attempt.assignment_of(assignment.worker) if attempt and attempt.number == number else None
+        now = open_assignment(job, number, assignment.worker) if job else None
         return now is not None and now.state is assignment.state
 
     async def _watch_time_limit(self, job: Job) -> None:

@@ -159,7 +159,7 @@ class RunningAssignment:
         own_work = claimed.spec.trainer is None
         files = RankFiles(
             self._folder,
-            _ranks(claimed),
+            claimed.ranks,
             maximum_log_bytes=self._place.timeouts.maximum_log_bytes,
             patterns=MetricPatterns(claimed.spec.metrics),
             event_folders=(self._folder / "work", self._folder / "output") if own_work else (),
@@ -195,7 +195,7 @@ class RunningAssignment:
         try:
             await self._attend(reporter, sender, watch)
             self.busy = True
-            ended_well = reporter.finished | reporter.interrupted >= {*_ranks(claimed)}
+            ended_well = reporter.finished | reporter.interrupted >= {*claimed.ranks}
             await self._look_for_files(watch, reporter, sender, final=ended_well)
             waiting = asyncio.create_task(sender.wait())
             # What ranks saved because their worker stops is what the job goes on from elsewhere, so it is waited for.
@@ -278,7 +278,7 @@ class RunningAssignment:
             return
         devices = [index for index in slots if index < self._place.slots.accelerators]
         if devices:
-            self._samples.devices = dict(zip(_ranks(claimed), devices, strict=False))
+            self._samples.devices = dict(zip(claimed.ranks, devices, strict=False))
         plan = launch_plan(
             claimed,
             prepared,
@@ -373,8 +373,3 @@ class RunningAssignment:
             await reporter.report_end(message)
         elif "answer" in message:
             await self._inquiries.ended(message)
-
-
-def _ranks(claimed: Claimed) -> range:
-    """The ranks that this worker runs of the attempt."""
-    return range(claimed.first_rank, claimed.first_rank + claimed.rank_count)

@@ -125,9 +125,10 @@ async def fetch_checkpoint(claimed: Claimed, folder: Path, files_folder: Path, c
     if checkpoint is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    ranks = range(claimed.first_rank, claimed.first_rank + claimed.rank_count)
     wanted = (
-        checkpoint.needed_parts(ranks) if checkpoint.kind is PartKind.SHARDS else set(map(checkpoint.part_of, ranks))
+        checkpoint.needed_parts(claimed.ranks)
+        if checkpoint.kind is PartKind.SHARDS
+        else set(map(checkpoint.part_of, claimed.ranks))
     )
     parts = {rank: _part(claimed, rank) for rank in sorted(wanted)}
     if any(part.replica for part in parts.values()):

@@ -99,6 +99,8 @@ async def test_a_server_that_was_paused_grants_everyone_a_full_term(api: Api, cl
     assert await status(api, job) == "starting"
     await pass_time(api, clock, CLAIM_SECONDS)
     assert await status(api, job) == "stopping", "it was not started in time"
+    await pass_time(api, clock, 1)
+    assert (await worker.heartbeat(2)).status_code == 410, "a full term, and no more"
 
 
 async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(

@@ -86,7 +86,7 @@ class Inquiries:
 
 def _worker_of(job: Job, rank: int) -> str:
     for assignment in job.attempt.assignments if job.attempt else ():
-        if assignment.first_rank <= rank < assignment.first_rank + assignment.rank_count:
+        if rank in assignment.ranks:
             if assignment.state is AssignmentState.RUNNING:
                 return assignment.worker
             break

@@ -165,9 +165,8 @@ class Workers:
             raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker.")
         dataset = await self._datasets.find(job.spec.dataset_name) if job.spec.dataset_name else None
         checkpoint = job.checkpoints[-1] if job.checkpoints else None
-        ranks = range(assignment.first_rank, assignment.first_rank + assignment.rank_count)
         parts = await self._checkpoints.parts(job, checkpoint) if checkpoint else {}
-        needed = checkpoint.needed_parts(ranks) if checkpoint else set()
+        needed = checkpoint.needed_parts(assignment.ranks) if checkpoint else set()
         return Claimed(
             checkpoint=checkpoint,
             checkpoint_parts={rank: part for rank, part in parts.items() if rank in needed},
