@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 import headway
+from headway.training.plain_values import real_number
 
 
 class HeadwayCallback(TrainerCallback):
@@ -29,7 +31,10 @@ class HeadwayCallback(TrainerCallback):
     ) -> None:
         """Record the numbers among what is logged."""
         if state.is_world_process_zero and logs:
-            numbers = {name: value for name, value in logs.items() if isinstance(value, int | float)}
+            numbers: dict[str, float] = {}
+            for name, value in logs.items():
+                with suppress(TypeError):
+                    numbers[name] = real_number(value, name)
             headway.run().log(state.global_step, **numbers)
 
     def on_train_end(

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from headway.training.plain_values import encode
+
 
 def write_model(model: nn.Module, card: dict[str, Any], folder: Path) -> None:
     """Write `model.safetensors`, `model.pt` and `card.json` into a folder."""
@@ -20,4 +22,4 @@ def write_model(model: nn.Module, card: dict[str, Any], folder: Path) -> None:
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt", "job": str(card["job"])})
     torch.save(state, folder / "model.pt")
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    (folder / "card.json").write_text(json.dumps(json.loads(encode(card)), indent=2) + "\n")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from headway.checkpoint_files import pack_files
 from headway.training.checkpoint_schedule import CheckpointSchedule
+from headway.training.plain_values import encode, real_numbers, whole_number
 from headway.training.random_state import random_state, set_random_state
 from headway.training.saving import Saver, about, dump, load_part, plain, prepare_restore, put_back, sharded
 
@@ -65,9 +66,11 @@ class Run:
     def log(self, step: int, **values: float) -> None:
         """Record metrics of a step. A name may have a slash: `run.log(5, **{"train/loss": 0.3})`.
 
-        Costs a few microseconds: one small append to a local file, which the worker reads.
+        Step and values may be NumPy's numbers, tensors or JAX arrays with one number each. It costs a few
+        microseconds: one small append to a local file, which the worker reads. Raises TypeError, with the metric's
+        name, for a value that is not a number.
         """
-        self.record({"step": step, "at": time.time(), "values": {name: float(values[name]) for name in values}})
+        self.record({"step": whole_number(step, "step"), "at": time.time(), "values": real_numbers(values)})
         if not self._first_logged:
             self._first_logged = True
             if self.rank == 0:
@@ -78,10 +81,14 @@ class Run:
 
         With `total_steps` whoever follows the job sees how far it is.
         """
+        total_steps = None if total_steps is None else whole_number(total_steps, "total_steps")
         self.record({"type": "stage_reached", "stage": stage, "at": time.time(), "total_steps": total_steps})
 
     def finish(self, **result: Any) -> None:
-        """Record the job's result: figures for JSON, such as `run.finish(test={"accuracy": 0.98})`. Rank 0's counts."""
+        """Record the job's result: figures for JSON, such as `run.finish(test={"accuracy": 0.98})`. Rank 0's counts.
+
+        NumPy's numbers, arrays and tensors are written as numbers and lists. Raises TypeError for what is neither.
+        """
         if self.rank == 0:
             self.record({"type": "result_stored", "result": result})
 
@@ -91,7 +98,7 @@ class Run:
             return
         if self._descriptor is None:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(self._descriptor, json.dumps(record).encode() + b"\n")
+        os.write(self._descriptor, encode(record).encode() + b"\n")
 
     def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
         """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
@@ -99,7 +106,7 @@ class Run:
         All ranks get the same answer. It is yes, too, when a rank was asked to end: save, and leave when `should_stop`
         says so. Several ranks agree on what needs a clock only once torch.distributed is initialised.
         """
-        return self._schedule.due(step, epoch_end=epoch_end)
+        return self._schedule.due(whole_number(step, "step"), epoch_end=epoch_end)
 
     @cached_property
     def _schedule(self) -> CheckpointSchedule:
@@ -116,6 +123,7 @@ class Run:
         It returns once the state is copied: writing goes on beside training, and the worker stores what is written.
         Once all ranks' parts are stored they are a checkpoint, from which the job's next attempt starts.
         """
+        step = whole_number(step, "step")
         if isinstance(state, Path):
             self._save_files(state, step)
             return

@@ -1,0 +1,84 @@
+"""Numbers as scripts have them (NumPy's, tensors, JAX arrays, Decimal), made plain for JSON. Costs no import."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+_SHOWN_CHARACTERS = 80
+
+
+def whole_number(value: Any, subject: str) -> int:
+    """The value as an int. A float counts if nothing is behind its point.
+
+    Raises TypeError, with `subject` for a name, when it is not a whole number.
+    """
+    if type(value) is int:
+        return value
+    try:
+        return operator.index(value)  # also of NumPy's integers, and of tensors with one integer
+    except (TypeError, ValueError):
+        number = real_number(value, subject)
+    if not number.is_integer():
+        raise TypeError(f"{subject} is {_shown(value)}: give a whole number")
+    return int(number)
+
+
+def real_number(value: Any, subject: str) -> float:
+    """The value as a float. Raises TypeError, with `subject` for a name, when it is not one number."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # a tensor of many numbers raises RuntimeError
+        raise TypeError(f"{subject} is {_shown(value)}: give one number") from None
+
+
+def real_numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a step as floats. Raises TypeError with the name of the one that is not a number."""
+    return {
+        name: value if type(value) is float else real_number(value, f"metric {name}") for name, value in values.items()
+    }
+
+
+def encode(record: Any) -> str:
+    """The record as JSON. Raises TypeError or ValueError for what JSON has no form for."""
+    try:
+        return _ENCODER.encode(record)
+    except TypeError:
+        return _ENCODER.encode(_with_plain_keys(record))
+
+
+def _with_plain_keys(value: Any) -> Any:
+    """A copy in which NumPy's numbers that are keys, such as class labels, are plain."""
+    if isinstance(value, dict):
+        return {_plain_key(key): _with_plain_keys(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_plain_keys(one) for one in value]
+    return value
+
+
+def _plain_key(key: Any) -> Any:
+    return key if isinstance(key, str | int | float) or key is None else _plain(key)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has a form for in place of the value, for the encoder to look at again."""
+    for name in ("tolist", "item"):  # of arrays and tensors, with one number or many
+        plain = getattr(value, name, lambda: value)()
+        if type(plain) is not type(value):
+            return plain
+    if hasattr(value, "__index__"):
+        return operator.index(value)
+    if hasattr(value, "__float__"):
+        return float(value)
+    raise TypeError(f"{_shown(value)} has no form in JSON: give numbers, text, lists and dicts")
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    text = f"of shape {tuple(shape)}" if shape else repr(value)
+    return f"{text[:_SHOWN_CHARACTERS]} ({type(value).__name__})"
+
+
+_ENCODER = json.JSONEncoder(default=_plain)
