@@ -14,8 +14,10 @@ demo: setup ## Train a model on MNIST from start to end.
 	@$(BIN)/python examples/demo.py
 
 test: setup ## Run the tests.
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 -m "not timed"
-	$(BIN)/pytest -m timed
+	@status=0; \
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 -m "not timed" || status=$$?; \
+	$(BIN)/pytest -m timed || status=$$?; \
+	exit $$status
 
 check: setup ## Lint, format, types, import contracts.
 	$(BIN)/ruff check .

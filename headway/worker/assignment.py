@@ -195,8 +195,8 @@ class RunningAssignment:
         try:
             await self._attend(reporter, sender, watch)
             self.busy = True
-            ended_well = reporter.finished | reporter.interrupted >= {*claimed.ranks}
-            await self._look_for_files(watch, reporter, sender, final=ended_well)
+            if reporter.ended_well >= {*claimed.ranks}:
+                await self._look_for_files(watch, reporter, sender, final=True)
             waiting = asyncio.create_task(sender.wait())
             # What ranks saved because their worker stops is what the job goes on from elsewhere, so it is waited for.
             deadline = time.monotonic() + (self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0)
@@ -212,7 +212,10 @@ class RunningAssignment:
         self, watch: CheckpointWatch | None, reporter: Reporter, sender: CheckpointSender, *, final: bool = False
     ) -> None:
         """See whether a program has written checkpoint files."""
-        found = None if watch is None else await watch.look(reporter.files.logged_step, final=final)
+        if watch is None:
+            return
+        step, ranks = reporter.files.logged_step, [*self._processes.values()]
+        found = await watch.look(step, ranks, now=time.monotonic(), final=final)
         if isinstance(found, SavedPart):
             self._facts += sender.add(found)
         elif found is not None:
@@ -351,6 +354,8 @@ class RunningAssignment:
                         return
                     messages = asyncio.create_task(launcher.message())
                     await self._hear(message, reporter)
+                    if "ended" in message and message["ended"] not in reporter.ended_well:
+                        watch = None  # what it was writing may be there in half
                 await self._look_for_files(watch, reporter, sender)
                 await self._look_for_stall(reporter)
                 await reporter.report_new()

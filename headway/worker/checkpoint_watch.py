@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from headway.checkpoint_files import pack_files, signature
@@ -20,51 +21,66 @@ _QUIET_SECONDS = 0.5
 """How long nothing may change before what is there is taken for whole."""
 _RESTLESS_SECONDS = 30.0
 _NUMBER = re.compile(r"\d{1,15}")
+_EXITING = 0x4
+"""Flag of a process that ends (PF_EXITING, see proc_pid_stat(5))."""
 
 
 class CheckpointWatch:
     """Takes the directory's files, all or nothing, when they have changed and then been quiet, and no process has
-    one open for writing."""
+    one open for writing.
+
+    A process that is killed closes its files, however much of them it had written. So nothing is taken while a rank
+    ends, and a writer that is gone counts as a change.
+    """
 
     def __init__(self, folder: Path, attempt_folder: Path) -> None:
         self.folder = folder
         self._attempt_folder = attempt_folder
         self._taken = self._seen = signature(folder)
         self._seen_at = 0.0
+        self._writers: frozenset[int] = frozenset()
         self._restless_since: float | None = None
         self._last_step = -1
         self._looked_at = 0.0
         self._warned = False
 
-    async def look(self, logged_step: int | None, *, final: bool = False) -> SavedPart | CheckpointNotSaved | None:
+    async def look(
+        self, logged_step: int | None, ranks: Collection[int], *, now: float, final: bool = False
+    ) -> SavedPart | CheckpointNotSaved | None:
         """A new part, if there is one to take; said once, that the files change too often for that.
 
-        `final`: the ranks have ended well, so that nothing is being written. A part's step is the last number in the
-        newest name that has one, else the step that was logged last.
+        `ranks`: the pids of those that run; `now`: seconds on the monotonic clock; `final`: all ranks have ended well,
+        so that nothing is being written. A part's step is the last number in the newest name that has one, else the
+        step that was logged last.
         """
-        if not final and time.monotonic() - self._looked_at < _QUIET_SECONDS:
+        if not final and now - self._looked_at < _QUIET_SECONDS:
             return None
-        self._looked_at = time.monotonic()
+        self._looked_at = now
         try:
-            part = await asyncio.to_thread(self._take, logged_step, final)
+            part = await asyncio.to_thread(self._take, logged_step, ranks, final)
         except OSError as error:  # as when the disk is full
             _log.warning("The checkpoint files in %s were not taken: %s", self.folder, error)
             return None
-        if part is None and self._restless and not self._warned:
+        if part is None and self._restless(now) and not self._warned:
             self._warned = True
             words = "its files have not been quiet for half a second in half a minute. Write them less often, or say "
             words += "when they are whole: run.save(folder, step)."
             return CheckpointNotSaved(step=logged_step or 0, rank=0, error=words)
         return part
 
-    def _take(self, logged_step: int | None, final: bool) -> SavedPart | None:
+    def _take(self, logged_step: int | None, ranks: Collection[int], final: bool) -> SavedPart | None:
         now = signature(self.folder)
-        if now != self._seen:
-            self._seen, self._seen_at = now, time.monotonic()
-        if now != self._taken and self._restless_since is None:
-            self._restless_since = time.monotonic()
-        quiet = time.monotonic() - self._seen_at >= _QUIET_SECONDS
-        if not now or now == self._taken or not (final or (quiet and not _being_written(self.folder))):
+        if not now or now == self._taken:
+            self._seen = now
+            return None
+        if self._restless_since is None:
+            self._restless_since = self._looked_at
+        writers = frozenset() if final else _writers(self.folder)
+        if (now, writers) != (self._seen, self._writers):
+            self._seen, self._writers, self._seen_at = now, writers, self._looked_at
+        quiet = not writers and self._looked_at - self._seen_at >= _QUIET_SECONDS
+        # The ranks are looked at last: what a rank that lives now had open, it had open before.
+        if not final and not (quiet and all(_lives(pid) for pid in ranks)):
             return None
         step = self._step(logged_step)
         path = saved_path(self._attempt_folder, step, 0)
@@ -78,10 +94,9 @@ class CheckpointWatch:
         self._taken, self._last_step, self._restless_since = now, step, None
         return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES)
 
-    @property
-    def _restless(self) -> bool:
+    def _restless(self, now: float) -> bool:
         """Whether the files change so often that nothing could be taken for long."""
-        return self._restless_since is not None and time.monotonic() - self._restless_since > _RESTLESS_SECONDS
+        return self._restless_since is not None and now - self._restless_since > _RESTLESS_SECONDS
 
     def _step(self, logged_step: int | None) -> int:
         newest_first = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
@@ -90,24 +105,42 @@ class CheckpointWatch:
         return max(step, self._last_step + 1)
 
 
-def _being_written(folder: Path) -> bool:
-    """Whether a process has a file of the folder open for writing; known on Linux only."""
+def _writers(folder: Path) -> frozenset[int]:
+    """The processes that have a file of the folder open for writing; known on Linux only."""
     if sys.platform != "linux":
-        return False
+        return frozenset()
     inside = f"{folder.resolve()}{os.sep}"
-    for process in Path("/proc").glob("[0-9]*"):
+    return frozenset(int(process.name) for process in Path("/proc").glob("[0-9]*") if _writes(process, inside))
+
+
+def _writes(process: Path, inside: str) -> bool:
+    try:
+        descriptors = list((process / "fd").iterdir())
+    except OSError:
+        return False  # it ended, or is another user's
+    for descriptor in descriptors:
         try:
-            for descriptor in (process / "fd").iterdir():
-                if os.readlink(descriptor).startswith(inside) and _writes(process / "fdinfo" / descriptor.name):
-                    return True
+            if os.readlink(descriptor).startswith(inside) and _for_writing(process / "fdinfo" / descriptor.name):
+                return True
         except OSError:
-            continue  # it ended, or is another user's
+            continue  # closed meanwhile
     return False
 
 
-def _writes(information: Path) -> bool:
+def _for_writing(information: Path) -> bool:
     for line in information.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "flags":
             return bool(int(value, 8) & (os.O_WRONLY | os.O_RDWR))
     return False
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process lives and is not about to end; known on Linux only."""
+    if sys.platform != "linux":
+        return True
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return state != "Z" and not int(fields[5]) & _EXITING

@@ -25,8 +25,8 @@ _TAIL_LINES = 50
 class Reporter:
     """Spools reports: facts at once, streams about once a second.
 
-    `finished`: ranks that said so; `interrupted`: those that left because they were asked to; `trained`: training is
-    through, and what comes is evaluation and saving.
+    `finished`: ranks that said so; `interrupted`: those that left because they were asked to; `ended_well`: those that
+    are gone, and were not cut off; `trained`: training is through, and what comes is evaluation and saving.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Reporter:
         self.files = files
         self.finished: set[int] = set()
         self.interrupted: set[int] = set()
+        self.ended_well: set[int] = set()
         self.trained = False
         self._stream = stream
         self._outbox = outbox
@@ -115,6 +116,8 @@ class Reporter:
         self._saved += harvest.saved
         if not harvest.more:
             del self._facts[: len(pending)]
+            if ended is not None and (ended["exit_code"] == 0 or ended["ended"] in finished):
+                self.ended_well.add(ended["ended"])
         return harvest.more
 
     def _end_facts(self, ended: dict[str, Any], finished: set[int], errors: dict[int, dict[str, Any]]) -> list[Fact]:

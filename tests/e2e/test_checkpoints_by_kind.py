@@ -46,23 +46,26 @@ def test_files_that_a_program_writes_are_kept_and_given_back(shared_fleet: Fleet
             assert "step-60.pt" in tar.getnames()
 
 
-def test_half_written_files_are_never_kept(shared_fleet: Fleet) -> None:
+def test_half_written_files_are_never_kept(shared_fleet: Fleet, tmp_path: Path) -> None:
     """Given a program that is killed in the middle of writing a file, what it had before is what it gets back."""
+    kept = tmp_path / "kept"
     script = """
 set -e
 cd "$HEADWAY_CHECKPOINT_DIRECTORY"
 echo "found $(ls | tr '\\n' ' ')"
 if [ "$HEADWAY_ATTEMPT" = 1 ]; then
     echo whole > state-7
-    sleep 3
+    until [ -e "$KEPT" ]; do sleep 0.05; done
     exec 3> state-8
     echo half >&3
-    sleep 3
+    sleep 1.5
     kill -9 $$
 fi
 """
     with shared_fleet.client() as client:
-        job = client.submit({"command": ["bash", "-c", script]})
+        job = client.submit({"command": ["bash", "-c", script], "variables": {"KEPT": str(kept)}})
+        wait_until(lambda: job.checkpoints(), "the first checkpoint")
+        kept.touch()
         assert ended(job).status == "succeeded", job.data
         assert texts(job) == ["found ", "found state-7 "]
         assert job.attempts()[1]["restored_step"] == 7

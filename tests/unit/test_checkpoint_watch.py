@@ -1,0 +1,111 @@
+"""When files that a program wrote count as whole; with a clock of the test's own, and real processes that write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headway.worker import checkpoint_watch
+from headway.worker.checkpoint_watch import CheckpointWatch
+from headway.worker.checkpoints import SavedPart
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform != "linux", reason="who has a file open is known on Linux only"),
+]
+
+
+class Watched:
+    """A directory that is looked at once a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "files"
+        self.folder.mkdir()
+        self._watch = CheckpointWatch(self.folder, folder / "attempt")
+        self._now = 100.0
+
+    async def taken(self, *ranks: int, final: bool = False) -> int | None:
+        """The step of what is taken at this look."""
+        self._now += 1.0
+        part = await self._watch.look(None, ranks, now=self._now, final=final)
+        return part.step if isinstance(part, SavedPart) else None
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    return Watched(tmp_path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has a file open and has written half of it; it ends well when its input does."""
+    script = 'exec 3> "$0"; echo half >&3; echo there; read line; exit 0'
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["sh", "-c", script, str(path)], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "there\n"
+        yield process
+        process.kill()
+
+
+async def test_files_are_taken_once_when_they_are_quiet_and_closed(watched: Watched) -> None:
+    (watched.folder / "state-7").write_text("whole")
+    with writing(watched.folder / "state-8") as writer:
+        for _ in range(3):
+            assert await watched.taken(os.getpid()) is None
+        writer.communicate()
+    assert await watched.taken(os.getpid()) is None, "it was closed since the last look"
+    assert await watched.taken(os.getpid()) == 8
+    assert await watched.taken(os.getpid()) is None
+
+
+async def test_what_a_killed_rank_was_writing_is_not_taken(watched: Watched) -> None:
+    """Given a rank that was killed, and nobody has said so yet, its file is closed and quiet, and half there."""
+    with writing(watched.folder / "state-8") as rank:
+        for _ in range(3):
+            assert await watched.taken(rank.pid) is None
+        rank.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+        for _ in range(3):
+            assert await watched.taken(rank.pid) is None
+    assert await watched.taken(rank.pid) is None, "it is gone altogether"
+
+
+async def test_what_a_killed_child_of_a_rank_was_writing_gives_the_rank_time_to_fail(watched: Watched) -> None:
+    """Given a shell whose Python is killed, its file is closed and quiet for long; the shell fails a moment later."""
+    with writing(watched.folder / "state-8") as child:
+        for _ in range(3):
+            assert await watched.taken(os.getpid()) is None
+        child.kill()
+        child.wait()
+        assert await watched.taken(os.getpid()) is None
+
+
+async def test_a_writer_that_closes_another_file_meanwhile_is_seen(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a process with other threads, files that it closes while its descriptors are read hide no other."""
+    readlink = os.readlink
+    with (tmp_path / "other").open("w") as other, (watched.folder / "state-8").open("w"):
+
+        def closes_first(path: Path) -> str:
+            other.close()
+            return readlink(path)
+
+        monkeypatch.setattr(checkpoint_watch.os, "readlink", closes_first)
+        for _ in range(3):
+            assert await watched.taken(os.getpid()) is None
+    await watched.taken(os.getpid())
+    assert await watched.taken(os.getpid()) == 8
+
+
+async def test_what_is_there_when_all_ranks_have_ended_well_is_whole(watched: Watched) -> None:
+    (watched.folder / "state-9").write_text("whole")
+    assert await watched.taken(final=True) == 9
