@@ -59,6 +59,11 @@ class Assignment(Frozen):
         return range(self.first_rank, self.first_rank + self.rank_count)
 
     @property
+    def done(self) -> bool:
+        """Whether all its ranks finished, and all that they left is stored."""
+        return self.outputs_stored and self.finished_ranks == self.rank_count
+
+    @property
     def streams_missing(self) -> bool:
         """Whether reports of this assignment may still be on their way."""
         return self.state is AssignmentState.RELEASED and self.lost and self.last_number is None
@@ -97,7 +102,7 @@ class Attempt(Frozen):
     @property
     def finished(self) -> bool:
         """Whether every rank's script returned, and all that they left is stored."""
-        return all(one.outputs_stored and one.finished_ranks == one.rank_count for one in self.assignments)
+        return all(assignment.done for assignment in self.assignments)
 
     @property
     def started(self) -> bool:

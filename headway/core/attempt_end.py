@@ -47,6 +47,9 @@ def settle(job: Job, now: float) -> Job:
         return job
     reason = _reason_of(job, attempt)
     failure = None if reason in (EndReason.COMPLETED, EndReason.CANCELLED) else attempt.failure
+    if reason is EndReason.RANKS_VANISHED and failure is None:
+        unfinished = next(one for one in attempt.assignments if not one.done)
+        failure = failure_of(unfinished, reason, now)
     if attempt.finished:
         job = warn_unless_restored(job, now)
     job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
@@ -80,14 +83,14 @@ def _follow(job: Job, reason: EndReason, failure: Failure | None, sentence: str,
     if reason.counted:
         failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
         if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
-            words = EndReason.SAME_STEP.sentence.format(step=failure.step, sentence=sentence)
+            words = EndReason.SAME_STEP.explain(failure, sentence=sentence)
             job = update_attempt(job, decision="Three failures in a row were at one step, so it is not tried again.")
             return finish(job, EndReason.SAME_STEP, words, now)
         job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
     if job.origin is not None and not job.checkpoints:
         lost = EndReason.CHECKPOINT_LOST
         job = update_attempt(job, decision="No checkpoint is left to start from, so it is not tried again.")
-        return finish(job, lost, lost.sentence.format(error=sentence), now)
+        return finish(job, lost, lost.explain(None, error=sentence), now)
     retries_used = job.retries_used + int(reason.counted)
     failures_in_row = job.failures_in_row + int(reason.counted)
     changes = {"retries_used": retries_used, "failures_in_row": failures_in_row, "sentence": sentence}

@@ -134,20 +134,37 @@ class EndReason(StrEnum):
         """Whether ranks that end for it get time to save, for the job goes on from there."""
         return self in (EndReason.PAUSED, EndReason.DRAINED, EndReason.WORKER_STOPPED)
 
-    def explain(self, failure: Failure | None) -> str:
-        """The sentence for a person, with the failure's facts filled in."""
-        if failure is None:
-            return self.sentence
-        return self.sentence.format(
-            rank=failure.rank,
-            worker=failure.worker_name,
-            exit_code=failure.exit_code,
-            signal=failure.signal,
-            step=failure.step,
-            hint=failure.hint or f"perhaps because worker {failure.worker_name} ran out of memory",
-            error=failure.error and failure.error.rstrip("."),
-        )
+    def explain(self, failure: Failure | None, **facts: str | int | None) -> str:
+        """The sentence for a person, with the failure's facts, or those given, filled in.
 
+        A fact that nobody knows gets a word that says so: a placeholder is never shown.
+        """
+        known: dict[str, str | int | None] = {}
+        if failure is not None:
+            known = {
+                "rank": failure.rank,
+                "worker": failure.worker_name,
+                "exit_code": failure.exit_code,
+                "signal": failure.signal,
+                "step": failure.step,
+                "hint": failure.hint or f"perhaps because worker {failure.worker_name} ran out of memory",
+                "error": failure.error and failure.error.rstrip("."),
+            }
+        told = {name: value for name, value in {**known, **facts}.items() if value is not None}
+        return self.sentence.format_map({**_NOT_KNOWN, **told})
+
+
+_NOT_KNOWN = {
+    "rank": "(not known)",
+    "worker": "(not known)",
+    "exit_code": "(not known)",
+    "signal": "a signal",
+    "step": "(not known)",
+    "hint": "the cause is not known",
+    "error": "the cause is not known",
+    "sentence": "The cause is not known.",
+}
+"""What stands in a sentence for a fact that was not reported."""
 
 _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headway
+from headway.core.attempt import Failure
 from headway.core.data_order import batch_bounds, gradient_weight, rank_bounds, steps_per_epoch
 from headway.core.end_reason import EndReason
 from headway.core.parameters import parse_parameters
@@ -32,6 +33,19 @@ from headway.settings import Settings, load_settings
 )
 def test_retries(reason: EndReason, used: int, again: bool) -> None:
     assert may_retry(reason, used, 3) is again
+
+
+@pytest.mark.parametrize("reason", EndReason)
+@pytest.mark.parametrize("known", ["nothing", "little", "all"])
+def test_no_sentence_shows_a_placeholder(reason: EndReason, known: str) -> None:
+    """Whatever is known of a failure, the sentence for it is whole."""
+    failure = Failure(reason=reason, worker="w-1", worker_name="one", at=0)
+    if known == "all":
+        more = {"rank": 3, "exit_code": 1, "signal": "SIGKILL", "error": "E: {odd}", "hint": "none", "step": 7}
+        failure = failure.model_copy(update=more)
+    sentence = reason.explain(None if known == "nothing" else failure, sentence="It failed.")
+    assert "None" not in sentence
+    assert "{" not in sentence.replace("{odd}", "")
 
 
 def test_the_first_retry_is_immediate_and_later_ones_back_off() -> None:

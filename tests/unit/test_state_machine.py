@@ -255,6 +255,15 @@ class JobMachine(RuleBasedStateMachine):
         assert len([one for one in self.job.checkpoints if not one.users]) <= self.job.spec.checkpoints.keep_newest
 
     @invariant()
+    def every_sentence_is_whole(self) -> None:
+        """No sentence shows a placeholder, neither the job's nor that of an event, a warning or a decision."""
+        attempt = self.job.attempt
+        said = [self.job.sentence, *self.job.warnings, *(str(event.data) for event in self.job.events)]
+        said += [attempt.decision or ""] if attempt else []
+        names = ("rank", "worker", "exit_code", "signal", "step", "hint", "error", "sentence")
+        assert not [text for text in said for name in names if f"{{{name}}}" in text]
+
+    @invariant()
     def an_ended_job_is_not_on_hold(self) -> None:
         assert not (self.job.status.terminal and self.job.hold)
 

@@ -269,6 +269,14 @@ def test_ranks_that_vanish_count_so_that_it_does_not_go_on_for_ever() -> None:
     assert (job.status, job.reason) == (JobStatus.FAILED, EndReason.RANKS_VANISHED)
 
 
+def test_ranks_that_finished_without_their_outputs_name_the_worker() -> None:
+    """Given finished ranks of a worker that let go without having stored what they left, the sentence names it."""
+    finished = [RankFinished(rank=0), RankFinished(rank=1)]
+    job = report(running(queued(retries=0)), "w0", *finished, Released(), last=True)
+    assert (job.status, job.reason) == (JobStatus.FAILED, EndReason.RANKS_VANISHED)
+    assert "Worker worker0 lost its launcher" in job.sentence
+
+
 def test_cancelling_a_queued_job_ends_it_at_once() -> None:
     job = transitions.cancel(queued(), NOW)
     assert job.status is JobStatus.CANCELLED
