@@ -26,7 +26,7 @@ def download(connection: Connection, job: str, artifact: dict[str, Any], folder:
 def download_file(connection: Connection, url: str, path: Path, size_bytes: int, sha256: str) -> Path:
     """Download to `path`, going on where an earlier try was cut off. Raises Corrupt if the bytes do not match."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{sha256[:12]}.part")
+    partial = path.with_name(f".{path.name[:50]}.{sha256[:12]}.part")  # the name may be as long as a disk allows
     start = partial.stat().st_size if partial.exists() else 0
     digest = hashlib.sha256()
     with partial.open("a+b") as file:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from pydantic import Field, field_validator
 
 from headway.core.frozen import Frozen
 
 ARTIFACT_NAME_PATTERN = r"^[^\x00-\x1f\x7f/\\]+(/[^\x00-\x1f\x7f/\\]+)*$"
 MAXIMUM_NAME_CHARACTERS = 512
+_LONGEST_ESCAPED_BYTES = 240
+"""What file systems allow of one part of a name is 255, and escaping makes it longer."""
+_NOT_LEGAL = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_ESCAPED = re.compile(rf"{_NOT_LEGAL.pattern}|%")
 
 
 class Artifact(Frozen):
@@ -26,6 +32,25 @@ class Artifact(Frozen):
         if leaves_folder(name):
             raise ValueError("a name may have no . or .. between its slashes")
         return name
+
+
+def legal_name(name: str) -> str:
+    """The name of a file, as Python tells it, as an artifact's name.
+
+    Bytes that are not UTF-8, control characters and backslashes become a percent sign and two hexadecimal digits, as in
+    URLs: the byte E9 becomes `%E9`. A percent sign beside them becomes `%25`. Other names stay as they are.
+    """
+    if not _NOT_LEGAL.search(name):
+        return name
+    return "/".join(_shortened(_ESCAPED.sub(_escape, part)) for part in name.split("/"))
+
+
+def _escape(character: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in character[0].encode("utf-8", "surrogateescape"))
+
+
+def _shortened(part: str) -> str:
+    return part.encode()[:_LONGEST_ESCAPED_BYTES].decode(errors="ignore")
 
 
 def leaves_folder(name: str) -> bool:

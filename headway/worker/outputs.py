@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from headway.core.artifact import legal_name
 from headway.core.facts import ArtifactStored
 from headway.core.protocol import Claimed
 from headway.errors import HeadwayError, Unavailable
@@ -39,10 +40,15 @@ async def store_outputs(
 ) -> Stored:
     """Upload every file; waits for a server that is away until `give_up` says so. A bad file does not stop the rest."""
     stored = Stored()
-    found = sorted(_find(output, work, claimed.spec.outputs))
+    found, renamed = _named(await asyncio.to_thread(lambda: sorted(_find(output, work, claimed.spec.outputs))))
     if len(found) > MAXIMUM_FILES:
         stored.problems.append(
             f"{len(found)} files were left and {MAXIMUM_FILES} of them stored; pack many files into an archive."
+        )
+    if renamed:
+        stored.problems.append(
+            f"{renamed} names of files are not UTF-8, or have control characters or backslashes: such a byte is stored "
+            "as a percent sign and its number, as in URLs."
         )
     prefix = f"worker-{claimed.group_rank}/" if claimed.group_rank else ""
     for name, path in found[:MAXIMUM_FILES]:
@@ -60,6 +66,21 @@ async def store_outputs(
         else:
             stored.problems.append(f"{name} was not stored.")
     return stored
+
+
+def _named(found: list[tuple[str, Path]]) -> tuple[list[tuple[str, Path]], int]:
+    """The files under names that artifacts may have, each once; and how many had another name."""
+    taken = {name for name, _ in found}
+    named, renamed = [], 0
+    for name, path in found:
+        legal = legal_name(name)
+        if legal != name:
+            renamed += 1
+            while legal in taken:
+                legal += "_"
+            taken.add(legal)
+        named.append((legal, path))
+    return named, renamed
 
 
 def _find(output: Path, work: Path, patterns: tuple[str, ...]) -> Iterator[tuple[str, Path]]:

@@ -11,6 +11,7 @@ import pytest
 import zstandard
 
 from headway import snapshot
+from headway.checkpoint_files import pack_files, unpack_files
 from headway.errors import Corrupt, InvalidInput, TooLarge
 
 
@@ -142,3 +143,21 @@ def test_a_bomb_and_a_cut_archive_are_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(snapshot, "MAXIMUM_UNPACKED_BYTES", 1000)
     with pytest.raises(Corrupt, match="unpacks to more than 1,000 bytes"):
         snapshot.unpack(tmp_path / "bomb", tmp_path / "c")
+
+
+def test_names_that_are_not_utf8_come_back_as_they_were(tmp_path: Path) -> None:
+    """In a snapshot and in a checkpoint folder: for the script they are the names of its files."""
+    source = os.fsencode(tmp_path / "a")
+    names = [b"r\xe9sum\xe9.txt", b"two\nlines", b"back\\slash", b"\xff" * 255]
+    os.makedirs(source + b"/\xfe")
+    for name in names:
+        for place in (source, source + b"/\xfe"):
+            with open(os.path.join(place, name), "wb") as file:
+                file.write(name)
+    (tmp_path / "snapshot").write_bytes(pack(tmp_path / "a")[1])
+    snapshot.unpack(tmp_path / "snapshot", tmp_path / "b")
+    pack_files(tmp_path / "a", tmp_path / "checkpoint")
+    unpack_files(tmp_path / "checkpoint", tmp_path / "c")
+    for target in (os.fsencode(tmp_path / "b"), os.fsencode(tmp_path / "c")):
+        assert sorted(os.listdir(target)) == sorted([*names, b"\xfe"])
+        assert sorted(os.listdir(target + b"/\xfe")) == sorted(names)

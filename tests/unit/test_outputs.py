@@ -1,0 +1,86 @@
+"""What an attempt's ranks left is stored, whatever the files are called and whatever they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from headway.core.artifact import Artifact, legal_name
+from headway.core.protocol import Claimed
+from headway.worker.connection import Connection
+from headway.worker.outputs import Stored, store_outputs
+
+pytestmark = pytest.mark.anyio
+
+
+class Uploads:
+    """Takes files as the server does, and refuses the names that it refuses."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, bytes] = {}
+
+    async def store_artifact(self, _claimed: Claimed, name: str, path: Path) -> Artifact:
+        artifact = Artifact(name=name, object_id="o", size_bytes=0, sha256="0" * 64, attempt=1)
+        self.content[name] = path.read_bytes()
+        return artifact
+
+
+async def stored(folder: Path, patterns: tuple[str, ...] = ()) -> tuple[dict[str, bytes], Stored]:
+    uploads = Uploads()
+    claimed = cast("Claimed", SimpleNamespace(spec=SimpleNamespace(outputs=patterns), group_rank=0))
+    answer = await store_outputs(
+        claimed, folder / "output", folder / "work", cast("Connection", cast("Any", uploads)), lambda: False
+    )
+    return uploads.content, answer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "output").mkdir()
+    (tmp_path / "work").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("place", ["output", "work"])
+async def test_names_that_are_not_utf8_are_escaped_and_counted(folder: Path, place: str) -> None:
+    """Given a good file and others with odd names, when they are stored, then each is there, and a warning says so."""
+    (folder / place / "good.txt").write_text("kept")
+    (folder / place / "50%.txt").write_text("as it is")
+    odd = {b"r\xe9sum\xe9 5%": "r%E9sum%E9 5%25", b"two\nlines": "two%0Alines", b"back\\slash": "back%5Cslash"}
+    for name in odd:
+        with open(os.path.join(os.fsencode(folder / place), name), "wb") as file:
+            file.write(name)
+    content, answer = await stored(folder, ("*",) if place == "work" else ())
+    named = {escaped: name for name, escaped in odd.items()}
+    assert content == {"good.txt": b"kept", "50%.txt": b"as it is", **named}
+    assert answer.warning is not None
+    assert answer.warning.startswith("3 names of files are not UTF-8")
+
+
+async def test_an_escaped_name_takes_the_place_of_no_other(folder: Path) -> None:
+    (folder / "output" / "a%E9").write_text("plain")
+    for name in (b"a\xe9", b"a\xe9_"):
+        with open(os.path.join(os.fsencode(folder / "output"), name), "wb") as file:
+            file.write(b"bytes")
+    content, _ = await stored(folder)
+    assert sorted(content) == ["a%E9", "a%E9_", "a%E9__"]
+    assert content["a%E9"] == b"plain"
+
+
+async def test_a_folder_with_such_a_name_keeps_its_files(folder: Path) -> None:
+    inner = os.path.join(os.fsencode(folder / "output"), b"\xff\xfe")
+    os.mkdir(inner)
+    with open(os.path.join(inner, b"file"), "wb") as file:
+        file.write(b"inside")
+    content, _ = await stored(folder)
+    assert content == {"%FF%FE/file": b"inside"}
+
+
+def test_a_long_name_stays_one_that_a_disk_can_hold() -> None:
+    name = legal_name(os.fsdecode(b"\xe9" * 255))
+    assert len(name) == 240
+    assert name.startswith("%E9%E9")
