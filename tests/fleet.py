@@ -19,14 +19,18 @@ PATIENCE_SECONDS = 120.0
 
 
 def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Look again and again until something holds; its value. Fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Look again and again until something holds; its value. Fails the test after `seconds`.
+
+    What takes long is looked at less often: looking takes time from the processes that are waited for.
+    """
+    began = time.monotonic()
     while True:
         value = holds()
         if value:
             return value
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.05)
+        waited_seconds = time.monotonic() - began
+        assert waited_seconds < seconds, f"{what} did not happen within {seconds:g} s"
+        time.sleep(min(0.02 + waited_seconds / 20, 0.2))
 
 
 class Fleet:
@@ -110,11 +114,8 @@ class Fleet:
         return self._clients[0]
 
     def wait_for_workers(self, count: int) -> None:
-        def enough() -> bool:
-            with self.client() as client:
-                return len(client.workers()) == count
-
-        wait_until(enough, f"the registration of {count} workers")
+        client = self._kept_client()
+        wait_until(lambda: len(client.workers()) == count, f"the registration of {count} workers")
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
@@ -129,6 +130,9 @@ class Fleet:
 
     def _answers(self, name: str) -> bool:
         assert self.processes[name].poll() is None, self.log(name)
+        with socket.socket() as probe:
+            if probe.connect_ex((self.address, self.ports[name])) != 0:
+                return False
         try:
             with Client(url=f"http://{self.address}:{self.ports[name]}", home=self.folder / name) as client:
                 client.jobs(limit=1)

@@ -10,12 +10,13 @@ from typing import Any
 from urllib.parse import quote
 
 from headway.client.connection import Connection, server_url, user_token
-from headway.client.datasets import add_dataset, download_dataset, fetch_dataset
 from headway.client.functions import CALL_SCRIPT, call_files
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
 from headway.errors import DatasetMissing, InvalidInput, NotFound
-from headway.snapshot import Snapshot, pack
+
+# What packs directories and cuts datasets is imported on first use: most commands do neither, and it takes as long as
+# everything else.
 
 
 class Client:
@@ -106,7 +107,7 @@ class Client:
         """
         name = getattr(function, "__name__", "function").strip("<>")
         files = call_files(function, arguments, keywords or {})
-        snapshot = self._upload(pack(Path(workdir) if workdir is not None else None, files))
+        snapshot = self._upload(Path(workdir) if workdir is not None else None, files)
         labels = {"function": name, **spec.pop("labels", {})}
         return self.submit({"script": CALL_SCRIPT, "snapshot": snapshot, "labels": labels, **spec})
 
@@ -119,7 +120,7 @@ class Client:
         spec, workdir = read_job_file(Path(path))
         spec |= changes
         if workdir is not None and "source" not in spec:
-            spec["snapshot"] = self._upload(pack(workdir))
+            spec["snapshot"] = self._upload(workdir)
         return spec
 
     def script_spec(self, script: Path | str, workdir: Path | str | None = None) -> dict[str, Any]:
@@ -133,14 +134,17 @@ class Client:
             folder = Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
         if not path.is_relative_to(folder):
             raise InvalidInput(f"Script {script} is not in the working directory {folder}.")
-        return {"script": path.relative_to(folder).as_posix(), "snapshot": self._upload(pack(folder))}
+        return {"script": path.relative_to(folder).as_posix(), "snapshot": self._upload(folder)}
 
     def command_spec(self, command: Sequence[str], workdir: Path | str | None = None) -> dict[str, Any]:
         """The part of a spec that names a command; its working directory is uploaded."""
-        return {"command": list(command), "snapshot": self._upload(pack(Path(workdir or Path.cwd())))}
+        return {"command": list(command), "snapshot": self._upload(Path(workdir or Path.cwd()))}
 
-    def _upload(self, snapshot: Snapshot) -> str:
-        """Send a snapshot unless the server has it; its hash."""
+    def _upload(self, folder: Path | None, files: Mapping[str, bytes] | None = None) -> str:
+        """Send a snapshot of a directory and further files unless the server has it; its hash."""
+        from headway.snapshot import pack
+
+        snapshot = pack(folder, files)
         path = f"/snapshots/{snapshot.sha256}"
         with snapshot.file:
             try:
@@ -226,12 +230,18 @@ class Client:
 
     def add_dataset(self, name: str, path: Path | str) -> dict[str, Any]:
         """Register a dataset: a folder of IDX files named as MNIST's, or an .npz. Raises InvalidInput, Conflict."""
+        from headway.client.datasets import add_dataset
+
         return add_dataset(self._connection, name, Path(path))
 
     def fetch_dataset(self, name: str) -> dict[str, Any]:
         """Fetch a built-in dataset from its public mirrors, verified, and register it. Raises Unavailable, Corrupt."""
+        from headway.client.datasets import fetch_dataset
+
         return fetch_dataset(self._connection, name)
 
     def download_dataset(self, name: str, folder: Path | str | None = None) -> Path:
         """Write a dataset as ranks see it: a .npy file per array, and dataset.json. Raises NotFound."""
+        from headway.client.datasets import download_dataset
+
         return download_dataset(self._connection, name, Path(folder or name))

@@ -10,7 +10,6 @@ from urllib.parse import quote
 import httpx
 
 from headway.client.connection import Connection, error_of
-from headway.core.artifact import Artifact
 from headway.errors import Corrupt
 
 _CHUNK_BYTES = 1 << 20
@@ -18,6 +17,8 @@ _CHUNK_BYTES = 1 << 20
 
 def download(connection: Connection, job: str, artifact: dict[str, Any], folder: Path) -> Path:
     """Download one artifact into a folder, under its name. Raises Corrupt when its bytes do not match their hash."""
+    from headway.core.artifact import Artifact  # here, as pydantic takes longer to import than most commands run
+
     checked = Artifact.model_validate(artifact)  # its name stays inside the folder
     url = f"/jobs/{job}/artifacts/{quote(checked.name)}"
     return download_file(connection, url, folder / checked.name, checked.size_bytes, checked.sha256)

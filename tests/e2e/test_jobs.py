@@ -310,6 +310,14 @@ def test_starting_the_server_imports_no_torch(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
+def test_commands_that_only_ask_import_little() -> None:
+    import subprocess
+    import sys
+
+    check = "import headway.cli.jobs, sys; sys.exit(bool({'pydantic', 'numpy', 'pathspec'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
 def test_a_second_server_and_a_taken_port_are_refused(shared_fleet: Fleet, tmp_path: Path) -> None:
     second = shared_fleet.command("server", "--home", str(shared_fleet.home), "--port", "0", timeout=30)
     assert second.returncode == 2
