@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 _AGREE_SECONDS = 0.25
-"""About so often ranks ask each other whether a checkpoint is due: soon enough for SIGTERM, too seldom to cost."""
+"""Ranks ask each other at least about so often whether a checkpoint is due: soon enough for SIGTERM."""
+_AGREE_SHARE = 0.05
+"""They ask more often, up to every step, while asking takes no more of the time than this: steps may grow slow."""
 _MOST_STEPS = 1000
 
 
@@ -26,7 +28,9 @@ class CheckpointSchedule:
         self._stop_asked = stop_asked
         self._saved_at = self._agreed_at = time.monotonic()
         self._agree_step: int | None = None
-        self._agreed_step = 0
+        self._agreed_step: int | None = None
+        self._last_step = 0
+        self._agree_cost_seconds = 0.0
         self.stop = False
 
     def due(self, step: int, *, epoch_end: bool = False) -> bool:
@@ -46,17 +50,26 @@ class CheckpointSchedule:
         if not _joined():
             self.stop = self._stop_asked()  # each rank by itself, for they cannot talk
             return False
-        if self._agree_step is None:
-            self._agree_step, self._agreed_step = step, step - 1
-        if step < self._agree_step:
+        restarted, self._last_step = step <= self._last_step, step  # numbers that begin again with each epoch
+        if self._agree_step is not None and step < self._agree_step and not restarted:
             return False
-        now = time.monotonic()
-        step_seconds = (now - self._agreed_at) / max(1, step - self._agreed_step)
-        wait_steps = min(_MOST_STEPS, max(1, round(_AGREE_SECONDS / max(step_seconds, 1e-6))))
-        stop, due, wait_steps = _greatest(int(self._stop_asked()), int(overdue), wait_steps)
-        self._agreed_at, self._agreed_step, self._agree_step = now, step, step + wait_steps
+        wait_steps = 1 if self._agreed_step is None or restarted else self._wait_steps(step - self._agreed_step)
+        start = time.monotonic()
+        stop, due, fewest = _greatest(int(self._stop_asked()), int(overdue), -wait_steps)
+        self._agreed_at = time.monotonic()
+        self._agree_cost_seconds = self._agreed_at - start
+        self._agreed_step, self._agree_step = step, step - fewest
         self.stop = bool(stop)
         return bool(due)
+
+    def _wait_steps(self, steps: int) -> int:
+        """After how many steps to ask again, judged by the time of the last `steps` and by what asking took before.
+
+        The ranks take the fewest: who asked last had to wait for nobody, and so knows what asking really costs.
+        """
+        step_seconds = max((time.monotonic() - self._agreed_at) / steps, 1e-6)
+        wait_seconds = min(_AGREE_SECONDS, self._agree_cost_seconds / _AGREE_SHARE)
+        return min(_MOST_STEPS, max(1, round(wait_seconds / step_seconds)))
 
 
 def _joined() -> bool:
