@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.checkpoint_files import pack_files
+from headway.run_records import checked_metric, checked_step
 from headway.training.checkpoint_schedule import CheckpointSchedule
-from headway.training.plain_values import encode, real_numbers, whole_number
+from headway.training.plain_values import real_numbers, whole_number
 from headway.training.random_state import random_state, set_random_state
+from headway.training.records import checked_result, encoded_record
 from headway.training.saving import Saver, about, dump, load_part, plain, prepare_restore, put_back, sharded
 
 if TYPE_CHECKING:
@@ -68,9 +70,13 @@ class Run:
 
         Step and values may be NumPy's numbers, tensors or JAX arrays with one number each. It costs a few
         microseconds: one small append to a local file, which the worker reads. Raises TypeError, with the metric's
-        name, for a value that is not a number.
+        name, for a value that is not a number, and ValueError for a step beyond 2**53 or a name of more than 200
+        characters.
         """
-        self.record({"step": whole_number(step, "step"), "at": time.time(), "values": real_numbers(values)})
+        step = checked_step(whole_number(step, "step"))
+        for name in values:
+            checked_metric(name)
+        self.record({"step": step, "at": time.time(), "values": real_numbers(values)})
         if not self._first_logged:
             self._first_logged = True
             if self.rank == 0:
@@ -87,18 +93,24 @@ class Run:
     def finish(self, **result: Any) -> None:
         """Record the job's result: figures for JSON, such as `run.finish(test={"accuracy": 0.98})`. Rank 0's counts.
 
-        NumPy's numbers, arrays and tensors are written as numbers and lists. Raises TypeError for what is neither.
+        NumPy's numbers, arrays and tensors are written as numbers and lists. Raises TypeError for what is neither, and
+        ValueError for more than 256 KiB of JSON, for more than 32 levels of dicts and lists, and for whole numbers of
+        more than 64 bits. Larger results belong into a file in `output_directory`.
         """
+        result = checked_result(result)
         if self.rank == 0:
             self.record({"type": "result_stored", "result": result})
 
     def record(self, record: dict[str, Any]) -> None:
-        """Append one record for the worker; whole, since appends of this size are atomic."""
+        """Append one record for the worker; whole, since appends of this size are atomic.
+
+        Raises ValueError for more than 256 KiB of JSON.
+        """
         if self.record_file is None:
             return
         if self._descriptor is None:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(self._descriptor, encode(record).encode() + b"\n")
+        os.write(self._descriptor, encoded_record(record))
 
     def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
         """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
@@ -123,7 +135,9 @@ class Run:
         It returns once the state is copied: writing goes on beside training, and the worker stores what is written.
         Once all ranks' parts are stored they are a checkpoint, from which the job's next attempt starts.
         """
-        step = whole_number(step, "step")
+        step = checked_step(whole_number(step, "step"))
+        if step < 0:
+            raise ValueError(f"step is {step}: a checkpoint's step is 0 or more")
         if isinstance(state, Path):
             self._save_files(state, step)
             return

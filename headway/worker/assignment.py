@@ -369,7 +369,7 @@ class RunningAssignment:
         """The launcher says that the ranks have started, that one has ended, or what a user's inquiry gave."""
         if "started" in message:
             self._processes.update(message["started"])
-            reporter.files.rank_of_process = {pid: rank for rank, pid in message["started"]}
+            reporter.files.name_processes({pid: rank for rank, pid in message["started"]})
             self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
             self._facts.append(StageReached(stage="launched", at=time.time()))
             remember_processes(self._folder, [message["launcher"], *(pid for _, pid in message["started"])])

@@ -17,6 +17,8 @@ from pathlib import Path
 
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.\d+\..*?(?:\.(\d+)\.\d+(?:\..*)?)?$")
 _MAXIMUM_RECORD_BYTES = 64 << 20
+MAXIMUM_SCALARS_BYTES = 256 << 10
+"""A record that is larger holds images or the like, and is passed over."""
 _FLOAT, _DOUBLE = 1, 2
 """Types of a tensor, in tensorboard/compat/proto/types.proto."""
 
@@ -45,13 +47,20 @@ def process_of(path: Path) -> int | None:
 
 
 def read_records(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Whole records, each with the position behind it. Raises ValueError where the file is no event file."""
+    """Whole records, each with the position behind it; one that is too large for scalars comes empty, once it begins.
+
+    Raises ValueError where the file is no event file.
+    """
     position = 0
     while position + 12 <= len(content):
         (length,) = struct.unpack_from("<Q", content, position)
         if length > _MAXIMUM_RECORD_BYTES:
             raise ValueError("a record has an impossible length")
         end = position + 12 + length + 4
+        if length > MAXIMUM_SCALARS_BYTES:
+            yield end, b""
+            position = end
+            continue
         if end > len(content):
             return
         yield end, content[position + 12 : end - 4]
@@ -65,7 +74,7 @@ def scalars(record: bytes) -> Iterator[Scalar]:
         if number == 1 and isinstance(value, bytes):
             (at,) = struct.unpack("<d", value)
         elif number == 2 and isinstance(value, int):
-            step = value
+            step = value - (1 << 64) if value >> 63 else value
         elif number == 5 and isinstance(value, bytes):
             values += [part for field, part in _fields(value) if field == 1 and isinstance(part, bytes)]
     for one in values:
@@ -127,11 +136,11 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
-    while position < len(message):
+    while position < len(message) and shift < 70:
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
         shift += 7
-    raise ValueError("a number is cut off")
+    raise ValueError("a number is cut off, or too long")

@@ -67,7 +67,7 @@ class Reporter:
         self._memory.look(self._processes)
         due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
         sampled = due and self._samples.due() and bool(self._processes)
-        if self._facts or sampled or (due and self.files.grown(self._stream.offsets)):
+        if self._facts or sampled or (due and await asyncio.to_thread(self.files.grown, self._stream.offsets)):
             await self._report()
 
     async def report_end(self, ended: dict[str, Any]) -> None:

@@ -116,6 +116,7 @@ def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
 def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path) -> None:
     records = [
         {"step": 1, "at": 2.0, "values": {"loss": 0.5, "accuracy": 1}},
+        {"type": "rank_finished", "rank": 7},
         {"type": "rank_started", "rank": 0, "pid": 7},
         {"type": "nonsense"},
         {"step": "x", "at": 0, "values": {"loss": 1}},
@@ -123,8 +124,8 @@ def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path
     run_path(tmp_path, 0).write_text("".join(json.dumps(one) + "\n" for one in records) + '{"step": 2')
     harvest = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20).harvest({})
     assert [list(series.values) for series in harvest.series.values()] == [[0.5], [1.0]]
-    assert harvest.facts == [RankStarted(rank=0, pid=7)]
-    assert len(harvest.lines) == 2
+    assert harvest.facts == [RankFinished(rank=0)], "a rank tells of itself only, and what is the worker's to tell"
+    assert len(harvest.lines) == 3
     assert all("unreadable run record dropped" in line.text for line in harvest.lines)
 
 

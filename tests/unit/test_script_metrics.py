@@ -91,8 +91,8 @@ def test_whatever_is_in_a_record_it_is_read_or_refused(record: bytes) -> None:
 @given(st.binary(max_size=300))
 def test_records_end_where_the_file_ends(content: bytes) -> None:
     try:
-        for end, _ in read_records(content):
-            assert end <= len(content)
+        for end, record in read_records(content):
+            assert end <= len(content) or not record, "only one that is passed over may be there in part"
     except ValueError:
         return
 

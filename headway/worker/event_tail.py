@@ -1,0 +1,91 @@
+"""Tails TensorBoard's event files of an attempt, wherever in its folders they appear."""
+
+from __future__ import annotations
+
+import struct
+import time
+from math import isfinite
+from pathlib import Path
+
+from headway.core.artifact import legal_name
+from headway.reports import LogLine
+from headway.run_records import MAXIMUM_NAME_CHARACTERS
+from headway.worker.event_files import Scalar, find_event_files, process_of, read_records, scalars
+from headway.worker.harvest import Harvest
+from headway.worker.regular_files import read_part, size_of
+
+_SEARCH_SECONDS = 2.0
+_MAXIMUM_READ_BYTES = 1 << 20
+_MAXIMUM_FILES = 1_000
+"""Each is named in every report, with how far it is read."""
+_EVENTS = "events:"
+"""What the offsets of event files are called."""
+_NEVER = 1 << 62
+
+
+class EventTail:
+    """The event files below some folders. `rank_of_process`: whose they are, by the process that writes one."""
+
+    def __init__(self, folder: Path, event_folders: tuple[Path, ...], first_rank: int) -> None:
+        self.rank_of_process: dict[int, int] = {}
+        self._folder = folder
+        self._event_folders = event_folders
+        self._first_rank = first_rank
+        self._files: dict[str, Path] = {}
+        self._searched_at = float("-inf")
+        self._too_many = False
+
+    def sizes(self) -> dict[str, list[int]]:
+        """How large the files are, as offsets."""
+        self._search()
+        return {key: [size_of(path)] for key, path in self._files.items()}
+
+    def read(self, harvest: Harvest, *, final: bool) -> None:
+        """Take the scalars that are new behind the harvest's offsets."""
+        if final:
+            self._searched_at = float("-inf")
+        self._search()
+        if self._too_many:
+            words = (
+                f"headway: there are more than {_MAXIMUM_FILES:,} event files; the scalars of the others are not read"
+            )
+            harvest.lines.append(LogLine(self._first_rank, time.time(), words))
+            self._too_many = False
+        for key, path in self._files.items():
+            self._read(key, path, harvest)
+
+    def _search(self) -> None:
+        """Look for files now and then: a walk through the working directory is not free."""
+        if not self._event_folders or time.monotonic() - self._searched_at < _SEARCH_SECONDS:
+            return
+        self._searched_at = time.monotonic()
+        for path in find_event_files(self._event_folders):
+            key = f"{_EVENTS}{legal_name(str(path.relative_to(self._folder)))}"
+            if key not in self._files and len(self._files) >= _MAXIMUM_FILES:
+                self._too_many = True
+                self._event_folders = ()
+                return
+            self._files.setdefault(key, path)
+
+    def _read(self, key: str, path: Path, harvest: Harvest) -> None:
+        (offset,) = harvest.offsets.get(key, [0])
+        rank = self.rank_of_process.get(process_of(path) or 0, self._first_rank)
+        read = 0
+        try:
+            content = read_part(path, offset, _MAXIMUM_READ_BYTES)
+            harvest.read_bytes += len(content)
+            for end, record in read_records(content):
+                read = end
+                for scalar in scalars(record):
+                    self._add(scalar, rank, harvest)
+            harvest.more |= read > 0 and len(content) == _MAXIMUM_READ_BYTES
+        except (ValueError, struct.error, OSError) as error:
+            why = "cannot be read" if isinstance(error, OSError) else "is not read any further, it is damaged"
+            words = f"headway: {legal_name(path.name)} {why}: {error}"
+            harvest.lines.append(LogLine(rank, time.time(), words))
+            read = _NEVER
+        harvest.offsets[key] = [offset + read]
+
+    def _add(self, scalar: Scalar, rank: int, harvest: Harvest) -> None:
+        at = scalar.at if isfinite(scalar.at) else time.time()
+        harvest.add_point(scalar.tag[:MAXIMUM_NAME_CHARACTERS], rank, scalar.step, at, scalar.value)

@@ -1,0 +1,174 @@
+"""Reads what the run of one rank records: metrics and facts. The file is the rank's: anything may stand in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from headway.core.checkpoint import PartKind
+from headway.core.facts import FACTS, Fact, ResultStored, StageReached
+from headway.reports import LogLine
+from headway.run_records import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable
+from headway.worker.checkpoints import SavedPart
+from headway.worker.harvest import Harvest
+from headway.worker.regular_files import read_part
+
+MAXIMUM_READ_BYTES = 1 << 20
+_SKIPPING = "skipping:"
+"""What is called in the offsets that the rank's file is being read for the end of a record that is too large."""
+_RANKS_FACTS = frozenset(
+    {"stage_reached", "result_stored", "rank_finished", "checkpoint_not_saved", "checkpoint_restored"}
+)
+"""Facts that a rank may state; the others are the worker's own."""
+_MAXIMUM_STAGES = 100
+_MAXIMUM_FACTS = 1_000
+_NAMED_DROPS = 10
+"""Dropped records of which each is named in the log; further ones are counted."""
+_LATEST_SECONDS = 1e11
+_ERROR_CHARACTERS, _TRACEBACK_CHARACTERS = 4_000, 40_000
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+Marks = list[tuple[int, float]]
+"""How long the rank's log was when it saved a checkpoint, and when that was; lines before it are no later."""
+
+
+class RunFile:
+    """The records of one rank. What is too large or cannot be read is dropped: named in its log, or counted."""
+
+    def __init__(self, path: Path, rank: int) -> None:
+        self._path = path
+        self._rank = rank
+        self._stages: dict[str, int | None] = {}
+        self._dropped = 0
+        self._marks: Marks = []
+
+    def read(self, offset: int, harvest: Harvest) -> tuple[int, Marks]:
+        """Take what is new behind `offset`; how far the file is read then. Raises OSError."""
+        self._marks = []
+        dropped_before = self._dropped
+        content = read_part(self._path, offset, MAXIMUM_READ_BYTES)
+        harvest.read_bytes += len(content)
+        harvest.more |= len(content) == MAXIMUM_READ_BYTES
+        start = self._behind_what_is_skipped(content, harvest)
+        end = content.rfind(b"\n") + 1
+        for line in content[start:end].split(b"\n")[:-1]:
+            try:
+                self._take(self._parsed(line), harvest)
+            except ValidationError as error:
+                self._drop(f"{error.error_count()} of its fields are wrong: {error.errors()[0]['msg']}", harvest)
+            except _UNREADABLE as error:
+                self._drop(str(error) or type(error).__name__, harvest)
+        if len(content) - max(start, end) > MAXIMUM_RECORD_BYTES:
+            harvest.offsets[f"{_SKIPPING}{self._rank}"] = [1]
+            self._drop(_too_large("more than"), harvest)
+            end = len(content)
+        uncounted = self._dropped - max(dropped_before, _NAMED_DROPS)
+        if uncounted > 0:
+            self._say(f"{uncounted:,} more unreadable run records dropped", harvest)
+        return offset + max(start, end), self._marks
+
+    def _behind_what_is_skipped(self, content: bytes, harvest: Harvest) -> int:
+        """Where the first record begins: behind the rest of one that is too large, if such a one came before."""
+        key = f"{_SKIPPING}{self._rank}"
+        if key not in harvest.offsets or not content:
+            return 0
+        end = content.find(b"\n") + 1
+        if end == 0:
+            return len(content)
+        del harvest.offsets[key]
+        return end
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        if len(line) > MAXIMUM_RECORD_BYTES:
+            raise ValueError(_too_large(f"{len(line):,}"))
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise TypeError(f"it is a {type(record).__name__}, not an object")
+        checked: dict[str, Any] = storable(record, "the record", -1)
+        return checked
+
+    def _take(self, record: dict[str, Any], harvest: Harvest) -> None:
+        rank = self._rank
+        if "values" in record:
+            step, at = int(record["step"]), _time_of(record)
+            for name, value in record["values"].items():
+                harvest.add_point(name, rank, step, at, float(value))
+            return
+        match record["type"]:
+            case "checkpoint_saved":
+                self._take_saved(record, harvest)
+            case "rank_interrupted":
+                harvest.interrupted.add(rank)
+            case "rank_error":
+                harvest.errors[rank] = _error_of(record)
+            case kind if kind in _RANKS_FACTS:
+                if "at" in record:
+                    _time_of(record)
+                stated = {**record, "rank": rank} if "rank" in record else record
+                (fact,) = FACTS.validate_python((stated,))
+                self._add_fact(fact, harvest)
+            case kind:
+                raise ValueError(f"a rank has no records of type {str(kind)[:40]!r}")
+
+    def _take_saved(self, record: dict[str, Any], harvest: Harvest) -> None:
+        step, saved_at = checked_step(int(record["step"])), _time_of(record)
+        if step < 0:
+            raise ValueError(f"the step of a checkpoint is {step}")
+        if len(harvest.saved) >= _MAXIMUM_FACTS:
+            raise ValueError(f"it is one of more than {_MAXIMUM_FACTS:,} at once")
+        harvest.saved.append(SavedPart(self._rank, step, saved_at, PartKind(record["kind"]), bool(record["replica"])))
+        if record["log_bytes"] is not None:
+            self._marks.append((int(record["log_bytes"]), saved_at))
+
+    def _add_fact(self, fact: Fact, harvest: Harvest) -> None:
+        """Take a fact, unless it says nothing new: a rank that repeats itself for ever must not fill the job."""
+        if isinstance(fact, StageReached):
+            if self._stages.get(fact.stage, -1) == fact.total_steps:
+                return
+            if fact.stage not in self._stages and len(self._stages) >= _MAXIMUM_STAGES:
+                raise ValueError(f"stage {fact.stage!r} is one of more than {_MAXIMUM_STAGES}")
+            self._stages[fact.stage] = fact.total_steps
+        if isinstance(fact, ResultStored):
+            if self._rank != 0:
+                raise ValueError("the result is rank 0's to tell")
+            harvest.facts = [other for other in harvest.facts if not isinstance(other, ResultStored)]
+        if len(harvest.facts) >= _MAXIMUM_FACTS:
+            raise ValueError(f"it is one of more than {_MAXIMUM_FACTS:,} at once")
+        if fact not in harvest.facts[-_MAXIMUM_STAGES:]:
+            harvest.facts.append(fact)
+
+    def _drop(self, why: str, harvest: Harvest) -> None:
+        self._dropped += 1
+        if self._dropped <= _NAMED_DROPS:
+            self._say(f"unreadable run record dropped: {clean_text(why)[:500]}", harvest)
+
+    def _say(self, words: str, harvest: Harvest) -> None:
+        harvest.lines.append(LogLine(self._rank, time.time(), f"headway: {words}"))
+
+
+def _too_large(size: str) -> str:
+    return f"it has {size} bytes, and {MAXIMUM_RECORD_BYTES:,} are kept. Write what is larger to a file in the outputs."
+
+
+def _time_of(record: dict[str, Any]) -> float:
+    at = float(record["at"])
+    if not (isfinite(at) and 0 <= at <= _LATEST_SECONDS):
+        raise ValueError(f"its time is {at}")
+    return at
+
+
+def _error_of(record: dict[str, Any]) -> dict[str, Any]:
+    """What of an exception's record goes into the fact of the rank's end, within its bounds."""
+    traceback, hint = record.get("traceback"), record.get("hint")
+    return {
+        "error": str(record["error"])[:_ERROR_CHARACTERS],
+        "traceback": None if traceback is None else str(traceback)[-_TRACEBACK_CHARACTERS:],
+        "hint": None if hint is None else str(hint)[:1_000],
+        "secondary": bool(record.get("secondary")),
+        "out_of_memory": bool(record.get("out_of_memory")),
+    }
