@@ -140,6 +140,14 @@ class JobEnded(HeadwayError):
     status = 409
 
 
+class CannotStartRanks(HeadwayError):
+    """Raised when a worker cannot start any ranks for a reason of its own: its forkserver ends, its disk is full."""
+
+    code = "cannot_start_ranks"
+    status = 503
+    retryable = True
+
+
 def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
     """The error that a server answered with as an RFC 9457 problem."""
     code = str(problem.get("code", ""))

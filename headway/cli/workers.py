@@ -14,7 +14,7 @@ from headway.client import Client
 @json_option
 @click.pass_context
 def workers(context: click.Context, as_json: bool) -> None:
-    """List the workers and what is used of them, or drain one."""
+    """List the workers and what is used of them; drain one, or end its quarantine."""
     if context.invoked_subcommand is not None:
         return
     with Client() as client:
@@ -27,6 +27,9 @@ def workers(context: click.Context, as_json: bool) -> None:
         print_table(
             ("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "LABELS", "ADDRESS", "SINCE"), map(_row, found)
         )
+        for worker in found:
+            if worker["quarantine"] is not None:
+                click.echo(_quarantined(worker))
 
 
 @workers.command()
@@ -48,11 +51,33 @@ def undrain(name: str) -> None:
     click.echo(f"Worker {name} takes jobs again.")
 
 
+@workers.command()
+@click.argument("name")
+def restore(name: str) -> None:
+    """Let a quarantined worker take jobs again, once what was wrong with it is fixed."""
+    with Client() as client:
+        client.restore_worker(name)
+    click.echo(f"Worker {name} takes jobs again.")
+
+
+def _quarantined(worker: dict[str, Any]) -> str:
+    name, quarantine = worker["name"], worker["quarantine"]
+    reason = quarantine["reason"].rstrip(".")
+    return (
+        f"Worker {name} is quarantined since {when(quarantine['since'])}: {reason}. "
+        f"Once that is fixed: headway workers restore {name}"
+    )
+
+
+def _state(worker: dict[str, Any]) -> str:
+    return (" (draining)" if worker["draining"] else "") + (" (quarantined)" if worker["quarantine"] else "")
+
+
 def _row(worker: dict[str, Any]) -> tuple[str, ...]:
     load = worker["load"]
     memory = "-" if load is None else f"{size(load['memory_used_bytes'])} of {size(load['memory_bytes'])}"
     return (
-        worker["name"] + (" (draining)" if worker["draining"] else ""),
+        worker["name"] + _state(worker),
         f"{worker['used_slots']} of {worker['slots']}",
         worker["accelerators"][0] if worker["accelerators"] else _threads(worker["threads_per_slot"]),
         "-" if load is None else f"{load['cpu_fraction']:.0%}",

@@ -212,6 +212,11 @@ class Client:
         drained: dict[str, Any] = self._connection.request("POST", f"/workers/{quote(name)}/{verb}").json()
         return drained
 
+    def restore_worker(self, name: str) -> dict[str, Any]:
+        """Let a quarantined worker take jobs again. Raises NotFound."""
+        restored: dict[str, Any] = self._connection.request("POST", f"/workers/{quote(name)}/restore").json()
+        return restored
+
     def trainers(self) -> dict[str, Any]:
         """The built-in trainers, with a JSON schema of the parameters of each."""
         trainers: dict[str, Any] = self._connection.request("GET", "/trainers").json()

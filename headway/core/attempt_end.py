@@ -5,6 +5,7 @@ from __future__ import annotations
 from headway.core.attempt import Assignment, Attempt, Failure
 from headway.core.checkpoint_transitions import warn_unless_restored
 from headway.core.end_reason import EndReason
+from headway.core.faults import charged, is_fault
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, wake
 from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
@@ -62,7 +63,7 @@ def settle(job: Job, now: float) -> Job:
         return job.model_copy(
             update={"status": JobStatus.STOPPING, "sentence": "All ranks finished; waiting for the last log lines."}
         )
-    return _follow(job, reason, failure, sentence, now)
+    return _follow(job, attempt, reason, failure, sentence, now)
 
 
 def _reason_of(job: Job, attempt: Attempt) -> EndReason:
@@ -71,16 +72,18 @@ def _reason_of(job: Job, attempt: Attempt) -> EndReason:
     return EndReason.CANCELLED if job.cancel_requested else attempt.reason or EndReason.RANKS_VANISHED
 
 
-def _follow(job: Job, reason: EndReason, failure: Failure | None, sentence: str, now: float) -> Job:
+def _follow(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | None, sentence: str, now: float) -> Job:
     """Queue the job for another attempt, or end it with this one; the attempt says which rule decided."""
     failed_at = recent(job.failed_at, now, job.spec.retry_window_seconds)
-    again = may_retry(reason, len(failed_at), job.spec.retries)
+    job = _note_fault(job, attempt, reason, failure)
+    counted = charged(attempt, reason, job.faulty_workers)
+    again = may_retry(reason, len(failed_at), job.spec.retries, counted=counted)
     if failure is not None:
-        decision = explain_decision(reason, len(failed_at), job.spec.retries, again=again)
+        decision = explain_decision(reason, len(failed_at), job.spec.retries, counted=counted, again=again)
         job = update_attempt(job, decision=decision)
     if not again:
         return finish(job, reason, _final_sentence(job, reason, sentence), now)
-    if reason.counted:
+    if counted:
         failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
         if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
             words = EndReason.SAME_STEP.explain(failure, sentence=sentence)
@@ -91,11 +94,19 @@ def _follow(job: Job, reason: EndReason, failure: Failure | None, sentence: str,
         lost = EndReason.CHECKPOINT_LOST
         job = update_attempt(job, decision="No checkpoint is left to start from, so it is not tried again.")
         return finish(job, lost, lost.explain(None, error=sentence), now)
-    retries_used = job.retries_used + int(reason.counted)
-    failures_in_row = job.failures_in_row + int(reason.counted)
+    retries_used = job.retries_used + int(counted)
+    failures_in_row = job.failures_in_row + int(counted)
     changes = {"retries_used": retries_used, "failures_in_row": failures_in_row, "sentence": sentence}
     job = job.model_copy(update={"status": JobStatus.QUEUED, **changes})
     return emit(job, "job.requeued", now, after_attempt=job.attempt_number, retries_used=retries_used)
+
+
+def _note_fault(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | None) -> Job:
+    """Remember whose fault it was; once ranks have run, what was before is over."""
+    if is_fault(attempt, reason):
+        name = failure.worker_name if failure is not None else ""
+        return job.model_copy(update={"faulty_workers": (*job.faulty_workers, name)})
+    return job.model_copy(update={"faulty_workers": ()}) if attempt.started and job.faulty_workers else job
 
 
 def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:

@@ -88,6 +88,10 @@ class EndReason(StrEnum):
         "prepare_failed", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
         "Worker {worker} could not prepare the attempt: {error}.",
     )  # fmt: skip
+    WORKER_FAULTY = (
+        "worker_faulty", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Worker {worker} could not start ranks, for a reason of its own: {error}.",
+    )  # fmt: skip
     PREPARE_TIMED_OUT = (
         "prepare_timed_out", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
         "Worker {worker} claimed its ranks but did not start them in time.",
@@ -133,6 +137,11 @@ class EndReason(StrEnum):
     def saves(self) -> bool:
         """Whether ranks that end for it get time to save, for the job goes on from there."""
         return self in (EndReason.PAUSED, EndReason.DRAINED, EndReason.WORKER_STOPPED)
+
+    @property
+    def of_worker(self) -> bool:
+        """Whether it is a worker's own fault, which costs the job no retry unless it happens again and again."""
+        return self in (EndReason.WORKER_FAULTY, EndReason.RANKS_VANISHED)
 
     def explain(self, failure: Failure | None, **facts: str | int | None) -> str:
         """The sentence for a person, with the failure's facts, or those given, filled in.

@@ -94,8 +94,7 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
         case Stalled():
             return _stalled(job, assignment, fact, now)
         case PrepareFailed():
-            reason = EndReason.ENVIRONMENT_FAILED if fact.environment else EndReason.PREPARE_FAILED
-            return stop(job, failure_of(assignment, reason, now, error=fact.error), now)
+            return stop(job, failure_of(assignment, _prepare_reason(fact), now, error=fact.error), now)
         case OutputsStored():
             job = update_assignment(job, worker, outputs_stored=True)
             return job if fact.warning is None else warn(job, fact.warning, now)
@@ -105,6 +104,12 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return stop(job, failure_of(assignment, EndReason.WORKER_STOPPED, now), now)
         case Released():
             return _released(job, assignment, now)
+
+
+def _prepare_reason(fact: PrepareFailed) -> EndReason:
+    if fact.environment:
+        return EndReason.ENVIRONMENT_FAILED
+    return EndReason.WORKER_FAULTY if fact.own_fault else EndReason.PREPARE_FAILED
 
 
 def _rank_started(job: Job, assignment: Assignment, now: float) -> Job:

@@ -126,12 +126,14 @@ class Stalled(Frozen):
 class PrepareFailed(Frozen):
     """The worker could not fetch the data, build the environment or start the launcher.
 
-    `environment`: the job's environment cannot be had, which no other worker would change.
+    `environment`: the job's environment cannot be had, which no other worker would change. `own_fault`: the worker
+    could not start any ranks.
     """
 
     type: Literal["prepare_failed"] = "prepare_failed"
     error: str = Field(max_length=4_000)
     environment: bool = False
+    own_fault: bool = False
 
 
 class OutputsStored(Frozen):

@@ -225,7 +225,8 @@ class Job(Frozen):
     `events` and `wakeups` are those that the relay has not delivered yet. `draining` lists ended attempts whose
     streams may still arrive. `attempt` is the newest one, also after it ended. `labels` and `notes` begin as the
     spec's and may be changed. `failures_in_row`: counted failures since the last checkpoint; `failed_at`: when those
-    were that still count; `failed_steps`: the steps of failures in a row at one step. `hold`: it is paused, for
+    were that still count; `failed_steps`: the steps of failures in a row at one step; `faulty_workers`: the names of
+    the workers by whose own faults the last attempts ended, one each. `hold`: it is paused, for
     `held_seconds` altogether before `held_at`. `origin`: what it was forked from. Times are seconds since the epoch.
     """
 
@@ -246,6 +247,7 @@ class Job(Frozen):
     failures_in_row: int = 0
     failed_at: tuple[float, ...] = ()
     failed_steps: tuple[int, ...] = ()
+    faulty_workers: tuple[str, ...] = ()
     cancel_requested: bool = False
     draining: tuple[int, ...] = ()
     events: tuple[Event, ...] = ()

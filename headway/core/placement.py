@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from headway.core.faults import avoided_workers
 from headway.core.job import Job
 from headway.core.status import AssignmentState
-from headway.core.worker import Worker, WorkerState
+from headway.core.worker import Worker
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -34,7 +35,7 @@ class Shape(NamedTuple):
 
 
 class Gang(NamedTuple):
-    """What the queue knows of a job. `retried`: it has an ended attempt."""
+    """What the queue knows of a job. `retried`: it has an ended attempt. `avoids`: names of workers that failed it."""
 
     priority: int
     sequence: int
@@ -42,6 +43,7 @@ class Gang(NamedTuple):
     name: str
     shape: Shape
     retried: bool
+    avoids: frozenset[str] = frozenset()
 
 
 def gang_of(job: Job) -> Gang:
@@ -49,7 +51,8 @@ def gang_of(job: Job) -> Gang:
     spec = job.spec
     where = tuple(sorted(spec.where.items()))
     shape = Shape(spec.world_size, spec.minimum_world_size, spec.ranks_per_worker, spec.workers, where)
-    return Gang(spec.priority, job.sequence, job.id, job.name, shape, job.attempt is not None)
+    retried = job.attempt is not None
+    return Gang(spec.priority, job.sequence, job.id, job.name, shape, retried, avoided_workers(job))
 
 
 def used_slots(jobs: Iterable[Job]) -> dict[str, int]:
@@ -112,26 +115,26 @@ class Fleet:
     """The free slots of the workers that take assignments, while a queue is placed on them."""
 
     def __init__(self, workers: Sequence[Worker], used: Mapping[str, int]) -> None:
-        self._workers = [worker for worker in workers if worker.state is WorkerState.READY and not worker.draining]
+        self._workers = [worker for worker in workers if worker.takes_jobs]
         self._free = {worker.id: worker.slots - used.get(worker.id, 0) for worker in self._workers}
-        self._rooms: dict[Labels, _Room] = {}
+        self._rooms: dict[tuple[Labels, frozenset[str]], _Room] = {}
 
     @property
     def full(self) -> bool:
         """Whether no slot is free."""
         return not any(count > 0 for count in self._free.values())
 
-    def free_slots(self, where: Labels) -> int:
-        """Free slots of the workers that have these labels."""
-        return self._room(where).slots
+    def free_slots(self, where: Labels, avoids: frozenset[str] = frozenset()) -> int:
+        """Free slots of the workers that have these labels, but for those with the names to avoid."""
+        return self._room(where, avoids).slots
 
-    def shares(self, shape: Shape, *, shrink: bool = False) -> list[Share] | None:
+    def shares(self, shape: Shape, avoids: frozenset[str] = frozenset(), *, shrink: bool = False) -> list[Share] | None:
         """Shares for all ranks, or None if they do not fit now; with `shrink`, if allowed, for as many as have room.
 
         A gang stays on one worker if one has room (the fullest such, so that large gaps remain), else it takes the
         workers with the most room first, so that it spreads over as few as possible.
         """
-        room = self._room(shape.where)
+        room = self._room(shape.where, avoids)
         size = shape.world_size
         if shrink and shape.minimum_world_size is not None:
             size = max(shape.minimum_world_size, min(size, room.slots))
@@ -156,9 +159,14 @@ class Fleet:
         for share in shares:
             self._take(share.worker, share.rank_count)
 
-    def hold(self, where: Labels) -> None:
-        """Keep all workers with these labels for a gang that waits for them."""
-        for worker in self._room(where).workers():
+    def hold(self, where: Labels, avoids: frozenset[str]) -> None:
+        """Keep all workers that a gang may use for it, as it waits for them."""
+        for worker in self._room(where, avoids).workers():
+            self.close(worker)
+
+    def close(self, worker: str) -> None:
+        """Place nothing more on a worker."""
+        if self._free[worker] > 0:
             self._take(worker, self._free[worker])
 
     def _take(self, worker: str, count: int) -> None:
@@ -166,61 +174,77 @@ class Fleet:
         for room in self._rooms.values():
             room.take(worker, count)
 
-    def _room(self, where: Labels) -> _Room:
-        if where not in self._rooms:
-            self._rooms[where] = _Room((worker for worker in self._workers if _has(worker, where)), self._free)
-        return self._rooms[where]
+    def _room(self, where: Labels, avoids: frozenset[str]) -> _Room:
+        if (where, avoids) not in self._rooms:
+            usable = [worker for worker in self._workers if has_labels(worker, where) and worker.name not in avoids]
+            self._rooms[where, avoids] = _Room(usable, self._free)
+        return self._rooms[where, avoids]
 
 
 class Fitting:
-    """Whether gangs would fit if nothing else ran; asked once per shape."""
+    """Whether gangs would fit if nothing else ran; asked once per shape and workers to avoid."""
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._empty = Fleet(workers, {})
-        self._known: dict[Shape, bool] = {}
+        self._names = frozenset(worker.name for worker in workers)
+        self._known: dict[tuple[Shape, frozenset[str]], bool] = {}
 
-    def fits(self, shape: Shape) -> bool:
+    def fits(self, shape: Shape, avoids: frozenset[str] = frozenset()) -> bool:
         """Whether the shape fits on the empty fleet, shrunk if it allows that."""
-        if shape not in self._known:
-            self._known[shape] = self._empty.shares(shape, shrink=True) is not None
-        return self._known[shape]
+        if (shape, avoids) not in self._known:
+            self._known[shape, avoids] = self._empty.shares(shape, avoids, shrink=True) is not None
+        return self._known[shape, avoids]
+
+    def avoidable(self, gang: Gang) -> frozenset[str]:
+        """The workers that the gang avoids, if others could take it; else none, or it would wait for ever."""
+        avoids = gang.avoids & self._names
+        return avoids if avoids and self.fits(gang.shape, avoids) else frozenset()
 
 
 def place_queue(
-    queue: Iterable[Gang], workers: Sequence[Worker], used: Mapping[str, int], shrinkable: Collection[str] = ()
+    queue: Iterable[Gang],
+    workers: Sequence[Worker],
+    used: Mapping[str, int],
+    shrinkable: Collection[str] = (),
+    tried: Collection[str] = (),
 ) -> list[tuple[Gang, list[Share]]]:
     """Placements for the queue, which is given in order of priority, then age.
 
     Jobs whose ids are `shrinkable` have waited long enough for all their ranks, and take fewer if they allow it.
+    Workers whose ids are `tried` get one gang only, to see whether they work.
 
     A job that would fit into the fleet but does not fit now holds the workers that it may use back from those behind
     it, or it might wait for ever; one that does not fit into the whole fleet is passed over.
     """
     fleet, fitting = Fleet(workers, used), Fitting(workers)
-    held: set[Labels] = set()
+    held: set[tuple[Labels, frozenset[str]]] = set()
     placements: list[tuple[Gang, list[Share]]] = []
     for gang in queue:
-        if gang.shape.where in held:
+        where, avoids = gang.shape.where, fitting.avoidable(gang)
+        if (where, avoids) in held:
             continue
-        shares = fleet.shares(gang.shape, shrink=gang.job in shrinkable)
+        shares = fleet.shares(gang.shape, avoids, shrink=gang.job in shrinkable)
         if shares is not None:
             fleet.take(shares)
             placements.append((gang, shares))
+            for share in shares:
+                if share.worker in tried:
+                    fleet.close(share.worker)
         elif fitting.fits(gang.shape):
-            fleet.hold(gang.shape.where)
-            held.add(gang.shape.where)
-        if fleet.free_slots(gang.shape.where) == 0 and fleet.full:
+            fleet.hold(where, avoids)
+            held.add((where, avoids))
+        if fleet.free_slots(where) == 0 and fleet.full:
             break
     return placements
 
 
 def eligible_workers(where: Labels, workers: Iterable[Worker]) -> list[Worker]:
     """The workers that take assignments and have these labels."""
-    ready = (worker for worker in workers if worker.state is WorkerState.READY and not worker.draining)
-    return [worker for worker in ready if _has(worker, where)]
+    return [worker for worker in workers if worker.takes_jobs and has_labels(worker, where)]
 
 
-def _has(worker: Worker, where: Labels) -> bool:
+def has_labels(worker: Worker, where: Labels) -> bool:
+    """Whether a worker has these labels."""
     return all(worker.labels.get(name) == value for name, value in where)
 
 

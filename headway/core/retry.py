@@ -10,14 +10,16 @@ SAME_STEP_FAILURES = 3
 """So many failures in a row at one step are no accident."""
 
 
-def may_retry(reason: EndReason, recent_failures: int, retries: int) -> bool:
+def may_retry(reason: EndReason, recent_failures: int, retries: int, *, counted: bool) -> bool:
     """Infrastructure causes are tried again `retries` times; those that count as no failure always are."""
-    return reason.retryable and (not reason.counted or recent_failures < retries)
+    return reason.retryable and (not counted or recent_failures < retries)
 
 
-def explain_decision(reason: EndReason, recent_failures: int, retries: int, *, again: bool) -> str:
+def explain_decision(reason: EndReason, recent_failures: int, retries: int, *, counted: bool, again: bool) -> str:
     """Which rule decided whether another attempt follows, as a sentence."""
-    if again and not reason.counted:
+    if again and reason.of_worker and not counted:
+        return "That is the worker's fault and costs the job no retry. Another attempt follows, elsewhere if possible."
+    if again and not counted:
         return "That counts as no failure, so another attempt follows."
     if again:
         return f"Another attempt may go better, so it follows: retry {recent_failures + 1} of {retries}."

@@ -7,7 +7,16 @@ from itertools import takewhile
 
 from headway.core.frozen import Frozen
 from headway.core.job import Job
-from headway.core.placement import Fitting, Fleet, Gang, eligible_workers, gang_of, place_queue, used_slots
+from headway.core.placement import (
+    Fitting,
+    Fleet,
+    Gang,
+    eligible_workers,
+    gang_of,
+    has_labels,
+    place_queue,
+    used_slots,
+)
 from headway.core.status import AssignmentState
 from headway.core.worker import Worker
 
@@ -25,7 +34,8 @@ class Waiting(Frozen):
 
     `position` counts from 1, `ahead` are the names of jobs before it that could start. `holders` are the jobs in whose
     hands the slots are, by name, with how many. `estimated_seconds`: until it probably starts; None where that cannot
-    be told, as the jobs before it do not say how far they are.
+    be told, as the jobs before it do not say how far they are. `avoids`: workers that it does not take for now,
+    because it failed there.
     """
 
     misfit: str | None = None
@@ -36,6 +46,7 @@ class Waiting(Frozen):
     slots: int = 0
     holders: dict[str, int] = {}
     estimated_seconds: float | None = None
+    avoids: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -49,6 +60,8 @@ class Waiting(Frozen):
         soon = (
             "" if self.estimated_seconds is None else f" It should start in about {_rounded(self.estimated_seconds)}."
         )
+        if self.avoids:
+            soon = f" It avoids {' and '.join(self.avoids)} for now, where it failed.{soon}"
         if self.ahead:
             more = f" and {len(self.ahead) - _NAMED} more" if len(self.ahead) > _NAMED else ""
             verb = "are" if len(self.ahead) > 1 else "is"
@@ -64,10 +77,14 @@ def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
     """Why the job cannot start even on an empty fleet, and what to do; None if it can."""
     spec, shape = job.spec, gang_of(job).shape
     eligible = eligible_workers(shape.where, workers)
-    if not eligible and spec.where and any(not worker.draining for worker in workers):
+    labelled = [worker for worker in workers if has_labels(worker, shape.where)]
+    quarantined = _quarantined(labelled)
+    if not eligible and not labelled and workers:
         labels = " and ".join(f"{name}={value}" for name, value in spec.where.items())
         return f"Waiting for a worker with {labels}: none is connected. Workers say so by --label NAME=VALUE."
-    if not eligible and any(worker.draining for worker in workers):
+    if not eligible and quarantined:
+        return f"Waiting for a worker.{quarantined}"
+    if not eligible and labelled:
         return "Waiting for a worker: all are being drained. `headway workers undrain NAME` lets one take jobs again."
     if not eligible:
         return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
@@ -76,12 +93,23 @@ def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
     if least > slots:
         return (
             f"Waiting for slots: {least} are needed and all workers together have {slots}. "
-            "Add workers, or submit it with a smaller --world-size."
+            f"Add workers, or submit it with a smaller --world-size.{quarantined}"
         )
     if not Fitting(workers).fits(shape):
         wish = f"{spec.ranks_per_worker} ranks on each worker" if spec.ranks_per_worker else f"{spec.workers} workers"
-        return f"Waiting for workers: {spec.world_size} ranks with {wish} do not fit on the {len(eligible)} there are."
+        there = f"the {len(eligible)} there are.{quarantined}"
+        return f"Waiting for workers: {spec.world_size} ranks with {wish} do not fit on {there}"
     return None
+
+
+def _quarantined(workers: Sequence[Worker]) -> str:
+    """Which of these workers are quarantined and why, as sentences with a space before; empty if none is."""
+    found = [(worker.name, worker.quarantine.reason.rstrip(".")) for worker in workers if worker.quarantine is not None]
+    if not found:
+        return ""
+    said = " ".join(f"Worker {name} is quarantined: {reason}." for name, reason in found[:_NAMED])
+    more = f" So are {len(found) - _NAMED} more." if len(found) > _NAMED else ""
+    return f" {said}{more} After a pause one job is tried there; `headway workers restore {found[0][0]}` ends that."
 
 
 def waiting(
@@ -100,7 +128,8 @@ def waiting(
     eligible = eligible_workers(gang.shape.where, workers)
     ahead = [one.name for one in takewhile(lambda one: one.job != job.id, queue) if fitting.fits(one.shape)]
     fleet = Fleet(workers, used)
-    blocked = bool(ahead) or fleet.shares(gang.shape) is None
+    avoids = fitting.avoidable(gang)
+    blocked = bool(ahead) or fleet.shares(gang.shape, avoids) is None
     return Waiting(
         position=len(ahead) + 1,
         ahead=tuple(ahead),
@@ -109,6 +138,7 @@ def waiting(
         slots=sum(worker.slots for worker in eligible),
         holders=_holders(live, {worker.id for worker in eligible}) if blocked else {},
         estimated_seconds=_estimated_seconds(gang, queue, workers, live, remaining_seconds or {}) if blocked else 0.0,
+        avoids=tuple(sorted(avoids)) if blocked else (),
     )
 
 

@@ -9,6 +9,8 @@ from pydantic import Field
 from headway.core.dataset import NAME_PATTERN
 from headway.core.frozen import Frozen
 
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 1800.0
+
 
 class WorkerState(StrEnum):
     """`ready` takes assignments; `lost` is final: the daemon registers anew under another id."""
@@ -39,10 +41,38 @@ class WorkerLoad(Frozen):
     memory_bytes: int = Field(ge=0)
 
 
+class WorkerFault(Frozen):
+    """An attempt of a job that ended by the worker's own fault. `counts`: the worker has not worked since."""
+
+    job: str
+    attempt: int
+    placed_at: float
+    at: float
+    error: str
+    counts: bool = True
+
+
+class Quarantine(Frozen):
+    """The worker is to take no assignments but one try after each pause, for faults of its own.
+
+    `reason`: its last fault; `since`: seconds since the epoch; `failed_tries`: how many tries went wrong.
+    """
+
+    reason: str
+    since: float
+    failed_tries: int = 0
+
+    @property
+    def pause_seconds(self) -> float:
+        """Time before the next try: half a minute, and twice as long after each that went wrong, up to half an hour."""
+        return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed_tries, 30))
+
+
 class Worker(WorkerDescription):
     """One start of a worker. Each start draws a new id; `former` is the id of the start before on the same home.
 
-    `draining`: it is to take no assignments, until a user says otherwise, also after a new start.
+    `draining`: it is to take no assignments, until a user says otherwise, also after a new start. `faults`: the last
+    ones of its own, oldest first; `quarantine`: they were too many.
     """
 
     id: str
@@ -52,3 +82,10 @@ class Worker(WorkerDescription):
     registered_at: float
     lost_at: float | None = None
     lost_because: str | None = None
+    faults: tuple[WorkerFault, ...] = ()
+    quarantine: Quarantine | None = None
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether jobs can be placed on it."""
+        return self.state is WorkerState.READY and not self.draining and self.quarantine is None

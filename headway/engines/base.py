@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from headway.core.worker import Worker, WorkerDescription
 
@@ -25,6 +26,10 @@ class Engine(ABC):
     @abstractmethod
     async def drain(self, worker_id: str, *, draining: bool) -> None:
         """Let a worker take assignments no more, or again. Raises NotFound, Conflict for a lost one."""
+
+    @abstractmethod
+    async def judge(self, worker_id: str, change: Callable[[Worker], Worker]) -> Worker:
+        """The worker with its faults and quarantine changed. Raises NotFound, Conflict for a lost one."""
 
     @abstractmethod
     def worker(self, worker_id: str) -> Worker:

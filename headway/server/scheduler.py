@@ -19,6 +19,7 @@ from headway.database.base import Database
 from headway.errors import HeadwayError, NotFound
 from headway.server.clock import Clock
 from headway.server.liveness import Liveness
+from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
 from headway.server.services.queue import Queue
@@ -28,6 +29,8 @@ from headway.settings import Settings
 _log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
 """Time between looks at deadlines, or a quarter of the lease if that is shorter."""
+_AVOID_SECONDS = 60.0
+"""How long a job waits for others than the workers where it failed."""
 
 
 class Scheduler:
@@ -48,6 +51,7 @@ class Scheduler:
         workers: Workers,
         liveness: Liveness,
         recorder: Recorder,
+        quarantine: Quarantine,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -57,10 +61,12 @@ class Scheduler:
         self._workers = workers
         self._liveness = liveness
         self._recorder = recorder
+        self._quarantine = quarantine
         self._since: dict[Hashable, float] = {}
         self._ran_since: dict[tuple[str, float], float] = {}
         self._delayed_until: dict[str, float] = {}
         self._elastic_since: dict[str, float] = {}
+        self._avoiding_since: dict[tuple[str, frozenset[str]], float] = {}
         self._tick_seconds = min(TICK_SECONDS, settings.lease_seconds / 4)
         self._ticked_at = clock.monotonic()
         self._woken = asyncio.Event()
@@ -74,7 +80,8 @@ class Scheduler:
 
     def _job_changed(self, job: Job) -> None:
         if job.status is JobStatus.QUEUED and job.attempt is not None and job.id not in self._delayed_until:
-            delay = requeue_delay_seconds(job.attempt.reason, job.failures_in_row, random.random())  # noqa: S311
+            in_row = max(job.failures_in_row, len(job.faulty_workers))
+            delay = requeue_delay_seconds(job.attempt.reason, in_row, random.random())  # noqa: S311
             self._delayed_until[job.id] = self._clock.monotonic() + delay
         self._woken.set()
 
@@ -84,7 +91,8 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._tick_seconds):
                     await self._woken.wait()
-            woken = self._woken.is_set() or bool(self._delayed_until or self._elastic_since)
+            patience = bool(self._delayed_until or self._elastic_since or self._avoiding_since)
+            woken = self._woken.is_set() or patience or self._quarantine.holds
             self._woken.clear()
             try:
                 await self.tick()
@@ -98,19 +106,29 @@ class Scheduler:
 
     async def schedule(self) -> None:
         """Place what fits, in order of priority, then age."""
-        workers = self._workers.placeable()
+        await self._quarantine.judge()
+        workers, tried = self._quarantine.with_tries(self._workers.placeable())
         used = used_slots(self._jobs.unsettled.values())
         if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
             return
-        queue = [gang for gang in self._queue.gangs() if not self._delayed(gang.job)]
         now = self._clock.monotonic()
+        queue = [self._patient(gang, now) for gang in self._queue.gangs() if not self._delayed(gang.job)]
+        self._avoiding_since = {key: since for key, since in self._avoiding_since.items() if key[0] in self._queue}
         elastic = [gang.job for gang in queue if gang.shape.minimum_world_size is not None]
         self._elastic_since = {job_id: self._elastic_since.get(job_id, now) for job_id in elastic}
         shrinkable = {
             job_id for job_id, since in self._elastic_since.items() if now - since >= self._settings.shrink_wait_seconds
         }
-        for gang, shares in place_queue(queue, workers, used, shrinkable):
+        for gang, shares in place_queue(queue, workers, used, shrinkable, tried):
+            self._quarantine.tried(tried & {share.worker for share in shares})
             await self._place(gang, shares)
+
+    def _patient(self, gang: Gang, now: float) -> Gang:
+        """The gang as it is to be placed: after a while it takes the workers, too, that it avoids."""
+        if not gang.avoids:
+            return gang
+        since = self._avoiding_since.setdefault((gang.job, gang.avoids), now)
+        return gang if now - since < _AVOID_SECONDS else gang._replace(avoids=frozenset())
 
     async def _place(self, gang: Gang, shares: list[Share]) -> None:
         try:

@@ -28,6 +28,7 @@ from headway.server.leading import Leading
 from headway.server.links import Links
 from headway.server.live import Live
 from headway.server.liveness import Liveness
+from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.relay import Relay
 from headway.server.scheduler import Scheduler
@@ -105,6 +106,7 @@ class Server:
             workers=self.workers,
             liveness=self.liveness,
             recorder=self.recorder,
+            quarantine=Quarantine(self.clock, self.engine, self.jobs),
         )
         self.relay = Relay(self.jobs, self.database, self.assignments, self.live)
         self.artifacts = Artifacts(self.objects, self.jobs, settings.maximum_artifact_bytes)

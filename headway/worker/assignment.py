@@ -30,6 +30,7 @@ from headway.worker.forkserver import Launcher
 from headway.worker.inquiries import Inquiries
 from headway.worker.interface import interface_for_ranks
 from headway.worker.outputs import store_outputs
+from headway.worker.own_faults import is_own_fault
 from headway.worker.place import Place
 from headway.worker.plan import launch_plan
 from headway.worker.preparation import Prepared
@@ -302,7 +303,8 @@ class RunningAssignment:
 
     def _cannot_start(self, error: Exception, *, environment: bool) -> None:
         _log.error("Attempt %d of job %s cannot start: %s", self.key.attempt, self.key.job, error)
-        self._facts.append(PrepareFailed(error=str(error)[:4000], environment=environment))
+        own_fault = is_own_fault(error)
+        self._facts.append(PrepareFailed(error=str(error)[:4000], environment=environment, own_fault=own_fault))
 
     async def _store_outputs(self, claimed: Claimed, prepared: Prepared) -> None:
         """Keep what the ranks left, also of a failed attempt; then the assignment has done all it was for."""

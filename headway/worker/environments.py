@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -15,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from headway.core.environment import Environment
-from headway.errors import EnvironmentFailed, Unavailable
+from headway.errors import CannotStartRanks, EnvironmentFailed
 from headway.worker.forkserver import Forkserver
 
 _log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ _COMPLETE = "headway-complete"
 _SAID_LINES = 12
 _ERROR_SIGNS = ("error", "×")  # noqa: RUF001
 """What the first line of a failure begins with; before it is progress."""
+_DISK_FULL = os.strerror(errno.ENOSPC)
 _DECORATION = " ×╰─▶│"  # noqa: RUF001 - what uv draws around its messages
 
 
@@ -54,7 +56,7 @@ class Environments:
     async def acquire(self, environment: Environment, work: Path, say: Callable[[str], None]) -> Forkserver:
         """The forkserver of an environment, which stays until released; `say` gets the lines of a build.
 
-        Raises EnvironmentFailed when the environment cannot be had, Unavailable when the worker's own does not start.
+        Raises EnvironmentFailed when the environment cannot be had, CannotStartRanks when this worker is to blame.
         """
         if not environment.foreign:
             await self.own.wait_until_warm()
@@ -69,7 +71,7 @@ class Environments:
         await self._cool()
         try:
             await forkserver.wait_until_warm()
-        except Unavailable as error:
+        except CannotStartRanks as error:
             self.release(forkserver)
             self._warm.pop(python)[1].cancel()
             raise EnvironmentFailed(f"{python} cannot start ranks: {error}") from error
@@ -129,7 +131,7 @@ class Environments:
         key = hashlib.sha256(wanted + content).hexdigest()[:24]
         folder = self._home / "environments" / key
         async with self._building.setdefault(key, asyncio.Lock()):
-            if not (folder / _COMPLETE).exists():
+            if not ((folder / _COMPLETE).exists() and (folder / "bin" / "python").exists()):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 say(f"Building the environment of {lock.name}; it is kept for later jobs.")
                 await self._build(lock, python or sys.executable, folder, say)
@@ -182,7 +184,7 @@ def _find_uv() -> str:
 
 
 async def _run(command: list[str], say: Callable[[str], None], **variables: str) -> list[str]:
-    """Run a program; its lines. Raises EnvironmentFailed with what it said at last."""
+    """Run a program; its lines. Raises EnvironmentFailed with what it said last, CannotStartRanks for a full disk."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("HEADWAY_", "VIRTUAL_ENV"))
     }
@@ -206,5 +208,7 @@ async def _run(command: list[str], say: Callable[[str], None], **variables: str)
     if status != 0:
         first = next((n for n, line in enumerate(lines) if line.lstrip().startswith(_ERROR_SIGNS)), 0)
         said = " ".join(line.strip(_DECORATION) for line in lines[first:][-_SAID_LINES:] if line.strip())
+        if _DISK_FULL in said:
+            raise CannotStartRanks(said)
         raise EnvironmentFailed(said or f"{command[0]} ended with status {status}.")
     return lines

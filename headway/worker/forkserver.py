@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.core.protocol import Inquiry
-from headway.errors import Unavailable
+from headway.errors import CannotStartRanks
 
 _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 2.0
@@ -95,38 +95,52 @@ class Forkserver:
         self._packages = packages
         self._socket: socket.socket | None = None
         self._warm = asyncio.Event()
-        self.failure: str | None = None
+        self._failed_starts = 0
+        self._failure = ""
 
     async def run(self) -> None:
-        """Keep a forkserver alive for ever. If it cannot start, `failure` says why."""
+        """Keep a forkserver alive for ever."""
         while True:
             ours, theirs = socket.socketpair()
-            process = await asyncio.create_subprocess_exec(
-                self.python,
-                "-P",  # files where the worker was started must not stand in for modules
-                "-m",
-                "headway.training.forkserver",
-                str(theirs.fileno()),
-                str(os.getpid()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                env=self._variables(),
-            )
-            theirs.close()
-            ours.setblocking(False)
-            self._socket = ours
             try:
-                await self._watch(process, ours)
+                process = await self._start(theirs)
+            except OSError as error:
+                process = None
+                self._start_failed(f"{self.python} cannot be run: {error.strerror or error}")
             finally:
-                self._warm.clear()
-                self._socket = None
-                ours.close()
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+                theirs.close()
+            if process is not None:
+                await self._keep(process, ours)
+            ours.close()
             await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _start(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            self.python,
+            "-P",  # files where the worker was started must not stand in for modules
+            "-m",
+            "headway.training.forkserver",
+            str(theirs.fileno()),
+            str(os.getpid()),
+            pass_fds=(theirs.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            env=self._variables(),
+        )
+
+    async def _keep(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
+        ours.setblocking(False)
+        self._socket = ours
+        try:
+            await self._watch(process, ours)
+        finally:
+            self._warm.clear()
+            self._socket = None
+            ours.close()  # also when this is cancelled
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     def _variables(self) -> dict[str, str]:
         """What the ranks inherit: their interpreter's programs come first."""
@@ -141,21 +155,32 @@ class Forkserver:
 
     async def _watch(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
         errors = asyncio.create_task(_last_lines(process))
-        if await asyncio.get_running_loop().sock_recv(ours, 1):
-            self.failure = None
+        started = bool(await asyncio.get_running_loop().sock_recv(ours, 1))
+        if started:
             self._warm.set()
         status = await process.wait()
+        self._warm.clear()
         last_lines = await errors
-        self.failure = last_lines.strip().rpartition("\n")[2] or f"exit status {status}"
-        _log.error("The forkserver ended (%s); it is started again.", self.failure)
+        cause = f"it was ended by signal {-status}" if status < 0 else f"exit status {status}"
+        cause = last_lines.strip().rpartition("\n")[2] or cause
+        if started:
+            _log.error("The forkserver ended (%s); it is started again.", cause)
+        else:
+            self._start_failed(cause)
+
+    def _start_failed(self, failure: str) -> None:
+        self._failed_starts += 1
+        self._failure = failure
+        _log.error("The forkserver does not start (%s); it is tried again.", failure)
 
     async def wait_until_warm(self) -> None:
-        """Return when a launch is quick. Raises Unavailable when the forkserver cannot start at all."""
+        """Return when a launch is quick. Raises CannotStartRanks when a start fails meanwhile."""
+        failed_starts = self._failed_starts
         waiting = asyncio.create_task(self._warm.wait())
         try:
             while not waiting.done():
-                if self.failure is not None:
-                    raise Unavailable(f"the forkserver does not start: {self.failure}")
+                if self._failed_starts > failed_starts:
+                    raise CannotStartRanks(f"the forkserver does not start: {self._failure}")
                 await asyncio.wait({waiting}, timeout=0.2)
         finally:
             waiting.cancel()
@@ -163,18 +188,18 @@ class Forkserver:
     async def launch(self, plan: dict[str, Any], listener: socket.socket | None) -> Launcher:
         """Fork a launcher and give it its plan. `listener` is the rendezvous store's socket, for rank 0's worker.
 
-        Raises Unavailable.
+        Raises CannotStartRanks.
         """
         await self.wait_until_warm()
         if self._socket is None:
-            raise Unavailable("the forkserver has just ended")
+            raise CannotStartRanks("the forkserver has just ended")
         ours, theirs = socket.socketpair()
         try:
             descriptors = [theirs.fileno()] + ([listener.fileno()] if listener is not None else [])
             socket.send_fds(self._socket, [b"L"], descriptors)
         except OSError as error:
             ours.close()
-            raise Unavailable(f"the forkserver does not answer: {error}") from error
+            raise CannotStartRanks(f"the forkserver does not answer: {error}") from error
         finally:
             theirs.close()
         launcher = Launcher(ours)

@@ -32,7 +32,7 @@ from headway.settings import Settings, load_settings
     ],
 )
 def test_retries(reason: EndReason, used: int, again: bool) -> None:
-    assert may_retry(reason, used, 3) is again
+    assert may_retry(reason, used, 3, counted=reason.counted) is again
 
 
 @pytest.mark.parametrize("reason", EndReason)

@@ -58,6 +58,7 @@ FACTS = st.sampled_from(
         RankEnded(rank=0, at=0, signal="SIGKILL", out_of_memory=True),
         PrepareFailed(error="x"),
         PrepareFailed(error="x", environment=True),
+        PrepareFailed(error="x", own_fault=True),
         OutputsStored(),
         *(CheckpointPartStored(step=step, rank=rank) for step in (1, 2, 3) for rank in (0, 1, 2)),
         CheckpointNotSaved(step=2, rank=0, error="full"),
@@ -270,6 +271,17 @@ class JobMachine(RuleBasedStateMachine):
     @invariant()
     def retries_are_bounded(self) -> None:
         assert self.job.retries_used <= self.job.spec.retries
+
+    @invariant()
+    def a_workers_own_faults_cost_a_retry_only_again_and_again(self) -> None:
+        if len(self.seen) < 2 or self.seen[-2].attempt is None or self.seen[-2].attempt.ended_at is not None:
+            return
+        old, new = self.seen[-2], self.seen[-1]
+        ended = new.attempt is not None and new.attempt.number == old.attempt.number and new.attempt.reason
+        if ended and ended.of_worker and new.status is JobStatus.QUEUED:
+            faults = len(new.faulty_workers)
+            assert faults == len(old.faulty_workers) + 1
+            assert new.retries_used - old.retries_used == int(faults > 3 or len(set(new.faulty_workers)) > 2)
 
     @invariant()
     def events_are_numbered_without_gap(self) -> None:

@@ -19,6 +19,7 @@ from headway.core.facts import (
     StageReached,
     WorkerStopping,
 )
+from headway.core.faults import FREE_FAULTS
 from headway.core.job import Job, JobSpec
 from headway.core.placement import Share
 from headway.core.status import AssignmentState, JobStatus
@@ -263,7 +264,7 @@ def test_after_its_retries_a_job_fails_with_the_reason() -> None:
 
 def test_ranks_that_vanish_count_so_that_it_does_not_go_on_for_ever() -> None:
     job = queued(retries=1)
-    for _ in range(2):
+    for _ in range(FREE_FAULTS + 2):
         job = transitions.claim(placed(job), job.attempt_number + 1, "w0", "h:1")
         job = report(job, "w0", Released(), last=True)
     assert (job.status, job.reason) == (JobStatus.FAILED, EndReason.RANKS_VANISHED)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
-from headway.core.worker import Worker, WorkerLoad, WorkerState
+from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
 from headway.errors import HeadwayError, NotAllowed
 from headway.reports import report_worker
 from headway.server.access import Action, authorise
@@ -33,6 +33,7 @@ class WorkerView(BaseModel):
     name: str
     state: WorkerState
     draining: bool
+    quarantine: Quarantine | None
     labels: dict[str, str]
     slots: int
     used_slots: int
@@ -73,6 +74,12 @@ async def drain(name: str, server: ServerHere) -> WorkerView:
 async def undrain(name: str, server: ServerHere) -> WorkerView:
     """Let a drained worker take jobs again."""
     return _view(await server.workers.drain(name, draining=False), server)
+
+
+@router.post("/{name}/restore", dependencies=WRITE)
+async def restore(name: str, server: ServerHere) -> WorkerView:
+    """Let a quarantined worker take jobs again. It is quarantined when it fails several jobs for its own faults."""
+    return _view(await server.workers.restore(name), server)
 
 
 @router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from headway.brokers.envelope import report_key
 from headway.core import transitions
 from headway.core.end_reason import EndReason
+from headway.core.faults import restored
 from headway.core.protocol import (
     Claimed,
     CommittedStream,
@@ -193,10 +194,7 @@ class Workers:
 
     async def drain(self, name: str, *, draining: bool) -> Worker:
         """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
-        found = [worker for worker in self._engine.workers() if name in (worker.name, worker.id)]
-        if not found:
-            raise NotFound(f"Worker {name} is not connected. `headway workers` lists those that are.")
-        worker_id = found[0].id
+        worker_id = self._connected(name).id
         await self._engine.drain(worker_id, draining=draining)
         now = self._clock.now()
         if draining:
@@ -205,6 +203,18 @@ class Workers:
                     await self._jobs.update(job.id, lambda job: transitions.drain_worker(job, worker_id, now))
         self._changed()
         return self._engine.worker(worker_id)
+
+    async def restore(self, name: str) -> Worker:
+        """End a worker's quarantine, so that it takes jobs again. Raises NotFound."""
+        worker = await self._engine.judge(self._connected(name).id, restored)
+        self._changed()
+        return worker
+
+    def _connected(self, name: str) -> Worker:
+        found = [worker for worker in self._engine.workers() if name in (worker.name, worker.id)]
+        if not found:
+            raise NotFound(f"Worker {name} is not connected. `headway workers` lists those that are.")
+        return found[0]
 
     def placeable(self) -> list[Worker]:
         """The workers that a job can be placed on: those that are not being shut down."""
