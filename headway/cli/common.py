@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,14 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def _colour(cell: str) -> str:
     colour = STATUS_COLOURS.get(cell.strip())
     return click.style(cell, fg=colour) if colour else cell
+
+
+def work_of(spec: dict[str, Any], *, arguments: bool = True) -> str:
+    """What a job runs, as one would write it in a shell."""
+    if spec["trainer"]:
+        return f"{spec['trainer']} on {spec['dataset']}"
+    program = ["-m", spec["module"]] if spec["module"] else [spec["script"]] if spec["script"] else []
+    return shlex.join([*program, *(spec["arguments"] if arguments else []), *spec["command"]])
 
 
 def shown_status(job: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import duration, json_option, print_json, print_table, shown_status, size, when
+from headway.cli.common import duration, json_option, print_json, print_table, shown_status, size, when, work_of
 from headway.cli.values import DURATION, MOMENT, WORLD_SIZE, pair, parameter, text_pair
 from headway.client import Client
 
@@ -61,8 +61,7 @@ def jobs(
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
-    spec = job["spec"]
-    work = f"{spec['trainer']} on {spec['dataset']}" if spec["trainer"] else spec["script"] or " ".join(spec["command"])
+    work = work_of(job["spec"], arguments=False)
     took = (job["ended_at"] or time.time()) - job["created_at"]
     test = (job["result"] or {}).get("test")
     accuracy = test.get("accuracy") if isinstance(test, dict) else None
@@ -103,6 +102,7 @@ def show(job: str, as_json: bool) -> None:
     click.echo(f"  {data['id']}")
     print_table(("STATUS", "RANKS", "ATTEMPT", "SUBMITTED", "ENDED"), [_summary(data)])
     click.echo(f"\n{data['sentence']}")
+    click.echo(f"It runs: {work_of(data['spec'])}")
     if data["cold"]:
         click.echo(f"Its ranks start cold, as new processes: {data['cold']}.")
     if data["labels"]:

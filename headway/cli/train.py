@@ -82,18 +82,22 @@ def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str,
 @click.command()
 @click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--module", "-m", "is_module", is_flag=True, help="PROGRAM is a Python module, such as package.train.")
 @_work_options
 @_job_options
-def run(program: str, arguments: tuple[str, ...], **options: Any) -> None:
+def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: Any) -> None:
     """Run your own script as torchrun would, or any command, and follow it. Its arguments come after --.
 
     \b
     headway run train.py --world-size 2 -- --learning-rate 0.1
+    headway run -m package.train -- --learning-rate 0.1
     headway run -- ./prepare.sh --fast
     """
     workdir, work = options.pop("workdir"), _work(options)
 
     def spec(client: Any) -> dict[str, Any]:
+        if is_module:
+            return {**client.module_spec(program, workdir), "arguments": list(arguments), **work}
         if program.endswith(".py"):
             return {**client.script_spec(program, workdir), "arguments": list(arguments), **work}
         return {**client.command_spec([program, *arguments], workdir), **work}

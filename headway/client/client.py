@@ -13,6 +13,7 @@ from headway.client.connection import Connection, server_url, user_token
 from headway.client.functions import CALL_SCRIPT, call_files
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
+from headway.client.programs import check_command, check_module, check_script
 from headway.errors import DatasetMissing, InvalidInput, NotFound
 
 # What packs directories and cuts datasets is imported on first use: most commands do neither, and it takes as long as
@@ -86,6 +87,15 @@ class Client:
         """
         return self.submit({**self.script_spec(script, workdir), "arguments": list(arguments), **spec})
 
+    def run_module(
+        self, module: str, arguments: Sequence[str] = (), *, workdir: Path | str | None = None, **spec: Any
+    ) -> JobHandle:
+        """Submit a Python module of the working directory, such as package.train; every rank runs it as `torchrun -m`.
+
+        `workdir` is the current directory if not given. Raises NotFound, InvalidInput, TooLarge.
+        """
+        return self.submit({**self.module_spec(module, workdir), "arguments": list(arguments), **spec})
+
     def run_command(self, command: Sequence[str], *, workdir: Path | str | None = None, **spec: Any) -> JobHandle:
         """Submit any command with its working directory, the current one by default; every rank runs it."""
         return self.submit({**self.command_spec(command, workdir), **spec})
@@ -120,14 +130,14 @@ class Client:
         spec, workdir = read_job_file(Path(path))
         spec |= changes
         if workdir is not None and "source" not in spec:
+            _check_work(spec, workdir)
             spec["snapshot"] = self._upload(workdir)
         return spec
 
     def script_spec(self, script: Path | str, workdir: Path | str | None = None) -> dict[str, Any]:
         """The part of a spec that names a script; its working directory is uploaded."""
         path = Path(script).absolute()
-        if not path.is_file():
-            raise NotFound(f"Script {script} does not exist.")
+        check_script(path, Path(workdir or Path.cwd()).absolute())
         if workdir is not None:
             folder = Path(workdir).absolute()
         else:
@@ -136,9 +146,17 @@ class Client:
             raise InvalidInput(f"Script {script} is not in the working directory {folder}.")
         return {"script": path.relative_to(folder).as_posix(), "snapshot": self._upload(folder)}
 
+    def module_spec(self, module: str, workdir: Path | str | None = None) -> dict[str, Any]:
+        """The part of a spec that names a module; its working directory is uploaded."""
+        folder = Path(workdir or Path.cwd()).absolute()
+        check_module(module, folder)
+        return {"module": module, "snapshot": self._upload(folder)}
+
     def command_spec(self, command: Sequence[str], workdir: Path | str | None = None) -> dict[str, Any]:
         """The part of a spec that names a command; its working directory is uploaded."""
-        return {"command": list(command), "snapshot": self._upload(Path(workdir or Path.cwd()))}
+        folder = Path(workdir or Path.cwd()).absolute()
+        check_command(command, folder)
+        return {"command": list(command), "snapshot": self._upload(folder)}
 
     def _upload(self, folder: Path | None, files: Mapping[str, bytes] | None = None) -> str:
         """Send a snapshot of a directory and further files unless the server has it; its hash."""
@@ -250,3 +268,14 @@ class Client:
         from headway.client.datasets import download_dataset
 
         return download_dataset(self._connection, name, Path(folder or name))
+
+
+def _check_work(spec: Mapping[str, Any], folder: Path) -> None:
+    """What a job file names is looked at here as far as it has the right type; the server checks the rest."""
+    script, module, command = spec.get("script"), spec.get("module"), spec.get("command")
+    if isinstance(script, str):
+        check_script(folder / script, folder)
+    elif isinstance(module, str):
+        check_module(module, folder)
+    elif isinstance(command, list) and command and all(isinstance(part, str) for part in command):
+        check_command(command, folder)

@@ -57,7 +57,7 @@ TEMPLATE = """\
 # A Headway job. Check it with `headway submit {filename} --dry-run`, start it with `headway submit {filename}`.
 
 # name: my-job              # unique; made up if left out
-script: train.py            # or: command: [./prepare.sh, --fast]
+script: train.py            # or: module: package.train, or: command: [./prepare.sh, --fast]
 # arguments: [--epochs, "3"]
 workdir: .                  # sent along, without what .gitignore and .headwayignore name
 

@@ -22,7 +22,7 @@ TORCHRUN_VARIABLES = frozenset(
 )  # fmt: skip
 """Set for every rank, as torchrun sets them (https://docs.pytorch.org/docs/stable/elastic/run.html)."""
 _OF_THE_PROCESS = frozenset({"PATH", "HOME", "PWD", "USER", "SHELL", "TMPDIR", "LANG"})
-_READ_AT_START = re.compile(r"LD_|DYLD_|PYTHON|MALLOC_|GLIBC_|OMP_|KMP_|MKL_|GOMP_|CUDA_VISIBLE_DEVICES$")
+_READ_AT_START = re.compile(r"LD_|DYLD_|PYTHON(?!PATH$)|MALLOC_|GLIBC_|OMP_|KMP_|MKL_|GOMP_|CUDA_VISIBLE_DEVICES$")
 
 
 class Environment(Frozen):

@@ -25,7 +25,7 @@ LARGEST_WORLD_SIZE = 10_000
 
 
 class JobSpec(Frozen):
-    """What to run and on how much. Exactly one of `trainer`, `script` and `command` is given."""
+    """What to run and on how much. Exactly one of `trainer`, `script`, `module` and `command` is given."""
 
     name: str | None = Field(default=None, pattern=NAME_PATTERN, description="Unique in its project; made if missing.")
     trainer: str | None = Field(default=None, description="A built-in trainer: mlp, lstm or cnn.")
@@ -33,8 +33,13 @@ class JobSpec(Frozen):
     script: str | None = Field(
         default=None, max_length=1024, description="A Python script in the working directory, run as torchrun runs it."
     )
+    module: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="A Python module, such as package.train, run as `torchrun -m` runs it from the working directory.",
+    )
     command: tuple[str, ...] = Field(default=(), max_length=1000, description="Any other program, with its arguments.")
-    arguments: tuple[str, ...] = Field(default=(), max_length=1000, description="Arguments of the script.")
+    arguments: tuple[str, ...] = Field(default=(), max_length=1000, description="Arguments of the script or module.")
     source: str | None = Field(
         default=None,
         max_length=MAXIMUM_SOURCE_BYTES,
@@ -114,8 +119,9 @@ class JobSpec(Frozen):
 
     @model_validator(mode="after")
     def _one_kind_of_work(self) -> Self:
-        if (self.trainer is not None) + (self.script is not None) + bool(self.command) != 1:
-            raise ValueError("give one of trainer, script and command")
+        work = (self.trainer is not None, self.script is not None, self.module is not None, bool(self.command))
+        if sum(work) != 1:
+            raise ValueError("give one of trainer, script, module and command")
         if self.trainer is not None:
             self._check_trainer(self.trainer)
         else:
@@ -153,8 +159,12 @@ class JobSpec(Frozen):
             check_relative(self.script, "script")
             if (self.source is None) == (self.snapshot is None):
                 raise ValueError("a script needs its source, or a snapshot of its working directory: one of them")
-        elif self.arguments or self.source is not None:
-            raise ValueError("arguments and source belong to scripts; a command has its arguments in itself")
+        elif self.source is not None:
+            raise ValueError("source belongs to scripts")
+        elif self.module is not None:
+            check_module(self.module)
+        elif self.arguments:
+            raise ValueError("arguments belong to scripts and modules; a command has its arguments in itself")
         if self.environment.lock is not None:
             check_relative(self.environment.lock, "environment.lock")
             if self.snapshot is None:
@@ -168,6 +178,8 @@ class JobSpec(Frozen):
     @property
     def title(self) -> str:
         """What a generated name begins with."""
+        if self.module is not None:
+            return self.module.removesuffix(".__main__").rpartition(".")[2]
         program = (self.script or "".join(self.command[:1])).rpartition("/")[2]
         return self.trainer or program.partition(".")[0] or "job"
 
@@ -182,6 +194,12 @@ def check_relative(path: str, subject: str) -> None:
     parts = path.split("/")
     if not path or path.startswith("/") or "\\" in path or "\0" in path or ".." in parts or "" in parts[:-1]:
         raise ValueError(f"{subject} is {path!r}: give a path inside the working directory, without ..")
+
+
+def check_module(name: str) -> None:
+    """Raises ValueError unless `name` can be a module's full name, such as package.train."""
+    if "" in name.split(".") or any(not character.isprintable() or character in "/\\ " for character in name):
+        raise ValueError(f"module is {name!r}: give its full name with dots, such as package.train")
 
 
 def check_labels(labels: dict[str, str]) -> None:

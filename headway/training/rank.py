@@ -1,27 +1,32 @@
 """From a fork to the end of the script: what happens inside one rank's process.
 
-As a program it is the same for a rank that starts cold: `python -m headway.training.rank SCRIPT ARGUMENTS...`.
+As a program it is the same for a rank that starts cold:
+`python -m headway.training.rank script|module NAME ARGUMENTS...`.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import faulthandler
 import json
 import mmap
 import os
 import random
-import runpy
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
+from headway.training import program
+from headway.training.import_hint import import_hint
 from headway.training.run import Run
 from headway.training.run import run as current_run
 
@@ -48,7 +53,7 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         os.setsid()
         die_with_parent(launcher)
         _enter(plan, local_rank)
-        status = _become(plan) if plan["cold"] else _run_warm(plan)
+        status = _become(plan) if plan["cold"] or _must_start_anew(plan) else _run_warm(plan)
         if status == 0 and not current_run().interrupted:
             finished[local_rank] = 1
             current_run().record({"type": "rank_finished", "rank": plan["first_rank"] + local_rank})
@@ -79,6 +84,7 @@ def _enter(plan: dict[str, Any], local_rank: int) -> None:
     environment = rank_environment(plan, local_rank)
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     os.chdir(plan["work"])
 
 
@@ -129,23 +135,51 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
     # The worker's settings and tokens are not the script's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
     variables = {**inherited, **usual, **plan["variables"], **ours}
+    if "PYTHONPATH" in plan["variables"] and "PYTHONPATH" in inherited:
+        # That of the worker may be where Headway itself is found.
+        variables["PYTHONPATH"] = os.pathsep.join((plan["variables"]["PYTHONPATH"], inherited["PYTHONPATH"]))
     return {name: str(value) for name, value in variables.items()}
+
+
+def _must_start_anew(plan: dict[str, Any]) -> bool:
+    """Whether the job's PYTHONPATH would change what this process has imported already; then the log says so."""
+    if plan["trainer"] is not None:
+        return False
+    reason = program.reason_to_start_anew(plan["variables"].get("PYTHONPATH", ""))
+    if reason is not None:
+        print(f"headway: This rank starts cold: {reason}.", file=sys.stderr)
+    return reason is not None
 
 
 def _become(plan: dict[str, Any]) -> int:
     """Replace this process by the command, or by a new interpreter. Returns an exit status only if that fails."""
     command = plan["command"] or [
-        plan["python"], "-P", "-u", "-m", "headway.training.rank", plan["script"], *plan["arguments"]
+        plan["python"], "-P", "-u", "-m", "headway.training.rank", *_kind_and_name(plan), *plan["arguments"]
     ]  # fmt: skip
-    program = command[0]
+    name = command[0]
     try:
-        os.execvp(program, command)  # noqa: S606 - a job's command is what runs here
+        os.execvp(name, command)  # noqa: S606 - a job's command is what runs here
     except PermissionError:
-        print(f"headway: {program} cannot be executed: chmod +x it, or give its interpreter.", file=sys.stderr)
+        print(f"headway: {name} cannot be executed: chmod +x it, or give its interpreter.", file=sys.stderr)
         return _NOT_EXECUTABLE
     except OSError as error:
-        print(f"headway: {program} cannot be started: {error.strerror}.", file=sys.stderr)
+        print(f"headway: {name} cannot be started: {error.strerror}.{_start_hint(name, error)}", file=sys.stderr)
         return _NOT_FOUND
+
+
+def _start_hint(name: str, error: OSError) -> str:
+    """What helps a command that cannot start although there is such a file; begins with a space, or is empty."""
+    if not os.path.isfile(name):
+        return ""
+    if error.errno == errno.ENOEXEC:
+        return f" Let it begin with a line such as #!/bin/sh, or give its interpreter: bash {name}"
+    if os.sep not in name:
+        return f" It is a file of the working directory: ./{name}"
+    return " The interpreter that its first line names is not there."
+
+
+def _kind_and_name(plan: dict[str, Any]) -> tuple[str, str]:
+    return ("script", plan["script"]) if plan["script"] else ("module", plan["module"])
 
 
 def _run_warm(plan: dict[str, Any]) -> int:
@@ -154,7 +188,8 @@ def _run_warm(plan: dict[str, Any]) -> int:
     run = current_run()
     _write_stacks_on_request(Path(plan["folder"]), run.rank)
     if plan["trainer"] is None:
-        return _run_script(plan["script"], plan["arguments"], run)
+        program.add_import_folders(plan["variables"].get("PYTHONPATH", ""))
+        return _run_program(*_kind_and_name(plan), plan["arguments"], run)
     from headway.training.trainer import train
 
     return _guarded(lambda: train(plan, run), run)
@@ -189,21 +224,16 @@ def _write_stacks_on_request(folder: Path, rank: int) -> None:
 _kept_open: list[Any] = []
 
 
-def _run_script(script: str, arguments: list[str], run: Run) -> int:
-    path = Path(script).absolute()
-
-    def work() -> None:
-        sys.argv = [script, *arguments]
-        sys.path.insert(0, str(path.parent))
-        runpy.run_path(str(path), run_name="__main__")
-
-    if not path.is_file():
-        print(f"headway: script {script} is not in the working directory.", file=sys.stderr)
+def _run_program(kind: str, name: str, arguments: list[str], run: Run) -> int:
+    if kind == "module":
+        return _guarded(lambda: program.run_module(name, arguments), run)
+    if not Path(name).is_file():
+        print(f"headway: script {name} is not in the working directory.", file=sys.stderr)
         return _NOT_FOUND
-    return _guarded(work, run)
+    return _guarded(lambda: program.run_script(name, arguments), run, script=name)
 
 
-def _guarded(work: Any, run: Run) -> int:
+def _guarded(work: Callable[[], object], run: Run, script: str | None = None) -> int:
     """Do the work; the exit status. An exception is printed, and recorded for the job's failure."""
     try:
         work()
@@ -216,20 +246,24 @@ def _guarded(work: Any, run: Run) -> int:
         print(request.code, file=sys.stderr)
         return 1
     except BaseException as error:
-        _record_error(run, error)
+        _record_error(run, error, import_hint(error, script) if script is not None else None)
         return 1
 
 
-def _record_error(run: Run, error: BaseException) -> None:
+def _record_error(run: Run, error: BaseException, hint: str | None) -> None:
     # The frames above the script are Headway's and runpy's; a user wants to see their own.
     frame = error.__traceback__
     while frame is not None and (
-        frame.tb_frame.f_code.co_filename == __file__ or "runpy" in frame.tb_frame.f_code.co_filename
+        frame.tb_frame.f_code.co_filename in (__file__, program.__file__)
+        or "runpy" in frame.tb_frame.f_code.co_filename
     ):
         frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frame))
-    _print_all(text)
     summary = traceback.format_exception_only(error)[-1].strip()
+    if hint is not None:
+        text += f"headway: {hint}\n"
+        summary = f"{summary}. {hint}"
+    _print_all(text)
     record = {
         "type": "rank_error",
         "error": summary[:4000],
@@ -265,7 +299,7 @@ def main() -> NoReturn:
         run = current_run()
         if run.record_file is not None:
             _write_stacks_on_request(Path(run.record_file).parent, run.rank)
-        status = _leave(_run_script(sys.argv[1], sys.argv[2:], run))
+        status = _leave(_run_program(sys.argv[1], sys.argv[2], sys.argv[3:], run))
     except BaseException:
         traceback.print_exc()
     finally:

@@ -35,6 +35,7 @@ def launch_plan(
         "retries": spec.retries,
         "trainer": spec.trainer,
         "script": spec.script,
+        "module": spec.module,
         "command": list(spec.command),
         "arguments": list(spec.arguments),
         "parameters": spec.parameters,

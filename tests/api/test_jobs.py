@@ -55,7 +55,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({}, "give one of trainer, script and command"),
+        ({}, "give one of trainer, script, module and command"),
         ({"trainer": "cnn"}, "trainer cnn needs a dataset"),
         ({"trainer": "cnx", "dataset": "digits"}, "Trainer cnx does not exist. There are: mlp, lstm, cnn."),
         ({"trainer": "cnn", "dataset": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
@@ -65,7 +65,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({**SCRIPT, "name": "No Spaces"}, "name: String should match pattern"),
         ({"script": "../../etc/x", "source": ""}, "script is '../../etc/x': give a path inside"),
         ({"script": "a.py"}, "a script needs its source, or a snapshot"),
-        ({**SCRIPT, "command": ["x"]}, "give one of trainer, script and command"),
+        ({**SCRIPT, "command": ["x"]}, "give one of trainer, script, module and command"),
         ({**SCRIPT, "parameters": {"rank": 1}}, "parameter rank would replace RANK, which Headway sets"),
         ({**SCRIPT, "parameters": {"path": "/"}}, "parameter path would replace the variable PATH"),
         ({**SCRIPT, "variables": {"1x": "1"}}, "variable 1x cannot be a variable"),

@@ -62,7 +62,49 @@ def test_a_script_finds_its_modules_arguments_and_parameters(
     assert first.startswith("from the working directory beside the script ['--steps', '3'] ")
     assert first.endswith("/work")
     assert second == "8 of this job settings"
-    assert job.data["cold"] == "the variable PYTHONPATH counts only when a process starts"
+    assert job.data["cold"] is None
+
+
+def test_a_module_of_a_package_runs_warm_as_python_m_runs_it(shared_fleet: Fleet, client: Client) -> None:
+    """Given a package in src with relative imports, when it is run by -m, then it works, also in a child's pickles."""
+    folder = shared_fleet.desk / "packaged"
+    write(
+        folder,
+        src__pkg____init___py="",
+        src__pkg__parts_py="N = 1",
+        src__pkg__train_py="""
+import multiprocessing, os, pickle, sys
+from .parts import N
+import vendored
+class Mine: pass
+def child(one): print("child", type(one).__module__, flush=True)
+if __name__ == "__main__":
+    assert type(pickle.loads(pickle.dumps(Mine()))) is Mine
+    here = sys.path[0] == os.getcwd()
+    print(N, vendored.V, __package__, os.path.relpath(sys.argv[0]), sys.argv[1:], here, flush=True)
+    process = multiprocessing.get_context("spawn").Process(target=child, args=(Mine(),))
+    process.start(); process.join(); raise SystemExit(process.exitcode)
+""",
+        lib__vendored_py="V = 2",
+    )
+    ran = shared_fleet.command(
+        "run", "--workdir", "packaged", "--name", "by-module", "--env", "PYTHONPATH=lib", "-m", "pkg.train", "--",
+        "--lr", "0.1 0.2",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    job = client.job("by-module")
+    assert job.data["cold"] is None
+    assert texts(job) == ["1 2 pkg src/pkg/train.py ['--lr', '0.1 0.2'] True", "child __mp_main__"]
+    assert "It runs: -m pkg.train --lr '0.1 0.2'" in shared_fleet.command("show", "by-module").stdout
+    wrong = shared_fleet.command("run", "--workdir", "packaged", "packaged/src/pkg/train.py")
+    assert wrong.returncode == 1
+    assert "Run it as a module of its package: headway run -m pkg.train" in wrong.stdout
+    missing = shared_fleet.command("run", "--workdir", "packaged", "-m", "pkg.trian", "--dry-run")
+    assert (missing.returncode, "Did you mean: headway run -m pkg.train" in missing.stderr) == (1, True)
+    (folder / "job.yaml").write_text("module: pkg.train\nvariables: {PYTHONPATH: lib, PYTHONHASHSEED: '0'}\n")
+    cold = shared_fleet.command("submit", "packaged/job.yaml", "--name", "cold-module")
+    assert cold.returncode == 0, cold.stdout
+    assert "1 2 pkg src/pkg/train.py [] True" in cold.stdout
 
 
 def test_the_working_directory_is_the_scripts_own_unless_said(
@@ -104,7 +146,7 @@ def test_a_command_that_fails_leaves_its_exit_code(
     shared_fleet: Fleet, client: Client, tmp_path: Path, command: list[str], code: int, words: str
 ) -> None:
     write(tmp_path, plain_txt="")
-    job = ended(client.run_command(command, workdir=tmp_path))
+    job = ended(client.submit({**client.command_spec(["true"], tmp_path), "command": command}))
     assert (job.status, job.data["reason"]) == ("failed", "script_exited")
     assert f"Rank 0 exited with code {code}" in job.data["sentence"]
     assert words in "\n".join(texts(job))

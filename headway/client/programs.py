@@ -1,0 +1,153 @@
+"""What a user names to be run, looked at before it is sent: whether it is there, and can be started."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from headway.errors import InvalidInput, NotFound
+
+_SOURCE_FOLDER = "src"
+_BINARY_LOOK_BYTES = 512
+_LISTED_NAMES = 10_000
+
+
+def check_script(script: Path, folder: Path) -> None:
+    """Raises NotFound, with the file that was probably meant, when the Python script is not there."""
+    if not script.is_file():
+        raise NotFound(f"Script {_shown(script, folder)} does not exist.{_nearest(script, folder)}")
+
+
+def check_module(module: str, folder: Path) -> None:
+    """Raises NotFound or InvalidInput when a module of the working directory is not there, or cannot be run.
+
+    Others may be installed on the workers, so they pass.
+    """
+    if "/" in module or module.endswith(".py"):
+        meant = module.removeprefix("./").removeprefix(f"{_SOURCE_FOLDER}/").removesuffix(".py").replace("/", ".")
+        raise InvalidInput(f"{module} is a path; -m takes a module's name: headway run -m {meant}")
+    top, *rest = module.split(".")
+    roots = [root for root in (folder, folder / _SOURCE_FOLDER) if _is_module(root / top)]
+    if not roots:
+        known = {_module_name(path) for root in (folder, folder / _SOURCE_FOLDER) for path in _listed(root)}
+        close = _close(top, known)
+        if close and (not top or find_spec(top) is None):
+            meant = ".".join((close[0], *rest))
+            raise NotFound(f"Module {module} is not in {folder}. Did you mean: headway run -m {meant}")
+        return
+    path = roots[0].joinpath(top, *rest)
+    if not _is_module(path):
+        close = _close(path.name, (_module_name(one) for one in _listed(path.parent)))
+        hint = f" Did you mean: headway run -m {'.'.join((top, *rest[:-1], close[0]))}" if close else ""
+        raise NotFound(f"Module {module} is not in {roots[0]}.{hint}")
+    if path.is_dir() and not (path / "__main__.py").exists():
+        raise InvalidInput(
+            f"{module} is a package without a __main__.py, so it cannot be run itself. Name a module in it, such as "
+            f"{module}.train."
+        )
+
+
+def check_command(command: Iterable[str], folder: Path) -> None:
+    """Raises NotFound or InvalidInput when the command's program is a file of the working directory that cannot start.
+
+    What has no / in its name is looked for on the workers' PATH, so that only what looks like a file here is refused.
+    """
+    program, *arguments = command
+    if os.path.isabs(program):
+        return
+    path = folder / program
+    if "/" in program:
+        _check_file(path, program, arguments, folder)
+    elif shutil.which(program) is None:
+        _check_name(path, program, arguments, folder)
+
+
+def _check_name(path: Path, program: str, arguments: list[str], folder: Path) -> None:
+    if path.is_file():
+        if path.suffix in (".yaml", ".yml", ".json"):
+            raise InvalidInput(f"{program} is no program. If it is a job file: headway submit {program}")
+        if path.suffix == ".ipynb":
+            raise InvalidInput(f"{program} is a notebook. Make a script of it: jupyter nbconvert --to script {program}")
+        _check_file(path, program, arguments, folder)
+        raise InvalidInput(
+            f"{program} is a file of the working directory; without a / it is looked for on the PATH. "
+            f"Write: headway run {_line([f'./{program}'], arguments)}"
+        )
+    script = folder / f"{program}.py"
+    if script.is_file():
+        raise InvalidInput(
+            f"There is no program {program}. Did you mean: headway run {_line([script.name], arguments)}"
+        )
+    for root in (folder, folder / _SOURCE_FOLDER):
+        if _is_module(root.joinpath(*program.split("."))):
+            raise InvalidInput(f"{program} is a module. Write: headway run {_line(['-m', program], arguments)}")
+    close = _close(program, _file_names(folder))
+    if close and "." in program:
+        raise NotFound(f"There is no program {program}.{_nearest(path, folder)}")
+
+
+def _check_file(path: Path, program: str, arguments: list[str], folder: Path) -> None:
+    if path.is_dir():
+        raise InvalidInput(f"{program} is a folder, not a program.")
+    if not path.is_file():
+        raise NotFound(f"{program} does not exist in {folder}.{_nearest(path, folder)}")
+    with path.open("rb") as file:
+        beginning = file.read(_BINARY_LOOK_BYTES)
+    first = beginning.partition(b"\n")[0]
+    if b"\0" not in beginning and not first.startswith(b"#!"):
+        raise InvalidInput(
+            f"{program} does not begin with a line such as #!/bin/sh, so it cannot be started. Add one, or name its "
+            f"interpreter: headway run -- {shlex.join(['bash', program, *arguments])}"
+        )
+    if first.startswith(b"#!") and first.endswith(b"\r"):
+        raise InvalidInput(
+            f"The lines of {program} end as on Windows, so it cannot be started. Write: sed -i 's/\\r$//' {program}"
+        )
+    if not os.access(path, os.X_OK):
+        raise InvalidInput(f"{program} is not executable: chmod +x {shlex.quote(str(path))}")
+
+
+def _line(program: list[str], arguments: list[str]) -> str:
+    """A command line after `headway run`, with the arguments behind --."""
+    return shlex.join([*program, *(["--", *arguments] if arguments else [])])
+
+
+def _is_module(path: Path) -> bool:
+    return path.is_dir() or any(path.parent.glob(f"{path.name}.py")) or any(path.parent.glob(f"{path.name}.*.so"))
+
+
+def _module_name(path: Path) -> str:
+    return path.name.removesuffix(".py") if path.is_dir() or path.suffix == ".py" else ""
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for _, entry in zip(range(_LISTED_NAMES), entries, strict=False)]
+
+
+def _file_names(folder: Path) -> list[str]:
+    return [path.name for path in _listed(folder) if path.is_file()]
+
+
+def _close(name: str, names: Iterable[str]) -> list[str]:
+    """The name that was probably meant, or none."""
+    from difflib import get_close_matches
+
+    return get_close_matches(name, [one for one in names if one], n=1, cutoff=0.75)
+
+
+def _nearest(path: Path, folder: Path) -> str:
+    """A sentence with the file that was probably meant, beginning with a space; empty if there is none."""
+    close = _close(path.name, _file_names(path.parent))
+    found = path.with_name(close[0]) if close else next(iter(folder.glob(f"*/{path.name}")), None)
+    return f" Did you mean {_shown(found, folder)}?" if found is not None else ""
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
