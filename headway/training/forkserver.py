@@ -48,6 +48,8 @@ def main(descriptor: int, worker_pid: int) -> None:
     """Serve launches on the socket until the worker closes it or dies."""
     from headway.lifeline import die_with_parent
 
+    for number in (signal.SIGTERM, signal.SIGINT):  # sent to all of a worker's processes; the worker ends this one
+        signal.signal(number, signal.SIG_IGN)
     die_with_parent(worker_pid)
     gc.disable()  # nothing to collect among a million new objects of imports, and looking costs a tenth of the start
     preload()

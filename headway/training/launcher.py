@@ -29,6 +29,14 @@ from headway.training.rank import rank_environment, run_rank
 
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0
+_END_SECONDS = 30.0
+"""How long processes are killed again and again; nobody can end one that a driver or a file system holds."""
+_END_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+"""What ends a worker. Service managers and batch systems send it to all its processes at once; the worker decides."""
+_DECISION_SECONDS = 1.5
+"""How long a rank that such a signal ended waits for the worker's decision, before the others are ended for it."""
+_SAME_SIGNAL_SECONDS = 5.0
+"""Ranks have got what this process got so recently."""
 _RUSAGE_BYTES = 1 if sys.platform == "darwin" else 1024
 """Unit of ru_maxrss, see getrusage(2) of each system."""
 
@@ -60,7 +68,9 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     os.setsid()
     adopt_orphans()
     control = socket.socket(fileno=control_descriptor)
+    _send(control, {"launcher": os.getpid()})
     plan = _read_plan(control)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank, and the watch, has its own handlers
     finished = mmap.mmap(-1, plan["rank_count"])
     ranks: dict[int, _Rank] = {}
     for local_rank in range(plan["rank_count"]):
@@ -131,6 +141,8 @@ class _Watch:
         self._finished = finished
         self._guests: dict[int, _Guest] = {}
         self._kill_at: float | None = None
+        self._fail_at: float | None = None
+        self._end_signals: dict[int, float] = {}
         self._unread = b""
         self._machine_kills = machine_memory_kills()
 
@@ -139,6 +151,9 @@ class _Watch:
         os.set_blocking(wakes, False)
         signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+        for number in _END_SIGNALS:
+            signal.signal(number, self._note_end_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
         while True:
             for pid, status, peak_memory_bytes in _reap():
                 if pid in self._ranks:
@@ -155,9 +170,20 @@ class _Watch:
             if self._control.fileno() in readable and not self._obey():
                 return  # the worker is gone: the caller ends everything
 
+    def _note_end_signal(self, number: int, _frame: object) -> None:
+        """This process ends when the worker says so, or is gone; until then the ranks may save."""
+        self._end_signals[number] = time.monotonic()
+
+    def _got(self, *numbers: int) -> bool:
+        """Whether one of the signals came to this process just now, and so to the ranks as well."""
+        now = time.monotonic()
+        return any(now - self._end_signals.get(number, -1e9) < _SAME_SIGNAL_SECONDS for number in numbers)
+
     def _look(self) -> None:
         """What is due: the end of a grace time, of a guest's time; and limits that have to be looked at."""
         now = time.monotonic()
+        if self._fail_at is not None and now >= self._fail_at and self._kill_at is None:
+            self._kill_at = self._stop(_SIBLING_GRACE_SECONDS)
         if self._kill_at is not None and now >= self._kill_at:
             self._signal_ranks(signal.SIGKILL)
         for rank in self._ranks.values():
@@ -172,8 +198,7 @@ class _Watch:
     def _timeout(self) -> float | None:
         now = time.monotonic()
         due = [max(0.05, guest.kill_at - now) for guest in self._guests.values()]
-        if self._kill_at is not None:
-            due.append(max(0.05, self._kill_at - now))
+        due += [max(0.05, at - now) for at in (self._kill_at, self._fail_at) if at is not None]
         if any(rank.alive and rank.memory is not None and rank.memory.watched for rank in self._ranks.values()):
             due.append(self._plan["memory_look_seconds"])
         return min(due, default=None)
@@ -197,27 +222,29 @@ class _Watch:
         rank.alive = False
         killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         exit_code = None if killed_by is not None else os.WEXITSTATUS(status)
+        signalled = killed_by in _END_SIGNALS or self._got(*_END_SIGNALS)
         message = {
             "ended": rank.rank,
             "at": time.time(),
             "exit_code": exit_code,
             "signal": None if killed_by is None else _signal_name(killed_by),
             "stopped": rank.stopped,
+            "signalled": signalled,
             "out_of_memory": rank.memory is not None and rank.memory.exceeded(),
             "machine_out_of_memory": machine_memory_kills() > self._machine_kills,
             "peak_memory_bytes": rank.peak_memory_bytes,
         }
         _send(self._control, message)
         failed = exit_code != 0 and not self._finished[rank.rank - self._plan["first_rank"]]
-        if failed and self._kill_at is None:
-            self._kill_at = self._stop(_SIBLING_GRACE_SECONDS)
+        if failed and self._kill_at is None and self._fail_at is None:
+            self._fail_at = time.monotonic() + (_DECISION_SECONDS if signalled else 0.0)
 
     def _start_guest(self, asked: dict[str, Any]) -> None:
         environment = rank_environment(self._plan, asked["rank"] - self._plan["first_rank"])
-        pid = next(pid for pid, rank in self._ranks.items() if rank.rank == asked["rank"])
+        pid = next((pid for pid, rank in self._ranks.items() if rank.rank == asked["rank"]), None)
         environment["HEADWAY_RANK_PID"] = str(pid)
         try:
-            with open(asked["file"], "wb") as output:
+            with open(asked["file"], "xb") as output:
                 guest = subprocess.Popen(
                     asked["command"],
                     cwd=self._plan["work"],
@@ -228,8 +255,9 @@ class _Watch:
                     start_new_session=True,
                     preexec_fn=partial(die_with_parent, os.getpid()),
                 )
-        except OSError as error:
-            _send(self._control, {"answer": asked["id"], "error": f"{asked['command'][0]}: {error.strerror}"})
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            _send(self._control, {"answer": asked["id"], "error": f"{asked['command'][0]}: {why}"})
             return
         self._guests[guest.pid] = _Guest(asked["id"], time.monotonic() + asked["timeout_seconds"])
         guest.returncode = 0  # its end is noticed here, by pid
@@ -240,9 +268,15 @@ class _Watch:
         _send(self._control, {"answer": guest.inquiry, "exit_code": exit_code, "error": error})
 
     def _stop(self, grace_seconds: float) -> float:
+        """Ask the ranks to end, or, without a grace time, end them; when the grace time is over."""
+        self._fail_at = None
         for rank in self._ranks.values():
             rank.stopped |= rank.alive
-        self._signal_ranks(signal.SIGTERM if grace_seconds > 0 else signal.SIGKILL)
+        if grace_seconds <= 0:
+            self._signal_ranks(signal.SIGKILL)
+        elif not self._got(signal.SIGTERM):  # a second one would end many scripts while they save
+            self._signal_ranks(signal.SIGTERM)
+            self._signal_ranks(signal.SIGCONT)  # one that is stopped could not save
         return time.monotonic() + grace_seconds
 
     def _signal_ranks(self, number: signal.Signals) -> None:
@@ -275,7 +309,8 @@ def _signal_name(number: int) -> str:
 
 def _end_descendants() -> None:
     """Kill what is left, also what ranks started in sessions of their own: orphans are ours (subreaper)."""
-    while left := descendants(os.getpid()):
+    deadline = time.monotonic() + _END_SECONDS
+    while (left := descendants(os.getpid())) and time.monotonic() < deadline:
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
