@@ -139,7 +139,7 @@ def _close(name: str, names: Iterable[str]) -> list[str]:
     """The name that was probably meant, or none."""
     from difflib import get_close_matches
 
-    return get_close_matches(name, [one for one in names if one], n=1, cutoff=0.75)
+    return get_close_matches(name, [one for one in names if one], n=1)
 
 
 def _nearest(path: Path, folder: Path) -> str:
