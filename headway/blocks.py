@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from headway.core.dataset import Array, Block, Split
-from headway.errors import Corrupt
+from headway.bounded import decompress_zstd
+from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Array, Block, Split
+from headway.errors import Corrupt, TooLarge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +24,15 @@ def describe_arrays(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Arr
 
 
 def cut(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Iterator[tuple[Block, bytes]]:
-    """The blocks of a split with their compressed bytes: array after array, in the order of their names."""
-    described = describe_arrays(arrays)
+    """The blocks of a split with their compressed bytes: array after array, in the order of their names.
+
+    Raises TooLarge for samples that no block can hold.
+    """
     count = len(next(iter(arrays.values())))
-    samples_per_block = max(1, BLOCK_BYTES // sum(array.sample_bytes for array in described.values()))
+    sample_bytes = sum(array.nbytes // max(1, len(array)) for array in arrays.values())
+    if sample_bytes > MAXIMUM_BLOCK_BYTES:
+        raise TooLarge(f"A sample has {sample_bytes:,} bytes; {MAXIMUM_BLOCK_BYTES:,} are allowed.")
+    samples_per_block = max(1, BLOCK_BYTES // sample_bytes)
     for start in range(0, count, samples_per_block):
         end = min(start + samples_per_block, count)
         raw = b"".join(arrays[name][start:end].tobytes() for name in sorted(arrays))
@@ -74,8 +80,8 @@ def unpack(split: Split, block: Block, compressed: bytes) -> dict[str, memoryvie
     """The bytes of each array of a verified block. Raises Corrupt."""
     size = block.sample_count * sum(array.sample_bytes for array in split.arrays.values())
     try:
-        raw = zstandard.ZstdDecompressor().decompress(compressed, max_output_size=size)
-    except zstandard.ZstdError as error:
+        raw = decompress_zstd(compressed, size)
+    except Corrupt as error:
         raise Corrupt(f"Block {block.sha256[:12]} cannot be unpacked: {error}") from error
     if len(raw) != size:
         raise Corrupt(f"Block {block.sha256[:12]} has {len(raw)} bytes; its index says {size}.")

@@ -6,7 +6,8 @@ import os
 import tarfile
 from pathlib import Path
 
-from headway.errors import CheckpointCorrupt
+from headway.errors import CheckpointCorrupt, Corrupt, TooLarge
+from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
 Signature = tuple[tuple[str, int, int, int], ...]
 """What there is: name, inode, size and time of the last change in nanoseconds of each file."""
@@ -42,10 +43,19 @@ def signature(folder: Path) -> Signature:
 
 
 def pack_files(folder: Path, target: Path, names: tuple[str, ...] | None = None, *, hidden: bool = False) -> None:
-    """Write a tar of the folder's files, or of those named, to `target`: whole or not at all."""
+    """Write a tar of the folder's files, or of those named, to `target`: whole or not at all.
+
+    Raises TooLarge for what could not be unpacked again.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.new")
     paths = files_of(folder, hidden=hidden) if names is None else [folder / name for name in names]
+    if len(paths) > MAXIMUM_MEMBERS:
+        raise TooLarge(f"{folder} has {len(paths):,} files; a checkpoint may have {MAXIMUM_MEMBERS:,}")
+    for path in paths:
+        problem = path_problem(path.relative_to(folder).as_posix())
+        if problem is not None:
+            raise TooLarge(f"{path} {problem}")
     try:
         with temporary.open("wb") as file:
             with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as tar:
@@ -64,10 +74,10 @@ def pack_files(folder: Path, target: Path, names: tuple[str, ...] | None = None,
 def unpack_files(archive: Path, folder: Path) -> None:
     """Write an archive's files into a folder, nothing outside it (PEP 706). Raises CheckpointCorrupt."""
     try:
-        with tarfile.open(archive, mode="r:") as tar:
-            for member in tar:
+        with tarfile.open(archive, mode="r:", tarinfo=Member) as tar:
+            for member in checked_members(tar, archive.stat().st_size):
                 if not member.isreg():
-                    raise CheckpointCorrupt(f"its archive has {member.name!r}, which is no file")
+                    raise Corrupt(f"it has {member.name!r}, which is no file")
                 tar.extract(member, folder, filter="data")
-    except tarfile.TarError as error:
-        raise CheckpointCorrupt(f"its archive cannot be read: {error}") from error
+    except (*UNPACK_ERRORS, Corrupt) as error:
+        raise CheckpointCorrupt(f"its archive cannot be unpacked: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from headway.core.dataset import ITEM_BYTES, Dataset, Split
-from headway.errors import InvalidInput
+from headway.bounded import decompress_gzip
+from headway.core.dataset import ITEM_BYTES, MAXIMUM_DIMENSIONS, Dataset, Split
+from headway.errors import Corrupt, InvalidInput
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 IDX_PREFIXES = {"train": "train", "test": "t10k"}
@@ -25,6 +25,7 @@ _NPZ_NAMES = {
     ("test", "label"): ("test_label", "y_test", "test_labels"),
 }
 _MAXIMUM_CLASSES = 100_000
+_MAXIMUM_IDX_BYTES = 8 << 30
 _SINGLE_FILE_TEST_EVERY = 5
 
 
@@ -59,9 +60,9 @@ def read_idx(path: Path) -> np.ndarray[Any, Any]:
     content = path.read_bytes()
     if path.suffix == ".gz":
         try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise InvalidInput(f"{path} is not a whole gzip file: {error}. Fetch it again.") from error
+            content = decompress_gzip(content, _MAXIMUM_IDX_BYTES)
+        except Corrupt as error:
+            raise InvalidInput(f"{path} is not a whole gzip file: {error} Fetch it again.") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _IDX_TYPES:
         raise InvalidInput(f"{path} is not an IDX file.")
     dimensions = content[3]
@@ -115,6 +116,11 @@ def prepare(splits: Mapping[str, Arrays], source: str) -> dict[str, Arrays]:
             raise InvalidInput(
                 f"{source}: split {split} has inputs of {inputs.dtype} and labels of {labels.dtype}; "
                 "inputs must be numbers and labels whole numbers."
+            )
+        if 0 in inputs.shape or inputs.ndim > MAXIMUM_DIMENSIONS:
+            raise InvalidInput(
+                f"{source}: inputs of split {split} have the shape {inputs.shape}; a sample has at most "
+                f"{MAXIMUM_DIMENSIONS - 1} dimensions, none of them empty."
             )
         if int(labels.min()) < 0 or int(labels.max()) >= _MAXIMUM_CLASSES:
             raise InvalidInput(f"{source}: labels of split {split} go from {labels.min()} to {labels.max()}.")

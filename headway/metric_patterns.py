@@ -10,6 +10,10 @@ import re2
 
 from headway.errors import InvalidInput
 
+_MAXIMUM_PROGRAM_BYTES = 1 << 20
+_MAXIMUM_PROGRAM_SIZE = 50_000
+"""What RE2 may make of one pattern, and of all: the time that a line takes grows with it."""
+
 
 class MetricPatterns:
     """The `metrics` of a spec, compiled. Raises InvalidInput, naming the metric, for a pattern that cannot be used.
@@ -19,6 +23,12 @@ class MetricPatterns:
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
         self._patterns = {name: _compile(name, pattern) for name, pattern in patterns.items()}
+        size = sum(pattern.programsize for pattern in self._patterns.values())
+        if size > _MAXIMUM_PROGRAM_SIZE:
+            raise InvalidInput(
+                f"The patterns of metrics come to {size:,} steps when they are compiled; {_MAXIMUM_PROGRAM_SIZE:,} are "
+                "allowed. Repeat less in them."
+            )
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
@@ -37,6 +47,7 @@ class MetricPatterns:
 def _compile(name: str, pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = _MAXIMUM_PROGRAM_BYTES
     try:
         compiled = re2.compile(pattern, options)
     except re2.error as error:

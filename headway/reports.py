@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 import zstandard
 
+from headway.bounded import decompress_zstd, unpack_msgpack
 from headway.core.facts import FACTS, Fact
 from headway.errors import Corrupt
 
+MAXIMUM_REPORT_BYTES = 16 << 20
+"""Of one report on the wire."""
 MAXIMUM_SECTION_BYTES = 64 << 20
+"""Of a section, unpacked."""
+MAXIMUM_SECTION_ITEMS = 2 << 20
+"""Lines, or series, and what holds them together."""
+_MAXIMUM_REPORT_ITEMS = 1 << 20
+_FIELDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +77,23 @@ def encode_report(report: Report) -> bytes:
 def decode_report(body: bytes) -> Report:
     """The report of `encode_report`. Raises Corrupt."""
     try:
-        format_version, job, attempt, worker, number, last, facts, logs, metrics, offsets = msgpack.unpackb(body)
+        format_version, job, attempt, worker, number, last, facts, logs, metrics, offsets = _fields(body)
         if format_version != 1:
             raise Corrupt(f"A report has format {format_version}; this version reads 1. Update the server.")
         return Report(
             job, attempt, worker, number, number, bool(last), FACTS.validate_python(facts), logs, metrics, offsets
         )
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError) as error:
         raise Corrupt(f"A report of {len(body)} bytes cannot be read: {error}") from error
+
+
+def _fields(body: bytes) -> list[Any]:
+    if len(body) > MAXIMUM_REPORT_BYTES:
+        raise Corrupt(f"A report has {len(body):,} bytes; {MAXIMUM_REPORT_BYTES:,} are allowed.")
+    fields = unpack_msgpack(body, _MAXIMUM_REPORT_ITEMS)
+    if not isinstance(fields, list) or len(fields) != _FIELDS:
+        raise Corrupt(f"{len(body)} bytes are not a report.")
+    return fields
 
 
 def encode_facts(facts: Sequence[Fact]) -> bytes:
@@ -103,9 +121,11 @@ def encode_logs(number: int, lines: Sequence[LogLine]) -> bytes:
 def decode_logs(section: bytes, after: int = 0) -> list[LogLine]:
     """The lines of a section that came in reports with numbers above `after`. Raises Corrupt."""
     lines: list[LogLine] = []
-    for number, (ranks, times, texts) in _unpack(section):
-        if number > after:
-            lines.extend(map(LogLine, _array("i", ranks), _array("d", times), texts))
+    with _readable(section):
+        for number, (ranks, times, texts) in _unpack(section):
+            if number > after:
+                columns = zip(_array("i", ranks), _array("d", times), texts, strict=True)
+                lines.extend(LogLine(rank, at, text) for rank, at, text in columns)
     return lines
 
 
@@ -126,13 +146,32 @@ def decode_metrics(sections: Iterable[bytes], after: int = 0) -> list[Series]:
     """
     merged: dict[tuple[str, int], Series] = {}
     for section in sections:
-        for number, packed in _unpack(section):
-            for name, rank, steps, times, values in packed if number > after else ():
-                series = merged.setdefault((name, rank), Series(name, rank))
-                series.steps.frombytes(steps)
-                series.times.frombytes(times)
-                series.values.frombytes(values)
+        with _readable(section):
+            for number, packed in _unpack(section):
+                for name, rank, steps, times, values in packed if number > after else ():
+                    if not len(steps) == len(times) == len(values):
+                        raise ValueError("a series has columns of different lengths")
+                    series = merged.setdefault((name, rank), Series(name, rank))
+                    series.steps.frombytes(steps)
+                    series.times.frombytes(times)
+                    series.values.frombytes(values)
     return list(merged.values())
+
+
+def readable_metrics(sections: Sequence[bytes]) -> list[Series]:
+    """As `decode_metrics`, without the sections that cannot be read: followers are shown these."""
+    try:
+        return decode_metrics(sections)
+    except Corrupt:
+        return decode_metrics([section for section in sections if _can_be_read(section)])
+
+
+def _can_be_read(section: bytes) -> bool:
+    try:
+        decode_metrics([section])
+    except Corrupt:
+        return False
+    return True
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:
@@ -150,6 +189,19 @@ def merge_reports(reports: Sequence[Report]) -> Report:
     )
 
 
+def stated_bytes(report: Report) -> int:
+    """How large the sections say that they are unpacked; as large as may be for one that does not say it."""
+    return sum(_stated_bytes(section) for section in (report.logs, report.metrics) if section)
+
+
+def _stated_bytes(section: bytes) -> int:
+    try:
+        size_bytes: int = zstandard.frame_content_size(section)
+    except zstandard.ZstdError:
+        size_bytes = -1
+    return MAXIMUM_SECTION_BYTES if size_bytes < 0 else size_bytes
+
+
 def _merge(sections: Sequence[bytes]) -> bytes:
     entries = [entry for section in sections for entry in _unpack(section)]
     return _compress(entries) if entries else b""
@@ -163,9 +215,17 @@ def _unpack(section: bytes) -> Any:
     if not section:
         return []
     try:
-        data = zstandard.ZstdDecompressor().decompress(section, max_output_size=MAXIMUM_SECTION_BYTES)
-        return msgpack.unpackb(data)
-    except (zstandard.ZstdError, ValueError, msgpack.UnpackException) as error:
+        return unpack_msgpack(decompress_zstd(section, MAXIMUM_SECTION_BYTES), MAXIMUM_SECTION_ITEMS)
+    except Corrupt as error:
+        raise Corrupt(f"A stream section of {len(section)} bytes cannot be read: {error}") from error
+
+
+@contextmanager
+def _readable(section: bytes) -> Iterator[None]:
+    """Contents of another form than ours make the section Corrupt."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
         raise Corrupt(f"A stream section of {len(section)} bytes cannot be read: {error}") from error
 
 
@@ -177,7 +237,4 @@ def _array(typecode: str, data: bytes) -> array[Any]:
 
 def report_worker(body: bytes) -> str:
     """Whose report it is, without reading the rest. Raises Corrupt."""
-    try:
-        return str(msgpack.unpackb(body)[3])
-    except (ValueError, TypeError, IndexError, msgpack.UnpackException) as error:
-        raise Corrupt(f"A report of {len(body)} bytes cannot be read: {error}") from error
+    return str(_fields(body)[3])

@@ -8,6 +8,7 @@ import os
 import stat
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,17 @@ from typing import IO
 import pathspec
 import zstandard
 
+from headway.bounded import MAXIMUM_WINDOW_BYTES
 from headway.errors import Corrupt, InvalidInput, TooLarge
+from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
 IGNORE_FILES = (".gitignore", ".headwayignore")
 MAXIMUM_UNPACKED_BYTES = 1 << 30
 _ALWAYS_IGNORED = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".ipynb_checkpoints"})
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _LEVEL = 3
+_HEADER_BYTES = 2048
+"""What the headers of one member may take on the average."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,7 @@ def _checked(directory: Path) -> list[Path]:
             sizes[path] = path.stat().st_size
         else:
             raise InvalidInput(f"{path} is neither a file nor a link. Name it in .headwayignore.")
+    _check_paths(directory, list(sizes))
     total_bytes = sum(sizes.values())
     if total_bytes > MAXIMUM_UNPACKED_BYTES:
         largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
@@ -109,6 +115,20 @@ def _checked(directory: Path) -> list[Path]:
             "or add it as a dataset."
         )
     return sorted(sizes)
+
+
+def _check_paths(directory: Path, paths: list[Path]) -> None:
+    for path in paths:
+        problem = path_problem(path.relative_to(directory).as_posix())
+        if problem is not None:
+            raise InvalidInput(f"{path} {problem}. Name it in .headwayignore.")
+    if len(paths) > MAXIMUM_MEMBERS:
+        folders = Counter(path.relative_to(directory).parts[0] for path in paths)
+        named = ", ".join(f"{name} ({count:,})" for name, count in folders.most_common(3))
+        raise TooLarge(
+            f"The working directory {directory} has {len(paths):,} files; {MAXIMUM_MEMBERS:,} are allowed. "
+            f"Most are in: {named}. Name what is not needed in .headwayignore, or add it as a dataset."
+        )
 
 
 def walk(directory: Path) -> Iterator[Path]:
@@ -153,23 +173,38 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+class _Bounded:
+    """The unpacked archive as a file that ends with an error once it is too long, whatever its headers say."""
+
+    def __init__(self, file: IO[bytes], maximum_bytes: int) -> None:
+        self._file = file
+        self._left_bytes = maximum_bytes
+
+    def read(self, size: int) -> bytes:
+        content = self._file.read(size)
+        self._left_bytes -= len(content)
+        if self._left_bytes < 0:
+            raise Corrupt("its headers take too much room")
+        return content
+
+
 def unpack(archive: Path, target: Path) -> None:
     """Unpack an archive into a new folder. Each member is checked: nothing is written outside it.
 
     Raises Corrupt for an archive that is damaged or was made to do harm (PEP 706).
     """
     target.mkdir(parents=True)
-    left = MAXIMUM_UNPACKED_BYTES
     try:
         with (
             archive.open("rb") as file,
-            zstandard.ZstdDecompressor().stream_reader(file) as unpacked,
-            tarfile.open(fileobj=unpacked, mode="r|") as tar,
+            zstandard.ZstdDecompressor(max_window_size=MAXIMUM_WINDOW_BYTES).stream_reader(file) as unpacked,
+            tarfile.open(
+                fileobj=_Bounded(unpacked, MAXIMUM_UNPACKED_BYTES + MAXIMUM_MEMBERS * _HEADER_BYTES),  # type: ignore[call-overload] # it needs read() only
+                mode="r|",
+                tarinfo=Member,
+            ) as tar,
         ):
-            for member in tar:
-                left -= member.size
-                if left < 0:
-                    raise Corrupt(f"The snapshot {archive.name} unpacks to more than {MAXIMUM_UNPACKED_BYTES:,} bytes.")
+            for member in checked_members(tar, MAXIMUM_UNPACKED_BYTES):
                 tar.extract(member, target, filter="data")
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+    except (*UNPACK_ERRORS, zstandard.ZstdError, Corrupt) as error:
         raise Corrupt(f"The snapshot {archive.name} cannot be unpacked: {error}") from error

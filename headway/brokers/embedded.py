@@ -13,8 +13,8 @@ import websockets.exceptions
 from headway.brokers.base import Broker, WorkerBroker
 from headway.core.job import WakeUp
 from headway.errors import Unavailable
+from headway.reports import MAXIMUM_REPORT_BYTES
 
-MAXIMUM_REPORT_BYTES = 16 << 20
 _MAXIMUM_QUEUED_REPORTS = 256
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _log = logging.getLogger(__name__)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import tempfile
-import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from headway import blocks
+from headway.bounded import decompress_gzip
 from headway.client.connection import Connection
 from headway.core.dataset import Dataset
 from headway.errors import Corrupt, InvalidInput, Unavailable
@@ -31,6 +30,7 @@ MNIST_FILES = {
 }
 """MNIST's files with the SHA-256 of what is in them, whoever packed them."""
 _TIMEOUT_SECONDS = 30.0
+_ASKED_BLOCKS = 1000
 _MAXIMUM_FILE_BYTES = 100 << 20
 
 
@@ -43,8 +43,10 @@ def add_dataset(connection: Connection, name: str, path: Path) -> dict[str, Any]
     arrays = prepare(read_dataset(path), str(path))
     splits, contents = blocks.cut_splits(arrays)
     dataset = describe(name, arrays, splits, path.name)
-    body = [block.model_dump() for block, _ in contents]
-    missing = set(connection.request("POST", "/datasets/missing", json=body, retry=True).json()["missing"])
+    missing: set[str] = set()
+    for start in range(0, len(contents), _ASKED_BLOCKS):
+        body = [block.model_dump() for block, _ in contents[start : start + _ASKED_BLOCKS]]
+        missing |= {*connection.request("POST", "/datasets/missing", json=body, retry=True).json()["missing"]}
     for block, compressed in contents:
         if block.sha256 in missing:
             connection.request("PUT", f"/blocks/{block.sha256}", content=compressed, retry=True)
@@ -70,11 +72,11 @@ def _fetch(name: str, filename: str, sha256: str) -> bytes:
     for mirror in chosen.split(",") if chosen else MIRRORS[name]:
         url = f"{mirror.rstrip('/')}/{filename}"
         try:
-            content = gzip.decompress(_get(url))
+            content = decompress_gzip(_get(url), _MAXIMUM_FILE_BYTES)
             if hashlib.sha256(content).hexdigest() != sha256:
                 raise Corrupt("its contents do not match their hash")
             return content
-        except (httpx.HTTPError, OSError, EOFError, zlib.error, Corrupt) as error:
+        except (httpx.HTTPError, OSError, Corrupt) as error:
             reasons.append(f"{url}: {error or type(error).__name__}")
     raise Unavailable(
         f"Dataset {name} could not be fetched. {'. '.join(reasons)}. Give other places by {MIRRORS_VARIABLE}, "

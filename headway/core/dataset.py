@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Annotated
 
 from pydantic import Field
 
@@ -12,13 +13,18 @@ from headway.errors import InvalidInput
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 ITEM_BYTES = {"uint8": 1, "int64": 8, "float32": 4}
+MAXIMUM_BLOCK_BYTES = 64 << 20
+"""Of one block, packed and unpacked."""
+MAXIMUM_BLOCKS = 100_000
+"""Of one split: 800 GB in blocks as clients cut them."""
+MAXIMUM_DIMENSIONS = 8
 
 
 class Array(Frozen):
     """One array of a split: the type of its items and the shape of one sample."""
 
     dtype: str = Field(pattern="^(uint8|int64|float32)$")
-    sample_shape: tuple[int, ...]
+    sample_shape: tuple[Annotated[int, Field(ge=1, le=MAXIMUM_BLOCK_BYTES)], ...] = Field(max_length=MAXIMUM_DIMENSIONS)
 
     @property
     def sample_bytes(self) -> int:
@@ -33,16 +39,16 @@ class Block(Frozen):
     """
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    sample_count: int = Field(ge=1)
-    compressed_bytes: int = Field(ge=1)
+    sample_count: int = Field(ge=1, le=MAXIMUM_BLOCK_BYTES)
+    compressed_bytes: int = Field(ge=1, le=MAXIMUM_BLOCK_BYTES)
 
 
 class Split(Frozen):
     """A named part of a dataset, such as `train` or `test`."""
 
-    sample_count: int = Field(ge=0)
-    arrays: dict[str, Array]
-    blocks: tuple[Block, ...] = ()
+    sample_count: int = Field(ge=0, le=MAXIMUM_BLOCKS * MAXIMUM_BLOCK_BYTES)
+    arrays: dict[str, Array] = Field(max_length=16)
+    blocks: tuple[Block, ...] = Field(default=(), max_length=MAXIMUM_BLOCKS)
 
     @property
     def bytes(self) -> int:
@@ -54,12 +60,12 @@ class Dataset(Frozen):
     """The index of a dataset. `input` holds what a model sees, `label` the class of each sample."""
 
     name: str = Field(pattern=NAME_PATTERN)
-    classes: int = Field(ge=1)
-    splits: dict[str, Split]
+    classes: int = Field(ge=1, le=2**31)
+    splits: dict[str, Split] = Field(max_length=16)
     mean: float = Field(description="Mean of the training inputs as they are stored.")
     deviation: float = Field(description="Standard deviation of the training inputs as they are stored.")
     full_scale: float = Field(description="Stored value that stands for 1.0.")
-    source: str = ""
+    source: str = Field(default="", max_length=1024)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -76,3 +82,10 @@ def check_index(dataset: Dataset) -> None:
             raise InvalidInput(f"Split {name} of dataset {dataset.name} needs the arrays input and label.")
         if sum(block.sample_count for block in split.blocks) != split.sample_count:
             raise InvalidInput(f"Split {name} of dataset {dataset.name} has blocks for another number of samples.")
+        sample_bytes = sum(array.sample_bytes for array in split.arrays.values())
+        largest_bytes = sample_bytes * max((block.sample_count for block in split.blocks), default=0)
+        if largest_bytes > MAXIMUM_BLOCK_BYTES:
+            raise InvalidInput(
+                f"Split {name} of dataset {dataset.name} has a block of {largest_bytes:,} bytes unpacked; "
+                f"{MAXIMUM_BLOCK_BYTES:,} are allowed. Cut it into smaller ones."
+            )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from headway.core.artifact import Artifact
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
 from headway.core.frozen import Frozen
+from headway.core.nesting import check_nesting
 from headway.core.worker import WorkerLoad
 
 
@@ -78,7 +79,7 @@ class ResultStored(Frozen):
     """The trainer's result: the figures of its evaluation."""
 
     type: Literal["result_stored"] = "result_stored"
-    result: dict[str, Any]
+    result: Annotated[dict[str, Any], AfterValidator(check_nesting)]
 
 
 class RankFinished(Frozen):

@@ -78,7 +78,7 @@ class Heartbeat(Frozen):
 
     counter: int = Field(ge=0)
     last_answer: int = Field(ge=-1)
-    preparing: tuple[tuple[str, int], ...] = ()
+    preparing: tuple[tuple[str, int], ...] = Field(default=(), max_length=10_000)
     streams: tuple[StreamKey, ...] = Field(default=(), max_length=10_000)
     load: WorkerLoad | None = None
     leaving: bool = False

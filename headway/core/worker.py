@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -25,11 +26,13 @@ class WorkerDescription(Frozen):
     name: str = Field(pattern=NAME_PATTERN)
     slots: int = Field(ge=1, le=4096)
     threads_per_slot: int = Field(ge=1)
-    accelerators: tuple[str, ...] = ()
-    host: str = Field(description="Address at which the worker answers the server's probe and other ranks.")
+    accelerators: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=4096)
+    host: str = Field(
+        max_length=300, description="Address at which the worker answers the server's probe and other ranks."
+    )
     port: int = Field(ge=1, le=65535, description="Port that the worker listens on for the probe.")
-    version: str = ""
-    platform: str = ""
+    version: str = Field(default="", max_length=200)
+    platform: str = Field(default="", max_length=500)
     labels: dict[str, str] = Field(default={}, max_length=64)
 
 

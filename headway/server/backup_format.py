@@ -29,6 +29,9 @@ MANIFEST, RECORDS, OBJECTS = "manifest.json", "records/", "objects/"
 _PAGE_EVENTS = 1000
 _PAGE_REPORTS = 64
 _LARGEST_NUMBER = 2**31 - 1
+MAXIMUM_RECORD_BYTES = 256 << 20
+_FIELDS = 8
+"""The most that any record has: those of a report."""
 
 
 class Kind(StrEnum):
@@ -155,7 +158,7 @@ _MODELS: dict[Kind, type[Job | Attempt | CheckpointPart | Event | Dataset]] = {
 def decode_records(page: IO[bytes]) -> Iterator[Record]:
     """The records of a page. Raises Corrupt."""
     try:
-        for name, job, body in msgpack.Unpacker(page, max_buffer_size=0):
+        for name, job, body in msgpack.Unpacker(page, max_buffer_size=MAXIMUM_RECORD_BYTES, max_array_len=_FIELDS):
             kind = Kind(name)
             if kind is Kind.REPORT:
                 attempt, worker, number, through, last, facts, logs, metrics = body

@@ -12,8 +12,8 @@ from headway.core.job import Job
 from headway.core.job_query import JobQuery
 from headway.core.status import JobStatus
 from headway.database.base import Database
-from headway.errors import HeadwayError, NotFound
-from headway.reports import Report, merge_reports
+from headway.errors import Corrupt, HeadwayError, NotFound
+from headway.reports import Report, merge_reports, stated_bytes
 from headway.server.clock import Clock
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
@@ -23,6 +23,7 @@ from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 20
+_CHUNK_UNPACKED_BYTES = 16 << 20
 _PAGE_REPORTS = 64
 _SWEEP_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
@@ -107,8 +108,7 @@ class Housekeeping:
                 job_id, attempt, worker, position, _LARGEST_NUMBER, _PAGE_REPORTS
             ):
                 for report in page:
-                    gap = bool(run) and report.number != run[-1].through + 1
-                    if run and (gap or sum(len(one.logs) + len(one.metrics) for one in run) > _CHUNK_BYTES):
+                    if run and not _fits(run, report):
                         await self._replace(run)
                         run = []
                     run.append(report)
@@ -117,7 +117,10 @@ class Housekeeping:
 
     async def _replace(self, run: list[Report]) -> None:
         if len(run) > 1:
-            await self._database.compact(await asyncio.to_thread(merge_reports, run))
+            try:
+                await self._database.compact(await asyncio.to_thread(merge_reports, run))
+            except Corrupt as error:
+                _log.warning("Reports of job %s stay as they are: %s", run[0].job, error)
 
     async def sweep(self) -> None:
         """Delete what is too old, then the oldest until the rest is small enough; and snapshots that no job names."""
@@ -163,3 +166,14 @@ class Housekeeping:
                 await self._database.delete_streams(job.id)
                 total_bytes -= size.size_bytes
                 _log.info("Logs and metrics of job %s (%d bytes) were deleted by retention.", job.name, size.size_bytes)
+
+
+def _fits(run: list[Report], report: Report) -> bool:
+    """Whether a report can be merged with those before it: without a gap, into a chunk that is not too large."""
+    packed_bytes = sum(len(one.logs) + len(one.metrics) for one in run)
+    unpacked_bytes = sum(stated_bytes(one) for one in (*run, report))
+    return (
+        report.number == run[-1].through + 1
+        and packed_bytes <= _CHUNK_BYTES
+        and unpacked_bytes <= _CHUNK_UNPACKED_BYTES
+    )

@@ -17,6 +17,7 @@ import uvicorn
 from headway import __version__
 from headway.brokers.base import Broker
 from headway.errors import SettingInvalid
+from headway.reports import MAXIMUM_REPORT_BYTES
 from headway.server.api.links import link_path
 from headway.server.app import create_app
 from headway.server.clock import Clock
@@ -27,7 +28,6 @@ from headway.settings import Settings
 _log = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 3
 _TICK_SECONDS = 1.0
-_MAXIMUM_FRAME_BYTES = 16 << 20
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -83,7 +83,8 @@ def _config(server: Server) -> uvicorn.Config:
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
-        ws_max_size=_MAXIMUM_FRAME_BYTES,
+        ws_max_size=MAXIMUM_REPORT_BYTES,
+        ws_per_message_deflate=False,
         ws_ping_interval=None,
         log_level="warning",
         access_log=False,

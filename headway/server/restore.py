@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
@@ -37,6 +37,7 @@ from headway.settings import Settings
 
 _CHUNK_BYTES = 1 << 20
 _BATCH_BYTES = 4 << 20
+_MAXIMUM_MANIFEST_BYTES = 1 << 30
 _BATCH_RECORDS = 500
 
 
@@ -91,6 +92,12 @@ async def restore_backup(settings: Settings, source: Path) -> Manifest:
 
 
 def _manifest(archive: ZipFile, source: Path) -> Manifest:
+    """The manifest, once the sizes of the members are plausible: zipfile reads no more than a member says it has."""
+    infos = archive.infolist()
+    if archive.getinfo(MANIFEST).file_size > _MAXIMUM_MANIFEST_BYTES:
+        raise Corrupt(f"{source} has a manifest of more than {_MAXIMUM_MANIFEST_BYTES:,} bytes.")
+    if any(one.filename.startswith(OBJECTS) and one.compress_type != ZIP_STORED for one in infos):
+        raise Corrupt(f"{source} has compressed objects; a backup of Headway has them as they are.")
     content = json.loads(archive.read(MANIFEST))
     if content["format"] > FORMAT:
         raise InvalidInput(

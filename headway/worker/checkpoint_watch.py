@@ -14,6 +14,7 @@ from pathlib import Path
 from headway.checkpoint_files import pack_files, signature
 from headway.core.checkpoint import PartKind
 from headway.core.facts import CheckpointNotSaved
+from headway.errors import TooLarge
 from headway.worker.checkpoints import SavedPart, saved_path
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,9 @@ class CheckpointWatch:
             return CheckpointNotSaved(step=logged_step or 0, rank=0, error=words)
         return part
 
-    def _take(self, logged_step: int | None, ranks: Collection[int], final: bool) -> SavedPart | None:
+    def _take(
+        self, logged_step: int | None, ranks: Collection[int], final: bool
+    ) -> SavedPart | CheckpointNotSaved | None:
         now = signature(self.folder)
         if not now or now == self._taken:
             self._seen = now
@@ -88,6 +91,9 @@ class CheckpointWatch:
             pack_files(self.folder, path, tuple(name for name, *_ in now))
         except FileNotFoundError:
             return None  # a file went away meanwhile: look again
+        except TooLarge as error:
+            self._taken, self._restless_since = now, None
+            return CheckpointNotSaved(step=step, rank=0, error=str(error))
         if signature(self.folder) != now:
             path.unlink()
             return None

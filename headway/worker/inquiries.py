@@ -41,7 +41,10 @@ class Inquiries:
     async def ended(self, message: dict[str, Any]) -> None:
         """The launcher says that a command has ended."""
         path = self._file(message["answer"])
-        content = path.read_bytes() if path.exists() else b""
+        content = b""
+        if path.exists():
+            with path.open("rb") as file:
+                content = file.read(_MAXIMUM_ANSWER_BYTES + 1)
         path.unlink(missing_ok=True)
         answer = InquiryAnswer(
             exit_code=message.get("exit_code"),

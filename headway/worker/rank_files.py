@@ -24,6 +24,8 @@ MAXIMUM_LINE_BYTES = 64 << 10
 SETUP_RANK = -1
 _MAXIMUM_HARVEST_BYTES = 6 << 20
 """Read for one report, from which on the next ranks' files wait for the next report: a broker carries 16 MiB."""
+_MAXIMUM_READ_LINES = 1 << 18
+"""Of one rank for one report: a server takes two million lines in one."""
 _TAIL_BYTES = 64 << 10
 _DROPPED_BYTES = 16 << 20
 """Dropped output that may lie on the disk before the file is emptied."""
@@ -150,7 +152,12 @@ class RankFiles:
             end = MAXIMUM_LINE_BYTES
         now = time.time()
         position = offset
-        for line in content[:end].removesuffix(b"\n").split(b"\n") if end else ():
+        lines = content[:end].removesuffix(b"\n").split(b"\n") if end else []
+        if len(lines) > _MAXIMUM_READ_LINES:
+            lines = lines[:_MAXIMUM_READ_LINES]
+            end = sum(map(len, lines)) + len(lines)
+            harvest.more = True
+        for line in lines:
             at = next((saved_at for size, saved_at in marks if position < size), now)
             position += len(line) + 1
             for start in range(0, len(line) or 1, MAXIMUM_LINE_BYTES):

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from headway.core.facts import Fact
 from headway.core.protocol import StreamKey
 from headway.errors import Corrupt
-from headway.reports import LogLine, Report, Series, decode_report, encode_logs, encode_metrics, encode_report
+from headway.reports import (
+    MAXIMUM_REPORT_BYTES,
+    LogLine,
+    Report,
+    Series,
+    decode_report,
+    encode_logs,
+    encode_metrics,
+    encode_report,
+)
 
 _SUFFIX = ".report"
 
@@ -67,8 +78,11 @@ class SpooledStream:
         )
         path = self._path(number)
         temporary = path.with_suffix(".new")
+        encoded = encode_report(report)
+        if len(encoded) > MAXIMUM_REPORT_BYTES:
+            encoded = encode_report(_without_streams(report, len(encoded)))
         try:
-            temporary.write_bytes(encode_report(report))
+            temporary.write_bytes(encoded)
             temporary.rename(path)
         except OSError:
             temporary.unlink(missing_ok=True)
@@ -102,6 +116,12 @@ class SpooledStream:
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:010d}{_SUFFIX}"
+
+
+def _without_streams(report: Report, size_bytes: int) -> Report:
+    """What is left of a report that no server takes: its facts, and a line that says so."""
+    words = f"headway: lines and metrics were dropped here, {size_bytes:,} bytes in one report: more than can be sent."
+    return replace(report, logs=encode_logs(report.number, [LogLine(-1, time.time(), words)]), metrics=b"")
 
 
 def stream_folder(home: Path, key: StreamKey) -> Path:

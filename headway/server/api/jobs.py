@@ -84,7 +84,7 @@ class Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    labels: dict[str, str] | None = None
+    labels: Annotated[dict[str, str], Field(max_length=64)] | None = None
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
 
 
@@ -221,16 +221,18 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
 @router.get("", dependencies=READ)
 async def list_jobs(
     server: ServerHere,
-    status: Annotated[list[JobStatus] | None, Query(description="Only these; may be repeated.")] = None,
+    status: Annotated[list[JobStatus] | None, Query(max_length=20, description="Only these; may be repeated.")] = None,
     name: Annotated[str, Query(max_length=63, description="A part of the name.")] = "",
     dataset: Annotated[str | None, Query(max_length=63)] = None,
-    label: Annotated[list[str] | None, Query(description="`NAME=VALUE`; may be repeated, all must be there.")] = None,
+    label: Annotated[
+        list[str] | None, Query(max_length=64, description="`NAME=VALUE`; may be repeated, all must be there.")
+    ] = None,
     created_after: Annotated[float | None, Query(description="Seconds since the epoch.")] = None,
     created_before: Annotated[float | None, Query(description="Seconds since the epoch.")] = None,
     sort: JobSort = JobSort.CREATED,
     order: Annotated[Literal["descending", "ascending"], Query()] = "descending",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
 ) -> JobPage:
     """Jobs, newest first unless asked otherwise; those without the figure to sort by come last."""
     query = JobQuery(

@@ -69,7 +69,7 @@ async def metrics(
     server: ServerHere,
     name: Annotated[
         list[str] | None,
-        Query(description="Only these series; may be repeated. Samples (system/...) have to be named."),
+        Query(max_length=500, description="Only these series; may be repeated. Samples (system/...) have to be named."),
     ] = None,
     attempt: Annotated[int | None, Query(ge=1, description="All, as one line, if not given.")] = None,
     first_step: int | None = None,

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from headway import blocks
 from headway.caches.base import Cache
-from headway.core.dataset import Block, Dataset, check_index
+from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, Dataset, check_index
 from headway.database.base import Database
 from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects, in_one_chunk
 
 BUILT_IN = ("digits", "mnist")
-_MAXIMUM_BLOCK_BYTES = 64 << 20
 
 
 class Datasets:
@@ -71,8 +70,8 @@ class Datasets:
         content = bytearray()
         async for chunk in chunks:
             content += chunk
-            if len(content) > _MAXIMUM_BLOCK_BYTES:
-                raise TooLarge(f"Block {sha256[:12]} is larger than {_MAXIMUM_BLOCK_BYTES:,} bytes.")
+            if len(content) > MAXIMUM_BLOCK_BYTES:
+                raise TooLarge(f"Block {sha256[:12]} is larger than {MAXIMUM_BLOCK_BYTES:,} bytes.")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InvalidInput(f"Block {sha256[:12]} was sent with other bytes: their hash does not match.")
         await self._objects.put(block_object(sha256), in_one_chunk(bytes(content)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from headway.core.job import JobSpec
 from headway.core.parameters import check_samples, parse_parameters
+from headway.core.spec_limits import check_limits
 from headway.metric_patterns import MetricPatterns
 from headway.server.services.datasets import Datasets
 from headway.server.services.snapshots import Snapshots
@@ -18,9 +21,11 @@ class Specs:
 
     async def check(self, spec: JobSpec) -> None:
         """Raises InvalidInput or NotFound that names what is wrong with the spec."""
+        check_limits(spec)
         if spec.trainer is not None:
             parse_parameters(spec.trainer, spec.parameters)
-        MetricPatterns(spec.metrics)
+        if spec.metrics:
+            await asyncio.to_thread(MetricPatterns, spec.metrics)
         if spec.dataset_name is not None:
             dataset = await self._datasets.find(spec.dataset_name)
             if spec.trainer is not None:

@@ -15,8 +15,8 @@ from headway.core.job import Job
 from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
-from headway.errors import InvalidInput
-from headway.reports import Report, Series, decode_logs, decode_metrics
+from headway.errors import Corrupt, InvalidInput
+from headway.reports import LogLine, Report, Series, decode_logs, decode_metrics, readable_metrics
 from headway.server.live import Live
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
@@ -181,7 +181,7 @@ class Streams:
 
     async def _series(self, job: Job, number: int) -> list[Series]:
         sections = await self._database.metrics_sections(job.id, number)
-        return await asyncio.to_thread(decode_metrics, sections)
+        return await asyncio.to_thread(readable_metrics, sections)
 
     async def _joined(self, job: Job) -> tuple[list[Series], int]:
         """The series of all attempts as one line each, and how many points were left out as repeated."""
@@ -220,8 +220,11 @@ def _contents(report: Report, position: int, kinds: Collection[Kind], kept_until
 
     Lines printed after `kept_until` are marked: a later attempt repeated what they tell of.
     """
-    lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
-    series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
+    try:
+        lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
+        series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
+    except Corrupt as error:
+        lines, series = [LogLine(-1, 0.0, f"headway: report {report.number} cannot be shown. {error}")], []
     series = [one for one in series if not one.name.startswith(SYSTEM)]
     if not lines and not series:
         return None

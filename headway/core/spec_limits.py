@@ -1,0 +1,56 @@
+"""How much a spec may hold. Checked when one is submitted, not when a stored one is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headway.core.job import JobSpec
+from headway.errors import InvalidInput
+
+MAXIMUM_WORD_BYTES = 64 << 10
+"""Of one argument, variable or parameter: Linux passes 128 KiB on to a process (execve(2))."""
+MAXIMUM_WORDS_BYTES = 512 << 10
+"""Of all of them: what a process gets is its arguments and variables together."""
+MAXIMUM_NAME_CHARACTERS = 200
+MAXIMUM_PATTERN_CHARACTERS = 1000
+MAXIMUM_GLOB_CHARACTERS = 1024
+
+
+def check_limits(spec: JobSpec) -> None:
+    """Raises InvalidInput, naming the field, for a spec that holds more than a job can be given."""
+    for field in ("trainer", "dataset", "data"):
+        _check_characters(getattr(spec, field) or "", MAXIMUM_NAME_CHARACTERS, field)
+    for glob in spec.outputs:
+        _check_characters(glob, MAXIMUM_GLOB_CHARACTERS, "outputs")
+    for name, pattern in spec.metrics.items():
+        _check_characters(name, MAXIMUM_NAME_CHARACTERS, "metrics")
+        _check_characters(pattern, MAXIMUM_PATTERN_CHARACTERS, f"metrics: the pattern of {name}")
+    for name in (*spec.variables, *spec.parameters):
+        _check_characters(name, MAXIMUM_NAME_CHARACTERS, "variables" if name in spec.variables else "parameters")
+    total_bytes = 0
+    for subject, word in _words(spec):
+        size_bytes = len(word.encode(errors="surrogatepass"))
+        total_bytes += size_bytes
+        if size_bytes > MAXIMUM_WORD_BYTES:
+            raise InvalidInput(f"{subject} has {size_bytes:,} bytes; {MAXIMUM_WORD_BYTES:,} are allowed.")
+    if total_bytes > MAXIMUM_WORDS_BYTES:
+        raise InvalidInput(
+            f"Arguments, variables and parameters have {total_bytes:,} bytes together; {MAXIMUM_WORDS_BYTES:,} are "
+            "allowed. Put them into a file of the working directory."
+        )
+
+
+def _words(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    for number, word in enumerate(spec.command):
+        yield f"command: word {number}", word
+    for number, word in enumerate(spec.arguments):
+        yield f"arguments: number {number}", word
+    for name, value in spec.variables.items():
+        yield f"variables: {name}", value
+    for name, parameter in spec.parameters.items():
+        yield f"parameters: {name}", parameter if isinstance(parameter, str) else ""
+
+
+def _check_characters(text: str, maximum: int, subject: str) -> None:
+    if len(text) > maximum:
+        raise InvalidInput(f"{subject} has {len(text):,} characters ({text[:40]!r}...); {maximum:,} are allowed.")
