@@ -138,10 +138,13 @@ class Run:
         step = checked_step(whole_number(step, "step"))
         if step < 0:
             raise ValueError(f"step is {step}: a checkpoint's step is 0 or more")
-        if isinstance(state, Path):
-            self._save_files(state, step)
-            return
         self._saver.wait()
+        began_at = self._record_begun()
+        if isinstance(state, Path):
+            if self.rank == 0:
+                pack_files(state, self._saved(step))
+                self._record_saved(step, began_at, _FILES)
+            return
         own = {
             "format": _FORMAT,
             "step": step,
@@ -150,13 +153,13 @@ class Run:
             "positions": self._positions,
         }
         if isinstance(state, dict) and sharded(state):
-            self._save_shards(state, own, step)
+            self._save_shards(state, own, step, began_at)
             return
         replica = state is None and self.rank > 0
         copied = self._saver.copy({**own, "state": None if replica else plain(state)})
-        self._start_saving(lambda path: dump(copied, path), step, _STATE, replica=replica)
+        self._start_saving(lambda path: dump(copied, path), step, began_at, _STATE, replica=replica)
 
-    def _save_shards(self, state: dict[str, Any], own: dict[str, Any], step: int) -> None:
+    def _save_shards(self, state: dict[str, Any], own: dict[str, Any], step: int, began_at: float) -> None:
         from headway.training.shards import copy_shards, saving_group, write_shards
 
         shards, rest = copy_shards(state)
@@ -172,18 +175,14 @@ class Run:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-        self._start_saving(write, step, _SHARDS)
+        self._start_saving(write, step, began_at, _SHARDS)
 
-    def _save_files(self, folder: Path, step: int) -> None:
-        if self.rank == 0:
-            self._saver.wait()
-            pack_files(folder, self._saved(step))
-            self._record_saved(step, _FILES)
-
-    def _start_saving(self, write: Callable[[Path], None], step: int, kind: str, *, replica: bool = False) -> None:
+    def _start_saving(
+        self, write: Callable[[Path], None], step: int, began_at: float, kind: str, *, replica: bool = False
+    ) -> None:
         def then(error: str | None) -> None:
             if error is None:
-                self._record_saved(step, kind, replica=replica)
+                self._record_saved(step, began_at, kind, replica=replica)
                 return
             words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}."
             print(f"headway: {words} Training goes on.", file=sys.stderr, flush=True)
@@ -191,18 +190,16 @@ class Run:
 
         self._saver.start(write, self._saved(step), then)
 
-    def _record_saved(self, step: int, kind: str, *, replica: bool = False) -> None:
+    def _record_begun(self) -> float:
+        """The time at which the state is what is saved. What is printed from here on, an attempt from it repeats."""
+        began_at = time.time()
         printed = os.fstat(1) if self.record_file is not None else None
-        self.record(
-            {
-                "type": "checkpoint_saved",
-                "step": step,
-                "at": time.time(),
-                "kind": kind,
-                "replica": replica,
-                "log_bytes": printed.st_size if printed is not None and stat.S_ISREG(printed.st_mode) else None,
-            }
-        )
+        if printed is not None and stat.S_ISREG(printed.st_mode):
+            self.record({"type": "checkpoint_begun", "at": began_at, "log_bytes": printed.st_size})
+        return began_at
+
+    def _record_saved(self, step: int, began_at: float, kind: str, *, replica: bool = False) -> None:
+        self.record({"type": "checkpoint_saved", "step": step, "at": began_at, "kind": kind, "replica": replica})
 
     def restore(self, into: dict[str, Any] | None = None) -> Any:
         """What this rank saved in the checkpoint that the attempt starts from; None if there is none.

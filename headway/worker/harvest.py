@@ -33,7 +33,8 @@ class Harvest:
     """What was new in the files, and how far they are read then.
 
     `saved`: parts of checkpoints; `interrupted`: ranks that left because they were asked to, not because they were
-    through. `more`: the files have more; `read_bytes`: how much was read.
+    through. `marks`: how long a rank's log was when it saved a checkpoint, and when that was. `more`: the files have
+    more; `read_bytes`: how much was read.
     """
 
     known: KnownSeries = field(default_factory=KnownSeries)
@@ -44,6 +45,7 @@ class Harvest:
     saved: list[SavedPart] = field(default_factory=list)
     interrupted: set[int] = field(default_factory=set)
     offsets: dict[str, list[int]] = field(default_factory=dict)
+    marks: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
     more: bool = False
     read_bytes: int = 0
 

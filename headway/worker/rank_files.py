@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
+from typing import NamedTuple
 
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS
 from headway.metric_patterns import MetricPatterns
@@ -18,7 +19,7 @@ from headway.worker.event_tail import EventTail
 from headway.worker.harvest import Harvest, KnownSeries
 from headway.worker.preparation import setup_log
 from headway.worker.regular_files import open_regular, read_part, size_of
-from headway.worker.run_file import MAXIMUM_READ_BYTES, Marks, RunFile
+from headway.worker.run_file import MAXIMUM_READ_BYTES, RunFile
 
 MAXIMUM_LINE_BYTES = 64 << 10
 SETUP_RANK = -1
@@ -31,6 +32,13 @@ _DROPPED_BYTES = 16 << 20
 """Dropped output that may lie on the disk before the file is emptied."""
 _COUNT = "count:"
 """What counts of a pattern's matches are called in the offsets."""
+
+
+class _Printed(NamedTuple):
+    """How long a rank's log was, and when."""
+
+    size_bytes: int
+    at: float
 
 
 class RankFiles:
@@ -91,13 +99,14 @@ class RankFiles:
                 harvest.more = True
                 break
             log_offset, run_offset, kept_bytes = (*offsets.get(str(rank), ()), 0, 0, 0)[:3]
-            marks: Marks = []
+            # What is printed behind a checkpoint is not read before its mark, which the rank records first.
+            printed = _Printed(size_of(log_path(self._folder, rank)), time.time())
             try:
-                run_offset, marks = self._runs[rank].read(run_offset, harvest)
+                run_offset = self._runs[rank].read(run_offset, harvest)
             except OSError as error:
                 self._say_unreadable(run_path(self._folder, rank), rank, error, harvest)
             try:
-                log_offset, kept_bytes = self._read_log(rank, log_offset, kept_bytes, harvest, final, marks)
+                log_offset, kept_bytes = self._read_log(rank, log_offset, kept_bytes, printed, harvest, final)
             except OSError as error:
                 self._say_unreadable(log_path(self._folder, rank), rank, error, harvest)
             harvest.offsets[str(rank)] = [log_offset, run_offset, kept_bytes]
@@ -136,13 +145,13 @@ class RankFiles:
         return tuple(_text(line) for line in content.removesuffix(b"\n").split(b"\n")[-count:])
 
     def _read_log(
-        self, rank: int, offset: int, kept_bytes: int, harvest: Harvest, final: bool, marks: Marks
+        self, rank: int, offset: int, kept_bytes: int, printed: _Printed, harvest: Harvest, final: bool
     ) -> tuple[int, int]:
-        """`marks`: how long the log was when a checkpoint was saved, and when; lines before it are no later."""
+        """Lines that were printed before a checkpoint was saved are no later than it."""
         path = log_path(self._folder, rank)
         if kept_bytes >= self._maximum_log_bytes:
             return _drop(path, self._maximum_log_bytes), kept_bytes
-        content = read_part(path, offset, MAXIMUM_READ_BYTES)
+        content = read_part(path, offset, max(0, min(MAXIMUM_READ_BYTES, printed.size_bytes - offset)))
         harvest.read_bytes += len(content)
         harvest.more |= len(content) == MAXIMUM_READ_BYTES
         end = content.rfind(b"\n") + 1
@@ -150,15 +159,14 @@ class RankFiles:
             end = len(content)
         elif end == 0 and len(content) >= MAXIMUM_LINE_BYTES:
             end = MAXIMUM_LINE_BYTES
-        now = time.time()
-        position = offset
+        now, marks, position = printed.at, harvest.marks.get(rank, ()), offset
         lines = content[:end].removesuffix(b"\n").split(b"\n") if end else []
         if len(lines) > _MAXIMUM_READ_LINES:
             lines = lines[:_MAXIMUM_READ_LINES]
             end = sum(map(len, lines)) + len(lines)
             harvest.more = True
         for line in lines:
-            at = next((saved_at for size, saved_at in marks if position < size), now)
+            at = next((min(saved_at, now) for size, saved_at in marks if position < size), now)
             position += len(line) + 1
             for start in range(0, len(line) or 1, MAXIMUM_LINE_BYTES):
                 text = _text(line[start : start + MAXIMUM_LINE_BYTES])

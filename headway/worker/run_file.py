@@ -33,9 +33,6 @@ _LATEST_SECONDS = 1e11
 _ERROR_CHARACTERS, _TRACEBACK_CHARACTERS = 4_000, 40_000
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
-Marks = list[tuple[int, float]]
-"""How long the rank's log was when it saved a checkpoint, and when that was; lines before it are no later."""
-
 
 class RunFile:
     """The records of one rank. What is too large or cannot be read is dropped: named in its log, or counted."""
@@ -45,11 +42,9 @@ class RunFile:
         self._rank = rank
         self._stages: dict[str, int | None] = {}
         self._dropped = 0
-        self._marks: Marks = []
 
-    def read(self, offset: int, harvest: Harvest) -> tuple[int, Marks]:
+    def read(self, offset: int, harvest: Harvest) -> int:
         """Take what is new behind `offset`; how far the file is read then. Raises OSError."""
-        self._marks = []
         dropped_before = self._dropped
         content = read_part(self._path, offset, MAXIMUM_READ_BYTES)
         harvest.read_bytes += len(content)
@@ -70,7 +65,7 @@ class RunFile:
         uncounted = self._dropped - max(dropped_before, _NAMED_DROPS)
         if uncounted > 0:
             self._say(f"{uncounted:,} more unreadable run records dropped", harvest)
-        return offset + max(start, end), self._marks
+        return offset + max(start, end)
 
     def _behind_what_is_skipped(self, content: bytes, harvest: Harvest) -> int:
         """Where the first record begins: behind the rest of one that is too large, if such a one came before."""
@@ -100,6 +95,8 @@ class RunFile:
                 harvest.add_point(name, rank, step, at, float(value))
             return
         match record["type"]:
+            case "checkpoint_begun":
+                harvest.marks.setdefault(rank, []).append((int(record["log_bytes"]), _time_of(record)))
             case "checkpoint_saved":
                 self._take_saved(record, harvest)
             case "rank_interrupted":
@@ -122,8 +119,6 @@ class RunFile:
         if len(harvest.saved) >= _MAXIMUM_FACTS:
             raise ValueError(f"it is one of more than {_MAXIMUM_FACTS:,} at once")
         harvest.saved.append(SavedPart(self._rank, step, saved_at, PartKind(record["kind"]), bool(record["replica"])))
-        if record["log_bytes"] is not None:
-            self._marks.append((int(record["log_bytes"]), saved_at))
 
     def _add_fact(self, fact: Fact, harvest: Harvest) -> None:
         """Take a fact, unless it says nothing new: a rank that repeats itself for ever must not fill the job."""

@@ -101,6 +101,19 @@ def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path:
     assert [line.text for line in last.lines] == ["half"]
 
 
+def test_lines_behind_a_checkpoint_are_later_than_it(tmp_path: Path) -> None:
+    """Given a save that takes long to write, what was printed meanwhile is behind it, and what was before is not."""
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
+    log_path(tmp_path, 0).write_bytes(b"before\nmeanwhile\n")
+    run_path(tmp_path, 0).write_text('{"type": "checkpoint_begun", "at": 50.0, "log_bytes": 7}\n')
+    harvest = files.harvest({})
+    before, meanwhile = harvest.lines
+    assert before.at == 50.0 < meanwhile.at
+    with run_path(tmp_path, 0).open("a") as file:
+        file.write('{"type": "checkpoint_saved", "step": 3, "at": 50.0, "kind": "state", "replica": false}\n')
+    assert [(one.step, one.saved_at) for one in files.harvest(harvest.offsets).saved] == [(3, 50.0)]
+
+
 def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     log_path(tmp_path, 0).write_bytes(b"x" * (2 * MAXIMUM_LINE_BYTES + 5))
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
