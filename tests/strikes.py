@@ -100,6 +100,11 @@ def _strike(fleet: Fleet, job: JobHandle, attempt: int, generator: random.Random
     return False
 
 
+def kill_a_rank(fleet: Fleet, job: JobHandle) -> None:
+    """SIGKILL for the first rank of the job's attempt."""
+    os.kill(rank_pids(fleet, job, job.refresh().data["attempt"]["number"])[0], signal.SIGKILL)
+
+
 def rank_pids(fleet: Fleet, job: JobHandle, attempt: int) -> list[int]:
     """The processes of an attempt's ranks."""
     pids = []

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import headway
 from headway.client import JobHandle
 from headway.errors import Conflict, InvalidInput, NotFound
 from tests.fleet import Fleet, ended, wait_until
+from tests.strikes import kill_a_rank
 
 COUNTS = """
-import headway, os, signal, sys, time, torch
+import headway, os, sys, time, torch
 run = headway.run()
 state = run.restore() or {"step": 0, "weights": torch.zeros(3)}
 print(f"attempt {run.attempt} from {state['step']} weights {state['weights'].tolist()}", flush=True)
@@ -29,17 +31,30 @@ while state["step"] < 30:
     if state["step"] % 10 == 0: run.save(state, state["step"])
     WHAT
 """
-CRASHES = """if state["step"] == 25 and run.attempt < 3:
-        time.sleep(1.5); os.kill(os.getpid(), signal.SIGKILL)"""
+WAITS_ONCE = 'if state["step"] == 25 and run.attempt == 1: time.sleep(300)'
+WAITS_TWICE = 'if state["step"] == 25 and run.attempt < 3: time.sleep(300)'
 
 
 def texts(job: JobHandle, rank: int = 0) -> list[str]:
     return [line["text"] for line in job.logs() if line["rank"] == rank]
 
 
+def newest_step(job: JobHandle) -> int | None:
+    return max((step for one in job.metrics() for step in one["steps"]), default=None)
+
+
+def complete_steps(job: JobHandle) -> list[int]:
+    return [one["step"] for one in job.checkpoints() if one["complete"]]
+
+
 @pytest.mark.parametrize("world_size", [1, 3])
 def test_killed_ranks_go_on_from_their_newest_checkpoint(shared_fleet: Fleet, world_size: int) -> None:
-    job = ended(shared_fleet.script(COUNTS.replace("WHAT", CRASHES), world_size=world_size))
+    job = shared_fleet.script(COUNTS.replace("WHAT", WAITS_TWICE), world_size=world_size)
+    wait_until(lambda: complete_steps(job) == [10, 20], "two checkpoints")
+    kill_a_rank(shared_fleet, job)
+    wait_until(lambda: len([line for line in job.logs() if line["attempt"] == 2]) == world_size, "the second attempt")
+    kill_a_rank(shared_fleet, job)
+    ended(job)
     assert (job.status, job.data["retries_used"]) == ("succeeded", 2), job.data["sentence"]
     for rank in range(world_size):
         went = (rank + 1) * 20.0
@@ -53,14 +68,10 @@ def test_killed_ranks_go_on_from_their_newest_checkpoint(shared_fleet: Fleet, wo
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
-def test_a_damaged_checkpoint_is_dropped_for_the_one_before_and_that_is_said(fleet: Fleet, damage: str) -> None:
-    fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
-    waits = 'if state["step"] == 25 and run.attempt == 1: time.sleep(300)'
-    job = fleet.script(COUNTS.replace("WHAT", waits))
-    wait_until(lambda: len(job.refresh().data["checkpoints"]) == 2, "two checkpoints")
-    folder = fleet.home / "objects" / "checkpoints" / job.id / "1" / "20"
+def test_a_damaged_checkpoint_is_dropped_for_the_one_before_and_that_is_said(shared_fleet: Fleet, damage: str) -> None:
+    job = shared_fleet.script(COUNTS.replace("WHAT", WAITS_ONCE))
+    wait_until(lambda: complete_steps(job) == [10, 20], "two checkpoints")
+    folder = shared_fleet.home / "objects" / "checkpoints" / job.id / "1" / "20"
     (part,) = folder.iterdir()
     match damage:
         case "changed":
@@ -69,21 +80,17 @@ def test_a_damaged_checkpoint_is_dropped_for_the_one_before_and_that_is_said(fle
             part.write_bytes(part.read_bytes()[:-100])
         case _:
             part.unlink()
-    fleet.kill("one")
-    fleet.start_worker("one", slots=1)
+    kill_a_rank(shared_fleet, job)
     assert ended(job).status == "succeeded"
     assert texts(job)[-1] == "attempt 3 from 10 weights [10.0, 10.0, 10.0]"
     assert "The checkpoint of step 20 is damaged and was dropped" in job.data["warnings"][0]
 
 
-def test_old_checkpoints_are_swept_and_go_with_their_job(fleet: Fleet) -> None:
-    fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
+def test_old_checkpoints_are_swept_and_go_with_their_job(shared_fleet: Fleet) -> None:
     source = "import headway\nfor step in range(1, 7): headway.run().save({'step': step}, step)"
-    job = ended(fleet.script(source))
+    job = ended(shared_fleet.script(source))
     assert [one["step"] for one in job.data["checkpoints"]] == [4, 5, 6]
-    folder = fleet.home / "objects" / "checkpoints" / job.id
+    folder = shared_fleet.home / "objects" / "checkpoints" / job.id
 
     def parts() -> set[Path]:
         return {path for path in folder.rglob("*") if path.is_file()}
@@ -93,10 +100,7 @@ def test_old_checkpoints_are_swept_and_go_with_their_job(fleet: Fleet) -> None:
     assert parts() == set()
 
 
-def test_saving_on_one_rank_only_is_warned_of_and_does_not_fill_the_store(fleet: Fleet) -> None:
-    fleet.start_server()
-    fleet.start_worker("one", slots=2)
-    fleet.wait_for_workers(1)
+def test_saving_on_one_rank_only_is_warned_of_and_does_not_fill_the_store(shared_fleet: Fleet) -> None:
     source = """
 import headway, time
 run = headway.run()
@@ -104,10 +108,10 @@ for step in range(1, 15):
     if run.rank == 0: run.save(step, step)
     time.sleep(1)
 """
-    job = fleet.script(source, world_size=2)
+    job = shared_fleet.script(source, world_size=2)
     wait_until(lambda: job.refresh().data["warnings"], "the warning")
     assert "was saved by 1 of 2 ranks only" in job.data["warnings"][0]
-    folder = fleet.home / "objects" / "checkpoints" / job.id
+    folder = shared_fleet.home / "objects" / "checkpoints" / job.id
     wait_until(lambda: len([path for path in folder.rglob("*") if path.is_file()]) <= 12, "the sweep")
     assert ended(job).status == "succeeded"
 
@@ -274,29 +278,29 @@ def test_a_fork_starts_from_another_jobs_checkpoint(shared_fleet: Fleet, tmp_pat
         assert "validation/loss" in listed
 
 
-def test_a_forks_source_is_kept_while_it_is_needed(fleet: Fleet) -> None:
-    fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
-    source = ended(fleet.script("import headway; headway.run().save({'step': 1}, 1)"))
-    reads = "import headway, time; print(headway.run().restore()); time.sleep(3)"
-    fork = fleet.script(reads, from_checkpoint=source.name)
+def test_a_forks_source_is_kept_while_it_is_needed(shared_fleet: Fleet, tmp_path: Path) -> None:
+    source = ended(shared_fleet.script("import headway; headway.run().save({'step': 1}, 1)"))
+    checked = tmp_path / "checked"
+    reads = f"""
+import headway, pathlib, time
+while not pathlib.Path({str(checked)!r}).exists(): time.sleep(0.05)
+print(headway.run().restore())
+"""
+    fork = shared_fleet.script(reads, from_checkpoint=source.name)
     with pytest.raises(Conflict, match=f"Job {fork.id} started from a checkpoint of job {source.name}"):
         source.delete()
     assert source.checkpoints()[0]["users"] == [fork.id]
+    checked.touch()
     assert texts(ended(fork)) == ["{'step': 1}"]
     wait_until(lambda: not source.checkpoints()[0]["users"], "the release")
     source.delete()
 
 
-def test_a_fork_whose_source_is_damaged_fails_rather_than_begin_anew(fleet: Fleet) -> None:
-    fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
-    source = ended(fleet.script("import headway; headway.run().save({'step': 1}, 1)"))
-    for part in (fleet.home / "objects" / "checkpoints" / source.id).rglob("c-*"):
+def test_a_fork_whose_source_is_damaged_fails_rather_than_begin_anew(shared_fleet: Fleet) -> None:
+    source = ended(shared_fleet.script("import headway; headway.run().save({'step': 1}, 1)"))
+    for part in (shared_fleet.home / "objects" / "checkpoints" / source.id).rglob("c-*"):
         part.write_bytes(b"changed")
-    fork = ended(fleet.script("import headway; print(headway.run().restore())", from_checkpoint=source.name))
+    fork = ended(shared_fleet.script("import headway; print(headway.run().restore())", from_checkpoint=source.name))
     assert (fork.status, fork.data["reason"]) == ("failed", "checkpoint_lost")
     assert "no complete one is left" in fork.data["sentence"]
     assert texts(fork) == []
@@ -336,15 +340,18 @@ for step, loss in enumerate([5.0, 1.0, 4.0, float("nan"), 3.0, 2.0], 1):
 
 def test_a_script_that_never_loads_its_checkpoint_is_warned(shared_fleet: Fleet) -> None:
     source = """
-import headway, os, signal, time
+import headway, time
 run = headway.run()
 for step in range(1, 31):
     print("step", step, flush=True)
     run.log(step, loss=1.0 / step)
     if step == 20 and run.attempt == 1: run.save({}, step)
-    if step == 25 and run.attempt == 1: time.sleep(3); os.kill(os.getpid(), signal.SIGKILL)
+    if step == 25 and run.attempt == 1: time.sleep(300)
 """
-    job = ended(shared_fleet.script(source))
+    job = shared_fleet.script(source)
+    wait_until(lambda: complete_steps(job) and newest_step(job) == 25, "the checkpoint, and the steps behind it")
+    kill_a_rank(shared_fleet, job)
+    ended(job)
     assert job.data["warnings"] == [
         "Attempt 2 was given the checkpoint of step 20, but its script did not load it: it began anew. "
         "Call run.restore before training."
@@ -358,17 +365,20 @@ for step in range(1, 31):
 def test_what_was_done_again_is_kept_and_marked(shared_fleet: Fleet) -> None:
     """One line for charts, each step once; what the killed attempt logged behind its checkpoint can still be read."""
     source = """
-import headway, os, signal, time
+import headway, time
 run = headway.run()
 step = (run.restore() or {"step": 0})["step"]
 while step < 30:
     step += 1
     print("step", step, flush=True)
     run.log(step, loss=run.attempt * 100.0 + step)
-    if step % 10 == 0: run.save({"step": step}, step); time.sleep(0.5)
-    if step == 17 and run.attempt == 1: time.sleep(2); os.kill(os.getpid(), signal.SIGKILL)
+    if step % 10 == 0: run.save({"step": step}, step)
+    if step == 17 and run.attempt == 1: time.sleep(300)
 """
-    job = ended(shared_fleet.script(source))
+    job = shared_fleet.script(source)
+    wait_until(lambda: complete_steps(job) == [10] and newest_step(job) == 17, "the steps behind the checkpoint")
+    kill_a_rank(shared_fleet, job)
+    ended(job)
     (series,) = job.metrics()
     assert series["steps"] == list(range(1, 31))
     assert series["values"] == [100.0 + step for step in range(1, 11)] + [200.0 + step for step in range(11, 31)]
@@ -382,19 +392,14 @@ while step < 30:
     assert "7 logged steps were done again" in shared_fleet.command("show", job.name).stdout
 
 
-def test_a_checkpoint_of_a_newer_headway_is_passed_over(fleet: Fleet) -> None:
-    fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
-    waits = 'if state["step"] == 25 and run.attempt == 1: time.sleep(300)'
-    job = fleet.script(COUNTS.replace("WHAT", waits))
-    wait_until(lambda: len(job.refresh().data["checkpoints"]) == 2, "two checkpoints")
-    with sqlite3.connect(fleet.home / "headway.db") as database:
-        database.execute(
-            "UPDATE checkpoint_parts SET document = replace(document, '\"format\":2', '\"format\":3') WHERE step = 20"
-        )
-    fleet.kill("one")
-    fleet.start_worker("one", slots=1)
+def test_a_checkpoint_of_a_newer_headway_is_passed_over(shared_fleet: Fleet) -> None:
+    job = shared_fleet.script(COUNTS.replace("WHAT", WAITS_ONCE))
+    wait_until(lambda: complete_steps(job) == [10, 20], "two checkpoints")
+    with closing(sqlite3.connect(shared_fleet.home / "headway.db")) as database, database:
+        newer = "replace(document, '\"format\":2', '\"format\":3')"
+        where = "step = 20 AND job = ?"
+        database.execute(f"UPDATE checkpoint_parts SET document = {newer} WHERE {where}", (job.id,))  # noqa: S608
+    kill_a_rank(shared_fleet, job)
     assert ended(job).status == "succeeded"
     assert texts(job)[-1] == "attempt 3 from 10 weights [10.0, 10.0, 10.0]"
     assert "format 3, and this worker's Headway reads up to 2: update the worker" in job.data["warnings"][0]
