@@ -124,11 +124,14 @@ def prepare(splits: Mapping[str, Arrays], source: str) -> dict[str, Arrays]:
             )
         if int(labels.min()) < 0 or int(labels.max()) >= _MAXIMUM_CLASSES:
             raise InvalidInput(f"{source}: labels of split {split} go from {labels.min()} to {labels.max()}.")
+        if inputs.dtype != np.uint8:
+            with np.errstate(over="ignore"):
+                inputs = inputs.astype(np.float32)
         if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
-            raise InvalidInput(f"{source}: inputs of split {split} have values that are not finite.")
+            raise InvalidInput(f"{source}: inputs of split {split} have values that are not finite as float32.")
         small = int(labels.max()) < 256
         prepared[split] = {
-            "input": np.ascontiguousarray(inputs if inputs.dtype == np.uint8 else inputs.astype(np.float32)),
+            "input": np.ascontiguousarray(inputs),
             "label": np.ascontiguousarray(labels.astype(np.uint8 if small else np.int64)),
         }
     if prepared["train"]["input"].shape[1:] != prepared["test"]["input"].shape[1:]:

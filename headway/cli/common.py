@@ -78,6 +78,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def figure(value: Any, form: str) -> str:
+    """A number of a result for people; a script may have given anything else, and JSON has NaN as text."""
+    return format(value, form) if isinstance(value, int | float) else str(value)[:20]
+
+
 def size(size_bytes: float) -> str:
     """A number of bytes for people, in units of 1000."""
     for unit in ("B", "kB", "MB", "GB"):

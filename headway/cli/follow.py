@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from headway.cli.common import STATUS_COLOURS, duration, size, stage_times
+from headway.cli.common import STATUS_COLOURS, duration, figure, size, stage_times
 from headway.cli.train import EXIT_STATUS
 from headway.client import JobHandle
 from headway.client.progress import follow_with_progress
@@ -94,8 +94,9 @@ def print_result(data: dict[str, Any]) -> None:
     for split in ("validation", "test"):
         one = result.get(split)
         if isinstance(one, dict) and {"accuracy", "loss", "f1", "samples"} <= one.keys():
-            click.secho(f"{split.capitalize()} accuracy {one['accuracy']:.2%}", bold=True, nl=False)
-            click.echo(f"  loss {one['loss']:.4f}  macro F1 {one['f1']:.4f}  ({one['samples']:,} samples)")
+            click.secho(f"{split.capitalize()} accuracy {figure(one['accuracy'], '.2%')}", bold=True, nl=False)
+            loss, f1, samples = figure(one["loss"], ".4f"), figure(one["f1"], ".4f"), figure(one["samples"], ",")
+            click.echo(f"  loss {loss}  macro F1 {f1}  ({samples} samples)")
 
 
 def print_stages(data: dict[str, Any]) -> None:

@@ -9,8 +9,18 @@ from typing import Any
 
 import click
 
-from headway.cli.common import duration, json_option, print_json, print_table, shown_status, size, when, work_of
-from headway.cli.values import DURATION, MOMENT, WORLD_SIZE, pair, parameter, text_pair
+from headway.cli.common import (
+    duration,
+    figure,
+    json_option,
+    print_json,
+    print_table,
+    shown_status,
+    size,
+    when,
+    work_of,
+)
+from headway.cli.values import DURATION, MOMENT, WORLD_SIZE, pair, text_pair, typed_as
 from headway.client import Client
 
 _WORK_CHARACTERS = 40
@@ -72,7 +82,7 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         work if len(work) <= _WORK_CHARACTERS else f"{work[: _WORK_CHARACTERS - 3]}...",
         when(job["created_at"]),
         duration(took),
-        "-" if accuracy is None else f"{accuracy:.2%}",
+        "-" if accuracy is None else figure(accuracy, ".2%"),
     )
 
 
@@ -248,9 +258,12 @@ def rerun(
     from headway.cli.train import follow_or_detach
 
     given = {name: value for name, value in {**changes, "timeout_seconds": timeout}.items() if value is not None}
-    given["parameters"] = dict(parameter(one, "--set") for one in parameters)
+    changed = dict(text_pair(one, "--set") for one in parameters)
     with Client() as client:
-        new = client.job(job).rerun(**given)
+        handle = client.job(job)
+        before = handle.data["spec"]["parameters"]
+        given["parameters"] = {name: typed_as(before.get(name), text) for name, text in changed.items()}
+        new = handle.rerun(**given)
         sys.exit(follow_or_detach(new, detach=detach, as_json=as_json))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from headway.cli.common import json_option, print_json
-from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, parameter, text_pair
+from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, text_pair
 
 EXIT_STATUS = {"failed": 1, "cancelled": 3}
 """What commands that follow a job end with; 0 for everything else."""
@@ -51,7 +51,7 @@ def _work_options(command: Any) -> Any:
         ),
         click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the ranks."),
         click.option(
-            "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; NAME becomes a variable."
+            "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter, as text; also a variable."
         ),
         click.option("--data", metavar="DATASET", help="A dataset that the ranks get as a directory."),
         click.option(
@@ -73,7 +73,7 @@ def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str,
 
     headway train cnn --dataset mnist --epochs 2 --world-size 2 --set batch_size=64
     """
-    values = dict(parameter(one, "--set") for one in parameters)
+    values: dict[str, int | str] = dict(text_pair(one, "--set") for one in parameters)
     if epochs is not None:
         values["epochs"] = epochs
     _submit(lambda _client: {"trainer": trainer, "dataset": dataset, "parameters": values}, **options)
@@ -118,7 +118,7 @@ def _work(options: dict[str, Any]) -> dict[str, Any]:
     lock, python = options.pop("lock"), options.pop("python")
     fields = {
         "data": options.pop("data"),
-        "parameters": dict(parameter(one, "--set") for one in options.pop("parameters")),
+        "parameters": dict(text_pair(one, "--set") for one in options.pop("parameters")),
         "variables": dict(text_pair(one, "--env") for one in options.pop("variables")),
         "outputs": list(options.pop("outputs")),
         "metrics": dict(text_pair(one, "--metric") for one in options.pop("metrics")),

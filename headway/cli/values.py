@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
 import click
 
+_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -16,7 +18,7 @@ class _Duration(click.ParamType[float]):
     name = "DURATION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip().lower())
+        match = re.fullmatch(rf"({_NUMBER})\s*([smhd]?)", str(value).strip().lower())
         if match is None:
             self.fail(f"{value!r} is no length of time; write 90s, 30m, 2h or 1d", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
@@ -26,7 +28,7 @@ class _Bytes(click.ParamType[int]):
     name = "SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", str(value).strip().lower())
+        match = re.fullmatch(rf"({_NUMBER})\s*([kmgt]?)i?b?", str(value).strip().lower())
         if match is None:
             self.fail(f"{value!r} is no size; write 500m or 4g", param, ctx)
         return int(float(match[1]) * _BYTES[match[2]])
@@ -36,12 +38,12 @@ class _Moment(click.ParamType[float]):
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value).strip().lower())
-        if ago is not None:
-            return (datetime.now() - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])).timestamp()
+        ago = re.fullmatch(rf"({_NUMBER})([smhd])", str(value).strip().lower())
         try:
+            if ago is not None:
+                return (datetime.now() - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])).timestamp()
             return datetime.fromisoformat(str(value)).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 2h (ago), 2026-11-28 or 2026-11-28T14:00", param, ctx)
 
 
@@ -49,7 +51,7 @@ class _WorldSize(click.ParamType[int | dict[str, int]]):
     name = "RANKS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dict[str, int]:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(value).strip())
+        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", str(value).strip())
         if match is None or int(match[1]) < 1:
             self.fail(f"{value!r} is no number of ranks; write 4, or 2-8 for at least 2 and at most 8", param, ctx)
         least = int(match[1])
@@ -82,14 +84,13 @@ def text_pair(text: str, option: str) -> tuple[str, str]:
     return name, value
 
 
-def parameter(text: str, option: str) -> tuple[str, bool | int | float | str]:
-    """NAME=VALUE with the value as what it looks like: true or false, a number, or text."""
-    name, value = text_pair(text, option)
-    if value.lower() in ("true", "false"):
-        return name, value.lower() == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value
+def typed_as(before: Any, text: str) -> bool | int | float | str:
+    """The text, or what it says if what it replaces was a number, true or false, and it is one as JSON writes them."""
+    if isinstance(before, bool):
+        return text == "true" if text in ("true", "false") else text
+    if isinstance(before, int | float):
+        if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
+            return int(text)
+        if re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) and isfinite(float(text)):
+            return float(text)
+    return text

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from headway.cli.values import pair
+from headway.core.name import check_labels, check_name
 
 
 @click.command()
@@ -55,6 +56,12 @@ def worker(
     name = (
         name or re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().split(".")[0].lower())[:60].strip("-._") or "worker"
     )
+    labelled = dict(pair(one, "--label") for one in labels)
+    try:
+        check_name(name)
+        check_labels(labelled)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
     token_file = token_file or default_home() / "worker.token"
     try:
         token = token_file.read_text().strip()
@@ -67,7 +74,7 @@ def worker(
         home=home or default_home() / "workers" / name,
         name=name,
         token=token,
-        labels=dict(pair(one, "--label") for one in labels),
+        labels=labelled,
         host=host,
         interface=interface,
         assignments_url=os.environ.get("HEADWAY_ASSIGNMENTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from headway.client.connection import Connection, server_url, user_token
+from headway.client.connection import Connection, path_part, server_url, user_token
 from headway.client.functions import CALL_SCRIPT, call_files
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
@@ -55,14 +53,13 @@ class Client:
             return self._submit(spec, idempotency_key)
 
     def _submit(self, spec: Mapping[str, Any], idempotency_key: str | None) -> JobHandle:
-        headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16), "Content-Type": "application/json"}
-        body = json.dumps(spec).encode()
-        response = self._connection.request("POST", "/jobs", content=body, headers=headers, retry=True)
+        headers = {"Idempotency-Key": idempotency_key or secrets.token_hex(16)}
+        response = self._connection.request("POST", "/jobs", json=dict(spec), headers=headers, retry=True)
         return JobHandle(self._connection, response.json())
 
     def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Check a spec as `submit` would, and say where it would run or why it would wait. Nothing is stored."""
-        plan: dict[str, Any] = self._connection.request("POST", "/jobs/plan", json=spec).json()
+        plan: dict[str, Any] = self._connection.request("POST", "/jobs/plan", json=dict(spec)).json()
         return plan
 
     def train(
@@ -176,7 +173,7 @@ class Client:
 
     def job(self, reference: str) -> JobHandle:
         """The job with that id or name. Raises NotFound."""
-        return JobHandle(self._connection, self._connection.request("GET", f"/jobs/{quote(reference)}").json())
+        return JobHandle(self._connection, self._connection.request("GET", f"/jobs/{path_part(reference)}").json())
 
     def jobs(
         self,
@@ -227,12 +224,12 @@ class Client:
     def drain_worker(self, name: str, *, draining: bool = True) -> dict[str, Any]:
         """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
         verb = "drain" if draining else "undrain"
-        drained: dict[str, Any] = self._connection.request("POST", f"/workers/{quote(name)}/{verb}").json()
+        drained: dict[str, Any] = self._connection.request("POST", f"/workers/{path_part(name)}/{verb}").json()
         return drained
 
     def restore_worker(self, name: str) -> dict[str, Any]:
         """Let a quarantined worker take jobs again. Raises NotFound."""
-        restored: dict[str, Any] = self._connection.request("POST", f"/workers/{quote(name)}/restore").json()
+        restored: dict[str, Any] = self._connection.request("POST", f"/workers/{path_part(name)}/restore").json()
         return restored
 
     def trainers(self) -> dict[str, Any]:

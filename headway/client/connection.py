@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from headway.errors import HeadwayError, SettingInvalid, Unavailable, error_from_answer
+from headway.core.json_value import check_json, shown
+from headway.errors import HeadwayError, InvalidInput, SettingInvalid, Unavailable, error_from_answer
 
 DEFAULT_URL = "http://127.0.0.1:8420"
 RETRIES_SECONDS = (0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 1.0, 2.0)
@@ -57,7 +60,13 @@ class Connection:
         self.http.base_url = httpx.URL(f"{url}/api/v1")
 
     def request(self, method: str, path: str, *, retry: bool = False, **options: Any) -> httpx.Response:
-        """One request; reading ones, and those with `retry`, are sent again while the server is away."""
+        """One request; reading ones, and those with `retry`, are sent again while the server is away.
+
+        Raises InvalidInput for an option `json` with a value that JSON does not have; nothing is sent then.
+        """
+        if "json" in options:
+            options["content"] = _encoded(options.pop("json"))
+            options["headers"] = {"Content-Type": "application/json", **options.get("headers", {})}
         may_repeat = retry or method in ("GET", "HEAD")
         for wait_seconds in (*(RETRIES_SECONDS if may_repeat else ()), None):
             for _ in self._urls:
@@ -67,6 +76,8 @@ class Connection:
                         return response
                     error = error_of(response)
                     break
+                except UnicodeEncodeError as unicode_error:
+                    raise InvalidInput(f"{shown(unicode_error.object)} is no valid Unicode text.") from unicode_error
                 except httpx.HTTPError as http_error:
                     error = self.unavailable(http_error)
                     if not may_repeat and not isinstance(http_error, httpx.ConnectError):
@@ -84,6 +95,16 @@ class Connection:
             f"No server answers at {asked} ({error or type(error).__name__}). "
             "Start one with `headway up`, or set HEADWAY_SERVER_URL."
         )
+
+
+def _encoded(value: Any) -> bytes:
+    check_json(value)
+    return json.dumps(value).encode()
+
+
+def path_part(name: str) -> str:
+    """A name as a part of a path."""
+    return quote(name, safe="", errors="backslashreplace")
 
 
 def error_of(response: httpx.Response) -> HeadwayError:

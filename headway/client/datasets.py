@@ -7,14 +7,14 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
 from headway import blocks
 from headway.bounded import decompress_gzip
-from headway.client.connection import Connection
+from headway.client.connection import Connection, path_part
 from headway.core.dataset import Dataset
+from headway.core.name import check_name
 from headway.errors import Corrupt, InvalidInput, Unavailable
 
 MIRRORS = {
@@ -38,6 +38,10 @@ def add_dataset(connection: Connection, name: str, path: Path) -> dict[str, Any]
     """See `Client.add_dataset`."""
     from headway.dataset_files import describe, prepare, read_dataset
 
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise InvalidInput(f"Dataset {error}.") from error
     if not path.exists():
         raise InvalidInput(f"{path} does not exist.")
     arrays = prepare(read_dataset(path), str(path))
@@ -96,7 +100,7 @@ def _get(url: str) -> bytes:
     ):
         response.raise_for_status()
         total = response.headers.get("content-length", "")
-        task = progress.add_task(url.rpartition("/")[2], total=int(total) if total.isdigit() else None)
+        task = progress.add_task(url.rpartition("/")[2], total=int(total) if total.isdecimal() else None)
         content = bytearray()
         for chunk in response.iter_raw():
             content += chunk
@@ -108,7 +112,7 @@ def _get(url: str) -> bytes:
 
 def download_dataset(connection: Connection, name: str, folder: Path) -> Path:
     """See `Client.download_dataset`."""
-    index = connection.request("GET", f"/datasets/{quote(name)}")
+    index = connection.request("GET", f"/datasets/{path_part(name)}")
     dataset = Dataset.model_validate_json(index.content)
     folder.mkdir(parents=True, exist_ok=True)
     for split_name, split in dataset.splits.items():

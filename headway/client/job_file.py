@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from headway.core.json_value import check_json, shown
 from headway.errors import InvalidInput, NotFound
 
 WORKDIR = "workdir"
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
@@ -15,22 +17,49 @@ def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
 
     Raises NotFound, InvalidInput that says where the file cannot be read.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotFound(f"Job file {path} does not exist. `headway init` writes one.") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidInput(f"Job file {path} cannot be read: {error}") from error
+    content = _parse(path)
     if not isinstance(content, dict):
         raise InvalidInput(f"Job file {path} must have fields such as `script: train.py`. `headway init` writes one.")
+    check_json(content, f"Job file {path}: ")
     workdir = content.pop(WORKDIR, None)
+    if not isinstance(workdir, str | None):
+        raise InvalidInput(f"Job file {path}: workdir is {shown(workdir)}; it must be a path as text.")
     if content.get("trainer") is not None:
         return content, None
     if isinstance(content.get("command"), str):
         raise InvalidInput(f"Job file {path}: command must be a list, such as [./prepare.sh, --fast].")
     return content, (path.parent / (workdir or ".")).absolute()
+
+
+def _parse(path: Path) -> Any:
+    """What YAML makes of the file. A name that is given twice is an error, which YAML itself lets pass."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            names: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                    if key.value in names:
+                        raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+                    names.add(key.value)
+            return node
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except ValueError as error:  # a date or number that there is not
+                raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 - it is a safe loader
+    except FileNotFoundError as error:
+        raise NotFound(f"Job file {path} does not exist. `headway init` writes one.") from error
+    except RecursionError as error:
+        raise InvalidInput(f"Job file {path} cannot be read: it is nested too deeply.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput(f"Job file {path} cannot be read: {error}") from error
 
 
 def job_file_schema() -> dict[str, Any]:

@@ -8,6 +8,9 @@ from headway.core.frozen import Frozen
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerLoad
 
+LARGEST_NUMBER = 2**31 - 1
+"""Of attempts, reports and events; every database has room for it."""
+
 
 class Failure(Frozen):
     """The first thing that went wrong in an attempt, and where. `step`: the last that had been logged.

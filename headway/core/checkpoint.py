@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from math import isnan, nan
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from headway.core.frozen import Frozen
+from headway.core.frozen import Frozen, MetricValue, Text
 
 CHECKPOINT_FORMAT = 2
 """How ranks write their parts; a part of a newer one cannot be read here. In format 1 it was the state alone."""
@@ -26,7 +27,7 @@ class CheckpointPolicy(Frozen):
     epoch_end: bool = Field(default=True, description="Save at the end of each epoch.")
     keep_newest: int = Field(default=3, ge=1, le=1000, description="How many of the newest are kept.")
     keep_best: int = Field(default=0, ge=0, le=1000, description="How many of the best by `metric` are kept beside.")
-    metric: str | None = Field(default=None, max_length=200, description="Such as validation/loss.")
+    metric: Text | None = Field(default=None, max_length=200, description="Such as validation/loss.")
     mode: Literal["min", "max"] = Field(default="min", description="Whether the least or the greatest is best.")
 
     @model_validator(mode="after")
@@ -75,7 +76,7 @@ class Checkpoint(Frozen):
     kind: PartKind = PartKind.STATE
     size_bytes: int = 0
     saved_at: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, MetricValue] = {}
     users: dict[str, float] = {}
     job: str | None = None
 
@@ -102,7 +103,7 @@ class Saving(Frozen):
     ranks: tuple[int, ...] = ()
     size_bytes: int = 0
     saved_at: float | None = None
-    metrics: dict[str, float] = {}
+    metrics: dict[str, MetricValue] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -116,7 +117,7 @@ def retained(checkpoints: Sequence[Checkpoint], policy: CheckpointPolicy) -> tup
     kept = [*checkpoints[-policy.keep_newest :], *(one for one in checkpoints if one.users)]
     if policy.metric is not None:
         sign = 1 if policy.mode == "min" else -1
-        known = [one for one in checkpoints if policy.metric in one.metrics]
+        known = [one for one in checkpoints if not isnan(one.metrics.get(policy.metric, nan))]
         newest_first = known[::-1]  # of equals the newer one
         ranking = sorted(newest_first, key=lambda one: sign * one.metrics[policy.metric or ""])
         kept += ranking[: policy.keep_best]

@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from headway.core.frozen import Frozen
+from headway.core.name import Name
 from headway.errors import InvalidInput
-
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 ITEM_BYTES = {"uint8": 1, "int64": 8, "float32": 4}
 MAXIMUM_BLOCK_BYTES = 64 << 20
@@ -59,7 +58,7 @@ class Split(Frozen):
 class Dataset(Frozen):
     """The index of a dataset. `input` holds what a model sees, `label` the class of each sample."""
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: Name
     classes: int = Field(ge=1, le=2**31)
     splits: dict[str, Split] = Field(max_length=16)
     mean: float = Field(description="Mean of the training inputs as they are stored.")

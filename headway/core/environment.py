@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from headway.core.frozen import Frozen
+from headway.core.frozen import Frozen, Text
 
 if TYPE_CHECKING:
     from headway.core.job import JobSpec
@@ -28,10 +28,10 @@ _READ_AT_START = re.compile(r"LD_|DYLD_|PYTHON(?!PATH$)|MALLOC_|GLIBC_|OMP_|KMP_
 class Environment(Frozen):
     """The software of a job. Nothing given: the worker's own, which is warm."""
 
-    python: str | None = Field(
+    python: Text | None = Field(
         default=None, max_length=4096, description="Path of an interpreter on the workers; with a lock also a version."
     )
-    lock: str | None = Field(
+    lock: Text | None = Field(
         default=None,
         max_length=1024,
         description="Lock file in the working directory: requirements.txt, pylock.toml, or uv.lock beside its "
@@ -47,7 +47,8 @@ class Environment(Frozen):
 def variables_of_parameters(parameters: dict[str, bool | int | float | str]) -> dict[str, str]:
     """A script's parameters as variables: `batch_size` becomes BATCH_SIZE; true and false as 1 and 0.
 
-    Raises ValueError for a name that is no variable's, or one that a process or torchrun needs.
+    Text is left as it is. Raises ValueError for a name that is no variable's, one that a process or torchrun needs, or
+    one that two parameters would get.
     """
     variables: dict[str, str] = {}
     for name, value in parameters.items():
@@ -55,6 +56,8 @@ def variables_of_parameters(parameters: dict[str, bool | int | float | str]) -> 
         check_variable(variable, f"parameter {name}")
         if variable in _OF_THE_PROCESS:
             raise ValueError(f"parameter {name} would replace the variable {variable}: choose another name")
+        if variable in variables:
+            raise ValueError(f"two parameters become the variable {variable}: leave one out")
         variables[variable] = str(int(value)) if isinstance(value, bool) else str(value)
     return variables
 

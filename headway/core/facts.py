@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from headway.core.artifact import Artifact
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
-from headway.core.frozen import Frozen
+from headway.core.frozen import Frozen, MetricValue
+from headway.core.json_value import as_json
 from headway.core.nesting import check_nesting
 from headway.core.worker import WorkerLoad
 
@@ -46,7 +47,7 @@ class CheckpointPartStored(Frozen):
     kind: PartKind = PartKind.STATE
     size_bytes: int = 0
     saved_at: float | None = None
-    metrics: dict[str, float] = Field(default={}, max_length=MAXIMUM_CHECKPOINT_METRICS)
+    metrics: dict[str, MetricValue] = Field(default={}, max_length=MAXIMUM_CHECKPOINT_METRICS)
 
 
 class CheckpointNotSaved(Frozen):
@@ -76,10 +77,10 @@ class CheckpointDamaged(Frozen):
 
 
 class ResultStored(Frozen):
-    """The trainer's result: the figures of its evaluation."""
+    """The trainer's result: the figures of its evaluation. `NaN`, `Infinity` and `-Infinity` are text in it."""
 
     type: Literal["result_stored"] = "result_stored"
-    result: Annotated[dict[str, Any], AfterValidator(check_nesting)]
+    result: Annotated[dict[str, Any], AfterValidator(check_nesting), AfterValidator(as_json)]
 
 
 class RankFinished(Frozen):
@@ -174,4 +175,4 @@ Fact = Annotated[
     | Released,
     Field(discriminator="type"),
 ]
-FACTS: TypeAdapter[tuple[Fact, ...]] = TypeAdapter(tuple[Fact, ...])
+FACTS: TypeAdapter[tuple[Fact, ...]] = TypeAdapter(tuple[Fact, ...], config=ConfigDict(ser_json_inf_nan="strings"))

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """An immutable record; `model_copy(update=...)` makes the changed one."""
+    """An immutable record; `model_copy(update=...)` makes the changed one.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Its numbers are finite, except where a field says `MetricValue`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("text must not have a NUL character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+"""Text that the operating system takes: as an argument, a variable or an address."""
+MetricValue = Annotated[float, AllowInfNan(True)]
+"""What a training logged: it may be NaN, Infinity or -Infinity, which JSON has as text."""

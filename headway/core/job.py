@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Self
+from math import isfinite
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import Checkpoint, CheckpointPolicy
-from headway.core.dataset import NAME_PATTERN
 from headway.core.end_reason import EndReason
 from headway.core.environment import Environment, check_variable, variables_of_parameters
-from headway.core.frozen import Frozen
+from headway.core.frozen import Frozen, Text
+from headway.core.name import Name, check_labels
 from headway.core.status import JobStatus
 
-LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 MAXIMUM_SOURCE_BYTES = 64 << 10
 MAXIMUM_NOTES_CHARACTERS = 10_000
 CHECKPOINT_REFERENCE_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}(@[0-9]{1,15})?$"
@@ -24,22 +23,36 @@ DEFAULT_PROJECT = "default"
 LARGEST_WORLD_SIZE = 10_000
 
 
+def _check_parameter(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError("a parameter is text, a number, true or false")
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("a parameter must be finite: give a finite number, or text in quotes")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("text must not have a NUL character")
+    return value
+
+
+Parameter = Annotated[bool | int | float | str, BeforeValidator(_check_parameter)]
+"""What a parameter may be. Its type is its giver's: text that looks like a number stays text."""
+
+
 class JobSpec(Frozen):
     """What to run and on how much. Exactly one of `trainer`, `script`, `module` and `command` is given."""
 
-    name: str | None = Field(default=None, pattern=NAME_PATTERN, description="Unique in its project; made if missing.")
-    trainer: str | None = Field(default=None, description="A built-in trainer: mlp, lstm or cnn.")
-    dataset: str | None = Field(default=None, description="The dataset that the trainer learns.")
-    script: str | None = Field(
+    name: Name | None = Field(default=None, description="Unique in its project; made if missing.")
+    trainer: Text | None = Field(default=None, description="A built-in trainer: mlp, lstm or cnn.")
+    dataset: Text | None = Field(default=None, description="The dataset that the trainer learns.")
+    script: Text | None = Field(
         default=None, max_length=1024, description="A Python script in the working directory, run as torchrun runs it."
     )
-    module: str | None = Field(
+    module: Text | None = Field(
         default=None,
         max_length=1024,
         description="A Python module, such as package.train, run as `torchrun -m` runs it from the working directory.",
     )
-    command: tuple[str, ...] = Field(default=(), max_length=1000, description="Any other program, with its arguments.")
-    arguments: tuple[str, ...] = Field(default=(), max_length=1000, description="Arguments of the script or module.")
+    command: tuple[Text, ...] = Field(default=(), max_length=1000, description="Any other program, with its arguments.")
+    arguments: tuple[Text, ...] = Field(default=(), max_length=1000, description="Arguments of the script or module.")
     source: str | None = Field(
         default=None,
         max_length=MAXIMUM_SOURCE_BYTES,
@@ -48,20 +61,20 @@ class JobSpec(Frozen):
     snapshot: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the uploaded working directory."
     )
-    data: str | None = Field(default=None, description="A dataset that the ranks get as a directory.")
-    parameters: dict[str, bool | int | float | str] = Field(
+    data: Text | None = Field(default=None, description="A dataset that the ranks get as a directory.")
+    parameters: dict[str, Parameter] = Field(
         default_factory=dict,
         max_length=1000,
         description="Parameters of the trainer; for scripts and commands, variables such as BATCH_SIZE.",
     )
-    variables: dict[str, str] = Field(
+    variables: dict[str, Text] = Field(
         default_factory=dict, max_length=1000, description="Environment variables of this job's ranks only."
     )
     environment: Environment = Field(default=Environment(), description="Software; the worker's own if not given.")
-    outputs: tuple[str, ...] = Field(
+    outputs: tuple[Text, ...] = Field(
         default=(), max_length=100, description="Globs in the working directory; what matches is kept as artifacts."
     )
-    metrics: dict[str, str] = Field(
+    metrics: dict[Text, Text] = Field(
         default_factory=dict,
         max_length=100,
         description="Metric name to a regular expression (RE2) on log lines; group `value` or the first is the value, "
@@ -200,15 +213,6 @@ def check_module(name: str) -> None:
     """Raises ValueError unless `name` can be a module's full name, such as package.train."""
     if "" in name.split(".") or any(not character.isprintable() or character in "/\\ " for character in name):
         raise ValueError(f"module is {name!r}: give its full name with dots, such as package.train")
-
-
-def check_labels(labels: dict[str, str]) -> None:
-    """Raises ValueError for a label that could not be asked for on a command line."""
-    for name, value in labels.items():
-        if not re.match(LABEL_PATTERN, name) or not re.match(LABEL_PATTERN, value):
-            raise ValueError(
-                f"label {name}={value} is not allowed: use letters, digits and . _ / - on both sides, at most 63 each"
-            )
 
 
 class Event(Frozen):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.dataset import Dataset
-from headway.core.frozen import Frozen
+from headway.core.frozen import Frozen, Text
 from headway.core.job import JobSpec
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription, WorkerLoad
@@ -141,7 +141,7 @@ class HeartbeatAnswer(Frozen):
 class Claim(Frozen):
     """`endpoint`: `host:port` that the worker bound for the rendezvous store, used if it has rank 0."""
 
-    endpoint: str = Field(max_length=300)
+    endpoint: Text = Field(max_length=300)
 
 
 class Claimed(Frozen):

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from headway.core.dataset import NAME_PATTERN
-from headway.core.frozen import Frozen
+from headway.core.frozen import Frozen, Text
+from headway.core.name import Name
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 1800.0
 
@@ -23,17 +23,17 @@ class WorkerState(StrEnum):
 class WorkerDescription(Frozen):
     """What a worker says of itself when it registers."""
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: Name
     slots: int = Field(ge=1, le=4096)
     threads_per_slot: int = Field(ge=1)
-    accelerators: tuple[Annotated[str, Field(max_length=200)], ...] = Field(default=(), max_length=4096)
-    host: str = Field(
+    accelerators: tuple[Annotated[Text, Field(max_length=200)], ...] = Field(default=(), max_length=4096)
+    host: Text = Field(
         max_length=300, description="Address at which the worker answers the server's probe and other ranks."
     )
     port: int = Field(ge=1, le=65535, description="Port that the worker listens on for the probe.")
-    version: str = Field(default="", max_length=200)
-    platform: str = Field(default="", max_length=500)
-    labels: dict[str, str] = Field(default={}, max_length=64)
+    version: Text = Field(default="", max_length=200)
+    platform: Text = Field(default="", max_length=500)
+    labels: dict[Text, Text] = Field(default={}, max_length=64)
 
 
 class WorkerLoad(Frozen):

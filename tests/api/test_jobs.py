@@ -62,7 +62,10 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({"trainer": "cnn", "dataset": "digits", "parameters": {"x": 1}}, "Trainer cnn has no parameter x."),
         ({**SCRIPT, "world_size": 0}, "world_size: Input should be greater than or equal to 1"),
         ({**SCRIPT, "wolrd_size": 1}, "wolrd_size: Extra inputs are not permitted"),
-        ({**SCRIPT, "name": "No Spaces"}, "name: String should match pattern"),
+        (
+            {**SCRIPT, "name": "No Spaces"},
+            "name: 'No Spaces' is not allowed as a name",
+        ),
         ({"script": "../../etc/x", "source": ""}, "script is '../../etc/x': give a path inside"),
         ({"script": "a.py"}, "a script needs its source, or a snapshot"),
         ({**SCRIPT, "command": ["x"]}, "give one of trainer, script, module and command"),

@@ -211,7 +211,7 @@ headway.run().finish(test={"loss": float("nan"), "accuracy": 0.1})
     followed = shared_fleet.command("run", "diverges.py", "--name", "diverges")
     assert followed.returncode == 0, followed.stderr
     (found,) = json.loads(shared_fleet.command("metrics", "diverges", "--json").stdout)
-    assert found["values"] == [1.0, "inf", "nan"]
+    assert found["values"] == [1.0, "Infinity", "NaN"]
     for command in (("metrics", "diverges"), ("metrics", "diverges", "--plot"), ("show", "diverges"), ("jobs",)):
         assert shared_fleet.command(*command).returncode == 0
     assert shared_fleet.command("jobs", "--sort", "loss").returncode == 0

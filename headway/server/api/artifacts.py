@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from headway.core.artifact import ARTIFACT_NAME_PATTERN, MAXIMUM_NAME_CHARACTERS, Artifact
 from headway.server.access import Action
-from headway.server.api.common import Allow, JobHere, ServerHere
+from headway.server.api.common import Allow, AttemptNumber, JobHere, ServerHere
 from headway.server.api.files import RangeHeader, send_file
 
 router = APIRouter(prefix="/jobs/{job}", tags=["artifacts"])
@@ -51,7 +51,7 @@ async def download(
 )
 async def store(
     job: JobHere,
-    attempt: Annotated[int, Path(ge=1)],
+    attempt: AttemptNumber,
     name: Annotated[str, Path(pattern=ARTIFACT_NAME_PATTERN, max_length=MAXIMUM_NAME_CHARACTERS)],
     request: Request,
     server: ServerHere,

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from headway.core.checkpoint import CheckpointPart, PartKind
 from headway.core.job import Job
 from headway.server.access import Action
-from headway.server.api.common import Allow, JobHere, ServerHere
+from headway.server.api.common import Allow, AttemptNumber, JobHere, ServerHere
 from headway.server.api.files import RangeHeader, send_file
 from headway.server.server import Server
 
@@ -20,7 +20,6 @@ AS_RANK = [Depends(Allow(Action.ARTIFACTS_WRITE))]
 READ = [Depends(Allow(Action.JOBS_READ))]
 Step = Annotated[int, Path(ge=0, le=2**53)]
 Rank = Annotated[int, Path(ge=0, lt=10_000)]
-AttemptNumber = Annotated[int, Path(ge=1)]
 
 
 class CheckpointView(BaseModel):
@@ -115,7 +114,7 @@ async def store_part(
     server: ServerHere,
     kind: PartKind = PartKind.STATE,
     replica: Annotated[bool, Query(description="The rank's state is rank 0's.")] = False,
-    format: Annotated[int, Query(ge=1)] = 1,
+    format: Annotated[int, Query(ge=1, le=1000)] = 1,
 ) -> None:
     """Store what a rank of the current attempt saved at a step."""
     await server.checkpoints.store(

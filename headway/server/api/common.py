@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection, Request
 
+from headway.core.attempt import LARGEST_NUMBER
 from headway.core.job import Job
 from headway.errors import InvalidInput, NotAuthenticated
 from headway.server.access import Action, Caller, authorise
@@ -54,6 +56,9 @@ def authenticate(server: Server, connection: HTTPConnection) -> Caller:
     return server.tokens.read(token.strip())
 
 
+AttemptNumber = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
+
+
 class Allow:
     """A route's dependency: lets a caller pass who may do the action to the object that the path names."""
 
@@ -64,16 +69,22 @@ class Allow:
         self, request: Request, _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Caller:
         caller = authenticate(get_server(request), request)
+        if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
+            raise InvalidInput("The address has a NUL character (%00). Leave it out.")
         path = request.path_params
-        attempt = path.get("attempt")
         authorise(
             caller,
             self.action,
             worker=path.get("worker"),
             job=path.get("job"),
-            attempt=int(attempt) if attempt is not None and str(attempt).isdigit() else None,
+            attempt=_number(path.get("attempt")),
         )
         return caller
+
+
+def _number(text: str | None) -> int | None:
+    """The attempt's number in a path; None if there is none, or one that its route refuses."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,10}", text) else None
 
 
 async def _find_job(job: str, server: ServerHere) -> Job:

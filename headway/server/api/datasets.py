@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel
 
 from headway.core.dataset import Block, Dataset
 from headway.server.access import Action
+from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, ServerHere
 
-router = APIRouter(tags=["datasets"])
+router = router_of_json(tags=["datasets"])
 READ = [Depends(Allow(Action.DATASETS_READ))]
 WRITE = [Depends(Allow(Action.DATASETS_WRITE))]
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the block's compressed bytes.")]

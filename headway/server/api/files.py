@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from headway.errors import RangeInvalid
 
+_MAXIMUM_DIGITS = 18
 RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FIRST-LAST`: a part only.")]
 
 
@@ -48,14 +49,21 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int]:
 
     RFC 9110, section 14. Raises RangeInvalid when it begins behind the end.
     """
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip())
+    match = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", (header or "").strip())
     if match is None or match.groups() == ("", ""):
         return 0, size_bytes
-    first, last = match.groups()
-    if not first:
-        return max(0, size_bytes - int(last)), size_bytes
-    start = int(first)
-    end = min(int(last) + 1, size_bytes) if last else size_bytes
+    first, last = (_bounded(digits) for digits in match.groups())
+    if first is None:
+        start, end = size_bytes - min(last or 0, size_bytes), size_bytes
+    else:
+        start, end = first, size_bytes if last is None else min(last + 1, size_bytes)
     if start >= size_bytes or end <= start:
         raise RangeInvalid(f"The file has {size_bytes:,} bytes; {header} is not a part of it.")
     return start, end
+
+
+def _bounded(digits: str) -> int | None:
+    """The number; a longer one than any file's size counts as the largest."""
+    if not digits:
+        return None
+    return int(digits) if len(digits) <= _MAXIMUM_DIGITS else 10**_MAXIMUM_DIGITS

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from fastapi import Depends
+from pydantic import Field
 
+from headway.core.frozen import Frozen, Text
+from headway.core.job import LARGEST_WORLD_SIZE
 from headway.core.protocol import InquiryAnswer
 from headway.server.access import Action
+from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, JobHere, ServerHere
 
-router = APIRouter(tags=["inquiries"])
+router = router_of_json(tags=["inquiries"])
 
 
-class Command(BaseModel):
+class Command(Frozen):
     """A command to run where a rank runs: in its directory, with its variables, beside its process."""
 
-    command: tuple[str, ...] = Field(min_length=1, max_length=1000, examples=[["ls", "-l"]])
-    rank: int = Field(default=0, ge=0)
+    command: tuple[Text, ...] = Field(min_length=1, max_length=1000, examples=[["ls", "-l"]])
+    rank: int = Field(default=0, ge=0, lt=LARGEST_WORLD_SIZE)
     timeout_seconds: float = Field(default=60.0, gt=0, le=600)
 
 

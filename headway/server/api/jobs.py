@@ -5,30 +5,40 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request, Response
+from fastapi import Body, Depends, Header, Query, Request, Response
 from fastapi.openapi.models import Example
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AllowInfNan, BaseModel, Field, TypeAdapter, ValidationError
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.environment import cold_reason
+from headway.core.frozen import Frozen
 from headway.core.goodput import Goodput, goodput
-from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin, check_labels
+from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin
 from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.json_value import LARGEST_INTEGER, shown
+from headway.core.name import check_labels
 from headway.core.placement import Gang, gang_of, place_queue, used_slots
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.errors import InvalidInput, NameTaken
 from headway.server.access import Action
+from headway.server.api.bodies import router_of_json
 from headway.server.api.checkpoints import CheckpointView, checkpoint_views
 from headway.server.api.common import Allow, JobHere, ServerHere, event_stream, start_cursor
 from headway.server.server import Server
 from headway.server.services.jobs import draw_id
 from headway.server.services.streams import Kind
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = router_of_json(prefix="/jobs", tags=["jobs"])
 READ = [Depends(Allow(Action.JOBS_READ))]
 WRITE = [Depends(Allow(Action.JOBS_WRITE))]
+
+
+Moment = Annotated[float, AllowInfNan(False)]
+_CURSOR = TypeAdapter(
+    tuple[Annotated[float, AllowInfNan(False)] | None, Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]]
+)
 
 
 class JobView(BaseModel):
@@ -79,10 +89,8 @@ class Plan(BaseModel):
     cold: str | None
 
 
-class Description(BaseModel):
+class Description(Frozen):
     """What people note about a job; what is left out stays."""
-
-    model_config = ConfigDict(extra="forbid")
 
     labels: Annotated[dict[str, str], Field(max_length=64)] | None = None
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
@@ -227,8 +235,8 @@ async def list_jobs(
     label: Annotated[
         list[str] | None, Query(max_length=64, description="`NAME=VALUE`; may be repeated, all must be there.")
     ] = None,
-    created_after: Annotated[float | None, Query(description="Seconds since the epoch.")] = None,
-    created_before: Annotated[float | None, Query(description="Seconds since the epoch.")] = None,
+    created_after: Annotated[Moment | None, Query(description="Seconds since the epoch.")] = None,
+    created_before: Annotated[Moment | None, Query(description="Seconds since the epoch.")] = None,
     sort: JobSort = JobSort.CREATED,
     order: Annotated[Literal["descending", "ascending"], Query()] = "descending",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -262,10 +270,9 @@ def _label(text: str) -> tuple[str, str]:
 
 def _decode(cursor: str) -> tuple[float | None, int]:
     try:
-        value, sequence = json.loads(cursor)
-        return None if value is None else float(value), int(sequence)
-    except (ValueError, TypeError) as error:
-        raise InvalidInput(f"Cursor {cursor[:40]!r} is not one of ours; leave it out to begin anew.") from error
+        return _CURSOR.validate_json(cursor)
+    except ValidationError as error:
+        raise InvalidInput(f"cursor is {shown(cursor)}, which no page gave. Leave it out to begin again.") from error
 
 
 @router.get("/{job}", dependencies=READ)

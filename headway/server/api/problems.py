@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from headway.core.json_value import shown
 from headway.errors import HeadwayError
 
 _log = logging.getLogger(__name__)
 _MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER_SECONDS = "1"
 
 
-def problem(status: int, code: str, detail: str, *, retryable: bool = False, **more: object) -> JSONResponse:
-    """One problem; `code` is stable, `detail` is for people."""
+class ProblemField(BaseModel):
+    """What is wrong with one field of a request."""
+
+    at: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Why a request was not done, as by RFC 9457. `code` is stable, `detail` is for people."""
+
+    type: str = Field(examples=["urn:headway:problem:not_found"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(examples=["not_found"])
+    retryable: bool = Field(description="The same request may succeed later.")
+    errors: list[ProblemField] | None = Field(default=None, description="Every field that is wrong, if fields are.")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    retryable: bool = False,
+    errors: list[ProblemField] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """One problem as an answer. Parts of a request that are no Unicode are escaped in it."""
     title = code.replace("_", " ").capitalize()
-    content = {"type": f"urn:headway:problem:{code}", "title": title, "status": status, "detail": detail}
-    content |= {"code": code, "retryable": retryable, **more}
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return JSONResponse(content, status, headers=headers, media_type=_MEDIA_TYPE)
+    one = Problem(
+        type=f"urn:headway:problem:{code}",
+        title=title,
+        status=status,
+        detail=_unicode(detail),
+        code=code,
+        retryable=retryable,
+        errors=errors,
+    )
+    sent = {**(headers or {})}
+    if status == 401:
+        sent["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        sent["Retry-After"] = _RETRY_AFTER_SECONDS
+    return JSONResponse(one.model_dump(exclude_none=True), status, headers=sent, media_type=_MEDIA_TYPE)
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def install(app: FastAPI) -> None:
@@ -36,20 +82,48 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         problems = [
-            {"at": ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]), "message": one["msg"]}
+            ProblemField(
+                at=_unicode(".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])),
+                message=_unicode(_message(one["type"], one["msg"], one.get("input"))),
+            )
             for one in error.errors()
         ]
-        first = problems[0]
-        message = first["message"].removeprefix("Value error, ")
-        return problem(422, "invalid_input", f"{first['at']}: {message}.", errors=problems)
+        return problem(422, "invalid_input", f"{problems[0].at}: {problems[0].message}.", errors=problems)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         detail = f"{request.method} {request.url.path} does not exist here; /docs lists what does."
-        return problem(error.status_code, code, detail if error.status_code in (404, 405) else str(error.detail))
+        detail = detail if error.status_code in (404, 405) else str(error.detail)
+        return problem(error.status_code, code, detail, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
         _log.exception("A defect in %s %s", request.method, request.url.path, exc_info=error)
         return problem(500, "internal_error", "A defect of the server; its log says more. Please report it.")
+
+
+def _message(kind: str, message: str, value: object) -> str:
+    if kind == "string_pattern_mismatch":
+        return f"{shown(value)} does not have the form that is needed here"
+    return message.removeprefix("Value error, ")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """What the API's document says of answers with these statuses: they are problems."""
+    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
+
+
+_DESCRIPTIONS = {
+    401: "There is no token, or none of this installation.",
+    403: "The token does not allow this.",
+    404: "It does not exist.",
+    409: "The object's state does not allow it.",
+    410: "The worker was declared lost; it registers again.",
+    413: "It is larger than its limit.",
+    416: "The file does not have these bytes.",
+    422: "The request has a value that is not allowed; the problem names it.",
+    500: "A defect, or damaged bytes.",
+    503: "The server or a backend does not answer now; try again.",
+}

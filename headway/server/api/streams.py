@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from headway.core.attempt import LARGEST_NUMBER
+from headway.core.json_value import LARGEST_INTEGER
 from headway.server.access import Action
 from headway.server.api.common import (
     Allow,
@@ -19,6 +21,7 @@ from headway.server.api.common import (
 )
 
 router = APIRouter(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
+Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 _CURSOR = Query(description="Goes on behind this place.")
 
 
@@ -71,9 +74,11 @@ async def metrics(
         list[str] | None,
         Query(max_length=500, description="Only these series; may be repeated. Samples (system/...) have to be named."),
     ] = None,
-    attempt: Annotated[int | None, Query(ge=1, description="All, as one line, if not given.")] = None,
-    first_step: int | None = None,
-    last_step: int | None = None,
+    attempt: Annotated[
+        int | None, Query(ge=1, le=LARGEST_NUMBER, description="All, as one line, if not given.")
+    ] = None,
+    first_step: Step | None = None,
+    last_step: Step | None = None,
     points: Annotated[int, Query(ge=2, le=100_000, description="Points per series at most.")] = 1000,
 ) -> Response:
     """Metric series. Where there are more points than asked for, each bucket gives its least and its greatest.

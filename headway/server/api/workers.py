@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, WebSocket, WebSocketDisconnect
+from fastapi import Depends, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 
 from headway.brokers.embedded import EmbeddedBroker
@@ -16,13 +15,13 @@ from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
 from headway.errors import HeadwayError, NotAllowed
 from headway.reports import report_worker
 from headway.server.access import Action, authorise
-from headway.server.api.common import Allow, ServerHere, authenticate
+from headway.server.api.bodies import router_of_json
+from headway.server.api.common import Allow, AttemptNumber, ServerHere, authenticate
 from headway.server.server import Server
 
-router = APIRouter(prefix="/workers", tags=["workers"])
+router = router_of_json(prefix="/workers", tags=["workers"])
 ACT = [Depends(Allow(Action.WORKER_ACT))]
 WRITE = [Depends(Allow(Action.FLEET_WRITE))]
-AttemptNumber = Annotated[int, Path(ge=1)]
 _UNAUTHORISED = 4401
 
 

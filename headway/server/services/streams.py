@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from headway.core.attempt import Attempt
+from pydantic import Field
+
+from headway.core.attempt import LARGEST_NUMBER, Attempt
+from headway.core.frozen import Frozen
 from headway.core.job import Job
+from headway.core.json_value import as_json, shown
 from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
@@ -27,7 +30,13 @@ _PAGE_REPORTS = 50
 _KEEP_ALIVE_SECONDS = 15.0
 SYSTEM = "system/"
 """How names of samples of what ranks use begin; they are given only where they are asked for."""
-_LARGEST_NUMBER = 2**31 - 1
+_Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+
+
+class _CursorFields(Frozen):
+    event: _Number
+    drained: _Number
+    reports: dict[_Number, dict[str, _Number]]
 
 
 @dataclass
@@ -51,17 +60,10 @@ class Cursor:
         if not word:
             return cls()
         try:
-            fields = json.loads(base64.urlsafe_b64decode(word))
-            return cls(
-                int(fields["event"]),
-                int(fields["drained"]),
-                {
-                    str(int(attempt)): {str(w): int(n) for w, n in at.items()}
-                    for attempt, at in fields["reports"].items()
-                },
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
-            raise InvalidInput(f"Cursor {word[:40]!r} is not one of ours; leave it out to begin anew.") from error
+            fields = _CursorFields.model_validate_json(base64.urlsafe_b64decode(word))
+        except ValueError as error:
+            raise InvalidInput(f"Cursor {shown(word)} is none that we gave. Leave it out to begin again.") from error
+        return cls(fields.event, fields.drained, {str(number): at for number, at in fields.reports.items()})
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Streams:
             if open_through is None and not ended:
                 await self._recorder.committed(key)
                 open_through = self._recorder.stored(key)
-            through = _LARGEST_NUMBER if open_through is None else open_through
+            through = LARGEST_NUMBER if open_through is None else open_through
             position = positions.get(assignment.worker, 0)
             while position < through:
                 reports = await self._database.reports(
@@ -262,5 +264,5 @@ def thin_series(series: Series, first_step: int | None, last_step: int | None, m
         "thinned": total > len(chosen),
         "steps": steps[chosen].tolist(),
         "times": times[chosen].tolist(),
-        "values": [value if np.isfinite(value) else str(value) for value in values[chosen].tolist()],
+        "values": as_json(values[chosen].tolist()),
     }

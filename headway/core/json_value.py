@@ -1,0 +1,91 @@
+"""What a spec and any other request may consist of: values that JSON, every database and every client can carry."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from headway.errors import InvalidInput
+
+MAXIMUM_DEPTH = 32
+"""How deep lists and mappings may lie in each other."""
+MAXIMUM_VALUES = 1_000_000
+"""How many values there may be. Aliases in YAML can stand for more than memory holds."""
+LARGEST_INTEGER = 2**63 - 1
+"""What 64 bits hold."""
+_SHOWN_CHARACTERS = 60
+
+
+def check_json(value: Any, subject: str = "") -> None:
+    """Raises InvalidInput that names the first field which JSON, a database or a client could not carry.
+
+    It may be text, a finite number of at most 64 bits, true, false, null, or a list or mapping of these. `subject` is
+    what the message begins with, such as the name of a file and a colon.
+    """
+    waiting: list[tuple[str, int, Any]] = [("", 0, value)]
+    seen = 0
+    while waiting:
+        path, depth, one = waiting.pop()
+        seen += 1
+        if depth > MAXIMUM_DEPTH:
+            raise InvalidInput(f"{subject}{path[:_SHOWN_CHARACTERS]}... is nested more than {MAXIMUM_DEPTH} deep.")
+        if seen > MAXIMUM_VALUES:
+            raise InvalidInput(f"{subject}there are more than {MAXIMUM_VALUES:,} values in it.")
+        if isinstance(one, dict):
+            for key in one:
+                if not isinstance(key, str) or _fault(key):
+                    within = f"{path}: " if path else ""
+                    raise InvalidInput(f"{subject}{within}the name {shown(key)} is not text. Put it in quotes.")
+            waiting.extend((f"{path}.{key}" if path else key, depth + 1, one[key]) for key in reversed(one))
+        elif isinstance(one, list | tuple):
+            waiting.extend((f"{path}.{at}".lstrip("."), depth + 1, one[at]) for at in reversed(range(len(one))))
+        elif fault := _fault(one):
+            raise InvalidInput(f"{subject}{path or 'it'} is {fault}.")
+
+
+def _fault(value: Any) -> str | None:
+    """What a value is that cannot be carried, and what to do; None if it can."""
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return None if _is_unicode(value) else f"{shown(value)}, which is no valid Unicode. Remove what is not text"
+    if isinstance(value, int):
+        return None if abs(value) <= LARGEST_INTEGER else "a number of more than 64 bits. Write it as text, in quotes"
+    if isinstance(value, float):
+        return None if isfinite(value) else f"{value}, which is not a finite number. If it is text, put it in quotes"
+    kind = type(value).__name__
+    return f"{shown(value)} of type {kind}. Give text, a number, true or false; if it is text, put it in quotes"
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: Any) -> str:
+    """A value for a message: short, and printable on every terminal."""
+    text = ascii(value) if isinstance(value, str | bytes) else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def as_json(value: Any) -> Any:
+    """A value as JSON can hold it: numbers that are not finite become `NaN`, `Infinity` and `-Infinity` as text.
+
+    Raises ValueError for anything that JSON does not have.
+    """
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("the names in a mapping must be text")
+        return {key: as_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(one) for one in value]
+    if isinstance(value, float) and not isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(f"JSON has no {type(value).__name__}")

@@ -1,0 +1,70 @@
+"""Bodies in JSON, read strictly: what is stored and sent on must be readable everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from email.message import Message
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from headway.core.json_value import check_json, shown
+from headway.errors import InvalidInput
+
+
+class JsonRoute(APIRoute):
+    """A route that reads a JSON body by `read_json`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See FastAPI: https://fastapi.tiangolo.com/how-to/custom-request-and-route/."""
+        handle = super().get_route_handler()
+
+        async def strictly(request: Request) -> Response:
+            request = Request(request.scope, request.receive)
+            if self.body_field is not None and _is_json(request.headers.get("content-type", "")):
+                body = await request.body()
+                if body:
+                    request._json = read_json(body)
+            return await handle(request)
+
+        return strictly
+
+
+def router_of_json(**options: Any) -> APIRouter:
+    """A router whose routes read their bodies strictly."""
+    return APIRouter(route_class=JsonRoute, **options)
+
+
+def read_json(body: bytes) -> Any:
+    """The value in a body. Raises InvalidInput that names the field where it is not strictly JSON, as by RFC 8259, has
+    a name twice, or a value that could not be stored.
+    """
+    try:
+        value = json.loads(body, object_pairs_hook=_without_duplicates)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"The body is no valid JSON: {error.msg} at character {error.pos}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput("The body is no valid JSON: it is not encoded as UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("The body is no valid JSON: a number is too long, or it is nested too deeply.") from error
+    check_json(value)
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = iter(found)
+        twice = next(name for name, _ in pairs if name != next(names, None))
+        raise InvalidInput(f"The body has the name {shown(twice)} twice: leave one out.")
+    return found
+
+
+def _is_json(content_type: str) -> bool:
+    """As FastAPI decides whether a body is JSON."""
+    message = Message()
+    message["content-type"] = content_type or "text/plain"
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))

@@ -1,0 +1,197 @@
+"""Bad requests over HTTP: a clear 4xx that names what is wrong, nothing stored, and everything else goes on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from headway.core.facts import OutputsStored, RankStarted, Released, ResultStored
+from headway.errors import RangeInvalid
+from headway.reports import Series, encode_metrics
+from headway.server.api.files import parse_range
+from tests.api.conftest import SCRIPT, Api, finished_rank
+
+pytestmark = pytest.mark.anyio
+JSON = {"Content-Type": "application/json"}
+
+BODIES = [
+    (b'{"script":"a.py","source":"1","parameters":{"lr":1e999}}', "parameters.lr is inf"),
+    (b'{"script":"a.py","source":"1","parameters":{"lr":NaN}}', "parameters.lr is nan"),
+    (b'{"script":"a.py","source":"1","retry_window_seconds":1e999}', "retry_window_seconds is inf"),
+    (b'{"script":"a.py","source":"1","checkpoints":{"every_seconds":-Infinity}}', "checkpoints.every_seconds is -inf"),
+    (b'{"script":"a.py","source":"1","stall_seconds":"inf"}', "stall_seconds: Input should be a finite number"),
+    (b'{"script":"a.py","source":"1","world_size":{"min":1,"max":1e999}}', "world_size.max is inf"),
+    (b'{"script":"a.py","source":"1","memory_bytes":99999999999999999999}', "memory_bytes is a number of more than"),
+    (b'{"command":["\\ud800"]}', "command.0 is '\\ud800', which is no valid Unicode"),
+    (b'{"command":["a"],"variables":{"A":"\\ud800"}}', "variables.A is '\\ud800'"),
+    (b'{"command":["a"],"variables":{"\\ud800":"A"}}', "variables: the name '\\ud800' is not text"),
+    (b'{"command":["a\\u0000"]}', "command.0: text must not have a NUL"),
+    (b'{"script":"a.py","source":"1","parameters":{"a":null}}', "parameters.a: a parameter is text, a number"),
+    (b'{"script":"a.py","source":"1","source":"2"}', "The body has the name 'source' twice"),
+    (b'{"script":"a.py"', "The body is no valid JSON"),
+    (b'{"script":"\xff"}', "it is not encoded as UTF-8"),
+    (b"[" * 200_000, "nested too deeply"),
+    (b'{"labels":' + b'{"a":' * 40 + b"1" + b"}" * 41, "nested more than 32 deep"),
+    (b'{"memory_bytes":' + b"9" * 5000 + b"}", "a number is too long"),
+    (b'{"script":"a.py","source":"1","name":"My Run 2"}', "for example my-run-2"),
+    (b'{"script":"a.py","source":"1","labels":{"a":"b\\n"}}', "for example a=b"),
+    (b'{"script":"a.py","source":"1","from_checkpoint":"A B"}', "from_checkpoint: 'A B' does not have the form"),
+    (b"null", ""),
+    (b"[]", ""),
+    (b"", ""),
+]
+
+
+async def test_a_bad_body_names_its_field(api: Api) -> None:
+    for body, words in BODIES:
+        for path in ("/api/v1/jobs", "/api/v1/jobs/plan"):
+            answer = await api.http.post(path, content=body, headers=JSON)
+            assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), body[:99]
+            assert words in answer.json()["detail"]
+    assert (await api.http.get("/api/v1/jobs")).json()["jobs"] == []
+
+
+async def test_a_body_of_another_type_is_refused(api: Api) -> None:
+    body = json.dumps(SCRIPT).encode()
+    for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x", ""):
+        answer = await api.http.post("/api/v1/jobs", content=body, headers={"Content-Type": content_type})
+        assert answer.status_code == 422, content_type
+
+
+async def test_a_worker_that_sends_such_numbers_is_refused(api: Api) -> None:
+    worker = await api.worker()
+    path = f"/api/v1/workers/{worker.id}/heartbeat"
+    for fields in (
+        b'"load":{"cpu_fraction":1e999,"memory_used_bytes":1,"memory_bytes":1}',
+        b'"load":{"cpu_fraction":NaN,"memory_used_bytes":1,"memory_bytes":1}',
+        b'"steps":{"j":1180591620717411303424}',
+        b'"steps":{"j":1e999}',
+    ):
+        body = b'{"counter":1,"last_answer":0,' + fields + b"}"
+        answer = await api.http.post(path, content=body, headers={**worker.headers, **JSON})
+        assert answer.status_code == 422, fields
+    assert (await worker.heartbeat(1)).status_code == 200
+    assert [one["name"] for one in (await api.http.get("/api/v1/workers")).json()] == ["one"]
+
+
+async def test_a_dataset_whose_figures_are_not_finite_is_refused(api: Api) -> None:
+    index = b'{"name":"d","classes":1,"splits":{},"mean":1e999,"deviation":1,"full_scale":1}'
+    answer = await api.http.post("/api/v1/datasets", content=index, headers=JSON)
+    assert (answer.status_code, answer.json()["detail"][:11]) == (422, "mean is inf")
+    named = index.replace(b"1e999", b"1").replace(b'"d"', b'"My Data"')
+    assert "for example my-data" in (await api.http.post("/api/v1/datasets", content=named, headers=JSON)).text
+
+
+def cursor_of(event: Any = 0, drained: Any = 0, reports: Any = None) -> str:
+    fields = {"event": event, "drained": drained, "reports": {} if reports is None else reports}
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+CURSORS = [
+    cursor_of(event=float("inf")), cursor_of(event=2**31), cursor_of(event=-1), cursor_of(event=10**400),
+    cursor_of(drained=2**70), cursor_of(reports={"1": {"w": 2**31}}), cursor_of(reports={"²": {}}),
+    cursor_of(reports=[1]), cursor_of(event="x"), base64.urlsafe_b64encode(b"[" * 10_000).decode(), "²", "%", "a" * 9,
+    base64.urlsafe_b64encode(b"\xff{").decode(), base64.urlsafe_b64encode(b"null").decode(),
+]  # fmt: skip
+
+
+OF_THE_LIST = [
+    "[1,1e999]", "[1e999,1]", "[NaN,1]", f"[1,{2**63}]", f"[1,{'9' * 5000}]", "[1,-1]", "[1]", "null", "x", "[" * 9999,
+]  # fmt: skip
+
+
+async def test_a_cursor_that_nobody_gave_is_refused(api: Api) -> None:
+    await api.submit(name="it")
+    for cursor in CURSORS:
+        for noun in ("events", "logs", "follow"):
+            path = f"/api/v1/jobs/it/{noun}"
+            assert (await api.http.get(path, params={"cursor": cursor})).status_code == 422, cursor
+            if cursor.isascii():
+                assert (await api.http.get(path, headers={"Last-Event-ID": cursor})).status_code == 422, cursor
+    for cursor in OF_THE_LIST:
+        answer = await api.http.get("/api/v1/jobs", params={"cursor": cursor})
+        assert (answer.status_code, "cursor is" in answer.json()["detail"]) == (422, True), cursor
+
+
+ADDRESSES = [
+    ("GET", "jobs/it/attempts/%C2%B2", 404),
+    ("PUT", "jobs/it/attempts/%C2%B2/artifacts/a", 403),
+    ("PUT", f"jobs/it/attempts/{2**64}/artifacts/a", 403),
+    ("PUT", f"jobs/it/attempts/{'9' * 5000}/checkpoints/1/0", 403),
+    ("PUT", "jobs/it/attempts/%D9%A1/checkpoints/1/0", 403),
+    ("GET", f"jobs/it/checkpoints/{2**64}", 422),
+    ("GET", "jobs/it/checkpoints/%C2%B2/1", 422),
+    ("GET", f"jobs/it/metrics?attempt={2**64}", 422),
+    ("GET", f"jobs/it/metrics?first_step={2**64}", 422),
+    ("GET", "jobs/it/metrics?last_step=1e999", 422),
+    ("GET", "jobs?created_after=inf", 422),
+    ("GET", "jobs?created_before=nan", 422),
+    ("GET", "jobs?limit=99999999999999999999", 422),
+    ("GET", "jobs?name=%00", 422),
+    ("GET", "jobs?label=a=b%0Ac=d", 200),
+    ("GET", "jobs?label=%FF", 422),
+    ("GET", "jobs/%00", 422),
+    ("GET", "jobs/%ED%A0%80", 404),
+    ("GET", "jobs/j-%FF", 404),
+    ("GET", f"jobs/{'x' * 5000}", 404),
+    ("GET", "jobs/it/artifacts/%00", 422),
+    ("GET", "datasets/%00", 422),
+    ("POST", "workers/%00/drain", 422),
+    ("GET", "goodput?days=nan", 422),
+    ("GET", "goodput?days=1e999", 422),
+]
+
+
+async def test_a_bad_address_is_refused(api: Api) -> None:
+    await api.submit(name="it")
+    for method, address, status in ADDRESSES:
+        answer = await api.http.request(method, f"/api/v1/{address}")
+        assert answer.status_code == status, address
+        assert (await api.http.get("/api/v1/jobs")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (None, (0, 10)), ("bytes=2-4", (2, 5)), ("bytes=-3", (7, 10)), ("bytes=-99", (0, 10)), ("bytes=5-", (5, 10)),
+        ("bytes=0-99999999999999999999", (0, 10)), (f"bytes=-{'9' * 5000}", (0, 10)), ("bytes=²-3", (0, 10)),
+        ("bytes=٣-4", (0, 10)), ("bytes=", (0, 10)), ("bytes=0-1,3-4", (0, 10)), ("items=0-1", (0, 10)),
+        (f"bytes={'9' * 5000}-", None), ("bytes=10-", None), ("bytes=5-2", None), ("bytes=-0", None),
+    ],
+)  # fmt: skip
+def test_ranges(header: str | None, found: tuple[int, int] | None) -> None:
+    if found is None:
+        with pytest.raises(RangeInvalid):
+            parse_range(header, 10)
+    else:
+        assert parse_range(header, 10) == found
+
+
+async def test_metrics_and_results_that_are_not_finite_survive_the_way_to_users(api: Api) -> None:
+    worker = await api.worker()
+    job = (await api.submit(name="it"))["id"]
+    await api.server.scheduler.schedule()
+    assert (await worker.claim(job)).status_code == 200
+    series = Series("loss", 0)
+    for step, value in enumerate((1.5, float("inf"), float("-inf"), float("nan"))):
+        series.steps.append(step)
+        series.times.append(1.0)
+        series.values.append(value)
+    result = ResultStored(result={"test": {"loss": float("nan"), "f1": float("-inf")}})
+    facts = (RankStarted(rank=0, pid=1), result, *finished_rank(), OutputsStored(), Released())
+    report = worker.a_report(job, *facts, last=True)
+    await api.server.recorder.record([replace(report, metrics=encode_metrics(report.number, [series]))])
+    shown = ["1.5", "Infinity", "-Infinity", "NaN"]
+    (found,) = (await api.http.get("/api/v1/jobs/it/metrics")).json()["series"]
+    assert [str(one) for one in found["values"]] == shown
+    followed = (await api.http.get("/api/v1/jobs/it/follow")).text
+    assert '"values":[1.5,"Infinity","-Infinity","NaN"]' in followed
+    for answer in (await api.http.get("/api/v1/jobs/it"), await api.http.get("/api/v1/jobs")):
+        assert answer.status_code == 200
+        assert '"result":{"test":{"loss":"NaN","f1":"-Infinity"}}' in answer.text
+    assert (await api.http.get("/api/v1/jobs", params={"sort": "loss"})).json()["jobs"][0]["name"] == "it"
+    assert (await api.server.database.job(job)).result == {"test": {"loss": "NaN", "f1": "-Infinity"}}
