@@ -122,7 +122,8 @@ class Fleet:
 
     def _start(self, name: str, *arguments: str, through: tuple[str, ...] = ()) -> None:
         leak = {"HEADWAY_TOKEN": "not-for-scripts"} if name not in self.ports else {}
-        environment = {**os.environ, **self.settings, **leak}
+        # Workers of tests have more slots than a machine may have accelerators.
+        environment = {"CUDA_VISIBLE_DEVICES": "", **os.environ, **self.settings, **leak}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [*through, sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log

@@ -44,6 +44,10 @@ def up(host: str | None, port: int | None, home: Path | None, slots: int | None)
     from headway.settings import load_settings
 
     settings = load_settings(os.environ, host=host, port=port, home=home)
+    if slots:
+        from headway.worker.devices import find_devices
+
+        find_devices(os.environ).check_slots(slots)
 
     async def worker_beside(url: str) -> None:
         arguments = ["worker", "--server", url, "--home", str(settings.home / "worker"), "--parent", str(os.getpid())]

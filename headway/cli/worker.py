@@ -45,7 +45,8 @@ def worker(
     from headway.lifeline import die_with_parent
     from headway.settings import WorkerSettings, default_home
     from headway.worker.daemon import Worker
-    from headway.worker.slots import find_accelerators, usable_cores
+    from headway.worker.devices import find_devices
+    from headway.worker.slots import usable_cores
 
     if parent is not None:
         die_with_parent(parent)
@@ -69,6 +70,7 @@ def worker(
         raise SettingInvalid(
             f"--token-file {token_file} cannot be read ({error.strerror}). Copy worker.token from the server's home."
         ) from error
+    devices = find_devices(os.environ)
     settings = WorkerSettings(
         server_url=server_url,
         home=home or default_home() / "workers" / name,
@@ -79,10 +81,11 @@ def worker(
         interface=interface,
         assignments_url=os.environ.get("HEADWAY_ASSIGNMENTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         reports_url=os.environ.get("HEADWAY_REPORTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
-        slots=slots or len(find_accelerators()) or usable_cores(),
+        slots=slots or len(devices.found) or usable_cores(),
     )
+    devices.check_slots(settings.slots)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_work(Worker(settings)))
+        runner.run(_work(Worker(settings, devices)))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

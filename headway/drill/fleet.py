@@ -32,7 +32,8 @@ class DrillFleet:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.server_away_until = 0.0
         own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
-        self._environment = {**own, **settings}
+        # It has more ranks than a machine may have accelerators, and compares weights to the last bit.
+        self._environment = {**own, **settings, "CUDA_VISIBLE_DEVICES": ""}
 
     def __enter__(self) -> DrillFleet:
         return self

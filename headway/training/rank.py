@@ -131,8 +131,7 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
         usual["GLOO_SOCKET_IFNAME"] = plan["interface"]
         if plan["group_count"] > 1:
             usual["NCCL_SOCKET_IFNAME"] = plan["interface"]
-    if plan["accelerators"]:
-        usual["CUDA_VISIBLE_DEVICES"] = ",".join(str(index) for index in plan["accelerators"])
+    usual |= plan["device_variables"]
     # The worker's settings and tokens are not the script's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
     variables = {**inherited, **usual, **plan["variables"], **ours}

@@ -280,16 +280,16 @@ class RunningAssignment:
         endpoint = await self._endpoint(claimed, listener)
         if endpoint is None:
             return
-        devices = [index for index in slots if index < self._place.slots.accelerators]
-        if devices:
-            self._samples.devices = dict(zip(claimed.ranks, devices, strict=False))
+        devices = self._place.devices.of_slots(slots)
+        of_ranks = zip(claimed.ranks, devices, strict=False)
+        self._samples.devices = {rank: one.driver_index for rank, one in of_ranks if one.driver_index is not None}
         plan = launch_plan(
             claimed,
             prepared,
             folder=self._folder,
             endpoint=endpoint,
             threads=self._place.threads_per_slot,
-            accelerators=devices,
+            device_variables=self._place.devices.variables(devices),
             interface=self._place.interface
             or interface_for_ranks(self._place.host, endpoint, claimed.group_rank, claimed.group_count),
             memory_look_seconds=self._place.timeouts.memory_look_seconds,

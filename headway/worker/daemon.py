@@ -37,13 +37,14 @@ from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import finish_stream, remove_attempt
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
+from headway.worker.devices import Devices
 from headway.worker.environments import Environments
 from headway.worker.interface import address_of, address_towards
 from headway.worker.load import read_load
 from headway.worker.outbox import Outbox
 from headway.worker.place import Place
 from headway.worker.preparation import Preparation
-from headway.worker.slots import Slots, find_accelerators, usable_cores
+from headway.worker.slots import Slots, usable_cores
 from headway.worker.snapshot_cache import SnapshotCache
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
@@ -57,13 +58,12 @@ _Use = Callable[[WorkerBroker], Coroutine[Any, Any, None]]
 class Worker:
     """One start of a worker. When the server gives it up it ends its ranks and registers anew, under another id."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, devices: Devices) -> None:
         self._settings = settings
         self._home = settings.home
         self._lock: BinaryIO | None = None
-        accelerators = find_accelerators()
-        self._accelerators = accelerators
-        self._slots = Slots(settings.slots, len(accelerators))
+        self._devices = devices
+        self._slots = Slots(settings.slots)
         self._threads = max(1, usable_cores() // settings.slots)
         self._connection = Connection(settings.server_url)
         self._environments = Environments(self._home, self._threads, settings.environment_cache_bytes)
@@ -157,6 +157,7 @@ class Worker:
             preparation=self._preparation,
             outbox=self._outbox,
             slots=self._slots,
+            devices=self._devices,
         )
         brokers = [asyncio.create_task(keeping) for keeping in self._brokers(registered, place)]
         try:
@@ -174,7 +175,7 @@ class Worker:
             name=self._settings.name,
             slots=self._settings.slots,
             threads_per_slot=self._threads,
-            accelerators=self._accelerators,
+            accelerators=self._devices.names,
             host=self._advertised_host(),
             port=port,
             version=__version__,

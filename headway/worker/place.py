@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headway.core.protocol import Timeouts
 from headway.worker.connection import Connection
+from headway.worker.devices import Devices
 from headway.worker.outbox import Outbox
 from headway.worker.preparation import Preparation
 from headway.worker.slots import Slots
@@ -26,3 +27,4 @@ class Place:
     preparation: Preparation
     outbox: Outbox
     slots: Slots
+    devices: Devices

@@ -17,12 +17,12 @@ def launch_plan(
     folder: Path,
     endpoint: str,
     threads: int,
-    accelerators: list[int],
+    device_variables: dict[str, str],
     interface: str | None,
     memory_look_seconds: float,
     server_url: str,
 ) -> dict[str, Any]:
-    """The plan of one attempt on this worker; `accelerators` are the devices that its slots stand for.
+    """The plan of one attempt on this worker; `device_variables` tell its ranks which accelerators are theirs.
 
     `interface`: the one by which its ranks reach the others.
     """
@@ -58,7 +58,7 @@ def launch_plan(
         "checkpoint_files": str(prepared.checkpoint_files.absolute()),
         "checkpoints": spec.checkpoints.model_dump(mode="json"),
         "threads": threads,
-        "accelerators": accelerators,
+        "device_variables": device_variables,
         "interface": interface,
         "server_url": server_url,
     }

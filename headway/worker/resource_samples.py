@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
-from headway.worker.slots import accelerator_use
+from headway.worker.devices import device_use
 
 
 class Sample(NamedTuple):
@@ -21,7 +21,7 @@ class Sample(NamedTuple):
 
 
 class ResourceSamples:
-    """Samples the ranks of one attempt, with the processes that they started. `devices`: rank to accelerator."""
+    """Samples the ranks of one attempt, with the processes that they started. `devices`: rank to the driver's index."""
 
     def __init__(self, every_seconds: float) -> None:
         self._every_seconds = every_seconds
@@ -50,7 +50,7 @@ class ResourceSamples:
                     cores = max(0.0, cpu_seconds - self._cpu_seconds[rank]) / elapsed
                     samples.append(Sample("system/cpu_cores", rank, time.time(), cores))
                 self._cpu_seconds[rank] = cpu_seconds
-        use = accelerator_use() if self.devices else {}
+        use = device_use() if self.devices else {}
         for rank, index in self.devices.items():
             if rank in processes and index in use:
                 samples.append(Sample("system/gpu_fraction", rank, time.time(), use[index].busy_fraction))

@@ -216,18 +216,21 @@ for step in range(1, 10_001):
 def test_accelerators_are_sampled_as_their_driver_tells(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a driver's tool that tells of one device, each rank's samples are those of its device."""
+    """Given four devices of which the worker may use the last two, its slots, ranks and samples are those of these."""
+    use = "0, 10, 1\\n1, 20, 1\\n2, 75, 2048\\n3, 30, 1"
+    names = "\\n".join(f"{index}, GPU-{index}, Device" for index in range(4))
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
-    tool.write_text('#!/bin/sh\ncase "$1" in *=name) echo Device;; *) echo "0, 75, 2048";; esac\n')
+    tool.write_text(f'#!/bin/sh\ncase "$1" in *name) printf "{names}\\n";; *) printf "{use}\\n";; esac\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     fleet.settings["HEADWAY_RESOURCE_SAMPLE_SECONDS"] = "0.5"
     fleet.start_server()
     fleet.start_worker("one", slots=1)
     fleet.wait_for_workers(1)
     job = ended(fleet.script("import os, time; time.sleep(4); print(os.environ['CUDA_VISIBLE_DEVICES'])"))
-    assert texts(job) == ["0"]
+    assert texts(job) == ["2"]
     series = {one["name"]: one["values"] for one in job.metrics(["system/gpu_fraction", "system/gpu_memory_bytes"])}
     assert set(series["system/gpu_fraction"]) == {0.75}
     assert set(series["system/gpu_memory_bytes"]) == {float(2 << 30)}
