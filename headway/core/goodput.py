@@ -9,6 +9,7 @@ from pydantic import computed_field
 from headway.core.attempt import Attempt
 from headway.core.frozen import Frozen
 from headway.core.job import Job
+from headway.core.progress import kept_until, training_began
 
 
 class Goodput(Frozen):
@@ -37,13 +38,14 @@ def goodput(job: Job, attempts: Sequence[Attempt], now: float) -> Goodput:
     ended_at = now if job.ended_at is None else job.ended_at
     useful = repeated = startup = 0.0
     busy = 0.0
-    for index, attempt in enumerate(attempts):
+    began, cuts = training_began(attempts), kept_until(attempts)
+    for attempt in attempts:
         end = ended_at if attempt.ended_at is None else attempt.ended_at
-        first_step = min(attempt.stages.get("first_step", _begin(attempt, end)), end)
-        kept_until = _kept_until(attempts[index + 1 :], end)
+        first_step = min(end if (at := began[attempt.number]) is None else at, end)
+        kept = cuts[attempt.number]
         startup += max(0.0, first_step - attempt.placed_at)
-        useful += max(0.0, min(kept_until, end) - first_step)
-        repeated += max(0.0, end - max(first_step, kept_until))
+        useful += max(0.0, min(kept, end) - first_step)
+        repeated += max(0.0, end - max(first_step, kept))
         busy += max(0.0, end - attempt.placed_at)
     held = job.held_seconds + (max(0.0, now - job.held_at) if job.held_at is not None else 0.0)
     waiting = max(0.0, ended_at - job.created_at - busy - held)
@@ -54,18 +56,3 @@ def goodput(job: Job, attempts: Sequence[Attempt], now: float) -> Goodput:
         waiting_seconds=waiting,
         paused_seconds=held,
     )
-
-
-def _begin(attempt: Attempt, end: float) -> float:
-    """When an attempt without steps began to work: with its ranks, or never."""
-    return attempt.started_at if attempt.started_at is not None else end
-
-
-def _kept_until(later: Sequence[Attempt], end: float) -> float:
-    """Until when what an attempt did counts, given those that came after it."""
-    for attempt in later:
-        if attempt.restored_saved_at is not None:
-            return attempt.restored_saved_at
-        if attempt.started_at is not None and attempt.restored_step is None:
-            return float("-inf")  # it began anew
-    return end

@@ -46,13 +46,25 @@ def repeated_steps(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | N
 
 
 def kept_until(attempts: Sequence[Attempt]) -> dict[int, float]:
-    """Per number of an attempt, the worker's time after which what it printed was repeated by a later one."""
+    """Per number of an attempt, the worker's time after which what it did was repeated by a later one."""
     cuts: dict[int, float] = {}
     cut = inf
+    began = training_began(attempts)
     for attempt in reversed(attempts):
         cuts[attempt.number] = cut
         if attempt.restored_saved_at is not None:
             cut = min(cut, attempt.restored_saved_at)
-        elif attempt.restored_step is None and "first_step" in attempt.stages:
+        elif attempt.restored_step is None and began[attempt.number] is not None:
             cut = -inf
     return cuts
+
+
+def training_began(attempts: Sequence[Attempt]) -> dict[int, float | None]:
+    """Per number of an attempt, when it began to train; None if it made no step, so that it repeats nothing.
+
+    Where no attempt of the job logs steps, ranks train from their start.
+    """
+    logs_steps = any("first_step" in attempt.stages for attempt in attempts)
+    return {
+        attempt.number: attempt.stages.get("first_step") if logs_steps else attempt.started_at for attempt in attempts
+    }

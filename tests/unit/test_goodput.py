@@ -39,6 +39,34 @@ def test_what_was_trained_behind_the_checkpoint_counts_as_repeated() -> None:
     assert found.waiting_seconds == 18.0
 
 
+def test_an_attempt_that_made_no_step_repeats_nothing() -> None:
+    """Given an attempt whose ranks started and ended before a step, what was trained before it counts as before."""
+    without_step = attempt(2, 110.0, None, 120.0).model_copy(update={"started_at": 112.0})
+    resumed = attempt(3, 120.0, 130.0, 200.0, restored_step=9, restored_saved_at=100.0)
+    found = goodput(job(ended_at=200.0), [attempt(1, 0.0, 10.0, 100.0), without_step, resumed], now=200.0)
+    assert (found.useful_seconds, found.repeated_seconds) == (90.0 + 70.0, 0.0)
+    assert found.startup_seconds == 10.0 + 10.0 + 10.0
+
+
+def test_the_earliest_checkpoint_that_a_later_attempt_went_on_from_counts() -> None:
+    attempts = [
+        attempt(1, 0.0, 0.0, 100.0),
+        attempt(2, 100.0, 100.0, 110.0, restored_step=9, restored_saved_at=90.0),
+        attempt(3, 110.0, 110.0, 200.0, restored_step=5, restored_saved_at=50.0),  # the newer one was damaged
+    ]
+    found = goodput(job(ended_at=200.0), attempts, now=200.0)
+    assert (found.useful_seconds, found.repeated_seconds) == (50.0 + 90.0, 50.0 + 10.0)
+
+
+def test_without_logged_steps_ranks_train_from_their_start() -> None:
+    attempts = [
+        attempt(number, placed, None, placed + 50.0).model_copy(update={"started_at": placed + 10.0})
+        for number, placed in ((1, 0.0), (2, 50.0))
+    ]
+    found = goodput(job(ended_at=100.0), attempts, now=100.0)
+    assert (found.useful_seconds, found.repeated_seconds, found.startup_seconds) == (40.0, 40.0, 20.0)
+
+
 def test_an_attempt_that_began_anew_makes_all_before_it_repeated() -> None:
     attempts = [attempt(1, 0.0, 10.0, 100.0), attempt(2, 100.0, 101.0, None)]
     found = goodput(job(), attempts, now=151.0)
