@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from headway.training.plain_values import encode
+from headway.training.saving import unwrap
 
 
 def write_model(model: nn.Module, card: dict[str, Any], folder: Path) -> None:
     """Write `model.safetensors`, `model.pt` and `card.json` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for wrapper in ("module", "_orig_mod"):  # DistributedDataParallel's, torch.compile's
-        model = getattr(model, wrapper, model)
+    model = unwrap(model)
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt", "job": str(card["job"])})

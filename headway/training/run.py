@@ -330,7 +330,7 @@ class Run:
     def save_model(self, model: torch.nn.Module, **card: Any) -> None:
         """Keep a model's weights as the job's model: safetensors, a plain state dict, and a card with what is given.
 
-        Every rank may call it; rank 0 writes. A DistributedDataParallel or compiled model is unwrapped.
+        Every rank may call it; rank 0 writes. A parallel or compiled model is unwrapped, as by `save`.
         """
         if self.rank == 0:
             from headway.training.model_files import write_model

@@ -147,19 +147,23 @@ def sharded(state: dict[str, Any]) -> bool:
 
 
 def unwrap(model: Any) -> Any:
-    """The model inside DistributedDataParallel and torch.compile."""
+    """The model inside torch's wrappers: DistributedDataParallel, DataParallel and torch.compile, in any order.
+
+    A model's own attribute of such a name is a part of it and stays.
+    """
     if "torch" not in sys.modules:
         return model
     import torch
 
-    while isinstance(model, torch.nn.Module):
-        inner = getattr(model, "_orig_mod", None)
-        if inner is None and isinstance(model, torch.nn.parallel.DistributedDataParallel):
-            inner = model.module
-        if inner is None:
+    compiled = sys.modules.get("torch._dynamo.eval_frame")
+    parallel = (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)
+    while True:
+        if compiled is not None and isinstance(model, compiled.OptimizedModule):
+            model = model._orig_mod
+        elif isinstance(model, parallel):
+            model = model.module
+        else:
             return model
-        model = inner
-    return model
 
 
 def prepare_restore(checkpoints: Path, world_size: int, files_folder: Callable[[], Path]) -> Path | None:
