@@ -6,13 +6,16 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgpack
 import zstandard
+from pydantic import Field, StrictBool, TypeAdapter
 
 from headway.bounded import decompress_zstd, unpack_msgpack
+from headway.core.attempt import LARGEST_NUMBER
 from headway.core.facts import FACTS, Fact
+from headway.core.frozen import Text
 from headway.errors import Corrupt
 
 MAXIMUM_REPORT_BYTES = 16 << 20
@@ -23,6 +26,14 @@ MAXIMUM_SECTION_ITEMS = 2 << 20
 """Lines, or series, and what holds them together."""
 _MAXIMUM_REPORT_ITEMS = 1 << 20
 _FIELDS = 10
+
+_Id = Annotated[Text, Field(strict=True, min_length=1, max_length=40)]
+_Number = Annotated[int, Field(strict=True, ge=1, le=LARGEST_NUMBER)]
+_Section = Annotated[bytes, Field(strict=True)]
+_Offsets = dict[str, list[Annotated[int, Field(strict=True)]]]
+_Wire = tuple[_Id, _Number, _Id, _Number, StrictBool, list[Any], _Section, _Section, _Offsets]
+_WIRE: TypeAdapter[_Wire] = TypeAdapter(_Wire)
+"""What a report has on the wire, behind its format's version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +86,16 @@ def encode_report(report: Report) -> bytes:
 
 
 def decode_report(body: bytes) -> Report:
-    """The report of `encode_report`. Raises Corrupt."""
+    """The report of `encode_report`, of which each field has its type and the facts can be stored. Raises Corrupt."""
+    format_version, *fields = _fields(body)
+    if format_version != 1:
+        raise Corrupt(f"A report has format {format_version}; this version reads 1. Update the server.")
     try:
-        format_version, job, attempt, worker, number, last, facts, logs, metrics, offsets = _fields(body)
-        if format_version != 1:
-            raise Corrupt(f"A report has format {format_version}; this version reads 1. Update the server.")
-        return Report(
-            job, attempt, worker, number, number, bool(last), FACTS.validate_python(facts), logs, metrics, offsets
-        )
-    except (ValueError, TypeError) as error:
+        job, attempt, worker, number, last, facts, logs, metrics, offsets = _WIRE.validate_python(tuple(fields))
+        stored = decode_facts(encode_facts(FACTS.validate_python(facts))) if facts else ()
+    except (ValueError, TypeError, RecursionError) as error:
         raise Corrupt(f"A report of {len(body)} bytes cannot be read: {error}") from error
+    return Report(job, attempt, worker, number, number, last, stored, logs, metrics, offsets)
 
 
 def _fields(body: bytes) -> list[Any]:
@@ -237,4 +248,7 @@ def _array(typecode: str, data: bytes) -> array[Any]:
 
 def report_worker(body: bytes) -> str:
     """Whose report it is, without reading the rest. Raises Corrupt."""
-    return str(_fields(body)[3])
+    worker = _fields(body)[3]
+    if not isinstance(worker, str):
+        raise Corrupt(f"A report of {len(body)} bytes does not say whose it is.")
+    return worker

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import msgpack
 
-from headway.core.attempt import Attempt
+from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.frozen import Frozen
@@ -28,7 +28,6 @@ PAGE_JOBS = 100
 MANIFEST, RECORDS, OBJECTS = "manifest.json", "records/", "objects/"
 _PAGE_EVENTS = 1000
 _PAGE_REPORTS = 64
-_LARGEST_NUMBER = 2**31 - 1
 MAXIMUM_RECORD_BYTES = 256 << 20
 _FIELDS = 8
 """The most that any record has: those of a report."""
@@ -122,9 +121,9 @@ async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[
     live = job.attempt if job.attempt is not None and job.attempt.number == attempt else None
     for worker in sorted({row.worker for row in await database.report_index(job.id, attempt)}):
         assignment = live.assignment_of(worker) if live is not None else None
-        applied = assignment.applied if assignment is not None else _LARGEST_NUMBER
+        applied = assignment.applied if assignment is not None else LARGEST_NUMBER
         position = 0
-        while page := await database.reports(job.id, attempt, worker, position, _LARGEST_NUMBER, _PAGE_REPORTS):
+        while page := await database.reports(job.id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS):
             if page[0].number <= position:
                 raise Conflict(f"Reports of job {job.name} were compacted while they were read.")
             for report in page:

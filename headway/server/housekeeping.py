@@ -7,6 +7,7 @@ import logging
 from contextlib import suppress
 
 from headway.core import transitions
+from headway.core.attempt import LARGEST_NUMBER
 from headway.core.checkpoint import Checkpoint
 from headway.core.job import Job
 from headway.core.job_query import JobQuery
@@ -27,7 +28,6 @@ _CHUNK_UNPACKED_BYTES = 16 << 20
 _PAGE_REPORTS = 64
 _SWEEP_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
-_LARGEST_NUMBER = 2**31 - 1
 _PAGE_JOBS = 200
 _TERMINAL = tuple(status for status in JobStatus if status.terminal)
 
@@ -105,7 +105,7 @@ class Housekeeping:
             run: list[Report] = []
             position = 0
             while page := await self._database.reports(
-                job_id, attempt, worker, position, _LARGEST_NUMBER, _PAGE_REPORTS
+                job_id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS
             ):
                 for report in page:
                     if run and not _fits(run, report):

@@ -115,10 +115,14 @@ class Recorder:
         try:
             return decode_report(self._opened(body))
         except Corrupt as error:
-            self.corrupt_reports += 1
-            _log.warning("Report put aside (%d so far): %s", self.corrupt_reports, error)
-            await self._broker.dead_letter(body)
+            await self.put_aside(body, error)
             return None
+
+    async def put_aside(self, body: bytes, error: Corrupt) -> None:
+        """Count a report that cannot be read, and keep it for people to look at: the others go on."""
+        self.corrupt_reports += 1
+        _log.warning("Report put aside (%d so far): %s", self.corrupt_reports, error)
+        await self._broker.dead_letter(body)
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Store reports and apply their facts, in the order of their numbers; facts that came together in one write."""
@@ -158,7 +162,7 @@ class Recorder:
             attempts.setdefault((key.job, key.attempt), []).extend(facts)
         for (job_id, number), reported in attempts.items():
             if reported:
-                await self._jobs.update(job_id, self._applied(number, reported))
+                await self._update(job_id, number, reported)
             self._live.changed(job_id)
         for key, stored in through.items():
             stream = self._streams.get(key)
@@ -167,6 +171,23 @@ class Recorder:
                 stream.facts = {number: facts for number, facts in stream.facts.items() if number > stored}
                 if stream.complete:
                     await self._close_complete_drain(key.job, key.attempt)
+
+    async def _update(self, job_id: str, number: int, reported: list[ReportedFacts]) -> None:
+        """Apply facts to their job. Those of a report on which that fails by a defect are left out alone."""
+        try:
+            await self._jobs.update(job_id, self._applied(number, reported))
+        except HeadwayError:
+            raise
+        except Exception:
+            if len(reported) > 1:
+                for one in reported:
+                    await self._update(job_id, number, [one])
+                return
+            self.corrupt_reports += 1
+            _log.exception(
+                "The facts of report %d of worker %s about attempt %d of job %s are left out (%d put aside so far).",
+                reported[0].number, reported[0].worker, number, job_id, self.corrupt_reports,
+            )  # fmt: skip
 
     def _applied(self, number: int, reported: list[ReportedFacts]) -> Callable[[Job], Job]:
         now = self._clock.now()

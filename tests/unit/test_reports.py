@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -52,6 +54,36 @@ def test_a_report_survives_the_wire() -> None:
 def test_a_broken_report_is_told_apart(body: bytes) -> None:
     with pytest.raises(Corrupt):
         decode_report(body)
+
+
+FIELDS = {
+    "job": [5, None, "", "j" * 41, "j\0"], "attempt": ["1", 1.0, 0, -1, 2**31, True], "worker": [5, ["w"], ""],
+    "number": ["1", 1.5, 0, 2**40], "last": [1, "yes", None], "logs": ["text", None, []], "metrics": ["text", 1],
+    "facts": [
+        5, {"type": "released"}, [5], [{"type": "released", "more": 1}],
+        [{"type": "rank_started", "rank": "x", "pid": 1}],
+        [{"type": "rank_ended", "rank": 0, "at": float("nan")}], [{"type": "nonsense"}], [None],
+        [{"type": "result_stored", "result": {"a": b"\xff"}}], [{"type": "result_stored", "result": {1: 2}}],
+        [{"type": "stage_reached", "stage": 5, "at": 1.0}],
+    ],
+    "offsets": [5, {"a": 1}, {"a": ["x"]}, {1: [1]}],
+}  # fmt: skip
+WIRE = ("version", "job", "attempt", "worker", "number", "last", "facts", "logs", "metrics", "offsets")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_report_with_a_field_of_another_type_is_corrupt(field: str) -> None:
+    good = msgpack.unpackb(encode_report(a_report(1, "a")))
+    for value in FIELDS[field]:
+        wrong = [value if name == field else one for name, one in zip(WIRE, good, strict=True)]
+        with pytest.raises(Corrupt):
+            decode_report(msgpack.packb(wrong))
+    assert decode_report(msgpack.packb(good)) == a_report(1, "a")
+
+
+def test_figures_of_a_checkpoint_that_are_not_finite_survive_a_report() -> None:
+    fact = CheckpointPartStored(step=1, rank=0, metrics={"loss": float("-inf")})
+    assert decode_report(encode_report(replace(a_report(1), facts=(fact,)))).facts == (fact,)
 
 
 def test_a_chunk_can_be_read_from_any_number_on() -> None:

@@ -10,9 +10,10 @@ from pydantic import BaseModel
 
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
+from headway.core.json_value import shown
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
-from headway.errors import HeadwayError, NotAllowed
+from headway.errors import Corrupt, HeadwayError
 from headway.reports import report_worker
 from headway.server.access import Action, authorise
 from headway.server.api.bodies import router_of_json
@@ -146,7 +147,11 @@ async def _receive_reports(websocket: WebSocket, server: Server, broker: Embedde
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             body = await websocket.receive_bytes()
-            sender = report_worker(body)
-            if sender not in server.workers.speaks_for(worker):
-                raise NotAllowed(f"Worker {worker} sent a report in the name of {sender}.")
+            try:
+                sender = report_worker(body)
+                if sender not in server.workers.speaks_for(worker):
+                    raise Corrupt(f"Worker {worker} sent a report in the name of {shown(sender)}.")
+            except Corrupt as error:
+                await server.recorder.put_aside(body, error)
+                continue
             await broker.receive_report(body)
