@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pydantic import model_validator
+
 from headway.core.checkpoint import Saving
 from headway.core.end_reason import EndReason
 from headway.core.frozen import Frozen
@@ -39,7 +43,8 @@ class Assignment(Frozen):
     """Worker `worker` runs ranks `first_rank` to `first_rank + rank_count - 1`.
 
     `applied` is the number of the last report whose facts are in the job; `last_number` that of the worker's last
-    report, once it is known; `lost`: released because its worker is gone.
+    report, once it is known; `lost`: released because its worker is gone. `left_ranks` exited with 0 after Headway had
+    asked them to end: whether their work was done, only the script can say.
     """
 
     worker: str
@@ -51,7 +56,8 @@ class Assignment(Frozen):
     applied: int = 0
     last_number: int | None = None
     started_ranks: int = 0
-    finished_ranks: int = 0
+    finished_ranks: tuple[int, ...] = ()
+    left_ranks: tuple[int, ...] = ()
     ended_ranks: int = 0
     outputs_stored: bool = False
     lost: bool = False
@@ -61,10 +67,22 @@ class Assignment(Frozen):
         """The ranks that the worker runs."""
         return range(self.first_rank, self.first_rank + self.rank_count)
 
-    @property
-    def done(self) -> bool:
+    @model_validator(mode="before")
+    @classmethod
+    def _finished_ranks_were_counted(cls, value: Any) -> Any:
+        """Jobs that were stored before ranks were told apart have a number there."""
+        if isinstance(value, dict) and isinstance(value.get("finished_ranks"), int):
+            first = value.get("first_rank", 0)
+            return {**value, "finished_ranks": tuple(range(first, first + value["finished_ranks"]))}
+        return value
+
+    def finished(self, *, said: bool) -> bool:
+        """Whether the script of every rank was through; `said`: it said so, which counts for ranks that left."""
+        return {*self.ranks} <= {*self.finished_ranks, *(self.left_ranks if said else ())}
+
+    def done(self, *, said: bool) -> bool:
         """Whether all its ranks finished, and all that they left is stored."""
-        return self.outputs_stored and self.finished_ranks == self.rank_count
+        return self.outputs_stored and self.finished(said=said)
 
     @property
     def streams_missing(self) -> bool:
@@ -78,6 +96,7 @@ class Attempt(Frozen):
     `kill`: its ranks are stopped without a grace time. `saving`: checkpoints, by step, whose parts are not all stored.
     `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
     which was saved at `restored_saved_at` by the worker's clock. `decision`: which rule decided what followed its end.
+    `said_finished`: the script gave its result, or logged the last of the steps that it had declared.
     """
 
     number: int
@@ -96,6 +115,7 @@ class Attempt(Frozen):
     offered_step: int | None = None
     restored_step: int | None = None
     restored_saved_at: float | None = None
+    said_finished: bool = False
 
     @property
     def world_size(self) -> int:
@@ -104,8 +124,8 @@ class Attempt(Frozen):
 
     @property
     def finished(self) -> bool:
-        """Whether every rank's script returned, and all that they left is stored."""
-        return all(assignment.done for assignment in self.assignments)
+        """Whether every rank's script was through, and all that they left is stored."""
+        return all(assignment.done(said=self.said_finished) for assignment in self.assignments)
 
     @property
     def started(self) -> bool:

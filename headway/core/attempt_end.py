@@ -49,7 +49,7 @@ def settle(job: Job, now: float) -> Job:
     reason = _reason_of(job, attempt)
     failure = None if reason in (EndReason.COMPLETED, EndReason.CANCELLED) else attempt.failure
     if reason is EndReason.RANKS_VANISHED and failure is None:
-        unfinished = next(one for one in attempt.assignments if not one.done)
+        unfinished = next(one for one in attempt.assignments if not one.done(said=attempt.said_finished))
         failure = failure_of(unfinished, reason, now)
     if attempt.finished:
         job = warn_unless_restored(job, now)

@@ -78,7 +78,7 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             others = tuple(artifact for artifact in job.artifacts if artifact.name != fact.artifact.name)
             return job.model_copy(update={"artifacts": (*others, fact.artifact)})
         case ResultStored():
-            return job.model_copy(update={"result": fact.result})
+            return update_attempt(job.model_copy(update={"result": fact.result}), said_finished=True)
         case CheckpointPartStored():
             return part_stored(job, attempt, fact, now)
         case CheckpointNotSaved():
@@ -88,7 +88,7 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
         case CheckpointDamaged():
             return damaged(job, fact, now)
         case RankFinished():
-            return update_assignment(job, worker, finished_ranks=assignment.finished_ranks + 1)
+            return update_assignment(job, worker, finished_ranks=_with_rank(assignment.finished_ranks, fact.rank))
         case RankEnded():
             return _rank_ended(job, assignment, fact, now)
         case Stalled():
@@ -132,6 +132,11 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
             how = fact.signal or f"exit code {fact.exit_code}"
             job = warn(job, f"Rank {fact.rank} ended with {how} after its script had finished.", now)
         return job
+    if fact.left:
+        job = update_assignment(job, assignment.worker, left_ranks=_with_rank(assignment.left_ranks, fact.rank))
+        total_steps = job.attempt.total_steps if job.attempt else None
+        if total_steps is not None and fact.step is not None and fact.step >= total_steps:
+            job = update_attempt(job, said_finished=True)
     if fact.stopped:
         return job
     reason = classify_rank_end(
@@ -156,6 +161,10 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
     return stop(job, failure, now)
 
 
+def _with_rank(ranks: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    return tuple(sorted({*ranks, rank}))
+
+
 def _stalled(job: Job, assignment: Assignment, fact: Stalled, now: float) -> Job:
     if job.attempt is None or job.attempt.finished:
         return job
@@ -172,8 +181,10 @@ def _released(job: Job, assignment: Assignment, now: float) -> Job:
     if assignment.state is AssignmentState.RELEASED:
         return job
     job = update_assignment(job, assignment.worker, state=AssignmentState.RELEASED)
-    stopping = job.attempt is not None and job.attempt.reason is not None
-    if assignment.finished_ranks < assignment.rank_count and not stopping:
+    attempt = job.attempt
+    stopping = attempt is not None and attempt.reason is not None
+    said_finished = attempt is not None and attempt.said_finished
+    if not assignment.finished(said=said_finished) and not stopping:
         # Its own ranks are gone unfinished, so nothing of the gang can go on.
         return stop(job, failure_of(assignment, EndReason.RANKS_VANISHED, now), now)
     return settle(job, now)

@@ -77,7 +77,10 @@ class CheckpointDamaged(Frozen):
 
 
 class ResultStored(Frozen):
-    """The trainer's result: the figures of its evaluation. `NaN`, `Infinity` and `-Infinity` are text in it."""
+    """The result: the figures of the evaluation. With it the script says that its work is done.
+
+    `NaN`, `Infinity` and `-Infinity` are text in it.
+    """
 
     type: Literal["result_stored"] = "result_stored"
     result: Annotated[dict[str, Any], AfterValidator(check_nesting), AfterValidator(as_json)]
@@ -93,6 +96,7 @@ class RankFinished(Frozen):
 class RankEnded(Frozen):
     """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it.
 
+    `left`: it exited with 0 after Headway had asked it to end, which says nothing of whether its work was done.
     `step`: the last that was logged where it ran. `hint`: what else happened there that may be why. `memory_curve`: of
     one that failed, what it held over time, as (seconds since the epoch, bytes), with its peak as the last;
     `worker_load`: what was used of its machine then.
@@ -105,6 +109,7 @@ class RankEnded(Frozen):
     signal: str | None = None
     finished: bool = False
     stopped: bool = False
+    left: bool = False
     secondary: bool = False
     out_of_memory: bool = False
     error: str | None = Field(default=None, max_length=4_000)

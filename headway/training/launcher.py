@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from headway.lifeline import adopt_orphans, die_with_parent
 from headway.training.memory_limit import MemoryLimit, machine_memory_kills
 from headway.training.process_table import descendants
-from headway.training.rank import rank_environment, run_rank
+from headway.training.rank import going_mark, rank_environment, run_rank
 
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0
@@ -73,6 +74,8 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank, and the watch, has its own handlers
     finished = mmap.mmap(-1, plan["rank_count"])
     ranks: dict[int, _Rank] = {}
+    going = going_mark(Path(plan["folder"]))
+    going.touch()
     for local_rank in range(plan["rank_count"]):
         pid = os.fork()
         if pid == 0:
@@ -86,7 +89,7 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     started = [[rank.rank, pid] for pid, rank in ranks.items()]
     _send(control, {"launcher": os.getpid(), "started": started})
     try:
-        _Watch(control, plan, ranks, finished).run()
+        _Watch(control, plan, ranks, finished, going).run()
     finally:
         _end_descendants()
         for rank in ranks.values():
@@ -133,12 +136,18 @@ class _Watch:
     """Reports each end, stops the others when one fails, and obeys the worker, until no rank is left."""
 
     def __init__(
-        self, control: socket.socket, plan: dict[str, Any], ranks: dict[int, _Rank], finished: mmap.mmap
+        self,
+        control: socket.socket,
+        plan: dict[str, Any],
+        ranks: dict[int, _Rank],
+        finished: mmap.mmap,
+        going: Path,
     ) -> None:
         self._control = control
         self._plan = plan
         self._ranks = ranks
         self._finished = finished
+        self._going = going
         self._guests: dict[int, _Guest] = {}
         self._kill_at: float | None = None
         self._fail_at: float | None = None
@@ -155,12 +164,7 @@ class _Watch:
             signal.signal(number, self._note_end_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _END_SIGNALS)
         while True:
-            for pid, status, peak_memory_bytes in _reap():
-                if pid in self._ranks:
-                    self._ranks[pid].peak_memory_bytes = peak_memory_bytes
-                    self._rank_ended(self._ranks[pid], status)
-                elif pid in self._guests:
-                    self._guest_ended(self._guests.pop(pid), status)
+            self._take_ended()
             if not any(rank.alive for rank in self._ranks.values()):
                 return
             self._look()
@@ -173,11 +177,20 @@ class _Watch:
     def _note_end_signal(self, number: int, _frame: object) -> None:
         """This process ends when the worker says so, or is gone; until then the ranks may save."""
         self._end_signals[number] = time.monotonic()
+        self._going.unlink(missing_ok=True)
 
     def _got(self, *numbers: int) -> bool:
         """Whether one of the signals came to this process just now, and so to the ranks as well."""
         now = time.monotonic()
         return any(now - self._end_signals.get(number, -1e9) < _SAME_SIGNAL_SECONDS for number in numbers)
+
+    def _take_ended(self) -> None:
+        for pid, status, peak_memory_bytes in _reap():
+            if pid in self._ranks:
+                self._ranks[pid].peak_memory_bytes = peak_memory_bytes
+                self._rank_ended(self._ranks[pid], status)
+            elif pid in self._guests:
+                self._guest_ended(self._guests.pop(pid), status)
 
     def _look(self) -> None:
         """What is due: the end of a grace time, of a guest's time; and limits that have to be looked at."""
@@ -212,6 +225,7 @@ class _Watch:
         for line in lines:
             message = json.loads(line)
             if "stop" in message:
+                self._take_ended()  # a rank that has ended by itself was not stopped
                 stop_at = self._stop(message["stop"])
                 self._kill_at = stop_at if self._kill_at is None else min(self._kill_at, stop_at)
             elif "exec" in message:
@@ -270,6 +284,7 @@ class _Watch:
     def _stop(self, grace_seconds: float) -> float:
         """Ask the ranks to end, or, without a grace time, end them; when the grace time is over."""
         self._fail_at = None
+        self._going.unlink(missing_ok=True)
         for rank in self._ranks.values():
             rank.stopped |= rank.alive
         if grace_seconds <= 0:

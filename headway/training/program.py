@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import runpy
 import site
 import sys
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from pkgutil import get_importer, read_code
+from types import CodeType, ModuleType
+from typing import Any
 
 SOURCE_FOLDER = "src"
 _CUSTOMISATION = ("sitecustomize", "usercustomize")
@@ -19,7 +25,15 @@ def run_script(script: str, arguments: list[str]) -> None:
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.parent))
     _add_source_folder(Path(SOURCE_FOLDER).absolute(), _installed_end())
-    runpy.run_path(str(path), run_name="__main__")
+    if get_importer(str(path)) is not None:  # a zip archive with a __main__.py
+        runpy.run_path(str(path), run_name="__main__")
+        return
+    with io.open_code(str(path)) as file:
+        code = read_code(file)  # of a compiled file
+    if code is None:
+        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    loader = SourceFileLoader("__main__", str(path))
+    _run_as_main(code, __file__=str(path), __cached__=None, __loader__=loader)
 
 
 def run_module(module: str, arguments: list[str]) -> None:
@@ -27,13 +41,30 @@ def run_module(module: str, arguments: list[str]) -> None:
 
     Raises ImportError when there is no such module.
     """
-    sys.argv = ["-m", *arguments]  # runpy puts the module's file there, as Python does, once it is found
+    sys.argv = ["-m", *arguments]  # the module's file comes there once it is found, as in Python
     sys.path.insert(0, os.getcwd())
     source = Path(SOURCE_FOLDER).absolute()
     top = module.partition(".")[0]
     is_there = not _provides(Path.cwd(), top) and _provides(source, top)
     _add_source_folder(source, 1 if is_there else _installed_end())
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    _, spec, code = runpy._get_module_details(module)  # type: ignore[attr-defined]
+    sys.argv[0] = spec.origin
+    _run_as_main(
+        code,
+        __file__=spec.origin,
+        __cached__=spec.cached,
+        __loader__=spec.loader,
+        __package__=spec.parent,
+        __spec__=spec,
+    )
+
+
+def _run_as_main(code: CodeType, **names: Any) -> None:
+    """Run it as the main module, which stays that until the process ends: threads and exit handlers see it."""
+    main = ModuleType("__main__")
+    main.__dict__.update(names, __builtins__=builtins)
+    sys.modules["__main__"] = main
+    exec(code, main.__dict__)  # noqa: S102 - a script is what runs here
 
 
 def _installed_end() -> int:

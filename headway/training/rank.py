@@ -6,7 +6,6 @@ As a program it is the same for a rank that starts cold:
 
 from __future__ import annotations
 
-import atexit
 import errno
 import faulthandler
 import json
@@ -27,11 +26,14 @@ from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
+from headway.training.process_end import begin_script, end_interpreter
 from headway.training.run import Run
 from headway.training.run import run as current_run
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that cannot be started, as a shell gives them."""
+_SAME_SIGNAL_SECONDS = 0.03
+"""A SIGTERM to all processes of a worker, at which a script may exit with 0 at once, comes to the launcher as well."""
 _TRACEBACK_CHARACTERS = 20_000
 _PEER_ERRORS = (
     "Connection closed by peer",
@@ -43,10 +45,7 @@ _PEER_ERRORS = (
 
 
 def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoReturn:
-    """Become the rank. Never returns: the process leaves without the interpreter's teardown.
-
-    Leaving by os._exit spares ranks the destruction of torch's process groups, which aborts now and then.
-    """
+    """Become the rank. Never returns."""
     status = 1
     try:
         launcher = os.getppid()
@@ -54,14 +53,36 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         die_with_parent(launcher)
         _enter(plan, local_rank)
         status = _become(plan) if plan["cold"] or _must_start_anew(plan) else _run_warm(plan)
-        if status == 0 and not current_run().interrupted:
+        if _is_through(status):
             finished[local_rank] = 1
-            current_run().record({"type": "rank_finished", "rank": plan["first_rank"] + local_rank})
-        status = _leave(status)
+        end_interpreter()
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def going_mark(folder: Path) -> Path:
+    """A file that is there until Headway asks the ranks to end: to take it away needs no room on the disk."""
+    return folder / "going"
+
+
+def _is_through(status: int) -> bool:
+    """Whether the rank's work is done, which it then records.
+
+    It is when the script and its threads have ended well, in the rank's own process and not in a fork of it, and
+    before Headway asked the rank to end. What the process does from here on is at most a warning.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    run = current_run()
+    if status != 0 or run.interrupted or not run.of_this_process or run.record_file is None:
+        return False
+    if callable(signal.getsignal(signal.SIGTERM)) and not run.obeys_sigterm:
+        time.sleep(_SAME_SIGNAL_SECONDS)
+    if run.asked_to_stop or not going_mark(Path(run.record_file).parent).exists():
+        return False
+    run.record({"type": "rank_finished", "rank": run.rank})
+    return True
 
 
 def _enter(plan: dict[str, Any], local_rank: int) -> None:
@@ -81,7 +102,7 @@ def _enter(plan: dict[str, Any], local_rank: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # what came since the fork comes now
-    atexit._clear()
+    begin_script()
     environment = rank_environment(plan, local_rank)
     os.environ.clear()
     os.environ.update(environment)
@@ -264,6 +285,8 @@ def _record_error(run: Run, error: BaseException, hint: str | None) -> None:
         text += f"headway: {hint}\n"
         summary = f"{summary}. {hint}"
     _print_all(text)
+    if not run.of_this_process:
+        return
     record = {
         "type": "rank_error",
         "error": summary[:4000],
@@ -284,22 +307,17 @@ def _print_all(text: str) -> None:
         return
 
 
-def _leave(status: int) -> int:
-    """What the interpreter does at its end, short of destroying objects: threads, exit handlers, buffers."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    _print_all("")
-    return status
-
-
 def main() -> NoReturn:
     """A rank that starts cold: the process is new, so that what counts only at its start has counted."""
     status = 1
     try:
+        begin_script()
         run = current_run()
         if run.record_file is not None:
             _write_stacks_on_request(Path(run.record_file).parent, run.rank)
-        status = _leave(_run_program(sys.argv[1], sys.argv[2], sys.argv[3:], run))
+        status = _run_program(sys.argv[1], sys.argv[2], sys.argv[3:], run)
+        _is_through(status)
+        end_interpreter()
     except BaseException:
         traceback.print_exc()
     finally:

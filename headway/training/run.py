@@ -52,9 +52,10 @@ class Run:
         self.output_directory = Path(variables.get("HEADWAY_OUTPUT_DIRECTORY", "outputs"))
         self.data_directory = Path(variables[_DATA]) if variables.get(_DATA) else None
         self.record_file = variables.get("HEADWAY_RUN_FILE")
+        self._process = os.getpid()
         self._descriptor: int | None = None
         self._first_logged = False
-        self._stop_asked = self._obeys_sigterm = self.interrupted = False
+        self.asked_to_stop = self.obeys_sigterm = self.interrupted = False
         self._policy: dict[str, Any] = json.loads(variables.get("HEADWAY_CHECKPOINTS", "{}"))
         self._saver = Saver()
         self._positions: dict[str, int] = {}
@@ -64,6 +65,11 @@ class Run:
     def of_rank(cls) -> Run:
         """The run of this process, from its variables."""
         return cls(os.environ)
+
+    @property
+    def of_this_process(self) -> bool:
+        """Whether this process is the rank's own, and not a fork of it, whose end is not the rank's."""
+        return os.getpid() == self._process
 
     def log(self, step: int, **values: float) -> None:
         """Record metrics of a step. A name may have a slash: `run.log(5, **{"train/loss": 0.3})`.
@@ -123,7 +129,7 @@ class Run:
     @cached_property
     def _schedule(self) -> CheckpointSchedule:
         self._obey_sigterm()
-        return CheckpointSchedule(self._policy, self.world_size, lambda: self._stop_asked)
+        return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:
         """Save what this rank needs to go on from `step`; every rank calls it for the same steps.
@@ -286,19 +292,19 @@ class Run:
         main thread.
         """
         self._obey_sigterm()
-        stop = self._schedule.stop if "_schedule" in self.__dict__ else self._stop_asked
-        if stop and not self.interrupted:
+        stop = self._schedule.stop if "_schedule" in self.__dict__ else self.asked_to_stop
+        if stop and not self.interrupted and self.of_this_process:
             self.interrupted = True
             self.record({"type": "rank_interrupted"})
         return stop
 
     def _obey_sigterm(self) -> None:
-        if not self._obeys_sigterm:
-            self._obeys_sigterm = True
+        if not self.obeys_sigterm:
+            self.obeys_sigterm = True
             signal.signal(signal.SIGTERM, self._ask_to_stop)
 
     def _ask_to_stop(self, _signal: int, _frame: object) -> None:
-        self._stop_asked = True
+        self.asked_to_stop = True
 
     def batches(
         self, batch_size: int, *, epochs: int = 1, split: str = "train", shuffle: bool = True, seed: int = 0

@@ -122,6 +122,11 @@ class Reporter:
 
     def _end_facts(self, ended: dict[str, Any], finished: set[int], errors: dict[int, dict[str, Any]]) -> list[Fact]:
         rank: int = ended["ended"]
+        # A script may leave by os._exit(0), and a command says nothing: then the exit code alone tells its end.
+        asked = ended["stopped"] or ended["signalled"]
+        left = ended["exit_code"] == 0 and asked and rank not in finished | self.interrupted
+        if left:
+            self.interrupted.add(rank)
         clean = ended["exit_code"] == 0 and rank not in self.interrupted
         error = errors.get(rank, {})
         if ended["out_of_memory"]:
@@ -136,6 +141,7 @@ class Reporter:
             signal=ended["signal"],
             finished=clean or rank in finished,
             stopped=ended["stopped"] or rank in self.interrupted,
+            left=left,
             secondary=bool(error.get("secondary")),
             out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
             error=error.get("error"),
@@ -146,5 +152,4 @@ class Reporter:
             step=self.files.logged_step,
             log_tail=self.files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),
         )
-        # A script may leave by os._exit(0), and then says nothing itself.
         return [RankFinished(rank=rank), end] if clean and rank not in finished else [end]

@@ -29,6 +29,8 @@ from headway.core.facts import (
     RankFinished,
     RankStarted,
     Released,
+    ResultStored,
+    StageReached,
     Stalled,
     WorkerStopping,
 )
@@ -54,6 +56,9 @@ FACTS = st.sampled_from(
         Stalled(step=4, silent_seconds=9),
         Stalled(step=5, silent_seconds=9, absent_ranks=(1,)),
         RankEnded(rank=0, at=0, signal="SIGTERM", stopped=True),
+        RankEnded(rank=0, at=0, exit_code=0, stopped=True, left=True, step=4),
+        StageReached(stage="first_step", at=0, total_steps=4),
+        ResultStored(result={}),
         RankEnded(rank=0, at=0, exit_code=1, error="peer", secondary=True),
         RankEnded(rank=0, at=0, signal="SIGKILL", out_of_memory=True),
         PrepareFailed(error="x"),

@@ -173,7 +173,7 @@ def test_facts_after_the_end_are_refused() -> None:
 def test_a_report_counts_once() -> None:
     job = report(running(), "w0", RankFinished(rank=0), number=5)
     assert report(job, "w0", RankFinished(rank=0), number=5) is job
-    assert job.attempt.assignment_of("w0").finished_ranks == 1
+    assert job.attempt.assignment_of("w0").finished_ranks == (0,)
 
 
 def part(step: int, rank: int) -> CheckpointPartStored:

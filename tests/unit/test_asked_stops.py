@@ -1,0 +1,88 @@
+"""What ranks that Headway asked to end count as, by what they and their script say."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.core import transitions
+from headway.core.attempt import Attempt
+from headway.core.end_reason import EndReason
+from headway.core.facts import OutputsStored, RankFinished, Released, ResultStored, StageReached
+from headway.core.status import JobStatus
+from tests.unit.test_transitions import NOW, ended_rank, report, running
+
+STOPS = {
+    "paused": (transitions.pause, JobStatus.QUEUED, EndReason.PAUSED),
+    "cancelled": (transitions.cancel, JobStatus.CANCELLED, EndReason.CANCELLED),
+    "timed out": (transitions.time_out, JobStatus.FAILED, EndReason.TIMED_OUT),
+    "drained": (lambda job, now: transitions.drain_worker(job, "w0", now), JobStatus.QUEUED, EndReason.DRAINED),
+}
+LEFT = {"exit_code": 0, "stopped": True, "left": True}
+ENDS: dict[str, tuple[list[object], bool]] = {
+    "both left": ([ended_rank(0, **LEFT), ended_rank(1, **LEFT)], False),
+    "one finished, one left": (
+        [RankFinished(rank=0), ended_rank(0, exit_code=0, finished=True), ended_rank(1, **LEFT)],
+        False,
+    ),
+    "one rank finished twice, one left": (
+        [RankFinished(rank=0), RankFinished(rank=0), ended_rank(1, **LEFT)],
+        False,
+    ),
+    "a rank of another worker finished": ([RankFinished(rank=7), RankFinished(rank=0)], False),
+    "both left, the result is there": ([ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, **LEFT)], True),
+    "the result comes later": ([ended_rank(0, **LEFT), ended_rank(1, **LEFT), ResultStored(result={})], True),
+    "the result is there, one was killed": (
+        [ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, signal="SIGTERM", stopped=True)],
+        False,
+    ),
+    "the result is there, one says that it stopped": (
+        [ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, exit_code=0, stopped=True)],
+        False,
+    ),
+    "the last declared step was logged": (
+        [
+            StageReached(stage="data_ready", at=NOW, total_steps=8),
+            ended_rank(1, **LEFT, step=8),
+            ended_rank(0, **LEFT, step=8),
+        ],
+        True,
+    ),
+    "the step before the last was logged": (
+        [
+            StageReached(stage="data_ready", at=NOW, total_steps=8),
+            ended_rank(1, **LEFT, step=7),
+            ended_rank(0, **LEFT, step=7),
+        ],
+        False,
+    ),
+    "both finished": ([RankFinished(rank=0), RankFinished(rank=1)], True),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_stop_that_was_asked_for_is_completion_only_if_the_script_says_so(stop: str, end: str) -> None:
+    ask, status, reason = STOPS[stop]
+    facts, completed = ENDS[end]
+    job = report(ask(running(), NOW), "w0", *facts, OutputsStored(), Released(), last=True)
+    if completed:
+        assert (job.status, job.reason) == (JobStatus.SUCCEEDED, EndReason.COMPLETED)
+    else:
+        assert (job.status, job.attempt.reason) == (status, reason)
+
+
+def test_ranks_on_two_workers_finish_by_what_rank_0_says() -> None:
+    """Given ranks that left on two workers, when the result of rank 0 comes last, then the job has succeeded."""
+    job = transitions.pause(running(workers=2), NOW)
+    job = report(job, "w1", ended_rank(1, **LEFT), OutputsStored(), Released(), last=True)
+    job = report(
+        job, "w0", ResultStored(result={"x": 1}), ended_rank(0, **LEFT), OutputsStored(), Released(), last=True
+    )
+    assert job.status is JobStatus.SUCCEEDED
+
+
+def test_ranks_that_an_older_server_counted_are_read_as_those_that_come_first() -> None:
+    job = running(workers=2)
+    stored = job.attempt.model_dump(mode="json")
+    stored["assignments"][1]["finished_ranks"] = 1
+    assert [one.finished_ranks for one in Attempt.model_validate(stored).assignments] == [(), (1,)]
