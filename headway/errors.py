@@ -60,6 +60,13 @@ class NotFound(HeadwayError):
     status = 404
 
 
+class Damaged(NotFound):
+    """Raised when the named object's row is stored but cannot be read. It can be deleted."""
+
+    code = "damaged"
+    status = 409
+
+
 class Conflict(HeadwayError):
     """Raised when the object's present state does not admit the request."""
 

@@ -156,6 +156,7 @@ def check_server() -> Iterator[Problem]:
         with Client() as client:
             client.jobs(limit=1)
             yield from _worker_problems(client)
+            yield from _damage_problems(client)
     except NotAuthenticated:
         yield Problem(
             "The server refuses your token: it is another installation's.",
@@ -189,6 +190,16 @@ def _worker_problems(client: Client) -> Iterator[Problem]:
                 f"Worker {worker['name']} is Headway {worker['version']}, this is {__version__}.",
                 "Install the same version on its machine.",
             )
+
+
+def _damage_problems(client: Client) -> Iterator[Problem]:
+    found = client.damaged()
+    if found:
+        yield Problem(
+            f"{len(found)} stored {'row' if len(found) == 1 else 'rows'} cannot be read: "
+            f"{found[0]['kind']} {found[0]['name']}: {found[0]['reason']}",
+            "headway damaged lists them, and deletes them if no backup helps.",
+        )
 
 
 def check_network() -> Iterator[Problem]:

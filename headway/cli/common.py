@@ -42,6 +42,13 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             click.echo("  ".join(_colour(cell) for cell in cells).rstrip())
 
 
+def print_damaged(rows: Iterable[dict[str, Any]]) -> None:
+    """What a list leaves out because it cannot be read."""
+    for row in rows:
+        click.secho(f"Damaged: {row['kind']} {row['name']} ({row['id']}): {row['reason']}", fg="red")
+        click.echo(f"Restore a backup, or delete it: headway damaged delete {row['kind']} {row['id']}")
+
+
 def _colour(cell: str) -> str:
     colour = STATUS_COLOURS.get(cell.strip())
     return click.style(cell, fg=colour) if colour else cell

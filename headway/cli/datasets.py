@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table, size
+from headway.cli.common import json_option, print_damaged, print_json, print_table, size
 from headway.client import Client
 
 
@@ -20,13 +20,15 @@ def datasets(context: click.Context, as_json: bool) -> None:
         return
     with Client() as client:
         found = client.datasets()
+        damaged = [] if as_json else client.damaged("dataset")
     if as_json:
         print_json(found)
         return
     if not found:
         click.echo("No dataset is registered yet; mnist and digits are at their first use.")
-        return
-    print_table(("NAME", "TRAIN", "TEST", "SAMPLE", "CLASSES", "SIZE"), map(_row, found))
+    else:
+        print_table(("NAME", "TRAIN", "TEST", "SAMPLE", "CLASSES", "SIZE"), map(_row, found))
+    print_damaged(damaged)
 
 
 def _row(dataset: dict[str, Any]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from headway.cli.common import (
     duration,
     figure,
     json_option,
+    print_damaged,
     print_json,
     print_table,
     shown_status,
@@ -60,6 +61,7 @@ def jobs(
             status, limit, name=name, dataset=dataset, labels=asked, created_after=after, created_before=before,
             sort=sort, ascending=ascending,
         )  # fmt: skip
+        damaged = [] if as_json else client.damaged("job")
     if as_json:
         print_json(found)
     elif not found and (status or name or dataset or labels or after or before):
@@ -68,6 +70,7 @@ def jobs(
         click.echo("No jobs yet. Submit one: headway train cnn --dataset mnist --world-size 2")
     else:
         print_table(("NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "TOOK", "TEST ACCURACY"), map(_row, found))
+    print_damaged(damaged)
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
@@ -288,9 +291,8 @@ def edit(job: str, labels: tuple[str, ...], notes: str | None) -> None:
 def delete(job: str) -> None:
     """Delete an ended job with its logs, metrics and files."""
     with Client() as client:
-        handle = client.job(job)
-        handle.delete()
-    click.echo(f"Job {handle.name} is deleted.")
+        client.delete_job(job)
+    click.echo(f"Job {job} is deleted.")
 
 
 @click.command()

@@ -43,6 +43,7 @@ COMMANDS = {
     "trainers": ("headway.cli.datasets:trainers", "List the built-in trainers and their parameters."),
     "backup": ("headway.cli.backup:backup", "Write a whole installation to one file."),
     "restore": ("headway.cli.backup:restore", "Write a backup to an empty home or database."),
+    "damaged": ("headway.cli.damaged:damaged", "List stored rows that cannot be read."),
     "migrate": ("headway.cli.migrate:migrate", "Bring the database up to date."),
     "doctor": ("headway.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
     "drill": ("headway.cli.drill:drill", "Strike a throw-away fleet and see whether everything holds."),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table, size, when
+from headway.cli.common import json_option, print_damaged, print_json, print_table, size, when
 from headway.client import Client
 
 
@@ -19,6 +19,7 @@ def workers(context: click.Context, as_json: bool) -> None:
         return
     with Client() as client:
         found = client.workers()
+        damaged = [] if as_json else client.damaged("worker")
     if as_json:
         print_json(found)
     elif not found:
@@ -30,6 +31,7 @@ def workers(context: click.Context, as_json: bool) -> None:
         for worker in found:
             if worker["quarantine"] is not None:
                 click.echo(_quarantined(worker))
+    print_damaged(damaged)
 
 
 @workers.command()

@@ -211,6 +211,20 @@ class Client:
                 break
         return found
 
+    def damaged(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Stored rows that could not be read since the server started, such as of kind job; lists leave them out."""
+        params = {} if kind is None else {"kind": kind}
+        found: list[dict[str, Any]] = self._connection.request("GET", "/damaged", params=params).json()
+        return found
+
+    def delete_damaged(self, kind: str, row_id: str) -> None:
+        """Delete a damaged row; of a job all that belongs to it. Raises NotFound."""
+        self._connection.request("DELETE", f"/damaged/{path_part(kind)}/{path_part(row_id)}")
+
+    def delete_job(self, reference: str) -> None:
+        """Delete the ended job with that id or name, with all that it made; also a damaged one. Raises NotFound."""
+        self._connection.request("DELETE", f"/jobs/{path_part(reference)}")
+
     def goodput(self, days: float = 30) -> dict[str, Any]:
         """Where the time of the jobs submitted in the last days went, in seconds, and the useful fraction."""
         found: dict[str, Any] = self._connection.request("GET", "/goodput", params={"days": days}).json()

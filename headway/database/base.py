@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
+from headway.core.damaged import DamagedRow
 from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
 from headway.core.problem import Problem
 from headway.core.worker import Worker
+from headway.database.damage import Damage
 from headway.errors import IdempotencyKeyReused, NameTaken
 from headway.reports import Report
 
@@ -63,6 +66,11 @@ class Database(ABC):
     """
 
     shared: ClassVar[bool] = False
+
+    @cached_property
+    def damage(self) -> Damage:
+        """The rows that could not be read. Lists leave them out; looking for one of them raises Damaged."""
+        return Damage()
 
     @abstractmethod
     async def open(self) -> None:
@@ -115,15 +123,15 @@ class Database(ABC):
 
     @abstractmethod
     async def job(self, job_id: str) -> Job:
-        """The job. Raises NotFound."""
+        """The job. Raises NotFound, Damaged."""
 
     @abstractmethod
     async def job_named(self, project: str, name: str) -> Job | None:
-        """The job that has the name."""
+        """The job that has the name. Raises Damaged."""
 
     @abstractmethod
     async def job_with_key(self, project: str, idempotency_key: str) -> Job | None:
-        """The job that was submitted with the key; of a deleted one the tombstone."""
+        """The job that was submitted with the key; of a deleted one the tombstone. Raises Damaged."""
 
     @abstractmethod
     async def jobs(self, query: JobQuery) -> list[Job]:
@@ -151,6 +159,10 @@ class Database(ABC):
 
         Its attempts, events, checkpoint parts and reports go with it.
         """
+
+    @abstractmethod
+    async def delete_row(self, row: DamagedRow) -> None:
+        """Delete a damaged row; of a job also its attempts, events, checkpoint parts and reports. Its key is free."""
 
     # Attempts and events
     @abstractmethod

@@ -7,16 +7,17 @@ pipelines or retryable writes: Amazon DocumentDB does as well, with `retryWrites
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError, InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError, InvalidURI
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
+from headway.core.damaged import DamagedRow, RowKind
 from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
@@ -24,22 +25,31 @@ from headway.core.job_query import JobQuery
 from headway.core.problem import Problem, clock_problems
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
-from headway.database.base import Database, ReportIndex, StoredJob, StreamSize, key_reused, name_taken
+from headway.database.base import StoredJob, key_reused, name_taken
 from headway.database.mongodb_documents import (
     INDEXES,
     Document,
     job_fields,
     job_of,
     part_key,
-    report_document,
-    report_of,
     where_of,
 )
+from headway.database.mongodb_streams import MongodbStreams, translated
 from headway.errors import NotFound, SettingInvalid, Unavailable
 from headway.redaction import redacted
-from headway.reports import Report
 
 SCHEMA = 1
+_COLLECTIONS = {
+    RowKind.JOB: "jobs",
+    RowKind.ATTEMPT: "attempts",
+    RowKind.CHECKPOINT: "checkpoint_parts",
+    RowKind.EVENT: "events",
+    RowKind.REPORT: "reports",
+    RowKind.WORKER: "workers",
+    RowKind.DATASET: "datasets",
+}
+_Value = TypeVar("_Value")
+_Record = TypeVar("_Record", bound=BaseModel)
 _REMEMBERED_LOST_WORKERS = 100
 _DEFAULTS: dict[str, Any] = {
     "w": "majority",
@@ -51,7 +61,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class MongodbDatabase(Database):
+class MongodbDatabase(MongodbStreams):
     """Several servers may share it; who of them leads is a document there."""
 
     shared = True
@@ -63,7 +73,7 @@ class MongodbDatabase(Database):
     async def open(self) -> None:
         try:
             self._client = AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
-            async with _translated():
+            async with translated():
                 found = await self._collection("installation").find_one({"_id": "schema"})
                 if found is not None and found["version"] > SCHEMA:
                     raise SettingInvalid(
@@ -83,7 +93,7 @@ class MongodbDatabase(Database):
             await client.close()
 
     async def check(self) -> None:
-        async with _translated():
+        async with translated():
             await self._database().command("ping")
 
     async def problems(self) -> list[Problem]:
@@ -91,7 +101,7 @@ class MongodbDatabase(Database):
             self._client = self._client or AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
         except (ConfigurationError, InvalidURI, ValueError, OSError) as error:
             raise SettingInvalid(f"{error}") from error
-        async with _translated():
+        async with translated():
             hello = await self._database().command("isMaster")  # as "hello", and older servers know it
             found = []
             if not hello.get("ismaster", True):
@@ -125,25 +135,25 @@ class MongodbDatabase(Database):
                 raise
 
     async def installation(self, proposed: Installation) -> Installation:
-        async with _translated():
+        async with translated():
             await self._insert_missing(
                 "installation", [{"_id": "installation", "document": proposed.model_dump_json()}]
             )
             return await self.installation_if_any() or proposed
 
     async def installation_if_any(self) -> Installation | None:
-        async with _translated():
+        async with translated():
             stored = await self._collection("installation").find_one({"_id": "installation"})
             return None if stored is None else Installation.model_validate_json(stored["document"])
 
     async def leadership(self) -> Leadership:
-        async with _translated():
+        async with translated():
             stored = await self._collection("installation").find_one({"_id": "leadership"})
             return Leadership() if stored is None else Leadership.model_validate_json(stored["document"])
 
     async def put_leadership(self, new: Leadership, known: Leadership) -> bool:
         collection, document = self._collection("installation"), {"document": new.model_dump_json()}
-        async with _translated():
+        async with translated():
             if known.term:
                 expected = {"_id": "leadership", "document": known.model_dump_json()}
                 return bool((await collection.update_one(expected, {"$set": document})).matched_count)
@@ -154,7 +164,7 @@ class MongodbDatabase(Database):
             return True
 
     async def insert_job(self, job: Job) -> Job:
-        async with _translated():
+        async with translated():
             if await self.job_with_key(job.project, job.idempotency_key) is not None:
                 raise key_reused(job)
             job = job.model_copy(update={"sequence": await self._next_sequence()})
@@ -189,29 +199,29 @@ class MongodbDatabase(Database):
         tombstone = {**job_fields(job), "name": f"/{job.id}", "deleted": True, "unsettled": False}
         if not await self._compare_and_set(job, tombstone):
             return False
-        async with _translated():
+        async with translated():
             for name in ("attempts", "events", "checkpoint_parts", "reports"):
                 await self._collection(name).delete_many({"job": job.id})
         return True
 
     async def _compare_and_set(self, job: Job, fields: Document) -> bool:
         expected = {"_id": job.id, "version": job.version - 1, "deleted": False}
-        async with _translated():
-            return bool((await self._collection("jobs").update_one(expected, {"$set": fields})).matched_count)
+        async with translated():
+            matched = (await self._collection("jobs").update_one(expected, {"$set": fields})).matched_count
+        self.damage.forget(RowKind.JOB, job.id)
+        return bool(matched)
 
     async def job(self, job_id: str) -> Job:
-        jobs = await self._find_jobs({"_id": job_id, "deleted": False})
-        if not jobs:
+        job = await self._find_job({"_id": job_id, "deleted": False})
+        if job is None:
             raise NotFound(f"Job {job_id} does not exist. `headway jobs` lists those that do.")
-        return jobs[0]
+        return job
 
     async def job_named(self, project: str, name: str) -> Job | None:
-        jobs = await self._find_jobs({"project": project, "name": name, "deleted": False})
-        return jobs[0] if jobs else None
+        return await self._find_job({"project": project, "name": name, "deleted": False})
 
     async def job_with_key(self, project: str, idempotency_key: str) -> Job | None:
-        jobs = await self._find_jobs({"project": project, "idempotency_key": idempotency_key})
-        return jobs[0] if jobs else None
+        return await self._find_job({"project": project, "idempotency_key": idempotency_key})
 
     async def jobs(self, query: JobQuery) -> list[Job]:
         where, field = where_of(query), query.sort.value
@@ -232,14 +242,12 @@ class MongodbDatabase(Database):
         return found
 
     async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
-        async with _translated():
-            found = self._collection("jobs").find(
-                {"sequence": {"$gt": after}}, sort=[("sequence", ASCENDING)], limit=limit
-            )
-            return [StoredJob(job_of(one), one["deleted"]) async for one in found]
+        return await self._find_readable(
+            "jobs", {"sequence": {"$gt": after}}, [("sequence", ASCENDING)], limit, self._stored_job
+        )
 
     async def snapshots(self) -> set[str]:
-        async with _translated():
+        async with translated():
             return set(
                 await self._collection("jobs").distinct("snapshot", {"deleted": False, "snapshot": {"$ne": None}})
             )
@@ -256,153 +264,114 @@ class MongodbDatabase(Database):
         return await self._find_jobs({"deleted": False, "unsettled": True})
 
     async def _find_jobs(self, where: Document, order: Any = None, limit: int = 0) -> list[Job]:
-        async with _translated():
-            cursor = self._collection("jobs").find(where, {"document": 1, "sequence": 1}, limit=limit, sort=order)
-            return [job_of(one) async for one in cursor]
+        return await self._find_readable("jobs", where, order, limit, self._job)
+
+    async def _find_job(self, where: Document) -> Job | None:
+        async with translated():
+            found = await self._collection("jobs").find_one(where)
+        if found is not None and (job := self._job(found)) is None:
+            raise self.damage.error(RowKind.JOB, found["_id"])
+        return None if found is None else job
+
+    async def _find_readable(
+        self, collection: str, where: Document, order: Any, limit: int, read: Callable[[Document], _Value | None]
+    ) -> list[_Value]:
+        """Up to `limit` documents that can be read, all if it is 0: damaged ones must not make a page look short."""
+        found: list[_Value] = []
+        async with translated(), self._collection(collection).find(where, sort=order, batch_size=limit) as cursor:
+            async for document in cursor:
+                one = read(document)
+                if one is not None:
+                    found.append(one)
+                    if len(found) == limit:
+                        break
+        return found
+
+    def _job(self, document: Document) -> Job | None:
+        return self.damage.read(RowKind.JOB, document["_id"], document.get("name", ""), lambda: job_of(document))
+
+    def _stored_job(self, document: Document) -> StoredJob | None:
+        job = self._job(document)
+        return None if job is None else StoredJob(job, document["deleted"])
+
+    def _reader(self, kind: RowKind, model: type[_Record]) -> Callable[[Document], _Record | None]:
+        """Reads the records of a collection."""
+        return lambda one: self.damage.read(kind, one["_id"], "", lambda: model.model_validate_json(one["document"]))
+
+    async def delete_row(self, row: DamagedRow) -> None:
+        async with translated():
+            await self._collection(_COLLECTIONS[row.kind]).delete_one({"_id": row.id})
+            if row.kind is RowKind.JOB:
+                for name in ("attempts", "events", "checkpoint_parts", "reports"):
+                    await self._collection(name).delete_many({"job": row.id})
+        self.damage.forget(row.kind, row.id)
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         await self._put_missing("attempts", [(job_id, attempt.number, attempt.model_dump_json())])
 
     async def attempts(self, job_id: str) -> list[Attempt]:
-        return [Attempt.model_validate_json(one) async for one in self._of_job("attempts", job_id)]
+        read = self._reader(RowKind.ATTEMPT, Attempt)
+        return await self._find_readable("attempts", {"job": job_id}, [("number", ASCENDING)], 0, read)
 
     async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:
         await self._put_missing("events", [(job, event.number, event.model_dump_json()) for job, event in events])
 
     async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
-        return [Event.model_validate_json(one) async for one in self._of_job("events", job_id, after, limit)]
+        where, read = {"job": job_id, "number": {"$gt": after}}, self._reader(RowKind.EVENT, Event)
+        return await self._find_readable("events", where, [("number", ASCENDING)], limit, read)
 
     async def _put_missing(self, collection: str, numbered: Iterable[tuple[str, int, str]]) -> None:
         documents = [
             {"_id": f"{job}/{number}", "job": job, "number": number, "document": document}
             for job, number, document in numbered
         ]
-        async with _translated():
+        async with translated():
             await self._insert_missing(collection, documents)
-
-    async def _of_job(self, collection: str, job_id: str, after: int = 0, limit: int = 0) -> AsyncIterator[str]:
-        where = {"job": job_id, "number": {"$gt": after}}
-        async with _translated():
-            async for one in self._collection(collection).find(where, sort=[("number", ASCENDING)], limit=limit):
-                yield one["document"]
 
     async def put_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
         place = {"job": job_id, "attempt": part.attempt, "step": part.step, "rank": part.rank}
-        async with _translated():
+        async with translated():
             await self._upsert(
                 "checkpoint_parts", part_key(job_id, part), {**place, "document": part.model_dump_json()}
             )
 
     async def checkpoint_parts(self, job_id: str) -> list[CheckpointPart]:
         order = [("attempt", ASCENDING), ("step", ASCENDING), ("rank", ASCENDING)]
-        async with _translated():
-            found = self._collection("checkpoint_parts").find({"job": job_id}, sort=order)
-            return [CheckpointPart.model_validate_json(one["document"]) async for one in found]
+        read = self._reader(RowKind.CHECKPOINT, CheckpointPart)
+        return await self._find_readable("checkpoint_parts", {"job": job_id}, order, 0, read)
 
     async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
-        async with _translated():
+        async with translated():
             await self._collection("checkpoint_parts").delete_one({"_id": part_key(job_id, part)})
 
     async def put_worker(self, worker: Worker) -> None:
         fields = {"state": worker.state.value, "registered_at": worker.registered_at}
-        async with _translated():
+        async with translated():
             await self._upsert("workers", worker.id, {**fields, "document": worker.model_dump_json()})
+        self.damage.forget(RowKind.WORKER, worker.id)
 
     async def workers(self) -> list[Worker]:
-        async with _translated():
+        async with translated():
             workers = self._collection("workers")
             found = [one async for one in workers.find({"state": WorkerState.READY.value})]
             lately = workers.find(
                 {"state": WorkerState.LOST.value}, sort=[("registered_at", DESCENDING)], limit=_REMEMBERED_LOST_WORKERS
             )
             found += [one async for one in lately]
-            return [Worker.model_validate_json(one["document"]) for one in found]
+        read = self._reader(RowKind.WORKER, Worker)
+        return [worker for one in found if (worker := read(one)) is not None]
 
     async def put_dataset(self, dataset: Dataset) -> None:
-        async with _translated():
+        async with translated():
             await self._upsert("datasets", dataset.name, {"document": dataset.model_dump_json()})
+        self.damage.forget(RowKind.DATASET, dataset.name)
 
     async def datasets(self) -> list[Dataset]:
-        async with _translated():
-            found = self._collection("datasets").find(sort=[("_id", ASCENDING)])
-            return [Dataset.model_validate_json(one["document"]) async for one in found]
-
-    async def insert_reports(self, reports: Sequence[Report]) -> None:
-        async with _translated():
-            await self._insert_missing("reports", [report_document(report) for report in reports])
-
-    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
-        fields = {"worker": 1, "number": 1, "through": 1, "last": 1, "has_facts": 1}
-        return [
-            ReportIndex(one["worker"], one["number"], one["through"], one["last"], one["has_facts"])
-            async for one in self._uncovered({"job": job_id, "attempt": attempt}, fields)
-        ]
-
-    async def reports(
-        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
-    ) -> list[Report]:
-        where = {"job": job_id, "attempt": attempt, "worker": worker}
-        where |= {"through": {"$gt": after}, "number": {"$lte": through}}
-        found: list[Report] = []
-        async for one in self._uncovered(where):
-            found.append(report_of(one))
-            if len(found) == limit:
-                break
-        return found
-
-    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
-        fields = {"worker": 1, "number": 1, "through": 1, "metrics": 1}
-        found = self._uncovered({"job": job_id, "attempt": attempt}, fields)
-        return [bytes(one["metrics"]) async for one in found if one["metrics"]]
-
-    async def _uncovered(self, where: Document, fields: Document | None = None) -> AsyncIterator[Document]:
-        """Reports by worker and number, without those that a chunk before them covers: they are about to be deleted."""
-        order = [("worker", ASCENDING), ("number", ASCENDING)]
-        worker, through = "", 0
-        async with _translated():
-            async for one in self._collection("reports").find(where, fields, sort=order):
-                if one["worker"] == worker and one["number"] <= through:
-                    continue
-                worker, through = one["worker"], one["through"]
-                yield one
-
-    async def compact(self, chunk: Report) -> None:
-        # The chunk takes the place of the first that it covers; from then on readers pass over the others.
-        document = report_document(chunk)
-        covered = {"job": chunk.job, "attempt": chunk.attempt, "worker": chunk.worker}
-        covered |= {"number": {"$gt": chunk.number}, "through": {"$lte": chunk.through}}
-        async with _translated():
-            await self._collection("reports").replace_one({"_id": document["_id"]}, document, upsert=True)
-            await self._collection("reports").delete_many(covered)
-
-    async def stream_sizes(self) -> list[StreamSize]:
-        async with _translated():
-            grouped = await self._collection("reports").aggregate(
-                [{"$group": {"_id": "$job", "size_bytes": {"$sum": "$size_bytes"}}}]
-            )
-            sizes = {one["_id"]: int(one["size_bytes"]) async for one in grouped}
-            jobs = self._collection("jobs").find({}, {"_id": 1}, sort=[("sequence", ASCENDING)])
-            return [StreamSize(one["_id"], sizes[one["_id"]]) async for one in jobs if one["_id"] in sizes]
-
-    async def delete_streams(self, job_id: str) -> None:
-        async with _translated():
-            await self._collection("reports").delete_many({"job": job_id})
+        read = self._reader(RowKind.DATASET, Dataset)
+        return await self._find_readable("datasets", {}, [("_id", ASCENDING)], 0, read)
 
 
 _DUPLICATE = 11000
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Library errors become ours, cause kept."""
-    try:
-        yield
-    except (DuplicateKeyError, ConfigurationError):
-        raise
-    except (PyMongoError, OSError) as error:
-        # PyMongo goes on with its timeouts and all it knows of the servers.
-        said = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
-        raise Unavailable(f"MongoDB does not answer: {said}") from error
 
 
 def _absent(url: str, defaults: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from headway.core.checkpoint import CheckpointPart
+from headway.core.facts import Fact
 from headway.core.job import Job
 from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.reports import Report, decode_facts, encode_facts
@@ -98,8 +99,12 @@ def report_document(report: Report) -> Document:
     }
 
 
-def report_of(document: Document) -> Report:
-    """The report that a document holds."""
+def facts_of(document: Document) -> tuple[Fact, ...]:
+    """The facts of a report that a document holds."""
+    return decode_facts(bytes(document["facts"]))
+
+
+def report_of(document: Document, facts: tuple[Fact, ...]) -> Report:
+    """The report that a document holds, with its facts as they could be read."""
     place = (document["job"], document["attempt"], document["worker"], document["number"], document["through"])
-    facts = decode_facts(bytes(document["facts"]))
     return Report(*place, document["last"], facts, bytes(document["logs"]), bytes(document["metrics"]))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, and_, delete, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
+from headway.core.damaged import DamagedRow, RowKind
 from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
@@ -20,27 +19,24 @@ from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
-from headway.database.base import Database, ReportIndex, StoredJob, StreamSize, key_reused, name_taken
+from headway.database.base import StoredJob, key_reused, name_taken
+from headway.database.sql_streams import SqlStreams
 from headway.errors import NotFound, Unavailable
-from headway.reports import Report, decode_facts, encode_facts
 
 _REMEMBERED_LOST_WORKERS = 100
+_TABLES = {
+    RowKind.ATTEMPT: tables.attempts,
+    RowKind.CHECKPOINT: tables.checkpoint_parts,
+    RowKind.EVENT: tables.events,
+    RowKind.REPORT: tables.reports,
+    RowKind.WORKER: tables.workers,
+    RowKind.DATASET: tables.datasets,
+}
+_Value = TypeVar("_Value")
 
 
-class SqlDatabase(Database):
+class SqlDatabase(SqlStreams):
     """Jobs and their kin on one connection pool, streams on another, so that neither waits for the other."""
-
-    @abstractmethod
-    def _insert(self, table: Any) -> Any:
-        """The dialect's INSERT, which knows ON CONFLICT."""
-
-    @abstractmethod
-    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction on the main tables."""
-
-    @abstractmethod
-    def _streams(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction on the streams' table."""
 
     async def check(self) -> None:
         async with self._main(write=False) as connection:
@@ -114,23 +110,22 @@ class SqlDatabase(Database):
         expected = (table.c.id == job.id) & (table.c.version == job.version - 1) & table.c.deleted.is_(False)
         async with self._main(write=True) as connection:
             result = await connection.execute(update(table).where(expected).values(**columns))
+        self.damage.forget(RowKind.JOB, job.id)
         return bool(result.rowcount)
 
     async def job(self, job_id: str) -> Job:
-        jobs = await self._select_jobs(select(tables.jobs).where(_alive() & (tables.jobs.c.id == job_id)))
-        if not jobs:
+        job = await self._select_job(_alive() & (tables.jobs.c.id == job_id))
+        if job is None:
             raise NotFound(f"Job {job_id} does not exist. `headway jobs` lists those that do.")
-        return jobs[0]
+        return job
 
     async def job_named(self, project: str, name: str) -> Job | None:
         where = _alive() & (tables.jobs.c.project == project) & (tables.jobs.c.name == name)
-        jobs = await self._select_jobs(select(tables.jobs).where(where))
-        return jobs[0] if jobs else None
+        return await self._select_job(where)
 
     async def job_with_key(self, project: str, idempotency_key: str) -> Job | None:
         where = (tables.jobs.c.project == project) & (tables.jobs.c.idempotency_key == idempotency_key)
-        jobs = await self._select_jobs(select(tables.jobs).where(where))
-        return jobs[0] if jobs else None
+        return await self._select_job(where)
 
     async def jobs(self, query: JobQuery) -> list[Job]:
         table = tables.jobs
@@ -158,14 +153,14 @@ class SqlDatabase(Database):
                 further = column < figure if query.descending else column > figure
                 with_figure &= further | ((column == figure) & (table.c.sequence < sequence))
             ordered = select(table).where(with_figure).order_by(order, table.c.sequence.desc())
-            found = await self._select_jobs(ordered.limit(query.limit))
+            found = await self._select_jobs(ordered, query.limit)
             sequence = None
         if len(found) < query.limit and query.sort is not JobSort.CREATED:  # those without the figure come last
             without = where & column.is_(None)
             if sequence is not None:
                 without &= table.c.sequence < sequence
             ordered = select(table).where(without).order_by(table.c.sequence.desc())
-            found += await self._select_jobs(ordered.limit(query.limit - len(found)))
+            found += await self._select_jobs(ordered, query.limit - len(found))
         return found
 
     def _labelled(self, project: str, line: str) -> Any:
@@ -176,9 +171,8 @@ class SqlDatabase(Database):
 
     async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
         table = tables.jobs
-        query = select(table).where(table.c.sequence > after).order_by(table.c.sequence).limit(limit)
-        async with self._main(write=False) as connection:
-            return [StoredJob(_job(row), bool(row.deleted)) for row in await connection.execute(query)]
+        query = select(table).where(table.c.sequence > after).order_by(table.c.sequence)
+        return await self._select_readable(query, limit, self._stored_job)
 
     async def snapshots(self) -> set[str]:
         async with self._main(write=False) as connection:
@@ -193,15 +187,54 @@ class SqlDatabase(Database):
             priority, sequence = after
             younger = (table.c.priority == priority) & (table.c.sequence > sequence)
             queue = queue.where((table.c.priority < priority) | younger)
-        return await self._select_jobs(queue.order_by(table.c.priority.desc(), table.c.sequence).limit(limit))
+        return await self._select_jobs(queue.order_by(table.c.priority.desc(), table.c.sequence), limit)
 
     async def unsettled_jobs(self) -> list[Job]:
         return await self._select_jobs(select(tables.jobs).where(_alive() & tables.jobs.c.unsettled.is_(True)))
 
-    async def _select_jobs(self, query: Any) -> list[Job]:
+    async def _select_job(self, where: Any) -> Job | None:
         async with self._main(write=False) as connection:
-            rows = (await connection.execute(query)).all()
-        return [_job(row) for row in rows]
+            row = (await connection.execute(select(tables.jobs).where(where))).first()
+        if row is not None and (job := self._job(row)) is None:
+            raise self.damage.error(RowKind.JOB, row.id)
+        return None if row is None else job
+
+    async def _select_jobs(self, query: Any, limit: int | None = None) -> list[Job]:
+        return await self._select_readable(query, limit, self._job)
+
+    async def _select_readable(
+        self, query: Any, limit: int | None, read: Callable[[Row[Any]], _Value | None]
+    ) -> list[_Value]:
+        """Up to `limit` rows that can be read: damaged ones must not make a page look like the last."""
+        asked = limit
+        while True:
+            async with self._main(write=False) as connection:
+                rows = (await connection.execute(query.limit(asked))).all()
+            found = [one for row in rows if (one := read(row)) is not None]
+            if limit is None or asked is None or len(found) >= limit or len(rows) < asked:
+                return found[:limit]
+            asked *= 2
+
+    def _job(self, row: Row[Any]) -> Job | None:
+        return self.damage.read(RowKind.JOB, row.id, row.name, lambda: _job(row))
+
+    def _stored_job(self, row: Row[Any]) -> StoredJob | None:
+        job = self._job(row)
+        return None if job is None else StoredJob(job, bool(row.deleted))
+
+    async def delete_row(self, row: DamagedRow) -> None:
+        async with self._main(write=True) as main, self._streams(write=True) as streams:
+            if row.kind is RowKind.JOB:
+                await main.execute(delete(tables.jobs).where(tables.jobs.c.id == row.id))
+                for table in (tables.attempts, tables.events, tables.checkpoint_parts):
+                    await main.execute(delete(table).where(table.c.job == row.id))
+                await streams.execute(delete(tables.reports).where(tables.reports.c.job == row.id))
+            else:
+                table = _TABLES[row.kind]
+                keys = zip(table.primary_key.columns, row.id.split("/"), strict=True)
+                where = and_(*(column == column.type.python_type(key) for column, key in keys))
+                await (streams if row.kind is RowKind.REPORT else main).execute(delete(table).where(where))
+        self.damage.forget(row.kind, row.id)
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         values = {"job": job_id, "number": attempt.number, "document": attempt.model_dump_json()}
@@ -211,8 +244,10 @@ class SqlDatabase(Database):
     async def attempts(self, job_id: str) -> list[Attempt]:
         table = tables.attempts
         async with self._main(write=False) as connection:
-            query = select(table.c.document).where(table.c.job == job_id).order_by(table.c.number)
-            return [Attempt.model_validate_json(row.document) for row in await connection.execute(query)]
+            query = select(table).where(table.c.job == job_id).order_by(table.c.number)
+            rows = (await connection.execute(query)).all()
+        documents = ((f"{job_id}/{row.number}", row.document) for row in rows)
+        return self.damage.read_all(RowKind.ATTEMPT, Attempt, documents)
 
     async def put_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
         key = {"job": job_id, "attempt": part.attempt, "step": part.step, "rank": part.rank}
@@ -223,10 +258,11 @@ class SqlDatabase(Database):
 
     async def checkpoint_parts(self, job_id: str) -> list[CheckpointPart]:
         table = tables.checkpoint_parts
-        query = select(table.c.document).where(table.c.job == job_id)
+        query = select(table).where(table.c.job == job_id)
         async with self._main(write=False) as connection:
-            rows = await connection.execute(query.order_by(table.c.attempt, table.c.step, table.c.rank))
-            return [CheckpointPart.model_validate_json(row.document) for row in rows]
+            rows = (await connection.execute(query.order_by(table.c.attempt, table.c.step, table.c.rank))).all()
+        documents = ((f"{job_id}/{row.attempt}/{row.step}/{row.rank}", row.document) for row in rows)
+        return self.damage.read_all(RowKind.CHECKPOINT, CheckpointPart, documents)
 
     async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
         table = tables.checkpoint_parts
@@ -242,10 +278,12 @@ class SqlDatabase(Database):
 
     async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
         table = tables.events
-        query = select(table.c.document).where((table.c.job == job_id) & (table.c.number > after))
-        async with self._main(write=False) as connection:
-            rows = await connection.execute(query.order_by(table.c.number).limit(limit))
-            return [Event.model_validate_json(row.document) for row in rows]
+        query = select(table).where((table.c.job == job_id) & (table.c.number > after)).order_by(table.c.number)
+        return await self._select_readable(query, limit, self._event)
+
+    def _event(self, row: Row[Any]) -> Event | None:
+        row_id = f"{row.job}/{row.number}"
+        return self.damage.read(RowKind.EVENT, row_id, "", lambda: Event.model_validate_json(row.document))
 
     async def put_worker(self, worker: Worker) -> None:
         document = {"state": worker.state.value, "document": worker.model_dump_json()}
@@ -253,80 +291,30 @@ class SqlDatabase(Database):
         async with self._main(write=True) as connection:
             upsert = self._insert(tables.workers).values(**values)
             await connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=document))
+        self.damage.forget(RowKind.WORKER, worker.id)
 
     async def workers(self) -> list[Worker]:
         table = tables.workers
-        ready = select(table.c.document).where(table.c.state == WorkerState.READY.value)
-        lost = select(table.c.document).where(table.c.state == WorkerState.LOST.value)
+        ready = select(table).where(table.c.state == WorkerState.READY.value)
+        lost = select(table).where(table.c.state == WorkerState.LOST.value)
         async with self._main(write=False) as connection:
             rows = list(await connection.execute(ready))
             rows += await connection.execute(
                 lost.order_by(table.c.registered_at.desc()).limit(_REMEMBERED_LOST_WORKERS)
             )
-        return [Worker.model_validate_json(row.document) for row in rows]
+        return self.damage.read_all(RowKind.WORKER, Worker, ((row.id, row.document) for row in rows))
 
     async def put_dataset(self, dataset: Dataset) -> None:
         document = {"document": dataset.model_dump_json()}
         async with self._main(write=True) as connection:
             upsert = self._insert(tables.datasets).values(name=dataset.name, **document)
             await connection.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=document))
+        self.damage.forget(RowKind.DATASET, dataset.name)
 
     async def datasets(self) -> list[Dataset]:
         async with self._main(write=False) as connection:
-            rows = await connection.execute(select(tables.datasets.c.document).order_by(tables.datasets.c.name))
-            return [Dataset.model_validate_json(row.document) for row in rows]
-
-    async def insert_reports(self, reports: Sequence[Report]) -> None:
-        async with self._streams(write=True) as connection:
-            insert = self._insert(tables.reports).on_conflict_do_nothing()
-            await connection.execute(insert, [_report_columns(report) for report in reports])
-
-    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
-        table = tables.reports
-        columns = (table.c.worker, table.c.number, table.c.through, table.c.last, func.length(table.c.facts) > 2)
-        query = select(*columns).where((table.c.job == job_id) & (table.c.attempt == attempt))
-        async with self._streams(write=False) as connection:
-            rows = await connection.execute(query.order_by(table.c.worker, table.c.number))
-            return [ReportIndex(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]
-
-    async def reports(
-        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
-    ) -> list[Report]:
-        table = tables.reports
-        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (table.c.worker == worker)
-        where &= (table.c.through > after) & (table.c.number <= through)
-        async with self._streams(write=False) as connection:
-            rows = await connection.execute(select(table).where(where).order_by(table.c.number).limit(limit))
-            return [_report(row) for row in rows]
-
-    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
-        table = tables.reports
-        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (func.length(table.c.metrics) > 0)
-        async with self._streams(write=False) as connection:
-            query = select(table.c.metrics).where(where).order_by(table.c.worker, table.c.number)
-            return [row.metrics for row in await connection.execute(query)]
-
-    async def compact(self, chunk: Report) -> None:
-        table = tables.reports
-        where = (table.c.job == chunk.job) & (table.c.attempt == chunk.attempt) & (table.c.worker == chunk.worker)
-        where &= (table.c.number >= chunk.number) & (table.c.through <= chunk.through)
-        async with self._streams(write=True) as connection:
-            await connection.execute(delete(table).where(where))
-            await connection.execute(table.insert().values(**_report_columns(chunk)))
-
-    async def stream_sizes(self) -> list[StreamSize]:
-        table = tables.reports
-        size = func.sum(func.length(table.c.facts) + func.length(table.c.logs) + func.length(table.c.metrics))
-        async with self._streams(write=False) as connection:
-            rows = (await connection.execute(select(table.c.job, size).group_by(table.c.job))).all()
-        sizes: dict[str, int] = {row[0]: int(row[1]) for row in rows}
-        async with self._main(write=False) as connection:
-            order = (await connection.execute(select(tables.jobs.c.id).order_by(tables.jobs.c.sequence))).all()
-        return [StreamSize(row.id, sizes[row.id]) for row in order if row.id in sizes]
-
-    async def delete_streams(self, job_id: str) -> None:
-        async with self._streams(write=True) as connection:
-            await connection.execute(delete(tables.reports).where(tables.reports.c.job == job_id))
+            rows = (await connection.execute(select(tables.datasets).order_by(tables.datasets.c.name))).all()
+        return self.damage.read_all(RowKind.DATASET, Dataset, ((row.name, row.document) for row in rows))
 
 
 @asynccontextmanager
@@ -365,24 +353,3 @@ def job_columns(job: Job) -> dict[str, Any]:
         "labels": "".join(_label_line(name, value) for name, value in job.labels.items()),
         **{sort.value: value for sort, value in sort_values(job).items()},
     }
-
-
-def _report_columns(report: Report) -> dict[str, Any]:
-    return {
-        "job": report.job,
-        "attempt": report.attempt,
-        "worker": report.worker,
-        "number": report.number,
-        "through": report.through,
-        "last": report.last,
-        "facts": encode_facts(report.facts),
-        "logs": report.logs,
-        "metrics": report.metrics,
-    }
-
-
-def _report(row: Row[Any]) -> Report:
-    return Report(
-        row.job, row.attempt, row.worker, row.number, row.through, row.last,
-        decode_facts(row.facts), row.logs, row.metrics,
-    )  # fmt: skip

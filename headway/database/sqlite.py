@@ -97,6 +97,11 @@ class SqliteDatabase(SqlDatabase):
             yield connection
 
 
+def _text(content: bytes) -> str:
+    """Text that is not UTF-8 damages its own row, not a whole answer."""
+    return content.decode("utf-8", "replace")
+
+
 def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
@@ -109,6 +114,7 @@ def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
+        connection.driver_connection.text_factory = _text
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")

@@ -14,6 +14,7 @@ from headway.client.job_file import job_file_schema
 from headway.server.api import (
     artifacts,
     checkpoints,
+    damaged,
     datasets,
     events,
     goodput,
@@ -42,6 +43,7 @@ API_MODULES = (
     goodput,
     workers,
     datasets,
+    damaged,
     snapshots,
     trainers,
     links,

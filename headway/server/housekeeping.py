@@ -13,7 +13,7 @@ from headway.core.job import Job
 from headway.core.job_query import JobQuery
 from headway.core.status import JobStatus
 from headway.database.base import Database
-from headway.errors import Corrupt, HeadwayError, NotFound
+from headway.errors import Corrupt, Damaged, HeadwayError, NotFound
 from headway.reports import Report, merge_reports, stated_bytes
 from headway.server.clock import Clock
 from headway.server.services.artifacts import Artifacts
@@ -143,7 +143,7 @@ class Housekeeping:
                 total_bytes += size_bytes
                 too_old = job.ended_at is not None and job.ended_at < oldest
                 if size_bytes and (too_old or total_bytes > self._settings.artifact_retention_bytes):
-                    await self._artifacts.delete_all(job)
+                    await self._artifacts.delete_all(job.id)
                     await self._checkpoints.delete_all(job)
                     await self._jobs.update(job.id, lambda job: transitions.forget_artifacts(job, self._clock.now()))
                     total_bytes -= size_bytes
@@ -157,6 +157,8 @@ class Housekeeping:
         for size in sizes:
             try:
                 job = await self._database.job(size.job)
+            except Damaged:
+                continue  # whoever deletes the job deletes them
             except NotFound:
                 await self._database.delete_streams(size.job)
                 continue

@@ -34,6 +34,7 @@ from headway.server.relay import Relay
 from headway.server.scheduler import Scheduler
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
+from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs, draw_id
@@ -119,6 +120,7 @@ class Server:
             checkpoints=self.checkpoints,
             clock=self.clock,
         )
+        self.damaged = DamagedRows(self.database, self.jobs, self.artifacts, self.checkpoints)
         self.streams = Streams(self.database, self.jobs, self.recorder, self.live)
         self.running = False
         self.leading: Leading | None = None

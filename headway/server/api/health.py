@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from headway import __version__
 from headway.errors import Unavailable
@@ -23,10 +24,18 @@ async def version() -> dict[str, str]:
     return {"version": __version__, "api": "v1"}
 
 
+class Health(BaseModel):
+    """That requests can be served, and how many stored rows could not be read since the server started."""
+
+    status: str
+    damaged_rows: int
+
+
 @router.get("/health")
-async def health(server: ServerHere) -> dict[str, str]:
-    """As `/readyz`."""
-    return await readyz(server)
+async def health(server: ServerHere) -> Health:
+    """As `/readyz`, with counters."""
+    await readyz(server)
+    return Health(status="ok", damaged_rows=len(server.damaged.list()))
 
 
 @router.get("/readyz")

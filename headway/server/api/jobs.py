@@ -11,6 +11,7 @@ from pydantic import AllowInfNan, BaseModel, Field, TypeAdapter, ValidationError
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
+from headway.core.damaged import DamagedRow, RowKind
 from headway.core.environment import cold_reason
 from headway.core.frozen import Frozen
 from headway.core.goodput import Goodput, goodput
@@ -21,7 +22,7 @@ from headway.core.name import check_labels
 from headway.core.placement import Gang, gang_of, place_queue, used_slots
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
-from headway.errors import InvalidInput, NameTaken
+from headway.errors import Damaged, InvalidInput, NameTaken
 from headway.server.access import Action
 from headway.server.api.bodies import router_of_json
 from headway.server.api.checkpoints import CheckpointView, checkpoint_views
@@ -75,10 +76,14 @@ class JobView(BaseModel):
 
 
 class JobPage(BaseModel):
-    """Jobs in the order asked for; `next` is the cursor of the page after this one."""
+    """Jobs in the order asked for; `next` is the cursor of the page after this one.
+
+    `damaged`: jobs whose rows cannot be read, whatever was asked for; only on the first page.
+    """
 
     jobs: list[JobView]
     next: str | None
+    damaged: list[DamagedRow]
 
 
 class Plan(BaseModel):
@@ -258,7 +263,8 @@ async def list_jobs(
     found = await server.jobs.list(query)
     page = found[:limit]
     more = json.dumps([sort_values(page[-1])[sort], page[-1].sequence]) if len(found) > limit else None
-    return JobPage(jobs=[view(job) for job in page], next=more)
+    damaged = server.damaged.list(RowKind.JOB) if cursor is None else []
+    return JobPage(jobs=[view(job) for job in page], next=more, damaged=damaged)
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -315,11 +321,19 @@ async def describe(job: JobHere, description: Description, server: ServerHere) -
 
 
 @router.delete("/{job}", dependencies=WRITE, status_code=204)
-async def delete(job: JobHere, server: ServerHere) -> None:
-    """Delete an ended job with its logs, metrics and artifacts. Its name is free, its idempotency key stays taken."""
-    await server.jobs.delete(job)
-    await server.checkpoints.delete_objects(job)
-    await server.artifacts.delete_all(job)
+async def delete(job: str, server: ServerHere) -> None:
+    """Delete an ended job with its logs, metrics and artifacts. Its name is free, its idempotency key stays taken.
+
+    Of a damaged job the key is free as well.
+    """
+    try:
+        found = await server.jobs.find(job)
+    except Damaged as damaged:
+        await server.damaged.delete(RowKind.JOB, damaged.details["row_id"])
+        return
+    await server.jobs.delete(found)
+    await server.checkpoints.delete_objects(found.id)
+    await server.artifacts.delete_all(found.id)
 
 
 @router.get("/{job}/attempts", dependencies=READ)

@@ -44,9 +44,9 @@ class Artifacts:
         """The artifact's bytes from `start` to before `end`."""
         return self._objects.get(artifact.object_id, start, end)
 
-    async def delete_all(self, job: Job) -> None:
+    async def delete_all(self, job_id: str) -> None:
         """Delete every file that any attempt of the job stored."""
-        async for object_id in self._objects.list(f"artifacts/{job.id}/"):
+        async for object_id in self._objects.list(f"artifacts/{job_id}/"):
             await self._objects.delete(object_id)
 
     def _check_current(self, job: Job, attempt: int) -> None:

@@ -9,7 +9,7 @@ from headway.core import checkpoint_transitions
 from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
 from headway.core.job import Job, Origin
 from headway.database.base import Database
-from headway.errors import CheckpointCorrupt, Conflict, NotFound
+from headway.errors import CheckpointCorrupt, Conflict, Damaged, NotFound
 from headway.objects.base import Objects
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs, draw_id
@@ -141,6 +141,8 @@ class Checkpoints:
         for user, since in users.items():
             try:
                 await self.release_unneeded(await self._jobs.find(user))
+            except Damaged:
+                continue  # a backup may bring it back
             except NotFound:
                 if self._clock.now() - since > _DANGLING_SECONDS:
                     await self.release(job.id, user)
@@ -175,9 +177,9 @@ class Checkpoints:
         """Delete every part of the job."""
         for part in await self._database.checkpoint_parts(job.id):
             await self._database.delete_checkpoint_part(job.id, part)
-        await self.delete_objects(job)
+        await self.delete_objects(job.id)
 
-    async def delete_objects(self, job: Job) -> None:
+    async def delete_objects(self, job_id: str) -> None:
         """Delete the bytes of parts whose rows are gone, or will be."""
-        async for object_id in self._objects.list(f"checkpoints/{job.id}/"):
+        async for object_id in self._objects.list(f"checkpoints/{job_id}/"):
             await self._objects.delete(object_id)

@@ -16,7 +16,7 @@ from headway.core.job import DEFAULT_PROJECT, Job, JobSpec, Origin
 from headway.core.job_change import emit
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
-from headway.errors import Conflict, HeadwayError, IdempotencyKeyReused, NameTaken, NotFound
+from headway.errors import Conflict, Damaged, HeadwayError, IdempotencyKeyReused, NameTaken, NotFound
 from headway.server.clock import Clock
 
 _PAGE_JOBS = 200
@@ -102,12 +102,14 @@ class Jobs:
             return job, True
 
     async def find(self, reference: str) -> Job:
-        """The job with that id or name. Raises NotFound."""
+        """The job with that id or name. Raises NotFound, Damaged."""
         if reference in self.unsettled:
             return self.unsettled[reference]
         if reference.startswith("j-"):
             try:
                 return await self._database.job(reference)
+            except Damaged:
+                raise
             except NotFound:
                 pass
         job = await self._database.job_named(DEFAULT_PROJECT, reference)

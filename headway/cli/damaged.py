@@ -1,0 +1,41 @@
+"""`headway damaged`."""
+
+from __future__ import annotations
+
+import click
+
+from headway.cli.common import json_option, print_json, print_table
+from headway.client import Client
+
+_KINDS = ("job", "attempt", "checkpoint", "event", "report", "worker", "dataset")
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def damaged(context: click.Context, as_json: bool) -> None:
+    """List stored rows that cannot be read, or delete one. They are left out of all other lists."""
+    if context.invoked_subcommand is not None:
+        return
+    with Client() as client:
+        found = client.damaged()
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("No damaged row was found. All jobs are read when the server starts, and once an hour.")
+    else:
+        print_table(
+            ("KIND", "ID", "NAME", "REASON"), ((one["kind"], one["id"], one["name"], one["reason"]) for one in found)
+        )
+        click.echo("Restore a backup, or delete one: headway damaged delete KIND ID")
+
+
+@damaged.command()
+@click.argument("kind", type=click.Choice(_KINDS))
+@click.argument("row_id", metavar="ID")
+@click.confirmation_option("--yes", prompt="Delete the row, and of a job its logs, metrics and files?")
+def delete(kind: str, row_id: str) -> None:
+    """Delete a damaged row; a job with its logs, metrics and files."""
+    with Client() as client:
+        client.delete_damaged(kind, row_id)
+    click.echo(f"The damaged row of {kind} {row_id} is deleted.")

@@ -1,0 +1,28 @@
+"""A stored row that cannot be read: it is shown, counted, and can be deleted, and stops nothing else."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from headway.core.frozen import Frozen
+
+
+class RowKind(StrEnum):
+    """What a row holds."""
+
+    JOB = "job"
+    ATTEMPT = "attempt"
+    CHECKPOINT = "checkpoint"
+    EVENT = "event"
+    REPORT = "report"
+    WORKER = "worker"
+    DATASET = "dataset"
+
+
+class DamagedRow(Frozen):
+    """`id` is the row's key, such as `j-abc/3` for an attempt; `name` what people call it, if it has a name."""
+
+    kind: RowKind
+    id: str
+    name: str
+    reason: str

@@ -1,0 +1,81 @@
+"""Reads rows that may be damaged: those that cannot be read are left out and remembered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from headway.core.damaged import DamagedRow, RowKind
+from headway.errors import Damaged
+
+_log = logging.getLogger(__name__)
+_REMEMBERED_ROWS = 1_000
+_REASON_CHARACTERS = 300
+_ERRORS = (ValueError, TypeError, LookupError, RecursionError)
+_Value = TypeVar("_Value")
+_Record = TypeVar("_Record", bound=BaseModel)
+
+
+class Damage:
+    """The damaged rows that were met since this process started, at most 1,000."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[RowKind, str], DamagedRow] = {}
+
+    def rows(self, kind: RowKind | None = None) -> list[DamagedRow]:
+        """Those of one kind, or all."""
+        return [row for row in self._rows.values() if kind in (None, row.kind)]
+
+    def find(self, kind: RowKind, row_id: str) -> DamagedRow | None:
+        """The row, if it was met and is damaged."""
+        return self._rows.get((kind, row_id))
+
+    def forget(self, kind: RowKind, row_id: str) -> None:
+        """The row was stored again, or deleted."""
+        self._rows.pop((kind, row_id), None)
+
+    def note(self, kind: RowKind, row_id: str, name: str, error: Exception) -> None:
+        """Remember a row that cannot be read."""
+        if (kind, row_id) not in self._rows and len(self._rows) < _REMEMBERED_ROWS:
+            row = DamagedRow(kind=kind, id=row_id, name=name or row_id, reason=_reason(error))
+            self._rows[kind, row_id] = row
+            _log.error("The row of %s %s cannot be read and is left out: %s", kind, row.name, row.reason)
+
+    def read(self, kind: RowKind, row_id: str, name: str, parse: Callable[[], _Value]) -> _Value | None:
+        """What `parse` makes of the row; None if it cannot be read."""
+        try:
+            value = parse()
+        except _ERRORS as error:
+            self.note(kind, row_id, name, error)
+            return None
+        if self._rows:
+            self.forget(kind, row_id)
+        return value
+
+    def read_all(self, kind: RowKind, model: type[_Record], documents: Iterable[tuple[str, str]]) -> list[_Record]:
+        """The records of (id, document), without those that cannot be read."""
+        read = (
+            self.read(kind, row_id, "", lambda document=document: model.model_validate_json(document))  # type: ignore[misc]
+            for row_id, document in documents
+        )
+        return [one for one in read if one is not None]
+
+    def error(self, kind: RowKind, row_id: str) -> Damaged:
+        """The error for somebody who asks for a damaged row."""
+        row = self._rows.get((kind, row_id))
+        name, reason = (row.name, row.reason) if row else (row_id, "its row cannot be read")
+        return Damaged(
+            f"{kind.capitalize()} {name} is damaged: {reason}. Delete it with `headway delete {name}`, or restore a "
+            "backup.",
+            row_id=row_id,
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"[:_REASON_CHARACTERS]
+    return f"{type(error).__name__}: {error}"[:_REASON_CHARACTERS]

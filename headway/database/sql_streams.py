@@ -1,0 +1,104 @@
+"""Reports in SQL: the streams of jobs, on a connection pool of their own."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from sqlalchemy import Row, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from headway.core.damaged import RowKind
+from headway.database import tables
+from headway.database.base import Database, ReportIndex, StreamSize
+from headway.reports import Report, decode_facts, encode_facts
+
+
+class SqlStreams(Database):
+    """The part of the contract that is about reports."""
+
+    @abstractmethod
+    def _insert(self, table: Any) -> Any:
+        """The dialect's INSERT, which knows ON CONFLICT."""
+
+    @abstractmethod
+    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction on the main tables."""
+
+    @abstractmethod
+    def _streams(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction on the streams' table."""
+
+    async def insert_reports(self, reports: Sequence[Report]) -> None:
+        async with self._streams(write=True) as connection:
+            insert = self._insert(tables.reports).on_conflict_do_nothing()
+            await connection.execute(insert, [_report_columns(report) for report in reports])
+
+    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
+        table = tables.reports
+        columns = (table.c.worker, table.c.number, table.c.through, table.c.last, func.length(table.c.facts) > 2)
+        query = select(*columns).where((table.c.job == job_id) & (table.c.attempt == attempt))
+        async with self._streams(write=False) as connection:
+            rows = await connection.execute(query.order_by(table.c.worker, table.c.number))
+            return [ReportIndex(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]
+
+    async def reports(
+        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
+    ) -> list[Report]:
+        table = tables.reports
+        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (table.c.worker == worker)
+        where &= (table.c.through > after) & (table.c.number <= through)
+        async with self._streams(write=False) as connection:
+            rows = (await connection.execute(select(table).where(where).order_by(table.c.number).limit(limit))).all()
+        return [self._report(row) for row in rows]
+
+    def _report(self, row: Row[Any]) -> Report:
+        """Facts that cannot be read are left out; the streams beside them are not lost for it."""
+        row_id = f"{row.job}/{row.attempt}/{row.worker}/{row.number}"
+        facts = self.damage.read(RowKind.REPORT, row_id, "", lambda: decode_facts(row.facts)) or ()
+        return Report(row.job, row.attempt, row.worker, row.number, row.through, row.last, facts, row.logs, row.metrics)
+
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+        table = tables.reports
+        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (func.length(table.c.metrics) > 0)
+        async with self._streams(write=False) as connection:
+            query = select(table.c.metrics).where(where).order_by(table.c.worker, table.c.number)
+            return [row.metrics for row in await connection.execute(query)]
+
+    async def compact(self, chunk: Report) -> None:
+        table = tables.reports
+        where = (table.c.job == chunk.job) & (table.c.attempt == chunk.attempt) & (table.c.worker == chunk.worker)
+        where &= (table.c.number >= chunk.number) & (table.c.through <= chunk.through)
+        async with self._streams(write=True) as connection:
+            await connection.execute(delete(table).where(where))
+            await connection.execute(table.insert().values(**_report_columns(chunk)))
+
+    async def stream_sizes(self) -> list[StreamSize]:
+        table = tables.reports
+        size = func.sum(func.length(table.c.facts) + func.length(table.c.logs) + func.length(table.c.metrics))
+        async with self._streams(write=False) as connection:
+            rows = (await connection.execute(select(table.c.job, size).group_by(table.c.job))).all()
+        sizes: dict[str, int] = {row[0]: int(row[1]) for row in rows}
+        async with self._main(write=False) as connection:
+            order = (await connection.execute(select(tables.jobs.c.id).order_by(tables.jobs.c.sequence))).all()
+        return [StreamSize(row.id, sizes[row.id]) for row in order if row.id in sizes]
+
+    async def delete_streams(self, job_id: str) -> None:
+        async with self._streams(write=True) as connection:
+            await connection.execute(delete(tables.reports).where(tables.reports.c.job == job_id))
+
+
+def _report_columns(report: Report) -> dict[str, Any]:
+    return {
+        "job": report.job,
+        "attempt": report.attempt,
+        "worker": report.worker,
+        "number": report.number,
+        "through": report.through,
+        "last": report.last,
+        "facts": encode_facts(report.facts),
+        "logs": report.logs,
+        "metrics": report.metrics,
+    }

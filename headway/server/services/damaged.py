@@ -1,0 +1,36 @@
+"""The verbs of damaged rows: list those that were met, delete one."""
+
+from __future__ import annotations
+
+from headway.core.damaged import DamagedRow, RowKind
+from headway.database.base import Database
+from headway.errors import Conflict, NotFound
+from headway.server.services.artifacts import Artifacts
+from headway.server.services.checkpoints import Checkpoints
+from headway.server.services.jobs import Jobs
+
+
+class DamagedRows:
+    """Rows that cannot be read are left out of everything else. All jobs are read at the start and once an hour."""
+
+    def __init__(self, database: Database, jobs: Jobs, artifacts: Artifacts, checkpoints: Checkpoints) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._artifacts = artifacts
+        self._checkpoints = checkpoints
+
+    def list(self, kind: RowKind | None = None) -> list[DamagedRow]:
+        """Those that were met since the server started, of one kind or all."""
+        return self._database.damage.rows(kind)
+
+    async def delete(self, kind: RowKind, row_id: str) -> None:
+        """Delete a damaged row; a job with all that belongs to it. Raises NotFound, Conflict for a job at work."""
+        row = self._database.damage.find(kind, row_id)
+        if row is None:
+            raise NotFound(f"There is no damaged row {kind} {row_id}. `headway damaged` lists those that were found.")
+        if kind is RowKind.JOB and row_id in self._jobs.unsettled:
+            raise Conflict(f"Job {row.name} is at work, and stored again with its next change. Cancel it first.")
+        await self._database.delete_row(row)
+        if kind is RowKind.JOB:
+            await self._artifacts.delete_all(row_id)
+            await self._checkpoints.delete_objects(row_id)

@@ -1,0 +1,82 @@
+"""A server whose database has rows that cannot be read starts, lists the rest, shows them, and deletes them."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from headway.server.server import Server
+from headway.settings import Settings
+from tests.api.conftest import opened
+
+pytestmark = pytest.mark.anyio
+
+
+def write(home: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(home / "headway.db")) as connection:
+        assert connection.execute(statement, values).rowcount > 0
+        connection.commit()
+
+
+async def test_damaged_rows_stop_neither_start_nor_lists(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)) as api:
+        worker = await api.worker()
+        for name in ("done", "broken-end", "text"):
+            job = await api.submit(name=name)
+            await api.server.scheduler.schedule()
+            worker.numbers = 0
+            await worker.run_to_the_end(job["id"])
+        for name in ("broken-queued", "queued"):
+            await api.submit(name=name, where={"gpu": "none"})
+        await api.server.datasets.find("digits")
+        ids = {one["name"]: one["id"] for one in (await api.http.get("/api/v1/jobs")).json()["jobs"]}
+    home = settings.home
+    write(home, "UPDATE jobs SET document = replace(document, '86400', 'null') WHERE name = 'broken-queued'")
+    write(home, "UPDATE jobs SET document = '{', unsettled = 1 WHERE name = 'broken-end'")
+    write(home, "UPDATE jobs SET document = cast(x'ff' AS TEXT) WHERE name = 'text'")
+    write(home, "UPDATE attempts SET document = '[]' WHERE job = ?", ids["done"])
+    write(home, "UPDATE events SET document = '{}' WHERE job = ? AND number = 2", ids["done"])
+    write(home, "UPDATE workers SET document = 'x'")
+    write(home, "UPDATE datasets SET document = '{}'")
+    async with opened(Server(settings)) as api:
+        page = (await api.http.get("/api/v1/jobs")).json()
+        assert [one["name"] for one in page["jobs"]] == ["queued", "done"]
+        assert {one["name"] for one in page["damaged"]} == {"broken-end", "broken-queued", "text"}
+        for path in ("workers", "datasets", "jobs/done/attempts", "jobs/done", "jobs/done/logs", "goodput"):
+            assert (await api.http.get(f"/api/v1/{path}")).status_code == 200, path
+        events = (await api.http.get("/api/v1/jobs/done/events")).json()["events"]
+        assert [one["number"] for one in events][:2] == [1, 3]
+        shown = await api.http.get("/api/v1/jobs/broken-end")
+        assert (shown.status_code, shown.json()["code"]) == (409, "damaged")
+        assert "Job broken-end is damaged" in shown.json()["detail"]
+        found = {(one["kind"], one["id"]) for one in (await api.http.get("/api/v1/damaged")).json()}
+        assert {kind for kind, _ in found} >= {"job", "event", "worker", "dataset"}
+        assert (await api.http.get("/health")).json()["damaged_rows"] == len(found)
+        for kind in ("worker", "dataset", "event"):
+            (row,) = (await api.http.get("/api/v1/damaged", params={"kind": kind})).json()
+            assert (await api.http.delete(f"/api/v1/damaged/{kind}/{row['id']}")).status_code == 204
+            assert (await api.http.delete(f"/api/v1/damaged/{kind}/{row['id']}")).status_code == 404
+        assert (await api.http.delete("/api/v1/jobs/broken-end")).status_code == 204
+        assert (await api.http.delete(f"/api/v1/jobs/{ids['broken-queued']}")).status_code == 204
+        assert (await api.http.delete(f"/api/v1/damaged/job/{ids['text']}")).status_code == 204
+        await api.submit(name="broken-end")
+        assert (await api.http.get("/api/v1/jobs")).json()["damaged"] == []
+
+
+async def test_a_job_of_which_an_older_server_took_an_infinite_number_can_be_deleted(tmp_path: Path) -> None:
+    """Given what an older server stored of `"lr": Infinity`, a null."""
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)) as api:
+        await api.submit(name="it", parameters={"lr": 0.5})
+    write(settings.home, """UPDATE jobs SET document = replace(document, '"lr":0.5', '"lr":null')""")
+    async with opened(Server(settings)) as api:
+        (row,) = (await api.http.get("/api/v1/jobs")).json()["damaged"]
+        assert row["reason"] == "spec.parameters.lr: Value error, a parameter is text, a number, true or false"
+        assert (await api.http.delete("/api/v1/jobs/it")).status_code == 204
+    async with opened(Server(settings)) as api:
+        page = (await api.http.get("/api/v1/jobs")).json()
+        assert page["jobs"] == page["damaged"] == []

@@ -1,0 +1,152 @@
+"""A stored row that cannot be read stops nothing, in any database: it is left out, remembered, and can be deleted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from headway.core.attempt import Attempt
+from headway.core.checkpoint import CheckpointPart
+from headway.core.damaged import RowKind
+from headway.core.dataset import Dataset
+from headway.core.job import Event, Job, JobSpec
+from headway.core.job_query import JobQuery, JobSort
+from headway.core.worker import Worker
+from headway.database.base import Database
+from headway.database.sql import SqlDatabase
+from headway.errors import Damaged
+from headway.registry import backend
+from headway.reports import LogLine, Report, decode_logs, encode_logs
+from tests.services import database_url
+
+pytestmark = pytest.mark.anyio
+COLLECTIONS = {
+    RowKind.JOB: "jobs", RowKind.ATTEMPT: "attempts", RowKind.CHECKPOINT: "checkpoint_parts", RowKind.EVENT: "events",
+    RowKind.WORKER: "workers", RowKind.DATASET: "datasets", RowKind.REPORT: "reports",
+}  # fmt: skip
+DOCUMENTS = ["", "{", "null", "[]", '{"id": 1}', '{"name": "x", "spec": {"parameters": {"lr": null}}}']
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    async with database_url(request.param, tmp_path) as url:
+        database: Database = backend("database", url)(url)
+        await database.open()
+        yield database
+        await database.close()
+
+
+async def damage(database: Database, kind: RowKind, document: str, **row: object) -> None:
+    """Put another document into a row, or other facts into a report."""
+    column = "facts" if kind is RowKind.REPORT else "document"
+    value = document.encode() if kind is RowKind.REPORT else document
+    if isinstance(database, SqlDatabase):
+        where = " AND ".join(f"{name} = :{name}" for name in row)
+        update = text(f"UPDATE {COLLECTIONS[kind]} SET {column} = :value WHERE {where}")  # noqa: S608
+        places = database._streams if kind is RowKind.REPORT else database._main
+        async with places(write=True) as connection:
+            assert (await connection.execute(update, {"value": value, **row})).rowcount == 1
+    else:
+        key = {"_id" if name in ("id", "name") else name: one for name, one in row.items()}
+        done = await database._collection(COLLECTIONS[kind]).update_one(key, {"$set": {column: value}})  # type: ignore[attr-defined]
+        assert done.matched_count == 1
+
+
+def a_job(name: str) -> Job:
+    spec = JobSpec(script="s.py", source="1")
+    return Job(id=f"j-{name}", name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=1.5)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
+async def test_a_damaged_job_stops_no_list(database: Database, document: str) -> None:
+    for number in range(6):
+        await database.insert_job(a_job(f"n{number}"))
+    for number in (1, 2, 4):
+        await damage(database, RowKind.JOB, document, id=f"j-n{number}")
+    whole = ["n0", "n3", "n5"]
+    assert [one.name for one in await database.jobs(JobQuery(limit=3))] == whole[::-1]
+    assert [one.name for one in await database.jobs(JobQuery(limit=2, sort=JobSort.LOSS))] == ["n5", "n3"]
+    assert [one.name for one in await database.queued_jobs(None, 2)] == ["n0", "n3"]
+    assert [one.job.name for one in await database.jobs_by_age(0, 3)] == whole
+    assert await database.unsettled_jobs() == []
+    for asked in (
+        database.job("j-n1"), database.job_named("default", "n1"), database.job_with_key("default", "n1"),
+    ):  # fmt: skip
+        with pytest.raises(Damaged, match=r"Job n1 is damaged: .*headway delete n1"):
+            await asked
+    rows = database.damage.rows(RowKind.JOB)
+    assert [(row.id, row.name) for row in sorted(rows, key=lambda row: row.id)] == [
+        (f"j-n{number}", f"n{number}") for number in (1, 2, 4)
+    ]
+    assert all(row.reason for row in rows)
+
+
+async def test_a_deleted_damaged_job_is_gone_with_all_it_had(database: Database) -> None:
+    job = await database.insert_job(a_job("one"))
+    await database.put_attempt(job.id, Attempt(number=1, placed_at=1.0, assignments=()))
+    await database.insert_events([(job.id, Event(number=1, type="t", at=1.0))])
+    await database.insert_reports([Report(job.id, 1, "w", 1, 1)])
+    await damage(database, RowKind.JOB, "{", id=job.id)
+    assert await database.jobs(JobQuery()) == []
+    (row,) = database.damage.rows()
+    await database.delete_row(row)
+    assert database.damage.rows() == []
+    assert await database.job_named("default", "one") is None
+    assert await database.attempts(job.id) == []
+    assert await database.events(job.id, 0, 9) == []
+    assert await database.report_index(job.id, 1) == []
+    assert (await database.insert_job(a_job("one"))).name == "one"
+
+
+async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Database) -> None:
+    for number in (1, 2, 3):
+        await database.put_attempt("j", Attempt(number=number, placed_at=1.0, assignments=()))
+        part = CheckpointPart(attempt=1, step=number, rank=0, object_id="o", size_bytes=1, sha256="0" * 64)
+        await database.put_checkpoint_part("j", part)
+        await database.insert_events([("j", Event(number=number, type="t", at=1.0))])
+        worker = {"id": f"w-{number}", "name": f"w{number}", "slots": 1, "threads_per_slot": 1, "host": "h", "port": 1}
+        await database.put_worker(Worker(**worker, registered_at=1.0))
+        index = {"name": f"d{number}", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
+        await database.put_dataset(Dataset.model_validate(index))
+        logs = encode_logs(number, [LogLine(0, 1.0, f"line {number}")])
+        await database.insert_reports([Report("j", 1, "w", number, number, logs=logs)])
+    await damage(database, RowKind.ATTEMPT, "{", job="j", number=2)
+    await damage(database, RowKind.CHECKPOINT, "{}", job="j", step=2)
+    await damage(database, RowKind.EVENT, "null", job="j", number=2)
+    await damage(database, RowKind.WORKER, "[", id="w-2")
+    await damage(database, RowKind.DATASET, '{"mean": null}', name="d2")
+    await damage(database, RowKind.REPORT, '[{"type": "nonsense"}]', job="j", number=2)
+    assert [one.number for one in await database.attempts("j")] == [1, 3]
+    assert [one.step for one in await database.checkpoint_parts("j")] == [1, 3]
+    assert [one.number for one in await database.events("j", 0, 2)] == [1, 3]
+    assert {one.id for one in await database.workers()} == {"w-1", "w-3"}
+    assert [one.name for one in await database.datasets()] == ["d1", "d3"]
+    reports = await database.reports("j", 1, "w", 0, 9, 9)
+    assert [line.text for one in reports for line in decode_logs(one.logs)] == ["line 1", "line 2", "line 3"]
+    rows = {row.kind: row.id for row in database.damage.rows()}
+    assert rows == {
+        RowKind.ATTEMPT: "j/2", RowKind.CHECKPOINT: "j/1/2/0", RowKind.EVENT: "j/2", RowKind.WORKER: "w-2",
+        RowKind.DATASET: "d2", RowKind.REPORT: "j/1/w/2",
+    }  # fmt: skip
+    for row in database.damage.rows():
+        await database.delete_row(row)
+    assert database.damage.rows() == []
+    await database.attempts("j")
+    await database.checkpoint_parts("j")
+    await database.events("j", 0, 9)
+    assert len(await database.workers()) == len(await database.datasets()) == 2
+    assert [one.number for one in await database.reports("j", 1, "w", 0, 9, 9)] == [1, 3]
+    assert database.damage.rows() == []
+
+
+async def test_a_row_that_is_stored_again_is_not_damaged_any_more(database: Database) -> None:
+    index = {"name": "d", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
+    await database.put_dataset(Dataset.model_validate(index))
+    await damage(database, RowKind.DATASET, "{", name="d")
+    assert await database.datasets() == []
+    assert len(database.damage.rows()) == 1
+    await database.put_dataset(Dataset.model_validate(index))
+    assert database.damage.rows() == []
