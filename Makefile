@@ -15,7 +15,7 @@ demo: setup ## Train a model on MNIST from start to end.
 
 test: setup ## Run the tests.
 	@status=0; \
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 -m "not timed" || status=$$?; \
+	$(BIN)/pytest --numprocesses auto -m "not timed" || status=$$?; \
 	$(BIN)/pytest -m timed || status=$$?; \
 	exit $$status
 

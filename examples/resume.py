@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import time
 
 import torch
 import torch.distributed as dist
@@ -21,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--save-steps", type=int, default=200)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that each step waits, to have time to watch")
     arguments = parser.parse_args()
     run = headway.run()
     torch.manual_seed(0)
@@ -44,6 +46,7 @@ def main() -> None:
         optimizer.step()
         schedule.step()
         run.log(step, **{"train/loss": loss.item()})
+        time.sleep(arguments.pause)
         if run.should_save(step) or step % arguments.save_steps == 0:
             run.save(state if run.rank == 0 else None, step)
         if run.should_stop:

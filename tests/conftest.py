@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -22,6 +23,18 @@ class TakingTurns(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = Path(__file__).parent.parent / nodeid.partition("::")[0]
         return "services" if "from tests.services import" in path.read_text() else nodeid
+
+
+_PROCESSES_PER_CORE = 3
+"""Most tests wait most of the time: for leases, graces, looks, and processes that start."""
+_PROCESS_BYTES = 1 << 30
+"""What a test's server, two workers with torch, and ranks take of the memory."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many tests run at once: as many as the cores stand, and the memory holds."""
+    cores = psutil.cpu_count() or 1
+    return max(1, min(_PROCESSES_PER_CORE * cores, psutil.virtual_memory().available // _PROCESS_BYTES, 12))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TakingTurns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_a_hanging_rank_is_named_and_the_job_goes_on(shared_fleet: Fleet, tmp_pa
     job = shared_fleet.script(HANGS, world_size=2, stall_seconds=2)
     began = time.monotonic()
     assert ended(job).status == "succeeded", job.data
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60, "it waited for the usual limit"
     first, second = job.attempts()
     assert first["reason"] == "stalled"
     event = next(event for event in job.events() if event["type"] == "attempt.ended")
@@ -100,15 +101,16 @@ def test_a_worker_that_is_shut_down_lets_its_ranks_save(fleet: Fleet) -> None:
 def test_a_drained_worker_gives_its_jobs_to_another(fleet: Fleet) -> None:
     """Given a training, when its worker is drained, it saves and goes on elsewhere, and no failure is counted."""
     fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
-    parameters = {"epochs": 10_000, "max_steps": 6000, "batch_size": 32}
+    for name in ("one", "two"):
+        fleet.start_worker(name, slots=1)
+    fleet.wait_for_workers(2)
+    parameters = {"epochs": 10_000, "max_steps": 2500, "batch_size": 32}
     with fleet.client() as client:
+        client.drain_worker("two")
         policy = {"every_seconds": None, "epoch_end": False}
         job = client.submit({"trainer": "mlp", "dataset": "digits", "parameters": parameters, "checkpoints": policy})
         wait_until(lambda: job.metrics(), "the first metrics")
-        fleet.start_worker("two", slots=1)
-        fleet.wait_for_workers(2)
+        client.drain_worker("two", draining=False)
         assert "save and leave" in fleet.command("workers", "drain", "one").stdout
         assert ended(job).status == "succeeded", job.data
         first, second = job.attempts()
@@ -141,24 +143,7 @@ def test_labels_decide_where_a_job_runs(fleet: Fleet) -> None:
     assert "gpu=a100" in fleet.command("workers").stdout
 
 
-def test_what_ranks_use_is_sampled(fleet: Fleet) -> None:
-    fleet.settings["HEADWAY_RESOURCE_SAMPLE_SECONDS"] = "0.5"
-    fleet.start_server()
-    fleet.start_worker("one", slots=1)
-    fleet.wait_for_workers(1)
-    source = """
-import time
-block = bytearray(200 << 20)
-end = time.time() + 5
-while time.time() < end: pass
-"""
-    job = ended(fleet.script(source))
-    series = {one["name"]: one for one in job.metrics(["system/memory_bytes", "system/cpu_cores"])}
-    assert max(series["system/memory_bytes"]["values"]) > 200 << 20
-    assert max(series["system/cpu_cores"]["values"]) == pytest.approx(1.0, abs=0.4)
-    assert job.metrics() == []
-
-
+@pytest.mark.timed
 def test_goodput_says_where_the_time_went(shared_fleet: Fleet) -> None:
     source = """
 import headway, os, signal, time
@@ -213,15 +198,15 @@ for step in range(1, 10_001):
     assert waits.data["waiting"] is None
 
 
-def test_accelerators_are_sampled_as_their_driver_tells(
+def test_what_ranks_use_is_sampled_and_what_the_driver_tells_of_their_devices(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Given four devices of which the worker may use the last two, its slots, ranks and samples are those of these."""
     use = "0, 10, 1\\n1, 20, 1\\n2, 75, 2048\\n3, 30, 1"
-    names = "\\n".join(f"{index}, GPU-{index}, Device" for index in range(4))
+    devices = "\\n".join(f"{index}, GPU-{index}, Device" for index in range(4))
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\ncase "$1" in *name) printf "{names}\\n";; *) printf "{use}\\n";; esac\n')
+    tool.write_text(f'#!/bin/sh\ncase "$1" in *name) printf "{devices}\\n";; *) printf "{use}\\n";; esac\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
@@ -229,11 +214,24 @@ def test_accelerators_are_sampled_as_their_driver_tells(
     fleet.start_server()
     fleet.start_worker("one", slots=1)
     fleet.wait_for_workers(1)
-    job = ended(fleet.script("import os, time; time.sleep(4); print(os.environ['CUDA_VISIBLE_DEVICES'])"))
-    assert texts(job) == ["2"]
-    series = {one["name"]: one["values"] for one in job.metrics(["system/gpu_fraction", "system/gpu_memory_bytes"])}
+    source = """
+import os, time
+print(os.environ["CUDA_VISIBLE_DEVICES"])
+block = bytearray(200 << 20)
+began, used = time.monotonic(), time.process_time()
+while time.monotonic() < began + 4: pass
+print((time.process_time() - used) / (time.monotonic() - began))
+"""
+    job = ended(fleet.script(source))
+    device, cores = texts(job)
+    assert device == "2"
+    names = ["system/memory_bytes", "system/cpu_cores", "system/gpu_fraction", "system/gpu_memory_bytes"]
+    series = {one["name"]: one["values"] for one in job.metrics(names)}
+    assert max(series["system/memory_bytes"]) > 200 << 20
+    assert statistics.median(series["system/cpu_cores"]) == pytest.approx(float(cores), abs=0.4)
     assert set(series["system/gpu_fraction"]) == {0.75}
     assert set(series["system/gpu_memory_bytes"]) == {float(2 << 30)}
+    assert job.metrics() == []
 
 
 def test_stacks_of_a_rank_that_cannot_write_them_are_read_from_outside(shared_fleet: Fleet) -> None:
@@ -257,7 +255,7 @@ def test_a_training_goes_on_with_fewer_ranks_when_a_worker_is_lost(fleet: Fleet)
     for name in ("one", "two"):
         fleet.start_worker(name, slots=1)
     fleet.wait_for_workers(2)
-    parameters = {"epochs": 10_000, "max_steps": 900, "batch_size": 32, "dropout": 0, "precision": "fp32"}
+    parameters = {"epochs": 10_000, "max_steps": 500, "batch_size": 32, "dropout": 0, "precision": "fp32"}
     spec = {"trainer": "mlp", "dataset": "digits", "parameters": parameters, "checkpoints": {"every_steps": 50}}
     with fleet.client() as client:
         alone = client.submit({**spec, "world_size": 2}).wait(progress=False)

@@ -9,7 +9,7 @@ import pytest
 from tests.fleet import Fleet
 from tests.strikes import struck, trainer_spec, unbroken
 
-STEPS = {"mlp": 4000, "lstm": 1500, "cnn": 1500}
+STEPS = {"mlp": 3000, "lstm": 1000, "cnn": 1000}
 CASES = [
     ("mlp", 1, "fp32", 1),  # the only checkpoint is replaced while it is being restored
     ("lstm", 2, "fp32", 3),

@@ -116,9 +116,9 @@ def test_a_leader_that_was_paused_steps_down(fleet: Fleet) -> None:
     job = fleet.script(COUNTING, "200", "0.02", world_size=2)
     wait_until(lambda: job.metrics(), "the first metrics")
     fleet.kill("server", signal.SIGSTOP)
-    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the other's lead", seconds=10)
+    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the other's lead", seconds=30)
     fleet.kill("server", signal.SIGCONT)
-    wait_until(lambda: "Another server leads now" in fleet.log("server"), "its stepping down", seconds=10)
+    wait_until(lambda: "Another server leads now" in fleet.log("server"), "its stepping down", seconds=30)
     assert ended(job).status == "succeeded", job.data
     assert_nothing_lost_or_doubled(job, 200, 2)
     assert fleet.command("jobs").returncode == 0
