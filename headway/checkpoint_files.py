@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from headway.errors import CheckpointCorrupt, Corrupt, TooLarge
+from headway.links import inner_target, relative_text, stays_inside
 from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
 Signature = tuple[tuple[str, int, int, int], ...]
-"""What there is: name, inode, size and time of the last change in nanoseconds of each file."""
+"""What there is: name, inode, size and time of the last change in nanoseconds of each file and link."""
 _UNFINISHED_PREFIXES = (".", "tmp-", "tmp_")
 _UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".new", ".incomplete")
 
@@ -21,20 +23,21 @@ def unfinished(name: str) -> bool:
 
 
 def files_of(folder: Path, *, hidden: bool = False) -> list[Path]:
-    """The regular files under a folder, in order, without unfinished ones unless `hidden`."""
+    """The regular files and the links under a folder, in order, without unfinished ones unless `hidden`."""
     found: list[Path] = []
     for base, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if hidden or not unfinished(name))
-        found += [Path(base, name) for name in sorted(names) if hidden or not unfinished(name)]
-    return [path for path in found if path.is_file() and not path.is_symlink()]
+        links = [name for name in folders if os.path.islink(os.path.join(base, name))]
+        found += [Path(base, name) for name in sorted([*names, *links]) if hidden or not unfinished(name)]
+    return [path for path in found if path.is_file() or path.is_symlink()]
 
 
 def signature(folder: Path) -> Signature:
-    """Changes whenever a file does. A file that goes away meanwhile is left out."""
+    """Changes whenever a file or link does. A file that goes away meanwhile is left out."""
     entries = []
     for path in files_of(folder):
         try:
-            status = path.stat()
+            status = path.lstat()
         except FileNotFoundError:
             continue
         name = path.relative_to(folder).as_posix()
@@ -42,9 +45,12 @@ def signature(folder: Path) -> Signature:
     return tuple(entries)
 
 
-def pack_files(folder: Path, target: Path, names: tuple[str, ...] | None = None, *, hidden: bool = False) -> None:
-    """Write a tar of the folder's files, or of those named, to `target`: whole or not at all.
+def pack_files(
+    folder: Path, target: Path, names: Sequence[str] | None = None, *, hidden: bool = False
+) -> tuple[str, ...]:
+    """Write a tar of the folder's files and links, or of those named, to `target`: whole or not at all.
 
+    Empty folders come along. Returns the names of links that do not: they lead out of the folder, or to nothing in it.
     Raises TooLarge for what could not be unpacked again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,28 +62,74 @@ def pack_files(folder: Path, target: Path, names: tuple[str, ...] | None = None,
         problem = path_problem(path.relative_to(folder).as_posix())
         if problem is not None:
             raise TooLarge(f"{path} {problem}")
+    left_out: list[str] = []
     try:
         with temporary.open("wb") as file:
             with tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT) as tar:
                 for path in paths:
-                    entry = tar.gettarinfo(path, path.relative_to(folder).as_posix())
-                    entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
-                    with path.open("rb") as content:
-                        tar.addfile(entry, content)
+                    if not _add(tar, path, folder, hidden=hidden):
+                        left_out.append(path.relative_to(folder).as_posix())
+                for path in _empty_folders(folder, hidden=hidden):
+                    tar.addfile(tar.gettarinfo(path, path.relative_to(folder).as_posix()))
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(target)
     finally:
         temporary.unlink(missing_ok=True)
+    return tuple(left_out)
+
+
+def _add(tar: tarfile.TarFile, path: Path, folder: Path, *, hidden: bool) -> bool:
+    """Add a file, or a link to what is in the archive. A link to a file that is not in it is added as that file."""
+    name = path.relative_to(folder).as_posix()
+    if path.is_symlink():
+        target = inner_target(path, folder)
+        if target is None:
+            return False
+        if hidden or not any(map(unfinished, target.parts)):
+            entry = tar.gettarinfo(path, name)
+            entry.linkname = relative_text(path, folder, target)
+            tar.addfile(entry)
+            return True
+        if not path.is_file():
+            return False
+    with path.open("rb") as content:
+        entry = tar.gettarinfo(arcname=name, fileobj=content)
+        entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", os.fstat(content.fileno()).st_size
+        tar.addfile(entry, content)
+    return True
+
+
+def _empty_folders(folder: Path, *, hidden: bool) -> list[Path]:
+    found = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if hidden or not unfinished(name))
+        if not folders and not names and Path(base) != folder:
+            found.append(Path(base))
+    return found
 
 
 def unpack_files(archive: Path, folder: Path) -> None:
-    """Write an archive's files into a folder, nothing outside it (PEP 706). Raises CheckpointCorrupt."""
+    """Write an archive's files into a folder, nothing outside it (PEP 706). Raises CheckpointCorrupt.
+
+    Links are made last, so that no file is written through one.
+    """
+    links: list[tarfile.TarInfo] = []
     try:
         with tarfile.open(archive, mode="r:", tarinfo=Member) as tar:
             for member in checked_members(tar, archive.stat().st_size):
-                if not member.isreg():
+                if member.issym() and stays_inside(member.name, member.linkname):
+                    links.append(member)
+                elif member.isreg() or member.isdir():
+                    tar.extract(member, folder, filter="data")
+                else:
                     raise Corrupt(f"it has {member.name!r}, which is no file")
-                tar.extract(member, folder, filter="data")
-    except (*UNPACK_ERRORS, Corrupt) as error:
+            for link in links:
+                tar.extract(link, folder, filter="data")
+    except (*UNPACK_ERRORS, Corrupt, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
         raise CheckpointCorrupt(f"its archive cannot be unpacked: {error}") from error
+    for link in links:
+        path = folder / link.name
+        if path.is_symlink() and inner_target(path, folder) is None:
+            path.unlink()
+            raise CheckpointCorrupt(f"its archive has the link {link.name!r}, which leads to nothing in it")

@@ -186,3 +186,9 @@ class WorkerSettings(BaseModel):
     """Bound of the local cache of packed working directories."""
     environment_cache_bytes: int = Field(default=40 << 30, gt=0)
     """Bound of the environments built from lock files; one with torch and CUDA has some 6 GB."""
+    work_cache_bytes: int = Field(default=50 << 30, gt=0)
+    """Bound of the working directories that jobs left here; what was used least recently goes first."""
+    work_retention_seconds: float = Field(default=86_400.0, ge=0)
+    """How long a working directory with files that were not stored stays after its job's end."""
+    unasked_output_bytes: int = Field(default=2 << 30, ge=0)
+    """How much of the new and changed files of a working directory is stored for jobs without `--output`."""

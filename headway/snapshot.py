@@ -9,22 +9,19 @@ import stat
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import pathspec
 import zstandard
 
 from headway.bounded import MAXIMUM_WINDOW_BYTES
 from headway.errors import Corrupt, InvalidInput, TooLarge
+from headway.ignored_files import find_files
 from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
-IGNORE_FILES = (".gitignore", ".headwayignore")
 MAXIMUM_UNPACKED_BYTES = 1 << 30
-_ALWAYS_IGNORED = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", ".ipynb_checkpoints"})
-_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _LEVEL = 3
 _HEADER_BYTES = 2048
 """What the headers of one member may take on the average."""
@@ -41,20 +38,22 @@ class Snapshot:
 
 
 def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Snapshot:
-    """Pack a directory, if one is given, without what .gitignore and .headwayignore name; and `extra` files on top.
+    """Pack a directory, if one is given, without what git ignores and .headwayignore names; and `extra` files on top.
+
+    Empty folders come along.
 
     Raises InvalidInput for what cannot be packed, TooLarge that names the largest files.
     """
     if directory is not None and directory.resolve() in (Path.home().resolve(), Path("/")):
         raise InvalidInput(f"The working directory would be {directory}, your whole home. Give another --workdir.")
-    paths = _checked(directory) if directory is not None else []
+    paths, folders = _checked(directory) if directory is not None else ([], [])
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the snapshot
     try:
         with (
             zstandard.ZstdCompressor(level=_LEVEL).stream_writer(archive, closefd=False) as packed,
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
         ):
-            for path in paths:
+            for path in sorted([*paths, *folders]):
                 _add_path(tar, path, path.relative_to(directory or path).as_posix())
             for name, content in sorted((extra or {}).items()):
                 entry = tarfile.TarInfo(name)
@@ -78,7 +77,7 @@ def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
         # Whose they are and when they were made must not change the hash, nor follow them to another machine.
         entry.uid = entry.gid = entry.mtime = 0
         entry.uname = entry.gname = ""
-        entry.mode = 0o755 if entry.mode & stat.S_IXUSR else 0o644
+        entry.mode = 0o755 if entry.mode & stat.S_IXUSR or entry.isdir() else 0o644
         entry.pax_headers = {}
         if entry.isreg():
             with path.open("rb") as file:
@@ -89,13 +88,14 @@ def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
         raise InvalidInput(f"{path} cannot be packed: {error.strerror or error}. Name it in .headwayignore.") from error
 
 
-def _checked(directory: Path) -> list[Path]:
-    """The files to pack, in order, once their sizes and links are known to be in order."""
+def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
+    """The files to pack, and the empty folders, once their sizes and links are known to be in order."""
     if not directory.is_dir():
         raise InvalidInput(f"The working directory {directory} does not exist.")
     sizes: dict[Path, int] = {}
     root = directory.resolve()
-    for path in walk(directory):
+    paths, folders = find_files(directory)
+    for path in paths:
         if path.is_symlink():
             if os.path.isabs(os.readlink(path)) or not path.resolve().is_relative_to(root):
                 raise InvalidInput(f"{path} links to something outside {directory}. Name it in .headwayignore.")
@@ -104,7 +104,7 @@ def _checked(directory: Path) -> list[Path]:
             sizes[path] = path.stat().st_size
         else:
             raise InvalidInput(f"{path} is neither a file nor a link. Name it in .headwayignore.")
-    _check_paths(directory, list(sizes))
+    _check_paths(directory, [*paths, *folders])
     total_bytes = sum(sizes.values())
     if total_bytes > MAXIMUM_UNPACKED_BYTES:
         largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
@@ -114,7 +114,7 @@ def _checked(directory: Path) -> list[Path]:
             f"{MAXIMUM_UNPACKED_BYTES:,} are allowed. The largest: {named}. Name what is not needed in .headwayignore, "
             "or add it as a dataset."
         )
-    return sorted(sizes)
+    return paths, folders
 
 
 def _check_paths(directory: Path, paths: list[Path]) -> None:
@@ -129,48 +129,6 @@ def _check_paths(directory: Path, paths: list[Path]) -> None:
             f"The working directory {directory} has {len(paths):,} files; {MAXIMUM_MEMBERS:,} are allowed. "
             f"Most are in: {named}. Name what is not needed in .headwayignore, or add it as a dataset."
         )
-
-
-def walk(directory: Path) -> Iterator[Path]:
-    """The files and links under a directory that no ignore file names; each counts for its own folder and below."""
-    yield from _walk(directory, [])
-
-
-def _walk(folder: Path, outer: list[tuple[Path, pathspec.GitIgnoreSpec]]) -> Iterator[Path]:
-    specs = [*outer]
-    lines = [line for name in IGNORE_FILES for line in _lines(folder / name)]
-    if lines:
-        specs.append((folder, pathspec.GitIgnoreSpec.from_lines(lines)))
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        path = Path(entry.path)
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name in _ALWAYS_IGNORED or _ignored(path, is_folder, specs):
-            continue
-        if (is_folder or entry.is_symlink()) and (path / _VIRTUAL_ENVIRONMENT).exists():
-            continue
-        if is_folder:
-            yield from _walk(path, specs)
-        else:
-            yield path
-
-
-def _ignored(path: Path, is_folder: bool, specs: list[tuple[Path, pathspec.GitIgnoreSpec]]) -> bool:
-    """As git decides: the innermost file that says anything about the path decides."""
-    for base, spec in reversed(specs):
-        name = path.relative_to(base).as_posix() + ("/" if is_folder else "")
-        decided = spec.check_file(name).include
-        if decided is not None:
-            return decided
-    return False
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 class _Bounded:

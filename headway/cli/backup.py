@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headway.cli.common import json_option, print_json, size, when
+from headway.cli.common import json_option, print_json, when
+from headway.core.size import size
 
 if TYPE_CHECKING:
     from headway.server.backup_format import Manifest

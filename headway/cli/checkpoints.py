@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table, size, when
+from headway.cli.common import json_option, print_json, print_table, when
 from headway.client import Client
+from headway.core.size import size
 
 _SHOWN_METRICS = 3
 

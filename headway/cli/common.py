@@ -90,15 +90,6 @@ def figure(value: Any, form: str) -> str:
     return format(value, form) if isinstance(value, int | float) else str(value)[:20]
 
 
-def size(size_bytes: float) -> str:
-    """A number of bytes for people, in units of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.3g} {unit}" if unit != "B" else f"{size_bytes:.0f} B"
-        size_bytes /= 1000
-    return f"{size_bytes:.3g} TB"
-
-
 def stage_times(job: dict[str, Any]) -> list[tuple[str, float]]:
     """Each stage of the newest attempt with the seconds since the stage before it, from submission on."""
     attempt = job["attempt"]

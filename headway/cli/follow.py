@@ -10,10 +10,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from headway.cli.common import STATUS_COLOURS, duration, figure, size, stage_times
+from headway.cli.common import STATUS_COLOURS, duration, figure, stage_times
 from headway.cli.train import EXIT_STATUS
 from headway.client import JobHandle
 from headway.client.progress import follow_with_progress
+from headway.core.size import size
 
 _MEMORY_POINTS = 4
 

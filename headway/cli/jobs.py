@@ -17,12 +17,12 @@ from headway.cli.common import (
     print_json,
     print_table,
     shown_status,
-    size,
     when,
     work_of,
 )
 from headway.cli.values import DURATION, MOMENT, WORLD_SIZE, pair, text_pair, typed_as
 from headway.client import Client
+from headway.core.size import size
 
 _WORK_CHARACTERS = 40
 _SHOWN_SECONDS = 0.05
@@ -142,21 +142,25 @@ def show(job: str, as_json: bool) -> None:
         steps = ", ".join(f"{step:,}" for step in complete)
         click.echo(f"Checkpoints of steps {steps}. More: headway checkpoints {data['name']}")
     for artifact in data["artifacts"]:
-        click.echo(f"Artifact {artifact['name']}  {size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}")
+        link = f"  link to {artifact['link_to']}" if artifact["link_to"] else ""
+        about = f"{size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}{link}"
+        click.echo(f"Artifact {artifact['name']}  {about}")
     click.echo("Next: " + "   ".join(next_commands(data)))
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:
-    """From where an attempt went on, and how it ended, unless it is the only one and went well."""
+    """From where an attempt continued, and how it ended, unless it is the only one and went well."""
     number = attempt["number"]
     if attempt["restored_step"] is not None:
         repeats = attempt["repeats_steps"]
         repeated = (
             "" if repeats is None else f" {repeats:,} logged {'step was' if repeats == 1 else 'steps were'} done again."
         )
-        click.echo(f"Attempt {number} went on from step {attempt['restored_step']:,}.{repeated}")
+        did = "continued from step" if attempt["restored_certain"] else "started with the checkpoint files of step"
+        click.echo(f"Attempt {number} {did} {attempt['restored_step']:,}.{repeated}")
     elif attempt["repeats_steps"] is not None:
-        click.echo(f"Attempt {number} began anew. {attempt['repeats_steps']:,} logged steps were done again.")
+        repeated = f"{attempt['repeats_steps']:,} logged steps were done again."
+        click.echo(f"Attempt {number} started from the beginning. {repeated}")
     if attempt["ended_at"] and attempt["reason"] != "completed":
         workers = ", ".join(one["worker_name"] for one in attempt["assignments"])
         took = duration(attempt["ended_at"] - attempt["placed_at"])

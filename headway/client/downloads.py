@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +21,20 @@ def download(connection: Connection, job: str, artifact: dict[str, Any], folder:
     from headway.core.artifact import Artifact  # here, as pydantic takes longer to import than most commands run
 
     checked = Artifact.model_validate(artifact)  # its name stays inside the folder
+    if checked.link_to is not None and (folder / checked.link_to).is_file():
+        return _link(folder / checked.name, folder / checked.link_to)
     url = f"/jobs/{job}/artifacts/{quote(checked.name)}"
     return download_file(connection, url, folder / checked.name, checked.size_bytes, checked.sha256)
+
+
+def _link(path: Path, target: Path) -> Path:
+    """Make `path` a link to a file that was downloaded before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.link")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, path.parent))
+    temporary.replace(path)
+    return path
 
 
 def download_file(connection: Connection, url: str, path: Path, size_bytes: int, sha256: str) -> Path:

@@ -254,6 +254,7 @@ class JobHandle:
         if not chosen:
             names = ", ".join(one["name"] for one in self.data["artifacts"]) or "none"
             raise NotFound(f"Job {self.name} has no artifact {artifact or ''}; it has: {names}.")
+        chosen.sort(key=lambda one: one["link_to"] is not None)  # files first, then the links to them
         return [download(self._connection, self.id, one, target) for one in chosen]
 
 

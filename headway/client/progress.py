@@ -70,7 +70,14 @@ class Display:
             self.step = 0
         if event["type"] == "checkpoint.restored":
             self.step = event["data"]["step"]
-            words = f"Attempt {event['data']['attempt']} goes on from step {self.step:,}."
+            certain = event["data"].get("certain", True)
+            does = "continues from step" if certain else "starts with the checkpoint files of step"
+            words = f"Attempt {event['data']['attempt']} {does} {self.step:,}."
+            self.console.print(Text(words, style="green"), soft_wrap=True)
+        if event["type"] == "working_directory.kept":
+            data = event["data"]
+            what = "1 file" if data["files"] == 1 else f"{data['files']:,} files"
+            words = f"Attempt {data['attempt']} finds {what} of earlier attempts on worker {data['worker']}."
             self.console.print(Text(words, style="green"), soft_wrap=True)
         if event["type"] == "attempt.ended" and event["data"]["reason"] != "completed":
             words = f"Attempt {event['data']['attempt']}: {event['data']['sentence']}"

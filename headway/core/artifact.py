@@ -17,19 +17,23 @@ _ESCAPED = re.compile(rf"{_NOT_LEGAL.pattern}|%")
 
 
 class Artifact(Frozen):
-    """One stored file; `object_id` addresses its bytes, `sha256` is their hash in hexadecimal."""
+    """One stored file; `object_id` addresses its bytes, `sha256` is their hash in hexadecimal.
+
+    `link_to`: the artifact whose bytes these are, where the attempt left a link to that file.
+    """
 
     name: str = Field(pattern=ARTIFACT_NAME_PATTERN, max_length=MAXIMUM_NAME_CHARACTERS)
     object_id: str
     size_bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     attempt: int = Field(ge=1)
+    link_to: str | None = Field(default=None, pattern=ARTIFACT_NAME_PATTERN, max_length=MAXIMUM_NAME_CHARACTERS)
 
-    @field_validator("name")
+    @field_validator("name", "link_to")
     @classmethod
-    def _stays_inside(cls, name: str) -> str:
+    def _stays_inside(cls, name: str | None) -> str | None:
         """Downloads write files of these names into a folder, and must not leave it."""
-        if leaves_folder(name):
+        if name is not None and leaves_folder(name):
             raise ValueError("a name may have no . or .. between its slashes")
         return name
 

@@ -95,7 +95,8 @@ class Attempt(Frozen):
 
     `kill`: its ranks are stopped without a grace time. `saving`: checkpoints, by step, whose parts are not all stored.
     `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
-    which was saved at `restored_saved_at` by the worker's clock. `decision`: which rule decided what followed its end.
+    which was saved at `restored_saved_at` by the worker's clock; not `restored_certain`: its files were there, and
+    nobody can tell whether they were read. `decision`: which rule decided what followed its end.
     `said_finished`: the script gave its result, or logged the last of the steps that it had declared.
     """
 
@@ -114,6 +115,7 @@ class Attempt(Frozen):
     saving: dict[int, Saving] = {}
     offered_step: int | None = None
     restored_step: int | None = None
+    restored_certain: bool = True
     restored_saved_at: float | None = None
     said_finished: bool = False
 

@@ -8,6 +8,7 @@ from headway.core.end_reason import EndReason
 from headway.core.faults import charged, is_fault
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, wake
+from headway.core.left_files_transitions import warn_of_unstored
 from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
 from headway.core.status import AssignmentState, JobStatus
 
@@ -116,7 +117,8 @@ def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:
 
 
 def finish(job: Job, reason: EndReason, sentence: str, now: float) -> Job:
-    """End the job: its last status, why, and since when."""
+    """End the job: its last status, why, and since when; with a warning about files that are not kept."""
+    job = warn_of_unstored(job, now)
     job = job.model_copy(
         update={"status": reason.status, "reason": reason, "sentence": sentence, "ended_at": now, "hold": False}
     )

@@ -6,9 +6,15 @@ from collections.abc import Collection
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import Checkpoint, PartKind, Saving, retained
-from headway.core.facts import CheckpointDamaged, CheckpointNotSaved, CheckpointPartStored, CheckpointRestored
+from headway.core.facts import (
+    CheckpointDamaged,
+    CheckpointNotSaved,
+    CheckpointPartStored,
+    CheckpointRestored,
+    LinksLeftOut,
+)
 from headway.core.job import Job
-from headway.core.job_change import emit, update_attempt, warn
+from headway.core.job_change import emit, update_attempt, warn, warn_once
 
 MAXIMUM_SAVING = 64
 """Steps of which some ranks' parts are there and others' may still come, where others never save at all."""
@@ -17,6 +23,8 @@ _LATE_STEPS, _LATE_SECONDS = 4, 10.0
 _NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
 _NOT_SAVED = "could not be saved by rank"
 _NOT_LOADED = "but its script did not load it"
+_NOT_READ = "but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY"
+_LEFT_OUT = "links are kept where they lead to files in the checkpoint directory."
 
 
 def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
@@ -57,7 +65,7 @@ def _keep_saving(job: Job, attempt: Attempt, fact: CheckpointPartStored, saving:
     hopeless = sorted({*hopeless, *late, *sorted(saving)[: max(0, len(saving) - MAXIMUM_SAVING)]})
     for step in hopeless:
         only = f"Step {step} was saved by {len(saving[step].ranks)} of {attempt.world_size} ranks only"
-        job = _warn_once(job, f"{only}, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now)
+        job = warn_once(job, f"{only}, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now)
     return update_attempt(job, saving={step: one for step, one in saving.items() if step not in hopeless})
 
 
@@ -66,16 +74,23 @@ def not_saved(job: Job, fact: CheckpointNotSaved, now: float) -> Job:
     warning = (
         f"The checkpoint of step {fact.step} {_NOT_SAVED} {fact.rank}: {fact.error.rstrip('.')}. Training goes on."
     )
-    return _warn_once(job, warning, _NOT_SAVED, now)
+    return warn_once(job, warning, _NOT_SAVED, now)
 
 
 def restored(job: Job, attempt: Attempt, fact: CheckpointRestored, now: float) -> Job:
-    """The attempt goes on from that step."""
+    """The attempt continues from that step."""
     if attempt.restored_step is not None:
         return job
     saved_at = next((one.saved_at for one in reversed(job.checkpoints) if one.step == fact.step), None)
-    job = update_attempt(job, restored_step=fact.step, restored_saved_at=saved_at)
-    return emit(job, "checkpoint.restored", now, attempt=attempt.number, step=fact.step)
+    job = update_attempt(job, restored_step=fact.step, restored_saved_at=saved_at, restored_certain=fact.certain)
+    return emit(job, "checkpoint.restored", now, attempt=attempt.number, step=fact.step, certain=fact.certain)
+
+
+def links_left_out(job: Job, fact: LinksLeftOut, now: float) -> Job:
+    """The next attempt will miss these links; the user hears of it once."""
+    more = f" and {fact.count - len(fact.names)} more" if fact.count > len(fact.names) else ""
+    warning = f"The checkpoint of step {fact.step} is without {', '.join(fact.names)}{more}: {_LEFT_OUT}"
+    return warn_once(job, warning, _LEFT_OUT, now)
 
 
 def damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
@@ -93,11 +108,11 @@ def warn_unless_restored(job: Job, now: float) -> Job:
     attempt = job.attempt
     if attempt is None or attempt.offered_step is None or attempt.restored_step is not None:
         return job
-    warning = (
-        f"Attempt {attempt.number} was given the checkpoint of step {attempt.offered_step}, {_NOT_LOADED}: it began "
-        "anew. Call run.restore before training."
-    )
-    return _warn_once(job, warning, _NOT_LOADED, now)
+    given = f"Attempt {attempt.number} was given the checkpoint of step {attempt.offered_step}"
+    if job.checkpoints and job.checkpoints[-1].kind is PartKind.FILES:
+        return warn_once(job, f"{given}, {_NOT_READ}: it probably started from the beginning.", _NOT_READ, now)
+    warning = f"{given}, {_NOT_LOADED}: it started from the beginning. Call run.restore before training."
+    return warn_once(job, warning, _NOT_LOADED, now)
 
 
 def use_checkpoints(job: Job, user: str, keys: Collection[tuple[int, int]], now: float) -> Job:
@@ -118,7 +133,3 @@ def release_checkpoints(job: Job, user: str) -> Job:
         for one in job.checkpoints
     )
     return job.model_copy(update={"checkpoints": retained(left, job.spec.checkpoints)})
-
-
-def _warn_once(job: Job, warning: str, mark: str, now: float) -> Job:
-    return job if any(mark in said for said in job.warnings) else warn(job, warning, now)

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 
 from headway.core.attempt import Assignment, Failure
 from headway.core.attempt_end import failure_of, settle, stop
-from headway.core.checkpoint_transitions import damaged, not_saved, part_stored, restored, warn_unless_restored
+from headway.core.checkpoint_transitions import (
+    damaged,
+    links_left_out,
+    not_saved,
+    part_stored,
+    restored,
+    warn_unless_restored,
+)
 from headway.core.end_reason import EndReason, classify_rank_end
 from headway.core.facts import (
     ArtifactStored,
@@ -16,6 +23,8 @@ from headway.core.facts import (
     CheckpointPartStored,
     CheckpointRestored,
     Fact,
+    FilesLeft,
+    LinksLeftOut,
     OutputsStored,
     PrepareFailed,
     RankEnded,
@@ -26,9 +35,11 @@ from headway.core.facts import (
     StageReached,
     Stalled,
     WorkerStopping,
+    WorkingDirectoryReady,
 )
 from headway.core.job import Job
 from headway.core.job_change import emit, update_assignment, update_attempt, warn
+from headway.core.left_files_transitions import directory_ready, files_left
 from headway.core.status import AssignmentState, JobStatus
 
 
@@ -83,6 +94,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return part_stored(job, attempt, fact, now)
         case CheckpointNotSaved():
             return not_saved(job, fact, now)
+        case LinksLeftOut():
+            return links_left_out(job, fact, now)
         case CheckpointRestored():
             return restored(job, attempt, fact, now)
         case CheckpointDamaged():
@@ -98,6 +111,10 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
         case OutputsStored():
             job = update_assignment(job, worker, outputs_stored=True)
             return job if fact.warning is None else warn(job, fact.warning, now)
+        case WorkingDirectoryReady():
+            return directory_ready(job, attempt, assignment, fact, now)
+        case FilesLeft():
+            return files_left(job, assignment, fact, now)
         case WorkerStopping():
             if attempt.finished:
                 return job

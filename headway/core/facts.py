@@ -10,6 +10,7 @@ from headway.core.artifact import Artifact
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
 from headway.core.frozen import Frozen, MetricValue
 from headway.core.json_value import as_json
+from headway.core.left_files import MAXIMUM_NAMED, FileList
 from headway.core.nesting import check_nesting
 from headway.core.worker import WorkerLoad
 
@@ -59,11 +60,24 @@ class CheckpointNotSaved(Frozen):
     error: str = Field(max_length=1_000)
 
 
+class LinksLeftOut(Frozen):
+    """Links that are not in the checkpoint files of a step, for they lead out of the directory or to nothing."""
+
+    type: Literal["links_left_out"] = "links_left_out"
+    step: int
+    names: tuple[Annotated[str, Field(max_length=1_000)], ...] = Field(max_length=MAXIMUM_NAMED)
+    count: int = Field(ge=1)
+
+
 class CheckpointRestored(Frozen):
-    """The ranks have loaded the checkpoint that the attempt was given."""
+    """The ranks have loaded the checkpoint that the attempt was given.
+
+    Not `certain`: its files are where the ranks look for them, but the worker's system cannot tell whether they did.
+    """
 
     type: Literal["checkpoint_restored"] = "checkpoint_restored"
     step: int
+    certain: bool = True
 
 
 class CheckpointDamaged(Frozen):
@@ -150,6 +164,28 @@ class OutputsStored(Frozen):
     warning: str | None = Field(default=None, max_length=1_000)
 
 
+class WorkingDirectoryReady(Frozen):
+    """The ranks' working directory is there. `fresh`: as it was sent, else as the job's last attempt here left it.
+
+    `changed_count`: files in it that are new or changed since it was sent.
+    """
+
+    type: Literal["working_directory_ready"] = "working_directory_ready"
+    fresh: bool
+    changed_count: int = Field(default=0, ge=0)
+
+
+class FilesLeft(Frozen):
+    """What the ranks left on this worker; see LeftFiles. `outputs`: of the output directory what was not stored."""
+
+    type: Literal["files_left"] = "files_left"
+    folder: str = Field(max_length=4_000)
+    changed: FileList
+    unstored: FileList
+    outputs: FileList = FileList()
+    kept_seconds: float = Field(ge=0)
+
+
 class WorkerStopping(Frozen):
     """The worker is being shut down and ends its ranks."""
 
@@ -169,6 +205,7 @@ Fact = Annotated[
     | ResultStored
     | CheckpointPartStored
     | CheckpointNotSaved
+    | LinksLeftOut
     | CheckpointRestored
     | CheckpointDamaged
     | RankFinished
@@ -176,6 +213,8 @@ Fact = Annotated[
     | Stalled
     | PrepareFailed
     | OutputsStored
+    | WorkingDirectoryReady
+    | FilesLeft
     | WorkerStopping
     | Released,
     Field(discriminator="type"),

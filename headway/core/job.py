@@ -13,6 +13,7 @@ from headway.core.checkpoint import Checkpoint, CheckpointPolicy
 from headway.core.end_reason import EndReason
 from headway.core.environment import Environment, check_variable, variables_of_parameters
 from headway.core.frozen import Frozen, Text
+from headway.core.left_files import LeftFiles
 from headway.core.name import Name, check_labels
 from headway.core.status import JobStatus
 
@@ -72,7 +73,9 @@ class JobSpec(Frozen):
     )
     environment: Environment = Field(default=Environment(), description="Software; the worker's own if not given.")
     outputs: tuple[Text, ...] = Field(
-        default=(), max_length=100, description="Globs in the working directory; what matches is kept as artifacts."
+        default=(),
+        max_length=100,
+        description="Globs in the working directory; what is new or changed and matches is kept as artifacts.",
     )
     metrics: dict[Text, Text] = Field(
         default_factory=dict,
@@ -249,7 +252,8 @@ class Job(Frozen):
     spec's and may be changed. `failures_in_row`: counted failures since the last checkpoint; `failed_at`: when those
     were that still count; `failed_steps`: the steps of failures in a row at one step; `faulty_workers`: the names of
     the workers by whose own faults the last attempts ended, one each. `hold`: it is paused, for
-    `held_seconds` altogether before `held_at`. `origin`: what it was forked from. Times are seconds since the epoch.
+    `held_seconds` altogether before `held_at`. `origin`: what it was forked from. `left_files`: what is
+    in its working directories, by worker name. Times are seconds since the epoch.
     """
 
     id: str
@@ -279,6 +283,7 @@ class Job(Frozen):
     artifacts_deleted: bool = False
     checkpoints: tuple[Checkpoint, ...] = ()
     origin: Origin | None = None
+    left_files: dict[str, LeftFiles] = {}
     hold: bool = False
     held_at: float | None = None
     held_seconds: float = 0.0

@@ -24,6 +24,11 @@ def warn(job: Job, warning: str, now: float) -> Job:
     return job.model_copy(update={"warnings": (*job.warnings, warning)[:MAXIMUM_WARNINGS]})
 
 
+def warn_once(job: Job, warning: str, mark: str, now: float) -> Job:
+    """Warn, unless a warning with `mark` in it was given before."""
+    return job if any(mark in said for said in job.warnings) else warn(job, warning, now)
+
+
 def update_attempt(job: Job, **changes: Any) -> Job:
     """Change fields of the newest attempt."""
     if job.attempt is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -136,6 +136,12 @@ class HeartbeatAnswer(Frozen):
     assignments: tuple[OpenAssignment, ...] = ()
     committed: tuple[CommittedStream, ...] = ()
     inquiries: tuple[Inquiry, ...] = ()
+
+
+class JobIds(Frozen):
+    """Some jobs by id."""
+
+    jobs: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=1_000)
 
 
 class Claim(Frozen):

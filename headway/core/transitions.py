@@ -15,6 +15,7 @@ from headway.core.attempt_end import failure_of, finish, settle, stop
 from headway.core.end_reason import EndReason
 from headway.core.job import Job, WakeUp
 from headway.core.job_change import emit, open_assignment, update_assignment, update_attempt, wake, warn
+from headway.core.left_files_transitions import files_unknown
 from headway.core.placement import Share
 from headway.core.status import AssignmentState, JobStatus
 from headway.errors import ClaimRefused, Conflict
@@ -100,7 +101,7 @@ def lose_worker(job: Job, worker: str, now: float) -> Job:
     if attempt is None or assignment is None:
         return job
     lost = assignment.state is not AssignmentState.OFFERED
-    job = update_assignment(job, worker, state=AssignmentState.RELEASED, lost=lost)
+    job = files_unknown(update_assignment(job, worker, state=AssignmentState.RELEASED, lost=lost), assignment)
     if attempt.finished:
         job = warn(job, f"Worker {assignment.worker_name} was lost after all ranks had finished.", now)
         return settle(job, now)

@@ -96,6 +96,7 @@ class Housekeeping:
         with suppress(NotFound):  # it was deleted meanwhile, with its parts
             job = await self._jobs.find(job_id)
             await self._checkpoints.sweep(job)
+            await self._artifacts.sweep(job)
             await self._checkpoints.release_unneeded(job)
 
     async def compact(self, job_id: str, attempt: int) -> None:
@@ -134,7 +135,7 @@ class Housekeeping:
         after: tuple[float | None, int] | None = None
         while page := await self._database.jobs(JobQuery(statuses=_TERMINAL, after=after, limit=_PAGE_JOBS)):
             for job in page:  # newest first: what is over the limit when its turn comes is old
-                size_bytes = sum(artifact.size_bytes for artifact in job.artifacts)
+                size_bytes = sum(artifact.size_bytes for artifact in job.artifacts if artifact.link_to is None)
                 await self._checkpoints.release_dangling(job)
                 if any(one.users for one in job.checkpoints):
                     continue  # another job starts from it

@@ -148,8 +148,11 @@ class Run:
         began_at = self._record_begun()
         if isinstance(state, Path):
             if self.rank == 0:
-                pack_files(state, self._saved(step))
+                left_out = pack_files(state, self._saved(step))
                 self._record_saved(step, began_at, _FILES)
+                if left_out:
+                    names = [ascii(name)[1:-1][:1000] for name in left_out[:5]]
+                    self.record({"type": "links_left_out", "step": step, "names": names, "count": len(left_out)})
             return
         own = {
             "format": _FORMAT,

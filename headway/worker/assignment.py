@@ -8,18 +8,20 @@ import socket
 import time
 from typing import Any
 
-from headway.core.checkpoint import PartKind
+from headway.core.artifact import legal_name
 from headway.core.facts import (
     CheckpointDamaged,
-    CheckpointRestored,
     Fact,
+    LinksLeftOut,
     OutputsStored,
     PrepareFailed,
     RankStarted,
     StageReached,
     Stalled,
     WorkerStopping,
+    WorkingDirectoryReady,
 )
+from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, StreamKey
 from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
 from headway.metric_patterns import MetricPatterns
@@ -29,7 +31,7 @@ from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.forkserver import Launcher
 from headway.worker.inquiries import Inquiries
 from headway.worker.interface import interface_for_ranks
-from headway.worker.outputs import store_outputs
+from headway.worker.outputs import store_results
 from headway.worker.own_faults import is_own_fault
 from headway.worker.place import Place
 from headway.worker.plan import launch_plan
@@ -74,6 +76,7 @@ class RunningAssignment:
         self._stall: StallWatch | None = None
         self._writing_stacks: asyncio.Task[None] | None = None
         self._samples = ResourceSamples(place.timeouts.resource_sample_seconds)
+        self._store_until = 0.0
         self.logged_step: int | None = None
 
     def wake(self) -> None:
@@ -136,6 +139,11 @@ class RunningAssignment:
         try:
             prepared = await self._prepare(claimed, reporter)
             if prepared is not None:
+                self._facts.append(WorkingDirectoryReady(fresh=prepared.fresh, changed_count=prepared.changed_count))
+                if claimed.spec.trainer is None:
+                    reporter.files.read_events({"work": prepared.work, "output": prepared.output})
+                if claimed.checkpoint is not None and prepared.restored is not None:
+                    reporter.watch_restored(prepared.restored, claimed.checkpoint.step)
                 await self._launch(claimed, listener, prepared, slots)
             if prepared is not None and self._launcher is not None:
                 listener.close()
@@ -150,20 +158,18 @@ class RunningAssignment:
                 launcher, self._launcher = self._launcher, None
                 launcher.close()
             if prepared is not None:
-                self._place.preparation.release(claimed, prepared)
+                await self._place.preparation.release(claimed, prepared)
             self._place.slots.give_back(slots)
         await reporter.report_last()
 
     def _reporter(self, claimed: Claimed) -> Reporter:
         stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
         self._place.outbox.add(stream)
-        own_work = claimed.spec.trainer is None
         files = RankFiles(
             self._folder,
             claimed.ranks,
             maximum_log_bytes=self._place.timeouts.maximum_log_bytes,
             patterns=MetricPatterns(claimed.spec.metrics),
-            event_folders=(self._folder / "work", self._folder / "output") if own_work else (),
         )
         return Reporter(
             stream,
@@ -179,9 +185,6 @@ class RunningAssignment:
         """Until no rank is left, and what they saved last is stored, for the next attempt to start from."""
         sender = CheckpointSender(claimed, self._folder, self._place.connection)
         sending = asyncio.create_task(sender.run(self._facts.append))
-        if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES and claimed.first_rank == 0:
-            # Whether the program looks at its files nobody can tell: they are where it asked for them.
-            self._facts.append(CheckpointRestored(step=claimed.checkpoint.step))
         timeouts, spec = self._place.timeouts, claimed.spec
         self._stall = StallWatch(
             limit_seconds=spec.stall_seconds,
@@ -192,7 +195,7 @@ class RunningAssignment:
         )
         watch = None
         if claimed.first_rank == 0 and claimed.spec.trainer is None:
-            watch = CheckpointWatch(prepared.checkpoint_files, self._folder)
+            watch = CheckpointWatch(prepared.checkpoint_files, self._folder, prepared.restored)
         try:
             await self._attend(reporter, sender, watch)
             self.busy = True
@@ -200,8 +203,9 @@ class RunningAssignment:
                 await self._look_for_files(watch, reporter, sender, final=True)
             waiting = asyncio.create_task(sender.wait())
             # What ranks saved because their worker stops is what the job goes on from elsewhere, so it is waited for.
-            deadline = time.monotonic() + (self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0)
-            while not waiting.done() and (not self._abandoned or time.monotonic() < deadline):
+            grace_seconds = self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0
+            self._store_until = time.monotonic() + grace_seconds
+            while not waiting.done() and (not self._abandoned or time.monotonic() < self._store_until):
                 await asyncio.wait({waiting}, timeout=_LOOK_SECONDS)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)
@@ -219,6 +223,9 @@ class RunningAssignment:
         found = await watch.look(step, ranks, now=time.monotonic(), final=final)
         if isinstance(found, SavedPart):
             self._facts += sender.add(found)
+            if watch is not None and watch.left_out:
+                names = tuple(legal_name(name)[:1000] for name in watch.left_out[:MAXIMUM_NAMED])
+                self._facts.append(LinksLeftOut(step=found.step, names=names, count=len(watch.left_out)))
         elif found is not None:
             self._facts.append(found)
 
@@ -298,6 +305,7 @@ class RunningAssignment:
         store = listener if claimed.group_rank == 0 else None
         try:
             self._launcher = await prepared.forkserver.launch(plan, store)
+            prepared.unstored = True  # until they are stored
         except (HeadwayError, OSError) as error:
             self._cannot_start(error, environment=False)
 
@@ -308,12 +316,14 @@ class RunningAssignment:
 
     async def _store_outputs(self, claimed: Claimed, prepared: Prepared) -> None:
         """Keep what the ranks left, also of a failed attempt; then the assignment has done all it was for."""
-        stored = await store_outputs(
-            claimed, prepared.output, prepared.work, self._place.connection, lambda: self._abandoned
+        stored = await store_results(
+            claimed,
+            prepared,
+            self._place.preparation.work_folders,
+            self._place.connection,
+            give_up=lambda: self._abandoned and time.monotonic() >= self._store_until,
         )
         self._facts += stored.facts
-        if stored.facts and claimed.group_rank == 0:
-            self._facts.append(StageReached(stage="stored", at=time.time()))
         if not self._abandoned:
             self._facts.append(OutputsStored(warning=stored.warning))
 

@@ -16,6 +16,7 @@ from headway.core.checkpoint import PartKind
 from headway.core.facts import CheckpointNotSaved
 from headway.errors import TooLarge
 from headway.worker.checkpoints import SavedPart, saved_path
+from headway.worker.read_watch import ReadWatch
 
 _log = logging.getLogger(__name__)
 _QUIET_SECONDS = 0.5
@@ -31,12 +32,15 @@ class CheckpointWatch:
     one open for writing.
 
     A process that is killed closes its files, however much of them it had written. So nothing is taken while a rank
-    ends, and a writer that is gone counts as a change.
+    ends, and a writer that is gone counts as a change. `left_out`: links that the newest part does not have, as they
+    lead out of the directory.
     """
 
-    def __init__(self, folder: Path, attempt_folder: Path) -> None:
+    def __init__(self, folder: Path, attempt_folder: Path, restored: ReadWatch | None = None) -> None:
+        """`restored` watches whether ranks read the files that they start from; packing these is none of it."""
         self.folder = folder
         self._attempt_folder = attempt_folder
+        self._restored = restored
         self._taken = self._seen = signature(folder)
         self._seen_at = 0.0
         self._writers: frozenset[int] = frozenset()
@@ -44,6 +48,7 @@ class CheckpointWatch:
         self._last_step = -1
         self._looked_at = 0.0
         self._warned = False
+        self.left_out: tuple[str, ...] = ()
 
     async def look(
         self, logged_step: int | None, ranks: Collection[int], *, now: float, final: bool = False
@@ -87,13 +92,18 @@ class CheckpointWatch:
             return None
         step = self._step(logged_step)
         path = saved_path(self._attempt_folder, step, 0)
+        if self._restored is not None:
+            self._restored.look()
         try:
-            pack_files(self.folder, path, tuple(name for name, *_ in now))
+            self.left_out = pack_files(self.folder, path, tuple(name for name, *_ in now))
         except FileNotFoundError:
             return None  # a file went away meanwhile: look again
         except TooLarge as error:
             self._taken, self._restless_since = now, None
             return CheckpointNotSaved(step=step, rank=0, error=str(error))
+        finally:
+            if self._restored is not None:
+                self._restored.look(own=True)
         if signature(self.folder) != now:
             path.unlink()
             return None
@@ -105,7 +115,8 @@ class CheckpointWatch:
         return self._restless_since is not None and now - self._restless_since > _RESTLESS_SECONDS
 
     def _step(self, logged_step: int | None) -> int:
-        newest_first = sorted(self.folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        files = [path for path in self.folder.iterdir() if not path.is_symlink()]
+        newest_first = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
         numbers = next((found for path in newest_first if (found := _NUMBER.findall(path.stem))), None)
         step = int(numbers[-1]) if numbers else logged_step or 0
         return max(step, self._last_step + 1)

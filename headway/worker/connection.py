@@ -19,6 +19,7 @@ from headway.core.protocol import (
     Heartbeat,
     HeartbeatAnswer,
     InquiryAnswer,
+    JobIds,
     Registered,
     Registration,
 )
@@ -64,6 +65,11 @@ class Connection:
         """Say that we live. Raises WorkerLost."""
         path = f"/api/v1/workers/{self._worker}/heartbeat"
         return await self._post(path, heartbeat, HeartbeatAnswer, timeout_seconds)
+
+    async def ended_jobs(self, jobs: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the jobs that have ended or do not exist."""
+        asked = JobIds(jobs=jobs)
+        return (await self._post(f"/api/v1/workers/{self._worker}/ended-jobs", asked, JobIds)).jobs
 
     async def leave(self) -> None:
         """Say that this worker ends, so that nobody waits for it."""

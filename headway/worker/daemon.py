@@ -48,6 +48,7 @@ from headway.worker.slots import Slots, usable_cores
 from headway.worker.snapshot_cache import SnapshotCache
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
+from headway.worker.work_folders import WorkFolders
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
@@ -74,6 +75,12 @@ class Worker:
             DatasetCache(cache / "datasets", settings.dataset_cache_bytes, self._connection.block),
             SnapshotCache(cache / "snapshots", settings.snapshot_cache_bytes, self._connection.snapshot),
             self._environments,
+            WorkFolders(
+                self._home,
+                settings.work_cache_bytes,
+                settings.work_retention_seconds,
+                settings.unasked_output_bytes,
+            ),
         )
         self._heartbeat_due = asyncio.Event()
         self._running: dict[tuple[str, int], RunningAssignment] = {}
@@ -159,16 +166,17 @@ class Worker:
             slots=self._slots,
             devices=self._devices,
         )
-        brokers = [asyncio.create_task(keeping) for keeping in self._brokers(registered, place)]
+        helpers = [asyncio.create_task(keeping) for keeping in self._brokers(registered, place)]
+        helpers.append(asyncio.create_task(self._preparation.work_folders.keep_sweeping(self._connection.ended_jobs)))
         try:
             await self._keep_heartbeat(place)
         except WorkerLost as error:
             _log.warning("%s", error)
             await self._end_ranks(grace_seconds=0)
         finally:
-            for broker in brokers:
-                broker.cancel()
-            await asyncio.gather(*brokers, return_exceptions=True)
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
 
     async def _register(self, port: int) -> Registered:
         description = WorkerDescription(

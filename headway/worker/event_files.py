@@ -33,11 +33,10 @@ class Scalar:
     value: float
 
 
-def find_event_files(folders: tuple[Path, ...]) -> Iterator[Path]:
-    """The event files below the folders; links are not followed."""
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            yield from (Path(parent) / name for name in names if name.startswith("events.out.tfevents."))
+def find_event_files(folder: Path) -> Iterator[Path]:
+    """The event files below a folder; links are not followed."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent) / name for name in names if name.startswith("events.out.tfevents."))
 
 
 def process_of(path: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
 
@@ -26,14 +27,24 @@ _NEVER = 1 << 62
 class EventTail:
     """The event files below some folders. `rank_of_process`: whose they are, by the process that writes one."""
 
-    def __init__(self, folder: Path, event_folders: tuple[Path, ...], first_rank: int) -> None:
+    def __init__(self, first_rank: int) -> None:
         self.rank_of_process: dict[int, int] = {}
-        self._folder = folder
-        self._event_folders = event_folders
+        self._event_folders: dict[str, Path] = {}
+        self._starts: dict[str, int] = {}
         self._first_rank = first_rank
         self._files: dict[str, Path] = {}
         self._searched_at = float("-inf")
         self._too_many = False
+
+    def begin(self, folders: dict[str, Path]) -> None:
+        """Read the event files below these folders, by name, from now on; what is in them already is no news."""
+        self._starts = {key: size_of(path) for key, path in _find(folders)}
+        self._event_folders = folders
+
+    def start(self, key: str) -> list[int]:
+        """Where reading begins, as an offset."""
+        start = self._starts.get(key, 0)
+        return [start, start]
 
     def sizes(self) -> dict[str, list[int]]:
         """How large the files are, as offsets."""
@@ -59,16 +70,17 @@ class EventTail:
         if not self._event_folders or time.monotonic() - self._searched_at < _SEARCH_SECONDS:
             return
         self._searched_at = time.monotonic()
-        for path in find_event_files(self._event_folders):
-            key = f"{_EVENTS}{legal_name(str(path.relative_to(self._folder)))}"
+        for key, path in _find(self._event_folders):
+            if size_of(path) <= self._starts.get(key, 0):
+                continue
             if key not in self._files and len(self._files) >= _MAXIMUM_FILES:
                 self._too_many = True
-                self._event_folders = ()
+                self._event_folders = {}
                 return
             self._files.setdefault(key, path)
 
     def _read(self, key: str, path: Path, harvest: Harvest) -> None:
-        (offset,) = harvest.offsets.get(key, [0])
+        offset = harvest.offsets.get(key, self.start(key))[0]
         rank = self.rank_of_process.get(process_of(path) or 0, self._first_rank)
         read = 0
         try:
@@ -89,3 +101,10 @@ class EventTail:
     def _add(self, scalar: Scalar, rank: int, harvest: Harvest) -> None:
         at = scalar.at if isfinite(scalar.at) else time.time()
         harvest.add_point(scalar.tag[:MAXIMUM_NAME_CHARACTERS], rank, scalar.step, at, scalar.value)
+
+
+def _find(folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
+    """The event files below folders, with what their offsets are called."""
+    for folder_name, folder in folders.items():
+        for path in find_event_files(folder):
+            yield f"{_EVENTS}{folder_name}/{legal_name(str(path.relative_to(folder)))}", path

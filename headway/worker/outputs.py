@@ -1,99 +1,245 @@
-"""What an attempt's ranks left: files in the output directory, and what the spec's globs match."""
+"""What an attempt's ranks left: files in the output directory, and in the working directory what is new or changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from headway.core.artifact import legal_name
-from headway.core.facts import ArtifactStored
+from headway.core.artifact import Artifact, legal_name
+from headway.core.facts import ArtifactStored, Fact, FilesLeft, StageReached
+from headway.core.left_files import file_list
 from headway.core.protocol import Claimed
 from headway.errors import HeadwayError, Unavailable
+from headway.links import inner_target
 from headway.worker.connection import Connection
+from headway.worker.preparation import Prepared
+from headway.worker.work_folders import ChangedFile, WorkFolders
 
 _log = logging.getLogger(__name__)
 MAXIMUM_FILES = 500
+MAXIMUM_UNASKED_FILES = 200
+"""Files of the working directory that are stored where the job does not say what is wanted."""
 _RETRY_SECONDS = 0.5
+
+
+@dataclass
+class Outputs:
+    """What is to be stored: paths by name. `links` lead to files inside their folder, which is the second value.
+
+    `names`: of all that was added, as the disk has them.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    links: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    renamed: int = 0
+    names: set[str] = field(default_factory=set)
+
+    def add(self, name: str, path: Path, folder: Path) -> None:
+        """Add a file or link once, under a name that an artifact may have."""
+        if name in self.names:
+            return
+        self.names.add(name)
+        legal = legal_name(name)
+        self.renamed += legal != name
+        while legal in self.files or legal in self.links:
+            legal += "_"
+        if not path.is_symlink():
+            self.files[legal] = path
+        elif inner_target(path, folder) is None:
+            self.problems.append(f"{legal} was not stored: it is a link to something that is not in its folder.")
+        else:
+            self.links[legal] = path, folder
+
+    @property
+    def all_problems(self) -> list[str]:
+        """What is known already not to be stored, or not as it is."""
+        if not self.renamed:
+            return self.problems
+        words = (
+            f"{self.renamed} names of files are not UTF-8, or have control characters or backslashes: such a byte is "
+            "stored as a percent sign and its number, as in URLs."
+        )
+        return [*self.problems, words]
 
 
 @dataclass
 class Stored:
     """What was stored, and a sentence about what was not."""
 
-    facts: list[ArtifactStored] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    places: set[str] = field(default_factory=set)
 
     @property
     def warning(self) -> str | None:
         """All that went wrong, short enough for a fact."""
         return " ".join(self.problems)[:1000] or None
 
+    def has(self, path: Path) -> bool:
+        """Whether the file or link is stored."""
+        return _place(path) in self.places
 
-async def store_outputs(
-    claimed: Claimed, output: Path, work: Path, connection: Connection, give_up: Callable[[], bool]
+
+def find_outputs(
+    output: Path, work: Path, patterns: Sequence[str], changed: Sequence[ChangedFile], maximum_bytes: int
+) -> Outputs:
+    """All of the output directory; of what is `changed` in the working directory what the patterns match.
+
+    Without patterns it is what was written last, caches left out, up to `maximum_bytes` and MAXIMUM_UNASKED_FILES.
+    """
+    outputs = Outputs()
+    for path in sorted(_files(output)):
+        outputs.add(path.relative_to(output).as_posix(), path, output)
+    places = {_place(file.path) for file in changed} if patterns else set()
+    for name, path in sorted(_matches(work, patterns)):
+        if _place(path) in places:
+            outputs.add(name, path, work)
+    asked = len(outputs.files) + len(outputs.links)
+    if asked > MAXIMUM_FILES:
+        outputs.problems.append(
+            f"{asked} files were left and {MAXIMUM_FILES} of them stored; pack many files into an archive."
+        )
+        for name in list(outputs.files)[MAXIMUM_FILES:]:
+            del outputs.files[name]
+    if not patterns:
+        _add_unasked(outputs, work, changed, maximum_bytes)
+    return outputs
+
+
+def _place(path: Path) -> str:
+    """What tells a file or link from others, whatever links its folders are."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def _add_unasked(outputs: Outputs, work: Path, changed: Sequence[ChangedFile], maximum_bytes: int) -> None:
+    left_bytes, left_files = maximum_bytes, MAXIMUM_UNASKED_FILES
+    for file in sorted(changed, key=lambda file: -file.modified_ns):
+        if file.name in outputs.names or file.cache or file.size_bytes > left_bytes or not left_files:
+            continue
+        outputs.add(file.name, file.path, work)
+        left_bytes -= file.size_bytes
+        left_files -= 1
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The regular files and links below a folder; links are not followed."""
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for path in (Path(parent, name) for name in (*names, *links)):
+            if path.is_symlink() or path.is_file():
+                yield path
+
+
+def _matches(work: Path, patterns: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    for pattern in patterns:
+        for path in work.glob(pattern):
+            for file in _files(path) if path.is_dir() and not path.is_symlink() else (path,):
+                yield file.relative_to(work).as_posix(), file
+
+
+async def store_results(
+    claimed: Claimed,
+    prepared: Prepared,
+    folders: WorkFolders,
+    connection: Connection,
+    *,
+    give_up: Callable[[], bool],
 ) -> Stored:
-    """Upload every file; waits for a server that is away until `give_up` says so. A bad file does not stop the rest."""
-    stored = Stored()
-    found, renamed = _named(await asyncio.to_thread(lambda: sorted(_find(output, work, claimed.spec.outputs))))
-    if len(found) > MAXIMUM_FILES:
-        stored.problems.append(
-            f"{len(found)} files were left and {MAXIMUM_FILES} of them stored; pack many files into an archive."
-        )
-    if renamed:
-        stored.problems.append(
-            f"{renamed} names of files are not UTF-8, or have control characters or backslashes: such a byte is stored "
-            "as a percent sign and its number, as in URLs."
-        )
-    prefix = f"worker-{claimed.group_rank}/" if claimed.group_rank else ""
-    for name, path in found[:MAXIMUM_FILES]:
-        while not give_up():
-            try:
-                artifact = await connection.store_artifact(claimed, prefix + name, path)
-                stored.facts.append(ArtifactStored(artifact=artifact))
-                break
-            except Unavailable as error:
-                _log.warning("Storing %s waits for the server: %s", name, error)
-                await asyncio.sleep(_RETRY_SECONDS)
-            except (HeadwayError, OSError, ValidationError) as error:
-                stored.problems.append(f"{name} was not stored: {error}")
-                break
-        else:
-            stored.problems.append(f"{name} was not stored.")
+    """Store what the ranks left, and tell what stays on this worker."""
+    changed = await asyncio.to_thread(folders.changed, claimed.job)
+    outputs = await asyncio.to_thread(
+        find_outputs, prepared.output, prepared.work, claimed.spec.outputs, changed, folders.unasked_bytes
+    )
+    stored = await store_outputs(claimed, outputs, connection, give_up)
+    if stored.facts and claimed.group_rank == 0:
+        stored.facts.append(StageReached(stage="stored", at=time.time()))
+    left = await asyncio.to_thread(_left_files, claimed, prepared, folders, changed, stored)
+    stored.facts += left
+    prepared.unstored = any(one.unstored.count or one.outputs.count for one in left)
     return stored
 
 
-def _named(found: list[tuple[str, Path]]) -> tuple[list[tuple[str, Path]], int]:
-    """The files under names that artifacts may have, each once; and how many had another name."""
-    taken = {name for name, _ in found}
-    named, renamed = [], 0
-    for name, path in found:
-        legal = legal_name(name)
-        if legal != name:
-            renamed += 1
-            while legal in taken:
-                legal += "_"
-            taken.add(legal)
-        named.append((legal, path))
-    return named, renamed
+async def store_outputs(
+    claimed: Claimed, outputs: Outputs, connection: Connection, give_up: Callable[[], bool]
+) -> Stored:
+    """Upload every file; waits for a server that is away until `give_up` says so. A bad file does not stop the rest."""
+    stored = Stored(problems=[*outputs.all_problems])
+    prefix = f"worker-{claimed.group_rank}/" if claimed.group_rank else ""
+    known: dict[str, Artifact] = {}
+    for name, path in outputs.files.items():
+        artifact = await _store(claimed, prefix + name, path, connection, give_up, stored)
+        if artifact is not None:
+            known[os.path.realpath(path)] = artifact
+    for name, (link, folder) in outputs.links.items():
+        for alias, path in _behind(name, link, folder, known):
+            same = known.get(os.path.realpath(path))
+            if same is None:  # its file is no output by itself
+                await _store(claimed, prefix + alias, path, connection, give_up, stored)
+            else:
+                artifact = same.model_copy(update={"name": prefix + alias, "link_to": same.name})
+                stored.facts.append(ArtifactStored(artifact=artifact))
+        stored.places.add(_place(link))
+    return stored
 
 
-def _find(output: Path, work: Path, patterns: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
-    """(name, path) of each file once. Links are not followed: they may lead anywhere."""
-    seen: set[str] = set()
-    for folder, paths in ((output, output.rglob("*")), *((work, work.glob(pattern)) for pattern in patterns)):
-        for path in paths:
-            for file in path.rglob("*") if path.is_dir() and folder is work and not path.is_symlink() else (path,):
-                name = file.relative_to(folder).as_posix()
-                if name not in seen and file.is_file() and not _through_link(file, folder):
-                    seen.add(name)
-                    yield name, file
+def _behind(name: str, link: Path, folder: Path, known: dict[str, Artifact]) -> list[tuple[str, Path]]:
+    """The names that a link gives: its own for a file; of a folder, one for each of its files that is stored."""
+    target = os.path.realpath(link)
+    if os.path.isfile(target):
+        return [(name, link)]
+    if Path(os.path.realpath(folder)).is_relative_to(target):
+        return []  # a link to the folder itself would give each file again
+    inside = sorted(path for path in known if path.startswith(target + os.sep))
+    return [(f"{name}/{legal_name(os.path.relpath(path, target))}", Path(path)) for path in inside]
 
 
-def _through_link(path: Path, folder: Path) -> bool:
-    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)) or path.is_symlink()
+async def _store(
+    claimed: Claimed, name: str, path: Path, connection: Connection, give_up: Callable[[], bool], stored: Stored
+) -> Artifact | None:
+    while not give_up():
+        try:
+            artifact = await connection.store_artifact(claimed, name, path)
+            stored.facts.append(ArtifactStored(artifact=artifact))
+            stored.places.add(_place(path))
+            return artifact
+        except Unavailable as error:
+            _log.warning("Storing %s waits for the server: %s", name, error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        except (HeadwayError, OSError, ValidationError) as error:
+            stored.problems.append(f"{name} was not stored: {error}")
+            return None
+    stored.problems.append(f"{name} was not stored.")
+    return None
+
+
+def _left_files(
+    claimed: Claimed, prepared: Prepared, folders: WorkFolders, changed: Sequence[ChangedFile], stored: Stored
+) -> list[FilesLeft]:
+    """What the ranks left, for the user and for the next attempt; nothing if they left nothing.
+
+    An output directory that could not be stored is kept beside the working directory.
+    """
+    results = [(legal_name(file.name), file) for file in changed if not file.cache]
+    outputs = [path for path in _files(prepared.output) if not stored.has(path)]
+    if not results and not outputs:
+        return []
+    sizes = [(legal_name(path.relative_to(prepared.output).as_posix()), path.lstat().st_size) for path in outputs]
+    if outputs:
+        folders.keep_output(claimed.job, claimed.attempt, prepared.output)
+    return [
+        FilesLeft(
+            folder=str(folders.folder(claimed.job))[:4_000],
+            changed=file_list((name, file.size_bytes) for name, file in results),
+            unstored=file_list((name, file.size_bytes) for name, file in results if not stored.has(file.path)),
+            outputs=file_list(sizes),
+            kept_seconds=folders.retention_seconds,
+        )
+    ]

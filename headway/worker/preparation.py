@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from headway.core.checkpoint import PartKind
 from headway.core.protocol import Claimed
 from headway.worker.checkpoints import fetch_checkpoint
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.environments import Environments
 from headway.worker.forkserver import Forkserver
+from headway.worker.read_watch import ReadWatch
 from headway.worker.snapshot_cache import SnapshotCache
+from headway.worker.work_folders import WorkFolders
 
 
 @dataclass
 class Prepared:
     """What is there. `work` is where the ranks run, `output` where they leave files, `data` their dataset's folder.
 
-    `checkpoint_files`: where programs write checkpoint files, with those that they start from.
+    `checkpoint_files`: where programs write checkpoint files, with those that they start from. `fresh`: the working
+    directory is as it was sent; else earlier attempts left `changed_count` new or changed files in it. `unstored`: it
+    has files that are nowhere else. `restored` watches whether ranks read the checkpoint files that they start from.
     """
 
     work: Path
@@ -28,18 +32,28 @@ class Prepared:
     checkpoint_files: Path
     data: Path | None
     forkserver: Forkserver
+    fresh: bool
+    restored: ReadWatch | None
+    changed_count: int = 0
+    unstored: bool = False
 
 
 class Preparation:
     """Shared by all attempts of a worker."""
 
     def __init__(
-        self, connection: Connection, datasets: DatasetCache, snapshots: SnapshotCache, environments: Environments
+        self,
+        connection: Connection,
+        datasets: DatasetCache,
+        snapshots: SnapshotCache,
+        environments: Environments,
+        work_folders: WorkFolders,
     ) -> None:
         self._connection = connection
         self._datasets = datasets
         self._snapshots = snapshots
         self._environments = environments
+        self.work_folders = work_folders
 
     async def prepare(self, claimed: Claimed, folder: Path) -> Prepared:
         """Make ready what the attempt needs, in `folder`. What a build prints goes to its setup.log.
@@ -47,36 +61,57 @@ class Preparation:
         Raises EnvironmentFailed, CheckpointCorrupt, Corrupt, Unavailable, OSError. Whoever gets the answer has to
         `release` it.
         """
-        work, output = folder / "work", folder / "output"
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)
-        output.mkdir(parents=True, exist_ok=True)
+        fresh = await self._open_work_folder(claimed)
+        try:
+            return await self._prepare_in(claimed, folder, fresh=fresh)
+        except BaseException:
+            self.work_folders.leave(claimed.job)
+            raise
+
+    async def _open_work_folder(self, claimed: Claimed) -> bool:
         spec = claimed.spec
-        if spec.snapshot is not None:
-            await self._snapshots.unpack(spec.snapshot, work)
-        else:
-            work.mkdir()
-        if spec.source is not None and spec.script is not None:
-            script = work / spec.script
-            script.parent.mkdir(parents=True, exist_ok=True)
-            script.write_text(spec.source, encoding="utf-8", newline="")
+
+        async def fill(work: Path) -> None:
+            if spec.snapshot is not None:
+                await self._snapshots.unpack(spec.snapshot, work)
+            else:
+                work.mkdir(parents=True)
+            if spec.source is not None and spec.script is not None:
+                script = work / spec.script
+                script.parent.mkdir(parents=True, exist_ok=True)
+                script.write_text(spec.source, encoding="utf-8", newline="")
+
+        return await self.work_folders.open(claimed.job, fill)
+
+    async def _prepare_in(self, claimed: Claimed, folder: Path, *, fresh: bool) -> Prepared:
+        work, output = self.work_folders.path(claimed.job), folder / "output"
+        output.mkdir(parents=True, exist_ok=True)
         checkpoint_files = folder / "checkpoint-files"
         checkpoint_files.mkdir(exist_ok=True)
+        changed = [] if fresh else await asyncio.to_thread(self.work_folders.changed, claimed.job)
         await fetch_checkpoint(claimed, folder / "restore", checkpoint_files, self._connection)
         data = await self._datasets.acquire(claimed.dataset) if claimed.dataset is not None else None
         try:
             with setup_log(folder).open("a", encoding="utf-8", buffering=1) as log:
                 forkserver = await self._environments.acquire(
-                    spec.environment, work, lambda line: print(line, file=log)
+                    claimed.spec.environment, work, lambda line: print(line, file=log)
                 )
         except BaseException:
             self._release_data(claimed, data)
             raise
-        return Prepared(work, output, checkpoint_files, data, forkserver)
+        count = sum(not file.cache for file in changed)
+        restored = None
+        if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES:
+            restored = ReadWatch(checkpoint_files)
+        return Prepared(work, output, checkpoint_files, data, forkserver, fresh, restored, count, unstored=count > 0)
 
-    def release(self, claimed: Claimed, prepared: Prepared) -> None:
+    async def release(self, claimed: Claimed, prepared: Prepared) -> None:
         """The attempt has ended."""
+        if prepared.restored is not None:
+            prepared.restored.close()
         self._environments.release(prepared.forkserver)
         self._release_data(claimed, prepared.data)
+        await self.work_folders.close(claimed.job, unstored=prepared.unstored)
 
     def _release_data(self, claimed: Claimed, data: Path | None) -> None:
         if claimed.dataset is not None and data is not None:

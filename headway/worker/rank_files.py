@@ -55,7 +55,6 @@ class RankFiles:
         *,
         maximum_log_bytes: int,
         patterns: MetricPatterns | None = None,
-        event_folders: tuple[Path, ...] = (),
     ) -> None:
         self._folder = folder
         self._ranks = [SETUP_RANK, *ranks]
@@ -63,7 +62,7 @@ class RankFiles:
         self._patterns = patterns or MetricPatterns({})
         self._known = KnownSeries()
         self._runs = {rank: RunFile(run_path(folder, rank), rank) for rank in self._ranks}
-        self._events = EventTail(folder, event_folders, self._ranks[1] if len(self._ranks) > 1 else 0)
+        self._events = EventTail(self._ranks[1] if len(self._ranks) > 1 else 0)
         self._sizes: dict[str, list[int]] = {}
         self._logged: dict[str, tuple[int, float]] = {}
         self._unreadable: set[Path] = set()
@@ -71,6 +70,10 @@ class RankFiles:
     def name_processes(self, ranks: dict[int, int]) -> None:
         """Which rank a process is (pid to rank): the names of event files tell the process that writes them."""
         self._events.rank_of_process = ranks
+
+    def read_events(self, folders: dict[str, Path]) -> None:
+        """From now on read the event files below these folders, by name; what is in them already is no news."""
+        self._events.begin(folders)
 
     @property
     def logged_step(self) -> int | None:
@@ -85,7 +88,7 @@ class RankFiles:
         }
         sizes |= self._events.sizes()
         grown = sizes != self._sizes and any(
-            size != offsets.get(key, [0, 0])[: len(size)] for key, size in sizes.items()
+            size != offsets.get(key, self._events.start(key))[: len(size)] for key, size in sizes.items()
         )
         self._sizes = sizes
         return grown

@@ -7,12 +7,13 @@ import logging
 import time
 from typing import Any
 
-from headway.core.facts import Fact, RankEnded, RankFinished, Released, StageReached
+from headway.core.facts import CheckpointRestored, Fact, RankEnded, RankFinished, Released, StageReached
 from headway.worker.checkpoints import SavedPart
 from headway.worker.load import read_load
 from headway.worker.memory_curve import MemoryCurves
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles
+from headway.worker.read_watch import ReadWatch
 from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream
 
@@ -56,6 +57,22 @@ class Reporter:
         self._errors: dict[int, dict[str, Any]] = {}
         self._saved: list[SavedPart] = []
         self._reported_at = 0.0
+        self._restored: tuple[ReadWatch, int] | None = None
+
+    def watch_restored(self, watch: ReadWatch, step: int) -> None:
+        """Report that the checkpoint of `step` was loaded once ranks have read one of its files.
+
+        Where the system cannot tell, report that the files are there.
+        """
+        if watch.certain:
+            self._restored = watch, step
+        else:
+            self._facts.append(CheckpointRestored(step=step, certain=False))
+
+    def _note_reading(self) -> None:
+        if self._restored is not None and self._restored[0].look():
+            self._facts.append(CheckpointRestored(step=self._restored[1]))
+            self._restored = None
 
     def take_saved(self) -> list[SavedPart]:
         """The parts of checkpoints that the ranks have saved since this was asked last."""
@@ -65,6 +82,7 @@ class Reporter:
     async def report_new(self) -> None:
         """Report if there are facts, and streams when it is time for that."""
         self._memory.look(self._processes)
+        self._note_reading()
         due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
         sampled = due and self._samples.due() and bool(self._processes)
         if self._facts or sampled or (due and await asyncio.to_thread(self.files.grown, self._stream.offsets)):
@@ -95,8 +113,9 @@ class Reporter:
 
     def _spool(self, ended: dict[str, Any] | None, last: bool) -> bool:
         """Write one report; true if the files have more. Nothing is kept of one that the disk did not take."""
-        pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
         harvest = self.files.harvest(self._stream.offsets, final=last)
+        self._note_reading()  # what was logged after it must not come before it
+        pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
         if self._samples.due():
             for sample in self._samples.take(dict(self._processes)):
                 harvest.add_point(sample.name, sample.rank, self.files.logged_step or 0, sample.at, sample.value)

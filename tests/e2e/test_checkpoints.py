@@ -64,7 +64,7 @@ def test_killed_ranks_go_on_from_their_newest_checkpoint(shared_fleet: Fleet, wo
             f"attempt 3 from 20 weights [{went}, {went}, {went}]",
         ]
     assert [(one["attempt"], one["step"]) for one in job.data["checkpoints"]] == [(1, 10), (1, 20), (3, 30)]
-    assert "Attempt 3 went on from step 20." in shared_fleet.command("show", job.name).stdout
+    assert "Attempt 3 continued from step 20." in shared_fleet.command("show", job.name).stdout
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
@@ -353,13 +353,16 @@ for step in range(1, 31):
     kill_a_rank(shared_fleet, job)
     ended(job)
     assert job.data["warnings"] == [
-        "Attempt 2 was given the checkpoint of step 20, but its script did not load it: it began anew. "
+        "Attempt 2 was given the checkpoint of step 20, but its script did not load it: it started from the beginning. "
         "Call run.restore before training."
     ]
     assert job.attempts()[1]["repeats_steps"] == 25
     (series,) = job.metrics()
     assert series["steps"] == list(range(1, 31))
-    assert "Attempt 2 began anew. 25 logged steps were done again." in shared_fleet.command("show", job.name).stdout
+    assert (
+        "Attempt 2 started from the beginning. 25 logged steps were done again."
+        in shared_fleet.command("show", job.name).stdout
+    )
 
 
 def test_what_was_done_again_is_kept_and_marked(shared_fleet: Fleet) -> None:

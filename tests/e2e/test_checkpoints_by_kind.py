@@ -54,6 +54,7 @@ if [ "$HEADWAY_ATTEMPT" = 1 ]; then
     sleep 1.5
     kill -9 $$
 fi
+cat state-7 > /dev/null
 """
     with shared_fleet.client() as client:
         job = client.submit({"command": ["bash", "-c", script], "variables": {"KEPT": str(kept)}})
@@ -63,6 +64,38 @@ fi
         assert texts(job) == ["found ", "found state-7 "]
         assert job.attempts()[1]["restored_step"] == 7
         assert job.data["warnings"] == []
+
+
+def test_a_link_to_the_newest_file_is_kept_and_only_reading_counts_as_restored(shared_fleet: Fleet) -> None:
+    """Given files and a link to the newest, the next attempt continues from it; one that reads nothing does not."""
+    source = """
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(os.environ["HEADWAY_CHECKPOINT_DIRECTORY"])
+latest = folder / "latest.pt"
+start = int(latest.read_text()) if "read" in sys.argv and latest.exists() else 0
+print("starts at", start, len(list(folder.iterdir())), flush=True)
+if os.environ["HEADWAY_ATTEMPT"] == "1":
+    (folder / "step-4.pt").write_text("4")
+    (folder / "latest.tmp").symlink_to("step-4.pt")
+    (folder / "latest.tmp").rename(latest)
+    (folder / "outside.pt").symlink_to("/etc/hostname")
+    time.sleep(3)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    reads, ignores = shared_fleet.script(source, "read"), shared_fleet.script(source)
+    assert texts(ended(reads)) == ["starts at 0 0", "starts at 4 2"]
+    assert texts(ended(ignores)) == ["starts at 0 0", "starts at 0 2"]
+    assert [job.attempts()[1]["restored_step"] for job in (reads, ignores)] == [4, None]
+    left_out = (
+        "The checkpoint of step 4 is without outside.pt: links are kept where they lead to files in the checkpoint "
+        "directory."
+    )
+    assert reads.data["warnings"] == [left_out]
+    assert ignores.data["warnings"] == [
+        left_out,
+        "Attempt 2 was given the checkpoint of step 4, but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY: it "
+        "probably started from the beginning.",
+    ]
 
 
 def test_a_folder_as_state_is_saved_when_the_script_says_so(shared_fleet: Fleet) -> None:

@@ -12,7 +12,8 @@ import pytest
 from headway.core.artifact import Artifact, legal_name
 from headway.core.protocol import Claimed
 from headway.worker.connection import Connection
-from headway.worker.outputs import Stored, store_outputs
+from headway.worker.outputs import Stored, find_outputs, store_outputs
+from headway.worker.work_folders import ChangedFile
 
 pytestmark = pytest.mark.anyio
 
@@ -32,9 +33,10 @@ class Uploads:
 async def stored(folder: Path, patterns: tuple[str, ...] = ()) -> tuple[dict[str, bytes], Stored]:
     uploads = Uploads()
     claimed = cast("Claimed", SimpleNamespace(spec=SimpleNamespace(outputs=patterns), group_rank=0))
-    answer = await store_outputs(
-        claimed, folder / "output", folder / "work", cast("Connection", cast("Any", uploads)), lambda: False
-    )
+    work = folder / "work"
+    changed = [ChangedFile(path.name, path, 0, 0, cache=False) for path in work.iterdir()]
+    outputs = find_outputs(folder / "output", work, patterns, changed, 1 << 20)
+    answer = await store_outputs(claimed, outputs, cast("Connection", cast("Any", uploads)), lambda: False)
     return uploads.content, answer
 
 
@@ -45,8 +47,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("place", ["output", "work"])
-async def test_names_that_are_not_utf8_are_escaped_and_counted(folder: Path, place: str) -> None:
+@pytest.mark.parametrize(("place", "patterns"), [("output", ()), ("work", ("*",)), ("work", ())])
+async def test_names_that_are_not_utf8_are_escaped_and_counted(
+    folder: Path, place: str, patterns: tuple[str, ...]
+) -> None:
     """Given a good file and others with odd names, when they are stored, then each is there, and a warning says so."""
     (folder / place / "good.txt").write_text("kept")
     (folder / place / "50%.txt").write_text("as it is")
@@ -54,7 +58,7 @@ async def test_names_that_are_not_utf8_are_escaped_and_counted(folder: Path, pla
     for name in odd:
         with open(os.path.join(os.fsencode(folder / place), name), "wb") as file:
             file.write(name)
-    content, answer = await stored(folder, ("*",) if place == "work" else ())
+    content, answer = await stored(folder, patterns)
     named = {escaped: name for name, escaped in odd.items()}
     assert content == {"good.txt": b"kept", "50%.txt": b"as it is", **named}
     assert answer.warning is not None

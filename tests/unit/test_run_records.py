@@ -232,7 +232,8 @@ def replace(path: Path, kind: str) -> None:
 
 
 def test_files_that_are_gone_are_empty(tmp_path: Path) -> None:
-    files = files_of(tmp_path / "gone", event_folders=(tmp_path / "gone" / "work",))
+    files = files_of(tmp_path / "gone")
+    files.read_events({"work": tmp_path / "gone" / "work"})
     assert not files.grown({})
     assert files.harvest({}, final=True).empty
 
@@ -273,8 +274,10 @@ def test_scalars_behind_a_large_image_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     path = folder / "events.out.tfevents.1.host.1.0"
+    files = files_of(tmp_path)
+    files.read_events({"work": folder})
     path.write_bytes(event(1, 0.5) + event(2, 0.5, padding=3 << 20) + event(3, 0.25))
-    harvests = list(read_all(files_of(tmp_path, event_folders=(folder,))))
+    harvests = list(read_all(files))
     steps = [step for harvest in harvests for one in harvest.series.values() for step in one.steps]
     assert steps == [1, 3]
 
@@ -282,9 +285,11 @@ def test_scalars_behind_a_large_image_are_read(tmp_path: Path) -> None:
 def test_steps_of_event_files_may_be_odd(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
+    files = files_of(tmp_path)
+    files.read_events({"work": folder})
     (folder / "events.out.tfevents.1.host.1.0").write_bytes(event(-1, 0.5) + event(1 << 62, 0.5) + event(3, 0.25))
     (folder / "events.out.tfevents.1.host.1.1").write_bytes(struct.pack("<Q", 40) + b"crc1" + b"\x80" * 40 + b"crc2")
-    harvests = list(read_all(files_of(tmp_path, event_folders=(folder,))))
+    harvests = list(read_all(files))
     assert [list(one.steps) for harvest in harvests for one in harvest.series.values()] == [[-1]]
     assert sum("not read any further" in text for text in said(harvests)) == 2
 
@@ -294,11 +299,12 @@ def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     inner = os.path.join(os.fsencode(folder), b"run-\xe9")
     os.makedirs(inner)
+    files = files_of(tmp_path)
+    files.read_events({"work": folder})
     with open(os.path.join(inner, b"events.out.tfevents.1.host.1.0"), "wb") as file:
         file.write(event(4, 0.5))
     for kind in ("fifo", "folder", "link", "device"):
         replace(folder / f"events.out.tfevents.1.{kind}.1.0", kind)
-    files = files_of(tmp_path, event_folders=(folder,))
     assert files.grown({})
     harvests = list(read_all(files))
     assert [list(one.steps) for harvest in harvests for one in harvest.series.values()] == [[4]]
@@ -311,9 +317,11 @@ def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:
 def test_thousands_of_event_files_are_cut_off_and_that_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
+    files = files_of(tmp_path)
+    files.read_events({"work": folder})
     for number in range(1_100):
         (folder / f"events.out.tfevents.1.host.1.{number}").write_bytes(event(number, 0.5))
-    harvests = list(read_all(files_of(tmp_path, event_folders=(folder,))))
+    harvests = list(read_all(files))
     assert len([key for key in harvests[-1].offsets if key.startswith("events:")]) == 1_000
     assert [text for text in said(harvests) if "more than 1,000 event files" in text]
 

@@ -50,7 +50,8 @@ def test_scalars_that_torch_writes_are_read_while_the_file_grows(tmp_path: Path)
     from torch.utils.tensorboard import SummaryWriter
 
     folder = tmp_path / "work" / "runs"
-    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20, event_folders=(tmp_path / "work",))
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
+    files.read_events({"work": tmp_path / "work"})
     with SummaryWriter(str(folder)) as writer:
         writer.add_scalar("loss/train", 0.5, 7)
         writer.add_text("note", "not a number")
@@ -65,6 +66,20 @@ def test_scalars_that_torch_writes_are_read_while_the_file_grows(tmp_path: Path)
     assert files.harvest(second.offsets, final=True).empty
 
 
+def test_event_files_that_were_there_before_are_not_read_again(tmp_path: Path) -> None:
+    """Given event files that were sent along, or left by an earlier attempt, only what is written now counts."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "work" / "runs")) as old:
+        old.add_scalar("loss", 0.5, 1)
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
+    files.read_events({"work": tmp_path / "work"})
+    assert not files.grown({})
+    with SummaryWriter(str(tmp_path / "work" / "runs"), filename_suffix=".second") as new:
+        new.add_scalar("loss", 0.25, 2)
+    assert list(files.harvest({}, final=True).series["loss", 0].steps) == [2]
+
+
 def test_an_event_files_process_tells_its_rank(tmp_path: Path) -> None:
     assert process_of(tmp_path / "events.out.tfevents.1700000000.host.example.4321.0") == 4321
     assert process_of(tmp_path / "events.out.tfevents.1700000000.host") is None
@@ -72,8 +87,9 @@ def test_an_event_files_process_tells_its_rank(tmp_path: Path) -> None:
 
 def test_a_damaged_event_file_is_said_once_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
+    files.read_events({"work": tmp_path / "work"})
     (tmp_path / "work" / "events.out.tfevents.1.host.1.0").write_bytes(struct.pack("<Q", 1 << 60) + b"x" * 40)
-    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20, event_folders=(tmp_path / "work",))
     first = files.harvest({}, final=True)
     assert "is not read any further, it is damaged" in first.lines[0].text
     assert files.harvest(first.offsets, final=True).empty

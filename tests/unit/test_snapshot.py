@@ -13,6 +13,7 @@ import zstandard
 from headway import snapshot
 from headway.checkpoint_files import pack_files, unpack_files
 from headway.errors import Corrupt, InvalidInput, TooLarge
+from headway.ignored_files import find_files
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -30,13 +31,14 @@ def pack(folder: Path, extra: dict[str, bytes] | None = None) -> tuple[snapshot.
 
 
 def packed_names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in snapshot.walk(folder)}
+    return {path.relative_to(folder).as_posix() for path in find_files(folder)[0]}
 
 
 def test_a_directory_comes_back_with_its_links_and_executables(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", train="import x", pkg__mod="x = 1", run="#!/bin/sh")
     (folder / "run").chmod(0o755)
     (folder / "link").symlink_to("pkg/mod")
+    (folder / "logs" / "empty").mkdir(parents=True)
     packed, content = pack(folder, {".headway/call.py": b"call()"})
     archive = tmp_path / "archive"
     archive.write_bytes(content)
@@ -45,6 +47,7 @@ def test_a_directory_comes_back_with_its_links_and_executables(tmp_path: Path) -
     assert (tmp_path / "b" / "link").read_text() == "x = 1"
     assert os.access(tmp_path / "b" / "run", os.X_OK)
     assert (tmp_path / "b" / ".headway" / "call.py").read_bytes() == b"call()"
+    assert (tmp_path / "b" / "logs" / "empty").is_dir()
     assert packed.file_count == 5
     assert packed.size_bytes == archive.stat().st_size
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
 from headway.core.json_value import shown
-from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Registered, Registration
+from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
 from headway.errors import Corrupt, HeadwayError
 from headway.reports import report_worker
@@ -98,6 +98,12 @@ async def leave(worker: str, server: ServerHere) -> None:
 async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
     """Says that the worker lives; the answer says what it is to have."""
     return await server.workers.heartbeat(worker, heartbeat)
+
+
+@router.post("/{worker}/ended-jobs", dependencies=ACT)
+async def ended_jobs(worker: str, asked: JobIds, server: ServerHere) -> JobIds:
+    """Which of these jobs have ended, so that the worker can remove what it keeps for them."""
+    return JobIds(jobs=await server.workers.ended_jobs(asked.jobs))
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim", dependencies=ACT)

@@ -44,6 +44,15 @@ class Artifacts:
         """The artifact's bytes from `start` to before `end`."""
         return self._objects.get(artifact.object_id, start, end)
 
+    async def sweep(self, job: Job) -> None:
+        """Delete the files of ended attempts that a later attempt has stored again under their names."""
+        if job.attempt is None or job.attempt.number == 1 or job.attempt.ended_at is None:
+            return
+        named = {artifact.object_id for artifact in job.artifacts}
+        async for object_id in self._objects.list(f"artifacts/{job.id}/"):
+            if object_id not in named and int(object_id.split("/")[2]) <= job.attempt.number:
+                await self._objects.delete(object_id)
+
     async def delete_all(self, job_id: str) -> None:
         """Delete every file that any attempt of the job stored."""
         async for object_id in self._objects.list(f"artifacts/{job_id}/"):

@@ -186,6 +186,17 @@ class Workers:
             rank_token=self._tokens.make(Caller(Kind.RANK, job=job.id, attempt=number)),
         )
 
+    async def ended_jobs(self, job_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some jobs that have ended, or do not exist: what a worker keeps for them is not needed any more."""
+        ended = []
+        for job_id in job_ids:
+            try:
+                if (await self._jobs.find(job_id)).status.terminal:
+                    ended.append(job_id)
+            except NotFound:
+                ended.append(job_id)
+        return tuple(ended)
+
     async def refuse(self, worker_id: str, job_id: str, number: int) -> None:
         """The worker has no room for the assignment."""
         self._ready(worker_id)

@@ -1,0 +1,222 @@
+"""Working directories on this worker: one per job, which its attempts here share, as under torchrun."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.errors import HeadwayError
+
+_log = logging.getLogger(__name__)
+_WORK, _SENT, _STATE = "work", "sent.json", "state.json"
+_CACHES = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", "wandb"}
+)
+_EVENT_FILES = "events.out.tfevents."
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
+_ASKED_AT_ONCE = 1_000
+_SWEEP_SECONDS = 60.0
+Sent = Mapping[str, Sequence[Any]]
+"""What was sent, by name: size, modification time in nanoseconds, inode, and hash; of a link what it says."""
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file or link in a working directory that was not sent like this. `cache`: it is no result, but a cache."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    modified_ns: int
+    cache: bool
+
+
+class WorkFolders:
+    """A job's working directory stays until the job has ended, or until others need the room.
+
+    One with files that were not stored stays for `retention_seconds` after the job's end.
+    """
+
+    def __init__(self, home: Path, maximum_bytes: int, retention_seconds: float, unasked_bytes: int) -> None:
+        """`unasked_bytes`: how much of what an attempt leaves is stored for a job that does not say what it wants."""
+        self.retention_seconds = retention_seconds
+        self.unasked_bytes = unasked_bytes
+        self._home = home / "jobs"
+        self._maximum_bytes = maximum_bytes
+        self._in_use: set[str] = set()
+
+    def path(self, job: str) -> Path:
+        """Where the job's ranks run."""
+        return self._home / job / _WORK
+
+    async def open(self, job: str, fill: Callable[[Path], Awaitable[None]]) -> bool:
+        """Use the job's working directory. True if it is new: `fill` writes what was sent into a folder that it makes.
+
+        What a worker that was killed had filled by half is filled again.
+        """
+        self._in_use.add(job)
+        folder = self._home / job
+        if (folder / _SENT).exists():
+            return False
+        new = folder / f"new-{secrets.token_hex(4)}"  # a fill that was cancelled may still write to its own
+        try:
+            await fill(new)
+            await asyncio.to_thread(_complete, folder, new)
+        except BaseException:
+            self.leave(job)
+            raise
+        return True
+
+    def leave(self, job: str) -> None:
+        """An attempt ends before its ranks have started."""
+        self._in_use.discard(job)
+
+    def folder(self, job: str) -> Path:
+        """Where the job's working directory lies, with what else is kept for it."""
+        return self._home / job
+
+    def keep_output(self, job: str, attempt: int, output: Path) -> None:
+        """Keep the output directory of an attempt that had no time to store it."""
+        kept = self._home / job / f"output-{attempt}"
+        if not kept.exists():
+            output.rename(kept)
+
+    def changed(self, job: str) -> list[ChangedFile]:
+        """The files and links that are new or changed since they were sent, by name."""
+        sent: Sent = json.loads((self._home / job / _SENT).read_text())
+        return [file for file in _walk(self.path(job)) if not _as_sent(file, sent.get(file.name))]
+
+    async def close(self, job: str, *, unstored: bool) -> None:
+        """An attempt has ended; `unstored`: it left files that are nowhere else."""
+        await asyncio.to_thread(self._close, job, unstored)
+        self.leave(job)
+        await asyncio.to_thread(self._evict, job)
+
+    def _close(self, job: str, unstored: bool) -> None:
+        folder = self._home / job
+        if folder.exists():
+            state = {"size_bytes": _size_bytes(folder / _WORK), "unstored": unstored, "used_at": time.time()}
+            _write(folder / _STATE, state)
+
+    async def keep_sweeping(self, ended: Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]]) -> None:
+        """Sweep once a minute, for ever."""
+        while True:
+            try:
+                await self.sweep(ended, time.time())
+            except (HeadwayError, OSError) as error:
+                _log.debug("Working directories were not swept: %s", error)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def sweep(self, ended: Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]], now: float) -> None:
+        """Remove the folders of jobs that have ended; `ended` tells which of some these are."""
+        idle = self._idle()
+        for start in range(0, len(idle), _ASKED_AT_ONCE):
+            for job in await ended(tuple(idle[start : start + _ASKED_AT_ONCE])):
+                state = self._state(job)
+                kept = state["unstored"] and now - state["used_at"] < self.retention_seconds
+                if job not in self._in_use and not kept:
+                    await asyncio.to_thread(shutil.rmtree, self._home / job, ignore_errors=True)
+
+    def _idle(self) -> list[str]:
+        if not self._home.exists():
+            return []
+        return sorted(path.name for path in self._home.iterdir() if path.name not in self._in_use)
+
+    def _evict(self, newest: str) -> None:
+        """Remove what was used least recently, beyond the bound; `newest` stays in any case."""
+        states = {job: self._state(job) for job in self._idle()}
+        total_bytes = sum(state["size_bytes"] for state in states.values())
+        for job in sorted(states, key=lambda job: float(states[job]["used_at"])):
+            if total_bytes <= self._maximum_bytes or job == newest:
+                return
+            total_bytes -= states[job]["size_bytes"]
+            _log.warning("The working directory of job %s was removed: others need its room.", job)
+            shutil.rmtree(self._home / job, ignore_errors=True)
+
+    def _state(self, job: str) -> dict[str, Any]:
+        """How large the folder is, and when it was used; of one whose worker was killed it is found out."""
+        path = self._home / job / _STATE
+        try:
+            state: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            state = {"size_bytes": _size_bytes(self._home / job / _WORK), "unstored": True, "used_at": time.time()}
+            if path.parent.exists():
+                _write(path, state)
+        return state
+
+
+def _complete(folder: Path, new: Path) -> None:
+    """Note what was sent, and make it the working directory: the note says that it is whole."""
+    sent = {file.name: _note(file) for file in _walk(new)}
+    shutil.rmtree(folder / _WORK, ignore_errors=True)
+    new.rename(folder / _WORK)
+    _write(folder / _SENT, sent)
+
+
+def _note(file: ChangedFile) -> list[Any]:
+    status = file.path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return [os.readlink(file.path)]
+    return [status.st_size, status.st_mtime_ns, status.st_ino, _hash(file.path)]
+
+
+def _as_sent(file: ChangedFile, note: Sequence[Any] | None) -> bool:
+    """Whether a file is what was sent under its name. Only one that was touched has to be read for that."""
+    if note is None:
+        return False
+    try:
+        status = file.path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            return list(note) == [os.readlink(file.path)]
+        if len(note) == 1 or status.st_size != note[0]:
+            return False
+        return [status.st_mtime_ns, status.st_ino] == list(note[1:3]) or _hash(file.path) == note[3]
+    except OSError:
+        return False
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _walk(work: Path) -> list[ChangedFile]:
+    """All regular files and links, by name."""
+    found: list[ChangedFile] = []
+    caches: set[str] = set()
+    for parent, folders, names in os.walk(work):
+        cache = parent in caches or os.path.basename(parent) in _CACHES or _VIRTUAL_ENVIRONMENT in names
+        for name in sorted([*names, *(one for one in folders if os.path.islink(os.path.join(parent, one)))]):
+            path = Path(parent, name)
+            try:
+                status = path.lstat()
+            except OSError:
+                continue  # it went away meanwhile
+            if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
+                whole_name = path.relative_to(work).as_posix()
+                is_cache = cache or name.startswith(_EVENT_FILES)
+                found.append(ChangedFile(whole_name, path, status.st_size, status.st_mtime_ns, is_cache))
+        if cache:
+            caches.update(os.path.join(parent, one) for one in folders)
+    return sorted(found, key=lambda file: file.name)
+
+
+def _size_bytes(work: Path) -> int:
+    return sum(file.size_bytes for file in _walk(work))
+
+
+def _write(path: Path, value: Any) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(value))
+    temporary.rename(path)

@@ -1,0 +1,155 @@
+"""A job's working directory on a worker: kept between attempts, what is new in it, and when it goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headway.worker.outputs import MAXIMUM_UNASKED_FILES, Outputs, find_outputs
+from headway.worker.work_folders import ChangedFile, WorkFolders
+
+pytestmark = pytest.mark.anyio
+SENT = {"train.py": "x = 1", "pretrained.pt": "weights", "data/table.csv": "1,2"}
+
+
+def folders(home: Path, **changes: float) -> WorkFolders:
+    bounds = {"maximum_bytes": 1 << 30, "retention_seconds": 100.0, "unasked_bytes": 1 << 20, **changes}
+    return WorkFolders(home, **bounds)  # type: ignore[arg-type]
+
+
+async def send(work: Path) -> None:
+    for name, text in SENT.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(text)
+    (work / "link").symlink_to("train.py")
+
+
+async def refuse(_work: Path) -> None:
+    raise AssertionError("it is there already")
+
+
+def names(found: list[ChangedFile]) -> list[str]:
+    return [file.name for file in found if not file.cache]
+
+
+async def test_the_next_attempt_finds_what_the_one_before_left(tmp_path: Path) -> None:
+    """Given an attempt that wrote a file, when the next begins, also after the worker's restart, the file is there."""
+    first = folders(tmp_path)
+    assert await first.open("j-1", send)
+    (first.path("j-1") / "snapshot.pt").write_text("epoch 4")
+    await first.close("j-1", unstored=False)
+    assert not await folders(tmp_path).open("j-1", refuse)
+    assert (folders(tmp_path).path("j-1") / "snapshot.pt").read_text() == "epoch 4"
+
+
+async def test_a_directory_that_was_filled_by_half_is_filled_again(tmp_path: Path) -> None:
+    async def breaks(work: Path) -> None:
+        await send(work)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        await folders(tmp_path).open("j-1", breaks)
+    assert await folders(tmp_path).open("j-1", send)
+    assert folders(tmp_path).changed("j-1") == []
+
+
+async def test_only_what_is_new_or_changed_counts(tmp_path: Path) -> None:
+    """Given sent files, then those that are untouched, touched, or written again alike are not results."""
+    here = folders(tmp_path)
+    await here.open("j-1", send)
+    work = here.path("j-1")
+    os.utime(work / "train.py", (9, 9))
+    (work / "data" / "table.csv").write_text(SENT["data/table.csv"])
+    assert names(here.changed("j-1")) == []
+    status = (work / "pretrained.pt").stat()
+    (work / "pretrained.pt").write_text("WEIGHTS")  # as large as before
+    os.utime(work / "pretrained.pt", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    (work / "new.pt").write_text("new")
+    (work / "link").unlink()
+    (work / "link").symlink_to("new.pt")
+    assert names(here.changed("j-1")) == ["link", "new.pt", "pretrained.pt"]
+
+
+async def test_caches_are_no_results(tmp_path: Path) -> None:
+    here = folders(tmp_path)
+    await here.open("j-1", send)
+    work = here.path("j-1")
+    for name in ("pkg/__pycache__/a.pyc", "wandb/run-1/files/x", ".git/HEAD", "venv/lib/deep/y.py", "runs/" + EVENTS):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text("x")
+    (work / "venv" / "pyvenv.cfg").write_text("home = /usr")
+    assert names(here.changed("j-1")) == []
+    assert len(here.changed("j-1")) == 6
+
+
+EVENTS = "events.out.tfevents.1.host.2.0"
+
+
+def left(work: Path, **files: str) -> list[ChangedFile]:
+    found = []
+    for number, (name, text) in enumerate(files.items()):
+        path = work / name.replace("__", "/").replace("_pt", ".pt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        found.append(ChangedFile(path.relative_to(work).as_posix(), path, len(text), number, cache=False))
+    return found
+
+
+def found(tmp_path: Path, changed: list[ChangedFile], *patterns: str, maximum_bytes: int = 100) -> Outputs:
+    (tmp_path / "output").mkdir(exist_ok=True)
+    return find_outputs(tmp_path / "output", tmp_path / "work", patterns, changed, maximum_bytes)
+
+
+def test_new_files_are_stored_unasked_newest_first_up_to_a_bound(tmp_path: Path) -> None:
+    changed = left(tmp_path / "work", old="1" * 60, large="1" * 200, model_pt="1" * 60, sub__note="1")
+    assert sorted(found(tmp_path, changed).files) == ["model.pt", "sub/note"]
+    assert found(tmp_path, changed, maximum_bytes=0).files == {}
+    many = left(tmp_path / "work", **{f"f{number}": "" for number in range(MAXIMUM_UNASKED_FILES + 9)})
+    assert len(found(tmp_path, many).files) == MAXIMUM_UNASKED_FILES
+
+
+def test_a_pattern_takes_all_that_is_new_and_nothing_that_was_sent(tmp_path: Path) -> None:
+    changed = left(tmp_path / "work", final_pt="1" * 200, runs__one__a_pt="1" * 200)
+    (tmp_path / "work" / "pretrained.pt").write_text("sent")
+    changed += left(tmp_path / "work", notes="not asked for")
+    assert sorted(found(tmp_path, changed, "*.pt").files) == ["final.pt"]
+    assert sorted(found(tmp_path, changed, "**/*.pt", "runs").files) == ["final.pt", "runs/one/a.pt"]
+
+
+def test_links_inside_are_kept_and_others_named(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    for name, target in {
+        "latest.pt": "step-6.pt", "whole": str(tmp_path / "output" / "step-6.pt"), "out": "/etc/passwd", "gone": "nope",
+    }.items():  # fmt: skip
+        (tmp_path / "output" / name).symlink_to(target)
+    (tmp_path / "output" / "step-6.pt").write_text("6")
+    outputs = found(tmp_path, [])
+    assert sorted(outputs.links) == ["latest.pt", "whole"]
+    assert sorted(problem.split()[0] for problem in outputs.problems) == ["gone", "out"]
+
+
+async def test_folders_go_with_their_jobs_end_or_when_others_need_the_room(tmp_path: Path) -> None:
+    """Given folders of ended jobs, those with files that are nowhere else stay for a while."""
+    here = folders(tmp_path)
+    for job in ("j-ended", "j-unstored", "j-paused", "j-running"):
+        await here.open(job, send)
+    for job in ("j-ended", "j-unstored", "j-paused"):
+        await here.close(job, unstored=job == "j-unstored")
+
+    async def ended(jobs: tuple[str, ...]) -> tuple[str, ...]:
+        assert "j-running" not in jobs
+        return tuple(job for job in jobs if job != "j-paused")
+
+    now = float((tmp_path / "jobs" / "j-unstored" / "state.json").stat().st_mtime)
+    await here.sweep(ended, now + 50)
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["j-paused", "j-running", "j-unstored"]
+    await here.sweep(ended, now + 150)
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == ["j-paused", "j-running"]
+    small = folders(tmp_path, maximum_bytes=20)
+    for job in ("j-new", "j-newer"):
+        await small.open(job, send)
+        await small.close(job, unstored=True)
+    assert "j-newer" in {path.name for path in (tmp_path / "jobs").iterdir()}
+    assert "j-paused" not in {path.name for path in (tmp_path / "jobs").iterdir()}
