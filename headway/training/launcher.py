@@ -117,11 +117,11 @@ def _read_exactly(control: socket.socket, size: int) -> bytes:
 
 def _serve_store(plan: dict[str, Any], listener_descriptor: int | None) -> object:
     """torch's key-value store that ranks meet at. Its threads start only after the ranks were forked."""
-    if listener_descriptor is None or find_spec("torch") is None:
+    if listener_descriptor is None or plan["store"] is None or find_spec("torch") is None:
         return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined] # torch exports it without saying so
 
-    host, _, port = plan["endpoint"].rpartition(":")
+    host, _, port = plan["store"].rpartition(":")
     return TCPStore(
         host,
         int(port),

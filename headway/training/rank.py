@@ -27,6 +27,7 @@ from headway.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
 from headway.training.process_end import begin_script, end_interpreter
+from headway.training.rendezvous import share_store
 from headway.training.run import Run
 from headway.training.run import run as current_run
 
@@ -133,7 +134,8 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
         "TORCHELASTIC_RUN_ID": plan["job"],
         "TORCHELASTIC_RESTART_COUNT": plan["attempt"] - 1,
         "TORCHELASTIC_MAX_RESTARTS": plan["retries"],
-        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_USE_AGENT_STORE": "False",  # as torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+        "TORCHELASTIC_ERROR_FILE": folder / f"rank-{rank}.error.json",
         "HEADWAY_SERVER_URL": plan["server_url"],
         "HEADWAY_JOB_ID": plan["job"],
         "HEADWAY_ATTEMPT": plan["attempt"],
@@ -148,6 +150,7 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
     usual: dict[str, Any] = dict.fromkeys(
         ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), plan["threads"]
     )
+    usual["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
     if plan["interface"]:
         usual["GLOO_SOCKET_IFNAME"] = plan["interface"]
         if plan["group_count"] > 1:
@@ -208,6 +211,8 @@ def _run_warm(plan: dict[str, Any]) -> int:
     _reseed(plan["threads"])
     run = current_run()
     _write_stacks_on_request(Path(plan["folder"]), run.rank)
+    if plan["store"] is not None:
+        share_store(plan["endpoint"], plan["store"])
     if plan["trainer"] is None:
         program.add_import_folders(plan["variables"].get("PYTHONPATH", ""))
         return _run_program(*_kind_and_name(plan), plan["arguments"], run)

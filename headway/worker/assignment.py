@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from typing import Any
 
@@ -31,6 +30,7 @@ from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.forkserver import Launcher
 from headway.worker.inquiries import Inquiries
 from headway.worker.interface import interface_for_ranks
+from headway.worker.meeting_ports import MeetingPorts
 from headway.worker.outputs import store_results
 from headway.worker.own_faults import is_own_fault
 from headway.worker.place import Place
@@ -107,18 +107,17 @@ class RunningAssignment:
     async def run(self) -> None:
         """The whole life of the assignment; it ends with the last report in the spool."""
         try:
-            with socket.create_server((self._place.host, 0), backlog=1024) as listener:
-                claimed = await self._claim(listener)
+            with MeetingPorts(self._place.host) as ports:
+                claimed = await self._claim(ports)
                 if claimed is not None:
-                    await self._run_claimed(claimed, listener)
+                    await self._run_claimed(claimed, ports)
         finally:
             self.done = True
 
-    async def _claim(self, listener: socket.socket) -> Claimed | None:
-        endpoint = f"{self._place.host}:{listener.getsockname()[1]}"
+    async def _claim(self, ports: MeetingPorts) -> Claimed | None:
         while True:
             try:
-                return await self._place.connection.claim(self.key.job, self.key.attempt, endpoint)
+                return await self._place.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
             except Unavailable:
                 await asyncio.sleep(_LOOK_SECONDS)  # the server's deadline, or its answer, ends this
                 if self._stopping is not None:
@@ -127,7 +126,7 @@ class RunningAssignment:
                 _log.info("Attempt %d of job %s was not claimed: %s", self.key.attempt, self.key.job, error)
                 return None
 
-    async def _run_claimed(self, claimed: Claimed, listener: socket.socket) -> None:
+    async def _run_claimed(self, claimed: Claimed, ports: MeetingPorts) -> None:
         slots = self._place.slots.take(claimed.rank_count)
         if slots is None:
             await self._place.connection.refuse(self.key.job, self.key.attempt)
@@ -144,9 +143,9 @@ class RunningAssignment:
                     reporter.files.read_events({"work": prepared.work, "output": prepared.output})
                 if claimed.checkpoint is not None and prepared.restored is not None:
                     reporter.watch_restored(prepared.restored, claimed.checkpoint.step)
-                await self._launch(claimed, listener, prepared, slots)
+                await self._launch(claimed, ports, prepared, slots)
             if prepared is not None and self._launcher is not None:
-                listener.close()
+                ports.launched()
                 await self._run_launched(claimed, prepared, reporter)
                 await self._store_outputs(claimed, prepared)
         except Exception:
@@ -282,9 +281,9 @@ class RunningAssignment:
             preparing.cancel()
             await asyncio.gather(preparing, return_exceptions=True)
 
-    async def _launch(self, claimed: Claimed, listener: socket.socket, prepared: Prepared, slots: list[int]) -> None:
+    async def _launch(self, claimed: Claimed, ports: MeetingPorts, prepared: Prepared, slots: list[int]) -> None:
         self.busy = False  # from here on the server waits no longer than for a claim
-        endpoint = await self._endpoint(claimed, listener)
+        endpoint = await self._endpoint(claimed, ports)
         if endpoint is None:
             return
         devices = self._place.devices.of_slots(slots)
@@ -302,7 +301,7 @@ class RunningAssignment:
             memory_look_seconds=self._place.timeouts.memory_look_seconds,
             server_url=self._place.connection.server_url,
         )
-        store = listener if claimed.group_rank == 0 else None
+        store = ports.listener if claimed.group_rank == 0 else None
         try:
             self._launcher = await prepared.forkserver.launch(plan, store)
             prepared.unstored = True  # until they are stored
@@ -331,7 +330,7 @@ class RunningAssignment:
         """Answer what a user asks of the ranks."""
         await self._inquiries.begin(inquiry, self._launcher, dict(self._processes))
 
-    async def _endpoint(self, claimed: Claimed, listener: socket.socket) -> str | None:
+    async def _endpoint(self, claimed: Claimed, ports: MeetingPorts) -> str | None:
         """The rendezvous store's address, once every worker has claimed; None if the ranks are not to start."""
         while self._stopping is None:
             if claimed.endpoint is not None:
@@ -339,9 +338,8 @@ class RunningAssignment:
             await self._woken.wait()
             self._woken.clear()
             if self._stopping is None:
-                own = f"{self._place.host}:{listener.getsockname()[1]}"
                 try:
-                    claimed = await self._place.connection.claim(self.key.job, self.key.attempt, own)
+                    claimed = await self._place.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
                 except ClaimRefused:
                     return None
                 except Unavailable:

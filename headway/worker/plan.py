@@ -7,6 +7,7 @@ from typing import Any
 
 from headway.core.environment import cold_reason, variables_of_parameters
 from headway.core.protocol import Claimed
+from headway.worker.meeting_ports import store_of
 from headway.worker.preparation import Prepared
 
 
@@ -52,6 +53,8 @@ def launch_plan(
         "group_rank": claimed.group_rank,
         "group_count": claimed.group_count,
         "endpoint": endpoint,
+        # All ranks of a job meet at the same place: a rank may start cold for its PYTHONPATH.
+        "store": None if cold_reason(spec) or "PYTHONPATH" in spec.variables else store_of(endpoint),
         "folder": str(folder.absolute()),
         "work": str(prepared.work.absolute()),
         "output": str(prepared.output.absolute()),

@@ -1,0 +1,61 @@
+"""The ports where the ranks of an attempt meet, on the machine of rank 0."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Self
+
+_TRIES = 100
+
+
+class MeetingPorts:
+    """Two ports, one behind the other, that nobody else is given.
+
+    Headway's store listens on the first. The second is the ranks' MASTER_PORT: bound, so that no other program gets it,
+    but without a listener, so that rank 0 may serve there what it likes, such as JAX's coordinator.
+    """
+
+    def __init__(self, host: str) -> None:
+        """Raises OSError when there is no such pair."""
+        self._host = host
+        for _ in range(_TRIES):
+            self.listener = socket.create_server((host, 0), backlog=1024)
+            self._reserved = socket.socket(self.listener.family)
+            try:
+                self._reserved.bind((host, self.listener.getsockname()[1] + 1))
+            except (OSError, OverflowError):
+                self.close()
+                continue
+            # Linux lets another socket bind the port, too, if both say so and nobody listens there.
+            self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            return
+        raise OSError(f"{_TRIES} times no two free ports were found in a row on {host}")
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port` as the ranks get it."""
+        return f"{self._host}:{self._reserved.getsockname()[1]}"
+
+    def launched(self) -> None:
+        """The launcher has the listener now; elsewhere than on Linux the ranks need the other port for themselves."""
+        self.listener.close()
+        if sys.platform != "linux":
+            self._reserved.close()
+
+    def close(self) -> None:
+        """Let go of both."""
+        self.listener.close()
+        self._reserved.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def store_of(endpoint: str) -> str:
+    """`host:port` of the store, by the ranks' endpoint."""
+    host, _, port = endpoint.rpartition(":")
+    return f"{host}:{int(port) - 1}"
