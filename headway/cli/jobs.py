@@ -217,28 +217,30 @@ def _end(job: str, *, kill: bool, as_json: bool) -> None:
 @click.argument("job")
 @json_option
 def pause(job: str, as_json: bool) -> None:
-    """Let a job's ranks save and end. It needs no slots until `headway resume`."""
+    """Ask a job's ranks to save and end. It needs no slots until `headway resume`.
+
+    A job that saves nothing starts from the beginning then.
+    """
     with Client() as client:
         handle = client.job(job).pause()
     if as_json:
         print_json(handle.data)
-    elif handle.status == "queued":
-        click.echo(f"Job {handle.name} is paused. It goes on with: headway resume {handle.name}")
     else:
-        click.echo(f"Job {handle.name} saves and ends its ranks. It goes on with: headway resume {handle.name}")
+        click.echo(f"{handle.data['sentence']} Resume it with: headway resume {handle.name}")
 
 
 @click.command()
 @click.argument("job")
 @json_option
 def resume(job: str, as_json: bool) -> None:
-    """Let a paused job go on from its newest checkpoint."""
+    """Let a paused job continue from its newest checkpoint; without one it starts from the beginning."""
     with Client() as client:
         handle = client.job(job).resume()
     if as_json:
         print_json(handle.data)
     else:
-        click.echo(f"Job {handle.name} is queued again. Follow it with: headway follow {handle.name}")
+        where = handle.data["sentence"]
+        click.echo(f"Job {handle.name} is queued again. {where} Follow it with: headway follow {handle.name}")
 
 
 @click.command()

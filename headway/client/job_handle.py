@@ -74,12 +74,15 @@ class JobHandle:
         return self
 
     def pause(self) -> JobHandle:
-        """Let the ranks save and end; the job keeps its place in the queue until `resume`. Raises Conflict."""
+        """Ask the ranks to save and end; the job keeps its place in the queue until `resume`. Raises Conflict.
+
+        `data["sentence"]` says what will happen: a job that saves nothing starts from the beginning when it is resumed.
+        """
         self.data = self._connection.request("POST", f"/jobs/{self.id}/pause").json()
         return self
 
     def resume(self) -> JobHandle:
-        """Let the paused job go on from its newest checkpoint. Raises Conflict when it is not paused."""
+        """Let the paused job continue from its newest checkpoint. Raises Conflict when it is not paused."""
         self.data = self._connection.request("POST", f"/jobs/{self.id}/resume").json()
         return self
 

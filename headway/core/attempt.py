@@ -97,7 +97,8 @@ class Attempt(Frozen):
     `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
     which was saved at `restored_saved_at` by the worker's clock; not `restored_certain`: its files were there, and
     nobody can tell whether they were read. `decision`: which rule decided what followed its end.
-    `said_finished`: the script gave its result, or logged the last of the steps that it had declared.
+    `said_finished`: the script gave its result, or logged the last of the steps that it had declared. `asks_to_save`:
+    it asks `run.should_save`, so it saves when it is stopped.
     """
 
     number: int
@@ -118,6 +119,7 @@ class Attempt(Frozen):
     restored_certain: bool = True
     restored_saved_at: float | None = None
     said_finished: bool = False
+    asks_to_save: bool = False
 
     @property
     def world_size(self) -> int:

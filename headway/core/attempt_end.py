@@ -9,6 +9,7 @@ from headway.core.faults import charged, is_fault
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, wake
 from headway.core.left_files_transitions import warn_of_unstored
+from headway.core.resume_point import resume_sentence, resumes_from
 from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
 from headway.core.status import AssignmentState, JobStatus
 
@@ -56,6 +57,8 @@ def settle(job: Job, now: float) -> Job:
         job = warn_unless_restored(job, now)
     job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
     sentence = reason.explain(failure)
+    if reason.saves:
+        sentence = f"{sentence} {resume_sentence(job)}"
     job = emit(job, "attempt.ended", now, attempt=attempt.number, reason=reason.value, sentence=sentence)
     streams_missing = any(assignment.streams_missing for assignment in attempt.assignments)
     if streams_missing:
@@ -111,6 +114,11 @@ def _note_fault(job: Job, attempt: Attempt, reason: EndReason, failure: Failure 
 
 
 def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:
+    step = resumes_from(job)
+    if reason is EndReason.TIMED_OUT and step is not None:
+        return f"{sentence} `--from-checkpoint {job.name}` continues from step {step:,}."
+    if reason is EndReason.TIMED_OUT:
+        return f"{sentence} It has saved no checkpoint."
     if reason.retryable and job.attempt_number > 1:
         return f"{sentence} Gave up after {job.attempt_number} attempts."
     return sentence

@@ -122,7 +122,7 @@ class EndReason(StrEnum):
     )  # fmt: skip
     DRAINED = (
         "drained", JobStatus.FAILED, Blame.NOBODY, True, False,
-        "Worker {worker} is being drained, so the job goes on elsewhere.",
+        "Worker {worker} is being drained, so the job continues elsewhere.",
     )  # fmt: skip
     ASSIGNMENT_REFUSED = (
         "assignment_refused", JobStatus.FAILED, Blame.PLATFORM, True, False,

@@ -18,6 +18,7 @@ from headway.core.checkpoint_transitions import (
 from headway.core.end_reason import EndReason, classify_rank_end
 from headway.core.facts import (
     ArtifactStored,
+    AsksToSave,
     CheckpointDamaged,
     CheckpointNotSaved,
     CheckpointPartStored,
@@ -100,6 +101,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return restored(job, attempt, fact, now)
         case CheckpointDamaged():
             return damaged(job, fact, now)
+        case AsksToSave():
+            return update_attempt(job, asks_to_save=True)
         case RankFinished():
             return update_assignment(job, worker, finished_ranks=_with_rank(assignment.finished_ranks, fact.rank))
         case RankEnded():

@@ -100,6 +100,12 @@ class ResultStored(Frozen):
     result: Annotated[dict[str, Any], AfterValidator(check_nesting), AfterValidator(as_json)]
 
 
+class AsksToSave(Frozen):
+    """The script asks `run.should_save`, so it saves when it is stopped."""
+
+    type: Literal["asks_to_save"] = "asks_to_save"
+
+
 class RankFinished(Frozen):
     """The rank's script returned; whatever its process does after that is at most a warning."""
 
@@ -208,6 +214,7 @@ Fact = Annotated[
     | LinksLeftOut
     | CheckpointRestored
     | CheckpointDamaged
+    | AsksToSave
     | RankFinished
     | RankEnded
     | Stalled

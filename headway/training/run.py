@@ -129,6 +129,8 @@ class Run:
     @cached_property
     def _schedule(self) -> CheckpointSchedule:
         self._obey_sigterm()
+        if self.rank == 0:
+            self.record({"type": "asks_to_save"})
         return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:

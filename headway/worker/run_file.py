@@ -22,7 +22,15 @@ MAXIMUM_READ_BYTES = 1 << 20
 _SKIPPING = "skipping:"
 """What is called in the offsets that the rank's file is being read for the end of a record that is too large."""
 _RANKS_FACTS = frozenset(
-    {"stage_reached", "result_stored", "rank_finished", "checkpoint_not_saved", "checkpoint_restored"}
+    {
+        "stage_reached",
+        "result_stored",
+        "rank_finished",
+        "checkpoint_not_saved",
+        "checkpoint_restored",
+        "asks_to_save",
+        "links_left_out",
+    }
 )
 """Facts that a rank may state; the others are the worker's own."""
 _MAXIMUM_STAGES = 100

@@ -43,8 +43,17 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
     writes = "open('state', 'w').write('x'); print('wrote'); import time; time.sleep(300)"
     moved = fleet.script("import os\nprint(os.path.exists('state'), flush=True)\n" + writes, name="moved")
     wait_until(lambda: len(texts(moved)) == 2, "the file")
-    moved.pause()
+    paused = fleet.command("pause", "moved").stdout
+    assert paused == (
+        "Job moved has saved no checkpoint. If it saves none when it is stopped, it starts from the beginning. "
+        "Resume it with: headway resume moved\n"
+    )
     wait_until(lambda: moved.refresh().status == "queued", "the pause")
+    assert moved.data["sentence"] == (
+        "Paused. After `headway resume moved`: It has saved no checkpoint, so it starts from the beginning. "
+        "On worker one it finds the files that it left in its working directory."
+    )
+    assert moved.data["resumes_from"] is None
     fleet.start_worker("two", slots=1)
     fleet.wait_for_workers(2)
     assert fleet.command("workers", "drain", "one").returncode == 0

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.core.facts import ResultStored
+from headway.core.facts import AsksToSave, LinksLeftOut, ResultStored
 from headway.core.protocol import StreamKey
 from headway.metric_patterns import MetricPatterns
 from headway.reports import decode_report
@@ -350,3 +350,21 @@ def test_whatever_stands_in_a_run_file_it_is_read(content: bytes) -> None:
         harvests = list(read_all(files_of(Path(folder))))
         stream = SpooledStream(Path(folder) / "spool", StreamKey(job="j", attempt=1, worker="w"))
         stream.append(tuple(harvests[0].facts), harvests[0].lines, list(harvests[0].series.values()), {})
+
+
+def test_a_run_says_that_it_asks_to_save_and_which_links_its_checkpoint_lacks(run: Run, tmp_path: Path) -> None:
+    """Given a script that asks `should_save`, and saves a folder with a link that leads outside, both are reported."""
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        run.should_save(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "outside").symlink_to("/etc/hostname")
+    run.save(tmp_path / "mine", 1)
+    harvests = list(read_all(files_of(tmp_path)))
+    facts = [fact for harvest in harvests for fact in harvest.facts]
+    assert facts == [AsksToSave(), LinksLeftOut(step=1, names=("outside",), count=1)]
+    assert said(harvests) == []

@@ -20,6 +20,7 @@ from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.json_value import LARGEST_INTEGER, shown
 from headway.core.name import check_labels
 from headway.core.placement import Gang, gang_of, place_queue, used_slots
+from headway.core.resume_point import resume_sentence, resumes_from, stop_sentence
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.errors import Damaged, InvalidInput, NameTaken
@@ -46,7 +47,8 @@ class JobView(BaseModel):
     """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people.
 
     `cold`: why its ranks start as new processes, which takes longer; null if they start warm. `origin`: the checkpoint
-    it was forked from. `hold`: it is paused, or about to be. `waiting`: where it stands in the queue, if one job alone
+    it was forked from. `hold`: it is paused, or about to be. `resumes_from`: the step from which its next attempt
+    would continue; null: from the beginning. `waiting`: where it stands in the queue, if one job alone
     is asked for.
     """
 
@@ -68,6 +70,7 @@ class JobView(BaseModel):
     checkpoints: list[CheckpointView]
     origin: Origin | None
     hold: bool
+    resumes_from: int | None
     waiting: Waiting | None
     warnings: tuple[str, ...]
     created_at: float
@@ -101,7 +104,7 @@ class Description(Frozen):
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
 
 
-_DERIVED = ("reason", "blame", "sentence", "cold", "checkpoints", "waiting")
+_DERIVED = ("resumes_from", "reason", "blame", "sentence", "cold", "checkpoints", "waiting")
 _SPEC_EXAMPLES: dict[str, Example] = {
     "trainer": {
         "summary": "A built-in trainer",
@@ -129,6 +132,7 @@ def view(job: Job, sentence: str | None = None, waits: Waiting | None = None) ->
         cold=cold_reason(job.spec),
         checkpoints=checkpoint_views(job),
         waiting=waits,
+        resumes_from=resumes_from(job),
     )
 
 
@@ -142,8 +146,10 @@ class AttemptView(Attempt):
 def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
     """How the job stands, in a sentence, and why it waits if it does."""
     if job.status is JobStatus.QUEUED and job.hold:
-        step = f" at step {job.checkpoints[-1].step}" if job.checkpoints else ""
-        return f"Paused{step}. `headway resume {job.name}` lets it go on.", None
+        step = resumes_from(job)
+        if step is not None:
+            return f"Paused at step {step}. `headway resume {job.name}` lets it go on.", None
+        return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
     if job.status is JobStatus.QUEUED:
         waits = why_waiting(server, job)
         return f"{job.sentence} {waits.sentence}".strip(), waits
@@ -151,6 +157,8 @@ def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
         return "Its workers are preparing it and starting its ranks.", None
     if job.status is JobStatus.RUNNING:
         return "Training." if job.spec.trainer else "Running.", None
+    if job.status is JobStatus.STOPPING and job.hold:
+        return stop_sentence(job), None
     if job.status is JobStatus.STOPPING and not job.sentence:
         return "Its ranks are being ended.", None
     return job.sentence, None
@@ -300,14 +308,19 @@ async def cancel(
 
 @router.post("/{job}/pause", dependencies=WRITE)
 async def pause(job: JobHere, server: ServerHere) -> JobView:
-    """Let the ranks save and end. The job is queued, on hold, until it is resumed; it needs no slots meanwhile."""
-    return view(await server.jobs.pause(job.id))
+    """Ask the ranks to save and end. The job is queued, on hold, until it is resumed; it needs no slots meanwhile.
+
+    `sentence` says what will happen, and `resumes_from` from which step it would continue.
+    """
+    paused = await server.jobs.pause(job.id)
+    return view(paused, stop_sentence(paused))
 
 
 @router.post("/{job}/resume", dependencies=WRITE)
 async def resume(job: JobHere, server: ServerHere) -> JobView:
-    """Let a paused job go on from its newest checkpoint."""
-    return view(await server.jobs.resume(job.id))
+    """Let a paused job continue from its newest checkpoint, or, as `sentence` says, from the beginning."""
+    resumed = await server.jobs.resume(job.id)
+    return view(resumed, resume_sentence(resumed))
 
 
 @router.patch("/{job}", dependencies=WRITE)
