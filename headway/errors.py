@@ -133,6 +133,12 @@ class Unavailable(HeadwayError):
     retryable = True
 
 
+class Overloaded(Unavailable):
+    """Raised when too many read at once; writes, heartbeats and claims go on. The same request may succeed soon."""
+
+    code = "overloaded"
+
+
 class EnvironmentFailed(HeadwayError):
     """Raised when the environment that a job asks for cannot be built or used."""
 

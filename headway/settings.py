@@ -95,7 +95,7 @@ class Settings(Timeouts):
     artifact_retention_bytes: int = Field(default=500 << 30, gt=0)
     """Size of all artifacts above which those of the oldest ended jobs are deleted."""
     maximum_artifact_bytes: int = Field(default=64 << 30, gt=0)
-    """Largest artifact that is accepted."""
+    """Largest artifact, and largest part of a checkpoint, that is accepted."""
     maximum_snapshot_bytes: int = Field(default=256 << 20, gt=0)
     """Largest packed working directory that is accepted; larger things are datasets."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -20,6 +21,12 @@ from headway.core.worker import Worker
 from headway.database.damage import Damage
 from headway.errors import IdempotencyKeyReused, NameTaken
 from headway.reports import Report
+
+reading: ContextVar[bool] = ContextVar("reading", default=False)
+"""Whether the request at work only reads for a user. Such reads have connections of their own, so that submissions,
+heartbeats and claims never wait behind them; one that waits too long for a connection raises Overloaded."""
+READ_PATIENCE_SECONDS = 10.0
+OVERLOADED = "Too many requests wait for the database. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)

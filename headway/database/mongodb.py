@@ -25,7 +25,7 @@ from headway.core.job_query import JobQuery
 from headway.core.problem import Problem, clock_problems
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
-from headway.database.base import StoredJob, key_reused, name_taken
+from headway.database.base import READ_PATIENCE_SECONDS, StoredJob, key_reused, name_taken, reading
 from headway.database.mongodb_documents import (
     INDEXES,
     Document,
@@ -60,6 +60,9 @@ _DEFAULTS: dict[str, Any] = {
     "appname": "headway",
 }
 
+_OF_USERS: dict[str, Any] = {"maxPoolSize": 8, "waitQueueTimeoutMS": int(READ_PATIENCE_SECONDS * 1000)}
+"""The connections for what users read."""
+
 
 class MongodbDatabase(MongodbStreams):
     """Several servers may share it; who of them leads is a document there."""
@@ -69,10 +72,12 @@ class MongodbDatabase(MongodbStreams):
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: AsyncMongoClient[Document] | None = None
+        self._readers: AsyncMongoClient[Document] | None = None
 
     async def open(self) -> None:
         try:
             self._client = AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
+            self._readers = AsyncMongoClient(self._url, **{**_absent(self._url, _DEFAULTS), **_OF_USERS})
             async with translated():
                 found = await self._collection("installation").find_one({"_id": "schema"})
                 if found is not None and found["version"] > SCHEMA:
@@ -88,9 +93,10 @@ class MongodbDatabase(MongodbStreams):
             raise SettingInvalid(f"HEADWAY_DATABASE_URL is {redacted(self._url)}: {error}") from error
 
     async def close(self) -> None:
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
+        clients, self._client, self._readers = (self._client, self._readers), None, None
+        for client in clients:
+            if client is not None:
+                await client.close()
 
     async def check(self) -> None:
         async with translated():
@@ -111,9 +117,10 @@ class MongodbDatabase(MongodbStreams):
         return [*found, *clock_problems("MongoDB's", theirs, time.time())]
 
     def _database(self) -> AsyncDatabase[Document]:
-        if self._client is None:
+        client = self._readers if reading.get() else self._client
+        if client is None:
             raise Unavailable("MongoDB is not connected.")
-        return self._client.get_default_database("headway")
+        return client.get_default_database("headway")
 
     def _collection(self, name: str) -> Any:
         return self._database()[name]

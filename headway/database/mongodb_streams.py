@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo import ASCENDING
-from pymongo.errors import ConfigurationError, DuplicateKeyError, PyMongoError
+from pymongo.errors import ConfigurationError, DuplicateKeyError, PyMongoError, WaitQueueTimeoutError
 
 from headway.core.damaged import RowKind
-from headway.database.base import Database, ReportIndex, StreamSize
+from headway.database.base import OVERLOADED, Database, ReportIndex, StreamSize
 from headway.database.mongodb_documents import Document, facts_of, report_document, report_of
-from headway.errors import Unavailable
+from headway.errors import Overloaded, Unavailable
 from headway.reports import Report
 
 
@@ -98,6 +98,8 @@ async def translated() -> AsyncIterator[None]:
         yield
     except (DuplicateKeyError, ConfigurationError):
         raise
+    except WaitQueueTimeoutError as error:
+        raise Overloaded(OVERLOADED) from error
     except (PyMongoError, OSError) as error:
         # PyMongo goes on with its timeouts and all it knows of the servers.
         said = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from headway.core.problem import Problem, clock_problems
 from headway.database import tables
+from headway.database.base import READ_PATIENCE_SECONDS, reading
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid, Unavailable
@@ -25,7 +26,8 @@ from headway.redaction import redacted
 
 _SCHEMAS = (MAIN, STREAMS._replace(version_table="alembic_version_streams"))
 _MIGRATION_LOCK = 0x68656164776179  # "headway"
-_CONNECTIONS = 8
+_CONNECTIONS, _READERS = 8, 4
+"""Per schema: for what the server does itself and for writes, and for what users read."""
 _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 15.0
 _LEAST_VERSION = 120_000
@@ -38,13 +40,18 @@ class PostgresqlDatabase(SqlDatabase):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._engines: dict[str, AsyncEngine] = {}
+        self._engines: dict[tuple[str, bool], AsyncEngine] = {}
 
     async def open(self) -> None:
         for name in ("main", "streams"):
-            self._engines[name] = create_async_engine(
-                "postgresql+asyncpg://", async_creator=self._connect, pool_size=_CONNECTIONS, max_overflow=0
-            )
+            for of_users, connections in ((False, _CONNECTIONS), (True, _READERS)):
+                self._engines[name, of_users] = create_async_engine(
+                    "postgresql+asyncpg://",
+                    async_creator=self._connect,
+                    pool_size=connections,
+                    max_overflow=0,
+                    pool_timeout=READ_PATIENCE_SECONDS if of_users else _STATEMENT_SECONDS,
+                )
         try:
             async with self._main(write=True) as connection:
                 for schema in _SCHEMAS:
@@ -77,16 +84,16 @@ class PostgresqlDatabase(SqlDatabase):
         return lines.op("@>")(cast([line.strip()], ARRAY(Text)))
 
     def _main(self, *, write: bool) -> Any:
-        return self._transaction("main")
+        return self._transaction("main", of_users=reading.get() and not write)
 
     def _streams(self, *, write: bool) -> Any:
-        return self._transaction("streams")
+        return self._transaction("streams", of_users=reading.get() and not write)
 
     @asynccontextmanager
-    async def _transaction(self, name: str) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, name: str, *, of_users: bool) -> AsyncIterator[AsyncConnection]:
         async with translate_errors():
             try:
-                async with self._engines[name].begin() as connection:
+                async with self._engines[name, of_users].begin() as connection:
                     yield connection
             except (OSError, TimeoutError) as error:
                 raise Unavailable(f"PostgreSQL does not answer: {error or 'it takes too long'}.") from error

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, and_, delete, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
@@ -19,9 +20,9 @@ from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
-from headway.database.base import StoredJob, key_reused, name_taken
+from headway.database.base import OVERLOADED, StoredJob, key_reused, name_taken
 from headway.database.sql_streams import SqlStreams
-from headway.errors import NotFound, Unavailable
+from headway.errors import NotFound, Overloaded, Unavailable
 
 _REMEMBERED_LOST_WORKERS = 100
 _TABLES = {
@@ -324,6 +325,8 @@ async def translate_errors() -> AsyncIterator[None]:
         yield
     except IntegrityError:
         raise
+    except PoolTimeout as error:
+        raise Overloaded(OVERLOADED) from error
     except DBAPIError as error:
         raise Unavailable(f"The database does not answer: {error.orig}") from error
 

@@ -15,12 +15,14 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from headway.database.base import READ_PATIENCE_SECONDS, reading
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid
 
 _BUSY_TIMEOUT_SECONDS = 10
 _READERS = 3
+_WRITE, _READ, _USER_READ = "write", "read", "user read"
 
 
 class SqliteDatabase(SqlDatabase):
@@ -33,13 +35,13 @@ class SqliteDatabase(SqlDatabase):
         self._path = Path(unquote(urlsplit(url).path))
         self._streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
         self._lock: BinaryIO | None = None
-        self._engines: dict[tuple[str, bool], AsyncEngine] = {}
+        self._engines: dict[tuple[str, str], AsyncEngine] = {}
 
     async def open_to_read(self) -> None:
         if not self._path.is_file():
             raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which does not exist.")
         for schema, path in ((MAIN, self._path), (STREAMS, self._streams_path)):
-            self._engines[schema.name, False] = _engine(path, "DEFERRED", _READERS)
+            self._open_readers(schema.name, path)
             async with self._transaction(schema.name, write=False) as connection:
                 if await connection.run_sync(stored_revision, schema) != schema.revision:
                     raise SettingInvalid(f"{path} is of an older version of Headway: `headway migrate` first.")
@@ -51,10 +53,14 @@ class SqliteDatabase(SqlDatabase):
         except OSError as error:
             raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which cannot be used: {error}") from error
         for schema, path in ((MAIN, self._path), (STREAMS, self._streams_path)):
-            self._engines[schema.name, True] = _engine(path, "IMMEDIATE", 1)
-            self._engines[schema.name, False] = _engine(path, "DEFERRED", _READERS)
+            self._engines[schema.name, _WRITE] = _engine(path, "IMMEDIATE", 1)
+            self._open_readers(schema.name, path)
             async with self._transaction(schema.name, write=True) as connection:
                 await connection.run_sync(migrate, schema)
+
+    def _open_readers(self, name: str, path: Path) -> None:
+        self._engines[name, _READ] = _engine(path, "DEFERRED", _READERS)
+        self._engines[name, _USER_READ] = _engine(path, "DEFERRED", _READERS)
 
     async def close(self) -> None:
         async with AsyncExitStack() as stack:
@@ -93,7 +99,8 @@ class SqliteDatabase(SqlDatabase):
 
     @asynccontextmanager
     async def _transaction(self, name: str, *, write: bool) -> AsyncIterator[AsyncConnection]:
-        async with translate_errors(), self._engines[name, write].begin() as connection:
+        use = _WRITE if write else _USER_READ if reading.get() else _READ
+        async with translate_errors(), self._engines[name, use].begin() as connection:
             yield connection
 
 
@@ -107,6 +114,7 @@ def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
         f"sqlite+aiosqlite:///{path}",
         pool_size=connections,
         max_overflow=0,
+        pool_timeout=READ_PATIENCE_SECONDS if begin == "DEFERRED" else _BUSY_TIMEOUT_SECONDS,
         pool_reset_on_return=None,  # each use is a transaction that ends itself
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS},
     )

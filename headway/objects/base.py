@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from headway.errors import InvalidInput
+from headway.errors import InvalidInput, TooLarge
 
 _OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
 
@@ -66,3 +66,13 @@ def check_object_id(object_id: str) -> str:
 async def in_one_chunk(content: bytes) -> AsyncIterator[bytes]:
     """Bytes that are in memory, as `put` takes them."""
     yield content
+
+
+async def bounded(chunks: AsyncIterator[bytes], maximum_bytes: int, subject: str) -> AsyncIterator[bytes]:
+    """The chunks of `subject`. Raises TooLarge once there are more than `maximum_bytes`."""
+    size_bytes = 0
+    async for chunk in chunks:
+        size_bytes += len(chunk)
+        if size_bytes > maximum_bytes:
+            raise TooLarge(f"{subject} is larger than {maximum_bytes:,} bytes (HEADWAY_MAXIMUM_ARTIFACT_BYTES).")
+        yield chunk

@@ -28,6 +28,7 @@ from headway.server.api import (
     trainers,
     workers,
 )
+from headway.server.api.admission import Admission
 from headway.server.api.common import Allow
 from headway.server.server import Server
 
@@ -56,6 +57,7 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     problems.install(app)
     _include_routes(app)
+    app.add_middleware(Admission, server=server, prefix=API_PREFIX, routes=guarded_routes())
 
     @app.get("/job.schema.json", include_in_schema=False)
     async def schema() -> dict[str, Any]:

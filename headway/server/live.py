@@ -6,6 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from headway.errors import Overloaded
+
+MAXIMUM_FOLLOWERS = 4000
+"""Each is a connection, with some 50 kB of memory."""
+
 
 class Watcher:
     """The jobs that changed since the watcher looked last, each once."""
@@ -35,6 +40,12 @@ class Live:
     def __init__(self) -> None:
         self._followers: dict[str, set[asyncio.Event]] = {}
         self._watchers: set[Watcher] = set()
+        self._count = 0
+
+    def check_room(self) -> None:
+        """Raises Overloaded when there are as many followers as one server can have."""
+        if self._count >= MAXIMUM_FOLLOWERS:
+            raise Overloaded(f"{MAXIMUM_FOLLOWERS:,} streams are open already. Try again when some have ended.")
 
     def changed(self, job_id: str) -> None:
         """Wake the job's followers."""
@@ -49,9 +60,11 @@ class Live:
         follower = asyncio.Event()
         followers = self._followers.setdefault(job_id, set())
         followers.add(follower)
+        self._count += 1
         try:
             yield follower
         finally:
+            self._count -= 1
             followers.discard(follower)
             if not followers:
                 self._followers.pop(job_id, None)
@@ -61,7 +74,9 @@ class Live:
         """Everything that changes, of all jobs."""
         watcher = Watcher()
         self._watchers.add(watcher)
+        self._count += 1
         try:
             yield watcher
         finally:
+            self._count -= 1
             self._watchers.discard(watcher)

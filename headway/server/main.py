@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Generator
@@ -21,6 +22,7 @@ from headway.reports import MAXIMUM_REPORT_BYTES
 from headway.server.api.links import link_path
 from headway.server.app import create_app
 from headway.server.clock import Clock
+from headway.server.http_protocol import BoundedHttp
 from headway.server.server import Server
 from headway.server.standby import Standby
 from headway.settings import Settings
@@ -28,6 +30,7 @@ from headway.settings import Settings
 _log = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 3
 _TICK_SECONDS = 1.0
+_OPEN_FILES = 16_384
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -70,6 +73,7 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    _allow_many_files()
     listener = _listen(settings.host, settings.port)
     url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
     seams = partial(Server, settings, broker=broker, clock=clock)
@@ -77,11 +81,19 @@ def serve(
         runner.run(_run(seams, listener, url, beside))
 
 
+def _allow_many_files() -> None:
+    """Each connection is a file; the soft limit of 1,024 is for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _config(server: Server) -> uvicorn.Config:
     return uvicorn.Config(
         create_app(server),
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="websockets-sansio",
         ws_max_size=MAXIMUM_REPORT_BYTES,
         ws_per_message_deflate=False,

@@ -82,7 +82,9 @@ class Server:
         self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
         self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
-        self.checkpoints = Checkpoints(self.database, self.objects, self.jobs, self.clock)
+        self.checkpoints = Checkpoints(
+            self.database, self.objects, self.jobs, self.clock, settings.maximum_artifact_bytes
+        )
         self.inquiries = Inquiries(self.assignments)
         self.links = Links(self.clock)
         self.workers = Workers(
@@ -168,6 +170,7 @@ class Server:
                 await asyncio.gather(self.led, return_exceptions=True)
                 await self.leading.resign()
             self.running = False
+            self.streams.close()
             for one in reversed(opened):
                 await one.close()
 

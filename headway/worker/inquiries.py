@@ -32,7 +32,9 @@ class Inquiries:
         self._begun.add(inquiry.id)
         if inquiry.kind == "stacks":
             stacks = await asyncio.to_thread(read_stacks, self._folder, processes)
-            await self._answer(inquiry.id, InquiryAnswer(output=joined(stacks)))
+            text = joined(stacks)
+            truncated = len(text) > _MAXIMUM_ANSWER_BYTES
+            await self._answer(inquiry.id, InquiryAnswer(output=text[:_MAXIMUM_ANSWER_BYTES], truncated=truncated))
         elif launcher is None:
             await self._answer(inquiry.id, InquiryAnswer(error="Its ranks have not started, or have just ended."))
         else:

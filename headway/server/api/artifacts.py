@@ -46,7 +46,7 @@ async def download(
 
 @router.put(
     "/attempts/{attempt}/artifacts/{name:path}",
-    dependencies=[Depends(Allow(Action.ARTIFACTS_WRITE))],
+    dependencies=[Depends(Allow(Action.ARTIFACTS_WRITE, maximum_body_bytes=None))],
     status_code=201,
 )
 async def store(

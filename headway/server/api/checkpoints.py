@@ -17,6 +17,7 @@ from headway.server.server import Server
 
 router = APIRouter(prefix="/jobs/{job}", tags=["checkpoints"])
 AS_RANK = [Depends(Allow(Action.ARTIFACTS_WRITE))]
+STORE = [Depends(Allow(Action.ARTIFACTS_WRITE, maximum_body_bytes=None))]
 READ = [Depends(Allow(Action.JOBS_READ))]
 Step = Annotated[int, Path(ge=0, le=2**53)]
 Rank = Annotated[int, Path(ge=0, lt=10_000)]
@@ -104,7 +105,7 @@ async def download_part(
     return _send(part, server, byte_range)
 
 
-@router.put("/attempts/{attempt}/checkpoints/{step}/{rank}", dependencies=AS_RANK, status_code=204)
+@router.put("/attempts/{attempt}/checkpoints/{step}/{rank}", dependencies=STORE, status_code=204)
 async def store_part(
     job: JobHere,
     attempt: AttemptNumber,

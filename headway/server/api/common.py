@@ -58,12 +58,17 @@ def authenticate(server: Server, connection: HTTPConnection) -> Caller:
 
 AttemptNumber = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 
+MAXIMUM_BODY_BYTES = 1 << 20
+"""Of a request whose route does not say another limit."""
+
 
 class Allow:
     """A route's dependency: lets a caller pass who may do the action to the object that the path names."""
 
-    def __init__(self, action: Action) -> None:
+    def __init__(self, action: Action, *, maximum_body_bytes: int | None = MAXIMUM_BODY_BYTES) -> None:
+        """`maximum_body_bytes`: None where the route reads its body as a stream and bounds that itself."""
         self.action = action
+        self.maximum_body_bytes = maximum_body_bytes
 
     async def __call__(
         self, request: Request, _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
@@ -109,6 +114,7 @@ def event_stream(server: Server, job: Job, cursor: Cursor, kinds: set[Kind]) -> 
     """Server-sent events: each has its cursor as id, so that a reconnect goes on exactly behind it."""
     if not kinds:
         raise InvalidInput("Nothing to follow: name at least one of events, logs, metrics.")
+    server.live.check_room()
 
     async def send() -> AsyncIterator[str]:
         yield ": connected\n\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import Body, Depends, Path, Request, Response
 from pydantic import BaseModel
 
 from headway.core.dataset import Block, Dataset
@@ -15,6 +15,8 @@ from headway.server.api.common import Allow, ServerHere
 router = router_of_json(tags=["datasets"])
 READ = [Depends(Allow(Action.DATASETS_READ))]
 WRITE = [Depends(Allow(Action.DATASETS_WRITE))]
+WRITE_INDEX = [Depends(Allow(Action.DATASETS_WRITE, maximum_body_bytes=32 << 20))]
+WRITE_BLOCK = [Depends(Allow(Action.DATASETS_WRITE, maximum_body_bytes=None))]
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the block's compressed bytes.")]
 
 
@@ -37,18 +39,18 @@ async def get_dataset(dataset: str, server: ServerHere) -> Dataset:
 
 
 @router.post("/datasets/missing", dependencies=WRITE)
-async def missing_blocks(blocks: list[Block], server: ServerHere) -> Missing:
+async def missing_blocks(blocks: Annotated[list[Block], Body(max_length=5000)], server: ServerHere) -> Missing:
     """Which of these blocks are not stored yet."""
     return Missing(missing=sorted(await server.datasets.missing(blocks)))
 
 
-@router.post("/datasets", dependencies=WRITE, status_code=201)
+@router.post("/datasets", dependencies=WRITE_INDEX, status_code=201)
 async def add_dataset(dataset: Dataset, server: ServerHere) -> Dataset:
     """Register a dataset whose blocks have been sent."""
     return await server.datasets.add(dataset)
 
 
-@router.put("/blocks/{sha256}", dependencies=WRITE, status_code=204)
+@router.put("/blocks/{sha256}", dependencies=WRITE_BLOCK, status_code=204)
 async def store_block(sha256: Sha256, request: Request, server: ServerHere) -> None:
     """Store a block's compressed bytes."""
     await server.datasets.store_block(sha256, request.stream())

@@ -37,7 +37,11 @@ async def stacks(job: JobHere, server: ServerHere) -> list[InquiryAnswer]:
     return await server.inquiries.stacks(job)
 
 
-@router.post("/workers/{worker}/inquiries/{inquiry}", dependencies=[Depends(Allow(Action.WORKER_ACT))], status_code=204)
+@router.post(
+    "/workers/{worker}/inquiries/{inquiry}",
+    dependencies=[Depends(Allow(Action.WORKER_ACT, maximum_body_bytes=8 << 20))],
+    status_code=204,
+)
 async def answer(
     worker: str, inquiry: Annotated[str, Field(max_length=40)], answer: InquiryAnswer, server: ServerHere
 ) -> None:

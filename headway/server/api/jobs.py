@@ -35,6 +35,7 @@ from headway.server.services.streams import Kind
 router = router_of_json(prefix="/jobs", tags=["jobs"])
 READ = [Depends(Allow(Action.JOBS_READ))]
 WRITE = [Depends(Allow(Action.JOBS_WRITE))]
+SUBMIT = [Depends(Allow(Action.JOBS_WRITE, maximum_body_bytes=4 << 20))]
 
 
 Moment = Annotated[float, AllowInfNan(False)]
@@ -180,7 +181,7 @@ def _queue_with(server: Server, job: Job) -> list[Gang]:
     return queue
 
 
-@router.post("", dependencies=WRITE, status_code=201)
+@router.post("", dependencies=SUBMIT, status_code=201)
 async def submit(
     spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)],
     request: Request,
@@ -220,7 +221,7 @@ async def _fork(
             await server.checkpoints.release(origin.job, job_id)
 
 
-@router.post("/plan", dependencies=WRITE)
+@router.post("/plan", dependencies=SUBMIT)
 async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], server: ServerHere) -> Plan:
     """Check a spec as a submission would, and say where it would run or why it would wait. Nothing is stored."""
     await server.specs.check(spec)

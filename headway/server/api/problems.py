@@ -70,6 +70,11 @@ def _unicode(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def answer_of(error: HeadwayError) -> JSONResponse:
+    """The problem that an error of ours is."""
+    return problem(error.status, error.code, error.message, retryable=error.retryable)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error with a problem."""
 
@@ -77,7 +82,7 @@ def install(app: FastAPI) -> None:
     async def headway_error(request: Request, error: HeadwayError) -> JSONResponse:
         if error.status >= 500:
             _log.error("%s %s: %s", request.method, request.url.path, error)
-        return problem(error.status, error.code, error.message, retryable=error.retryable)
+        return answer_of(error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -14,7 +14,9 @@ router = APIRouter(prefix="/snapshots", tags=["snapshots"])
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the archive's bytes.")]
 
 
-@router.put("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_WRITE))], status_code=201)
+@router.put(
+    "/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_WRITE, maximum_body_bytes=None))], status_code=201
+)
 async def store_snapshot(sha256: Sha256, request: Request, server: ServerHere) -> dict[str, str]:
     """Store a working directory: a tar archive packed with zstd. Sent again it changes nothing."""
     await server.snapshots.store(sha256, request.stream())

@@ -22,6 +22,7 @@ from headway.server.server import Server
 
 router = router_of_json(prefix="/workers", tags=["workers"])
 ACT = [Depends(Allow(Action.WORKER_ACT))]
+BEAT = [Depends(Allow(Action.WORKER_ACT, maximum_body_bytes=8 << 20))]
 WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 _UNAUTHORISED = 4401
 
@@ -94,7 +95,7 @@ async def leave(worker: str, server: ServerHere) -> None:
     await server.workers.leave(worker)
 
 
-@router.post("/{worker}/heartbeat", dependencies=ACT)
+@router.post("/{worker}/heartbeat", dependencies=BEAT)
 async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
     """Says that the worker lives; the answer says what it is to have."""
     return await server.workers.heartbeat(worker, heartbeat)

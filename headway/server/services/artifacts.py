@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from headway.core.artifact import Artifact, leaves_folder
 from headway.core.job import Job
-from headway.errors import Conflict, InvalidInput, NotFound, TooLarge
-from headway.objects.base import Objects
+from headway.errors import Conflict, InvalidInput, NotFound
+from headway.objects.base import Objects, bounded
 from headway.server.services.jobs import Jobs, draw_id
 
 
@@ -25,7 +25,7 @@ class Artifacts:
             raise InvalidInput(f"Artifact {name} has a . or .. between its slashes; leave them out.")
         self._check_current(await self._jobs.find(job_id), attempt)
         object_id = f"artifacts/{job_id}/{attempt}/{draw_id('a-')}"
-        stored = await self._objects.put(object_id, self._bounded(chunks, name))
+        stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, f"Artifact {name}"))
         return Artifact(
             name=name, object_id=object_id, size_bytes=stored.size_bytes, sha256=stored.sha256, attempt=attempt
         )
@@ -61,11 +61,3 @@ class Artifacts:
     def _check_current(self, job: Job, attempt: int) -> None:
         if job.attempt is None or job.attempt.number != attempt or job.attempt.ended_at is not None:
             raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
-
-    async def _bounded(self, chunks: AsyncIterator[bytes], name: str) -> AsyncIterator[bytes]:
-        size_bytes = 0
-        async for chunk in chunks:
-            size_bytes += len(chunk)
-            if size_bytes > self._maximum_bytes:
-                raise TooLarge(f"Artifact {name} is larger than {self._maximum_bytes} bytes.")
-            yield chunk

@@ -10,7 +10,7 @@ from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
 from headway.core.job import Job, Origin
 from headway.database.base import Database
 from headway.errors import CheckpointCorrupt, Conflict, Damaged, NotFound
-from headway.objects.base import Objects
+from headway.objects.base import Objects, bounded
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs, draw_id
 
@@ -21,7 +21,8 @@ _DANGLING_SECONDS = 3600.0
 class Checkpoints:
     """Parts are stored as they come; that all of one are there is a change of the job, which makes it a checkpoint."""
 
-    def __init__(self, database: Database, objects: Objects, jobs: Jobs, clock: Clock) -> None:
+    def __init__(self, database: Database, objects: Objects, jobs: Jobs, clock: Clock, maximum_bytes: int) -> None:
+        self._maximum_bytes = maximum_bytes
         self._database = database
         self._objects = objects
         self._jobs = jobs
@@ -39,10 +40,11 @@ class Checkpoints:
         replica: bool,
         format: int,
     ) -> None:
-        """Store a rank's part of the current attempt. Raises Conflict for an older or ended one."""
+        """Store a rank's part of the current attempt. Raises Conflict for an older or ended one, TooLarge."""
         await self._check_current(job_id, attempt)
         object_id = f"checkpoints/{job_id}/{attempt}/{step}/{draw_id('c-')}"
-        stored = await self._objects.put(object_id, chunks)
+        subject = f"The part of rank {rank} at step {step}"
+        stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, subject))
         part = CheckpointPart(
             attempt=attempt,
             step=step,

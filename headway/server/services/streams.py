@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -18,7 +20,7 @@ from headway.core.json_value import as_json, shown
 from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
-from headway.errors import Corrupt, InvalidInput
+from headway.errors import Corrupt, InvalidInput, Overloaded
 from headway.reports import LogLine, Report, Series, decode_logs, decode_metrics, readable_metrics
 from headway.server.live import Live
 from headway.server.recorder import Recorder
@@ -28,6 +30,9 @@ Kind = Literal["events", "logs", "metrics"]
 _PAGE_EVENTS = 500
 _PAGE_REPORTS = 50
 _KEEP_ALIVE_SECONDS = 15.0
+_OVERLOADED_SECONDS = 1.0
+_THREADS = 2
+_Result = TypeVar("_Result")
 SYSTEM = "system/"
 """How names of samples of what ranks use begin; they are given only where they are asked for."""
 _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
@@ -83,6 +88,15 @@ class Streams:
         self._jobs = jobs
         self._recorder = recorder
         self._live = live
+        self._threads = ThreadPoolExecutor(_THREADS, "streams")
+
+    async def _unpacked(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Call a function in a thread that only readers wait for: what is stored meanwhile needs threads, too."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def read(self, job: Job, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item]:
         """What is there behind the cursor, which moves along."""
@@ -93,7 +107,10 @@ class Streams:
                 async for item in self._read_attempt(job, attempt, cursor, kinds, kept[attempt.number]):
                     yield item
         if "events" in kinds:
-            while events := await self._database.events(job.id, cursor.event, _PAGE_EVENTS):
+            while cursor.event < job.event_count:
+                events = await self._database.events(job.id, cursor.event, _PAGE_EVENTS)
+                if not events:
+                    break  # they are still to be stored; then followers are told
                 for event in events:
                     cursor.event = event.number
                     yield Item("event", event.model_dump(mode="json"), cursor.encode())
@@ -118,7 +135,7 @@ class Streams:
                     job.id, number, assignment.worker, position, through, _PAGE_REPORTS
                 )
                 for report in reports:
-                    contents = await asyncio.to_thread(_contents, report, position, kinds, kept_until)
+                    contents = await self._unpacked(_contents, report, position, kinds, kept_until)
                     position = positions[assignment.worker] = report.through
                     if contents is not None:
                         data = {"attempt": number, "worker": assignment.worker, **contents}
@@ -134,9 +151,13 @@ class Streams:
         with self._live.following(job_id) as changed:
             while True:
                 changed.clear()
-                job = await self._jobs.find(job_id)
-                async for item in self.read(job, cursor, kinds):
-                    yield item
+                try:
+                    job = await self._jobs.find(job_id)
+                    async for item in self.read(job, cursor, kinds):
+                        yield item
+                except Overloaded:
+                    await asyncio.sleep(_OVERLOADED_SECONDS)
+                    continue
                 if job.status.terminal and not job.events:
                     yield Item("end", {"status": job.status.value, "sentence": job.sentence}, cursor.encode())
                     return
@@ -170,9 +191,7 @@ class Streams:
             "job": job.id,
             "attempt": number,
             "repeated_points": repeated_points,
-            "series": [
-                await asyncio.to_thread(thin_series, one, first_step, last_step, maximum_points) for one in chosen
-            ],
+            "series": [await self._unpacked(thin_series, one, first_step, last_step, maximum_points) for one in chosen],
         }
 
     async def repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
@@ -183,7 +202,7 @@ class Streams:
 
     async def _series(self, job: Job, number: int) -> list[Series]:
         sections = await self._database.metrics_sections(job.id, number)
-        return await asyncio.to_thread(readable_metrics, sections)
+        return await self._unpacked(readable_metrics, sections)
 
     async def _joined(self, job: Job) -> tuple[list[Series], int]:
         """The series of all attempts as one line each, and how many points were left out as repeated."""
@@ -192,7 +211,7 @@ class Streams:
         if len(found) == 1:
             return found[0], 0
         cuts = kept_through(attempts, [_logged_steps(series) for series in found])
-        return await asyncio.to_thread(_join, found, cuts)
+        return await self._unpacked(_join, found, cuts)
 
 
 def _logged_steps(series: Sequence[Series]) -> LoggedSteps | None:

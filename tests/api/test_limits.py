@@ -1,0 +1,235 @@
+"""What a request may send, and who is served while many read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from headway.database.base import reading
+from headway.errors import Overloaded
+from headway.server import live
+from headway.server.api.common import MAXIMUM_BODY_BYTES
+from headway.server.http_protocol import MAXIMUM_HEAD_BYTES
+from headway.server.main import _config, _Http, _listen
+from tests.api.conftest import SCRIPT, Api
+
+pytestmark = pytest.mark.anyio
+
+SECRET_PATHS = ("/api/v1/jobs", "/api/v1/no/such/route", "/api/v1/blocks/" + "0" * 64)
+
+
+@asynccontextmanager
+async def listening(api: Api) -> AsyncIterator[int]:
+    """The server on a port of this machine, as `headway server` has it; in this process."""
+    http = _Http(_config(api.server))
+    with _listen("127.0.0.1", 0) as listener:
+        serving = asyncio.create_task(http.serve(sockets=[listener]))
+        while not http.started:
+            await asyncio.sleep(0.01)
+        yield listener.getsockname()[1]
+        http.end()
+        await serving
+
+
+async def chunks_that_nobody_may_read() -> AsyncIterator[bytes]:
+    raise AssertionError("The body was read.")
+    yield b""
+
+
+@pytest.mark.parametrize("path", SECRET_PATHS)
+async def test_who_asks_is_settled_before_a_body_is_read(api: Api, path: str) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for token in ("", "Bearer forged"):
+            response = await api.http.request(
+                method, path, content=chunks_that_nobody_may_read(), headers={"Authorization": token}
+            )
+            assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/plan", "/api/v1/jobs/x", "/api/v1/no/such/route"])
+async def test_a_body_above_its_limit_is_refused_by_name(api: Api, path: str) -> None:
+    limit = 4 << 20 if path.endswith("plan") else MAXIMUM_BODY_BYTES
+
+    async def chunks(size_bytes: int) -> AsyncIterator[bytes]:
+        for _ in range(size_bytes >> 16):
+            yield b" " * (1 << 16)
+
+    stated = {"Content-Length": str(limit + 1)}
+    for content, headers in ((chunks_that_nobody_may_read(), stated), (chunks(2 * limit), {})):
+        response = await api.http.request(
+            "PATCH" if path.endswith("x") else "POST", path, content=content, headers=headers
+        )
+        assert response.status_code == 413, response.text
+        assert response.json()["code"] == "too_large"
+        assert f"larger than the {limit:,} bytes allowed" in response.json()["detail"]
+    response = await api.http.post(path, content=chunks(limit), headers={"Content-Type": "application/json"})
+    assert response.status_code in (404, 405, 422)
+
+
+async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: Api) -> None:
+    async with listening(api) as port:
+        for token, status in ((b"", b"401"), (b"Authorization: Bearer nobody\r\n", b"401")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\n" + token + b"Content-Length: 200000000\r\n\r\n{")
+            async with asyncio.timeout(5):
+                head = await reader.readuntil(b"\r\n")
+            assert status in head
+            writer.transport.abort()
+
+
+async def test_headers_without_end_are_refused(api: Api) -> None:
+    async with listening(api) as port:
+        for start in (b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+            piece = b"a: b\r\n" * 1000 if start.endswith(b"\n") else b"a" * 6000
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(start)
+            sent = 0
+            while sent <= MAXIMUM_HEAD_BYTES:
+                writer.write(piece)
+                sent += len(piece)
+            async with asyncio.timeout(5):
+                assert b" 431 " in await reader.readuntil(b"\r\n")
+            writer.transport.abort()
+
+
+LONG = {
+    "arguments": ({"arguments": ["x" * 70_000]}, "arguments: number 0 has 70,000 bytes; 65,536 are allowed"),
+    "variables": ({"variables": {"A": "é" * 40_000}}, "variables: A has 80,000 bytes; 65,536 are allowed"),
+    "parameters": ({"parameters": {"a": "x" * 70_000}}, "parameters: a has 70,000 bytes"),
+    "all words": ({"arguments": ["x" * 60_000] * 9}, "Arguments, variables and parameters have 540,000 bytes together"),
+    "a name": ({"variables": {"A" * 300: ""}}, "variables has 300 characters"),
+    "outputs": ({"outputs": ["x" * 2000]}, "outputs has 2,000 characters"),
+    "notes": ({"notes": "x" * 10_001}, "notes"),
+    "labels": ({"labels": {f"a{number}": "b" for number in range(65)}}, "labels"),
+    "data": ({"data": "x" * 300}, "data has 300 characters"),
+    "a pattern": ({"metrics": {"x": f"({'a?' * 20_000})"}}, "metrics: the pattern of x has 40,002 characters"),
+    "a large pattern": ({"metrics": {"x": r"(((\pL{10}){10}){2})"}}, "pattern too large"),
+    "patterns": (
+        {"metrics": {f"x{number}": f"({'a?' * 490})" for number in range(60)}},
+        "The patterns of metrics come to",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+async def test_a_spec_that_holds_too_much_names_the_field(api: Api, name: str) -> None:
+    changes, words = LONG[name]
+    for path in ("/api/v1/jobs", "/api/v1/jobs/plan"):
+        response = await api.http.post(path, json={**SCRIPT, **changes})
+        assert response.status_code == 422, response.text
+        assert words in response.json()["detail"]
+    assert (await api.http.get("/api/v1/jobs")).json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("/api/v1/jobs", {"label": ["a=b"] * 65}),
+        ("/api/v1/jobs", {"status": ["queued"] * 21}),
+        ("/api/v1/jobs", {"limit": 501}),
+        ("/api/v1/jobs", {"cursor": "x" * 201}),
+        ("/api/v1/jobs/mine/metrics", {"name": ["loss"] * 501}),
+    ],
+)
+async def test_a_query_that_asks_for_too_much_is_refused(api: Api, path: str, params: dict[str, Any]) -> None:
+    await api.submit(name="mine")
+    response = await api.http.get(path, params=params)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
+
+
+async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_go_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given users' reads that hold every connection they may have, submissions, claims and heartbeats are served."""
+    worker = await api.worker()
+    database: Any = api.server.database
+    engine = database._engines["main", "user read"]
+    monkeypatch.setattr(engine.pool, "_timeout", 0.05)
+    held = [await engine.connect() for _ in range(3)]
+    try:
+        response = await api.http.get("/api/v1/jobs")
+        assert (response.status_code, response.json()["code"]) == (503, "overloaded")
+        assert response.headers["retry-after"] == "1"
+        assert response.json()["retryable"]
+        job = await api.submit(name="mine")
+        assert (await worker.heartbeat(0)).status_code == 200
+        while (await worker.claim(job["id"])).status_code != 200:
+            await asyncio.sleep(0.01)
+    finally:
+        for connection in held:
+            await connection.close()
+    assert (await api.http.get("/api/v1/jobs")).status_code == 200
+
+
+async def test_more_streams_than_allowed_are_answered_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.submit(name="mine")
+    monkeypatch.setattr(live, "MAXIMUM_FOLLOWERS", 0)
+    for path in ("/api/v1/jobs/mine/follow", "/api/v1/events"):
+        response = await api.http.get(path)
+        assert (response.status_code, response.json()["code"]) == (503, "overloaded"), path
+
+
+async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from headway.server.services import streams
+
+    monkeypatch.setattr(streams, "_OVERLOADED_SECONDS", 0.0)
+    job = await api.submit(name="mine")
+    await api.http.post("/api/v1/jobs/mine/cancel")
+    original = api.server.database.events
+    refusals = iter(range(3))
+
+    async def events(*arguments: Any) -> Any:
+        if next(refusals, None) is not None:
+            raise Overloaded("busy")
+        return await original(*arguments)
+
+    monkeypatch.setattr(api.server.database, "events", events)
+    items = [item async for item in api.server.streams.follow(job["id"], streams.Cursor(), {"events"})]
+    numbers = [item.data["number"] for item in items if item is not None and item.kind == "event"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) >= 2
+
+
+STREAMS = 320
+
+
+async def test_submissions_do_not_wait_for_hundreds_of_streams(api: Api) -> None:
+    """Given 320 streams on 40 jobs that change all the time, none breaks, and a submission is answered in between."""
+    jobs = [(await api.submit())["id"] for _ in range(40)]
+    token = api.http.headers["authorization"]
+    served: set[int] = set()
+
+    async def follow(number: int, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        path = f"/api/v1/jobs/{jobs[number % len(jobs)]}/follow"
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n".encode())
+        try:
+            assert b" 200 " in await reader.readuntil(b"\r\n")
+            while line := await reader.readline():
+                if b"job.cancelled" in line:
+                    served.add(number)
+        finally:
+            writer.transport.abort()
+
+    async with (
+        listening(api) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=api.http.headers, timeout=60) as http,
+    ):
+        following = [asyncio.create_task(follow(number, port)) for number in range(STREAMS)]
+        waits = []
+        for number, job in enumerate(jobs):
+            await http.post(f"/api/v1/jobs/{job}/cancel")
+            if number % 4 == 0:
+                begun = time.monotonic()
+                assert (await http.post("/api/v1/jobs", json=SCRIPT)).status_code == 201
+                waits.append(time.monotonic() - begun)
+        await asyncio.gather(*following)
+    assert served == set(range(STREAMS))
+    assert sorted(waits)[len(waits) // 2] < 2.0
+    assert not reading.get()
