@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,9 +94,12 @@ def _add(tar: tarfile.TarFile, path: Path, folder: Path, *, hidden: bool) -> boo
             return True
         if not path.is_file():
             return False
-    with path.open("rb") as content:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as content:
+        status = os.fstat(content.fileno())
+        if not stat.S_ISREG(status.st_mode):  # it was a file a moment ago
+            raise FileNotFoundError(f"{path} is no file any more")
         entry = tar.gettarinfo(arcname=name, fileobj=content)
-        entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", os.fstat(content.fileno()).st_size
+        entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", status.st_size
         tar.addfile(entry, content)
     return True
 

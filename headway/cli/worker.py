@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import click
 
 from headway.cli.values import pair
 from headway.core.name import check_labels, check_name
+
+_LAST_SECONDS = 5.0
 
 
 @click.command()
@@ -106,3 +109,7 @@ async def _work(worker: object) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     os.umask(0o077)
     await worker.run(stopped)
+    # What the worker began in threads, and cannot end there, must not hold up its own end.
+    last = threading.Timer(_LAST_SECONDS, os._exit, (0,))
+    last.daemon = True
+    last.start()

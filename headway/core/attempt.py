@@ -132,6 +132,11 @@ class Attempt(Frozen):
         return all(assignment.done(said=self.said_finished) for assignment in self.assignments)
 
     @property
+    def all_finished(self) -> bool:
+        """Whether every rank's script returned; what is left is the end of the processes, and storing."""
+        return all(one.finished_ranks == one.rank_count for one in self.assignments)
+
+    @property
     def started(self) -> bool:
         """Whether every rank's process was started."""
         return sum(assignment.started_ranks for assignment in self.assignments) == self.world_size

@@ -104,6 +104,10 @@ class EndReason(StrEnum):
         True,
         "Worker {worker} lost its launcher, and with it the ranks. The worker's log says more.",
     )
+    WORKER_FAILED = (
+        "worker_failed", JobStatus.FAILED, Blame.PLATFORM, True, True,
+        "Worker {worker} could not run the attempt to its end: {error}. The worker's log says more.",
+    )  # fmt: skip
     OUT_OF_MEMORY = (
         "out_of_memory", JobStatus.FAILED, Blame.USER, False, True,
         "Rank {rank} ran out of memory: {error}.",

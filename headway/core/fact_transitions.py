@@ -35,6 +35,7 @@ from headway.core.facts import (
     ResultStored,
     StageReached,
     Stalled,
+    WorkerFailed,
     WorkerStopping,
     WorkingDirectoryReady,
 )
@@ -111,6 +112,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return _stalled(job, assignment, fact, now)
         case PrepareFailed():
             return stop(job, failure_of(assignment, _prepare_reason(fact), now, error=fact.error), now)
+        case WorkerFailed():
+            return stop(job, failure_of(assignment, EndReason.WORKER_FAILED, now, error=fact.error), now)
         case OutputsStored():
             job = update_assignment(job, worker, outputs_stored=True)
             return job if fact.warning is None else warn(job, fact.warning, now)

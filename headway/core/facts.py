@@ -163,6 +163,13 @@ class PrepareFailed(Frozen):
     own_fault: bool = False
 
 
+class WorkerFailed(Frozen):
+    """The worker met an error of its own in this attempt, has ended the ranks, and does no more for it."""
+
+    type: Literal["worker_failed"] = "worker_failed"
+    error: str = Field(max_length=1_000)
+
+
 class OutputsStored(Frozen):
     """All that the ranks of this worker left is in the object store; `warning` says what is not."""
 
@@ -219,6 +226,7 @@ Fact = Annotated[
     | RankEnded
     | Stalled
     | PrepareFailed
+    | WorkerFailed
     | OutputsStored
     | WorkingDirectoryReady
     | FilesLeft

@@ -35,6 +35,8 @@ class Timeouts(Frozen):
     """Time a built-in trainer has from its ranks' start to its first step."""
     finish_limit_seconds: float = Field(default=3600.0, gt=0)
     """Time a training has from its last step to its end, for evaluation and saving."""
+    exit_limit_seconds: float = Field(default=60.0, gt=0)
+    """Time the processes of ranks have to end once all ranks have finished; then they are killed, with a warning."""
     resource_sample_seconds: float = Field(default=10.0, gt=0)
     """Time between samples of what each rank uses."""
     orphan_timeout_seconds: float = Field(default=300.0, gt=0)
@@ -88,6 +90,7 @@ class Heartbeat(Frozen):
 class OpenAssignment(Frozen):
     """An assignment that the worker is to have; `ready`: every worker of the gang has claimed its share.
 
+    `finished`: every rank of the gang has said that it finished.
     `kill`: once it is stopping, its ranks get no grace time; `saves`: they get the longer one; `stacks`: what they do
     is to be written down before.
     """
@@ -96,6 +99,7 @@ class OpenAssignment(Frozen):
     attempt: int
     state: AssignmentState
     ready: bool
+    finished: bool = False
     kill: bool = False
     saves: bool = False
     stacks: bool = False

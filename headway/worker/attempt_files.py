@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from headway.core.facts import Released
 from headway.core.protocol import StreamKey, Timeouts
 from headway.worker.rank_files import RankFiles
 from headway.worker.spool import SpooledStream
+
+_log = logging.getLogger(__name__)
+_RANK_LOG = re.compile(r"rank-(\d{1,6})\.log")
 
 
 def attempt_folder(home: Path, key: StreamKey) -> Path:
@@ -18,7 +25,16 @@ def attempt_folder(home: Path, key: StreamKey) -> Path:
 
 def remove_attempt(home: Path, key: StreamKey) -> None:
     """Delete the files of an attempt whose last report is committed."""
-    shutil.rmtree(attempt_folder(home, key), ignore_errors=True)
+    folder = attempt_folder(home, key)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # a script has taken the permissions from its folders
+        for parent, folders, _ in os.walk(folder):
+            for name in folders:
+                path = os.path.join(parent, name)
+                if not os.path.islink(path):
+                    with suppress(OSError):
+                        os.chmod(path, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish_stream(home: Path, stream: SpooledStream) -> None:
@@ -26,11 +42,17 @@ def finish_stream(home: Path, stream: SpooledStream) -> None:
     if stream.ended:
         return
     folder = attempt_folder(home, stream.key)
-    ranks = sorted(int(path.stem.removeprefix("rank-")) for path in folder.glob("rank-*.log"))
+    ranks = sorted(int(found[1]) for path in folder.glob("rank-*.log") if (found := _RANK_LOG.fullmatch(path.name)))
     files = RankFiles(folder, ranks, maximum_log_bytes=Timeouts().maximum_log_bytes)
     more = True
-    while more:
-        harvest = files.harvest(stream.offsets, final=True)
-        more = harvest.more
-        facts = (*harvest.facts, *(() if more else (Released(),)))
-        stream.append(facts, harvest.lines, list(harvest.series.values()), harvest.offsets, last=not more)
+    try:
+        while more:
+            harvest = files.harvest(stream.offsets, final=True)
+            more = harvest.more
+            facts = (*harvest.facts, *(() if more else (Released(),)))
+            stream.append(facts, harvest.lines, list(harvest.series.values()), harvest.offsets, last=not more)
+    except OSError:
+        raise
+    except Exception:  # the worker has to start, whatever lies there
+        _log.exception("What attempt %d of job %s left cannot be read.", stream.key.attempt, stream.key.job)
+        stream.append((Released(),), [], [], stream.offsets, last=True)

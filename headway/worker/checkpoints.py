@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from headway.checkpoint_files import unpack_files
 from headway.core.checkpoint import CHECKPOINT_FORMAT, Checkpoint, CheckpointPart, PartKind
 from headway.core.facts import CheckpointNotSaved, CheckpointPartStored, Fact
 from headway.core.protocol import Claimed
-from headway.errors import CheckpointCorrupt, Conflict, HeadwayError, NotFound, Unavailable
+from headway.errors import CheckpointCorrupt, Conflict, NotFound, Unavailable
+from headway.run_records import clean_text
 from headway.worker.connection import Connection
+from headway.worker.regular_files import size_of
 from headway.worker.transfers import write_chunks
 
 _log = logging.getLogger(__name__)
@@ -53,14 +56,14 @@ class CheckpointSender:
         self._waiting[part.step, part.rank] = part
         self._idle.clear()
         self._news.set()
-        sizes = {key: _size_bytes(saved_path(self._folder, *key)) for key in self._waiting}
+        sizes = {key: size_of(saved_path(self._folder, *key)) for key in self._waiting}
         dropped = []
         for step in sorted({step for step, _ in self._waiting})[:-_LEAST_WAITING_STEPS]:
             if sum(sizes[key] for key in self._waiting) <= _MAXIMUM_WAITING_BYTES:
                 break
             for key in [key for key in self._waiting if key[0] == step]:
                 del self._waiting[key]
-                saved_path(self._folder, *key).unlink(missing_ok=True)
+                _remove(saved_path(self._folder, *key))
                 words = "it and newer ones wait for the server, and take too much of the worker's disk"
                 _log.warning("The checkpoint of step %d, rank %d, was dropped: %s", *key, words)
                 dropped.append(CheckpointNotSaved(step=step, rank=key[1], error=words))
@@ -92,13 +95,13 @@ class CheckpointSender:
             except Conflict as error:  # the attempt has ended: what else waits is not wanted either
                 _log.warning("Checkpoints of job %s are not stored any more: %s", self._claimed.job, error)
                 for step, rank in self._waiting:
-                    saved_path(self._folder, step, rank).unlink(missing_ok=True)
+                    _remove(saved_path(self._folder, step, rank))
                 self._waiting.clear()
-            except (HeadwayError, OSError) as error:
+            except Exception as error:  # whatever it is, the next part may go better
                 _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", part.step, part.rank, error)
-                report(CheckpointNotSaved(step=part.step, rank=part.rank, error=str(error)[:1000]))
+                report(CheckpointNotSaved(step=part.step, rank=part.rank, error=clean_text(str(error))[:1000]))
             finally:
-                path.unlink(missing_ok=True)
+                _remove(path)
 
     async def _sent(self, part: SavedPart, path: Path) -> bool:
         try:
@@ -172,8 +175,9 @@ async def _fetch(
         raise CheckpointCorrupt(f"its part of rank {part.rank} does not match its hash")
 
 
-def _size_bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # a rank may have put anything there
+        path.unlink()
 
 
 def saved_path(folder: Path, step: int, rank: int) -> Path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -24,9 +25,12 @@ from headway.core.protocol import (
     Registration,
 )
 from headway.errors import HeadwayError, Unavailable, error_from_answer
+from headway.worker.regular_files import open_file
 
 _TIMEOUT_SECONDS = 5.0
 _UPLOAD_TIMEOUT_SECONDS = 60.0
+_BLOCK_SECONDS = 600.0
+"""For a whole block, however slow the network is."""
 _CHUNK_BYTES = 1 << 20
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
@@ -85,7 +89,7 @@ class Connection:
 
     async def block(self, sha256: str) -> bytes:
         """A block's compressed bytes. Raises NotFound."""
-        return (await self._send("GET", f"/api/v1/blocks/{sha256}")).content
+        return (await self._send("GET", f"/api/v1/blocks/{sha256}", limit_seconds=_BLOCK_SECONDS)).content
 
     async def snapshot(self, sha256: str) -> AsyncIterator[bytes]:
         """A snapshot's archive, in chunks. Raises NotFound."""
@@ -109,11 +113,17 @@ class Connection:
         return Artifact.model_validate_json(response.content)
 
     async def _put_file(self, claimed: Claimed, name: str, path: Path) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {claimed.rank_token}", "Content-Length": str(path.stat().st_size)}
+        file = await asyncio.to_thread(open_file, path)
+        with file:
+            return await self._put(claimed, name, file)
+
+    async def _put(self, claimed: Claimed, name: str, file: BinaryIO) -> httpx.Response:
+        size_bytes = os.fstat(file.fileno()).st_size
+        headers = {"Authorization": f"Bearer {claimed.rank_token}", "Content-Length": str(size_bytes)}
         url = f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/{name}"
         try:
             response = await self._http.put(
-                url, content=_chunks(path), headers=headers, timeout=_UPLOAD_TIMEOUT_SECONDS
+                url, content=_chunks(file, size_bytes), headers=headers, timeout=_UPLOAD_TIMEOUT_SECONDS
             )
         except httpx.HTTPError as error:
             raise self._unavailable(error) from error
@@ -143,7 +153,7 @@ class Connection:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
 
-    def _unavailable(self, error: httpx.HTTPError) -> Unavailable:
+    def _unavailable(self, error: Exception) -> Unavailable:
         asked = self.server_url
         self.use_next()
         return Unavailable(f"Server {asked} does not answer: {error or type(error).__name__}.")
@@ -158,13 +168,20 @@ class Connection:
         return answer.model_validate_json(response.content)
 
     async def _send(
-        self, method: str, path: str, content: bytes | None = None, timeout_seconds: float = _TIMEOUT_SECONDS
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        limit_seconds: float | None = None,
     ) -> httpx.Response:
+        """`timeout_seconds`: for each part of the answer; `limit_seconds`: for all of it, by default twice as long."""
         try:
-            response = await self._http.request(
-                method, path, content=content, headers=self._headers(), timeout=timeout_seconds
-            )
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(limit_seconds or 2 * timeout_seconds):
+                response = await self._http.request(
+                    method, path, content=content, headers=self._headers(), timeout=timeout_seconds
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
             raise self._unavailable(error) from error
         if response.is_success:
             return response
@@ -175,7 +192,12 @@ def _error(response: httpx.Response) -> HeadwayError:
     return error_from_answer(response.status_code, response.content)
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-            yield chunk
+async def _chunks(file: BinaryIO, size_bytes: int) -> AsyncIterator[bytes]:
+    """As much as the request says that it has, should the file grow meanwhile. Raises OSError if it shrinks."""
+    left = size_bytes
+    while left > 0:
+        chunk = await asyncio.to_thread(file.read, min(left, _CHUNK_BYTES))
+        if not chunk:
+            raise OSError("the file became shorter while it was read")
+        left -= len(chunk)
+        yield chunk

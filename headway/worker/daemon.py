@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from headway import __version__
 from headway.brokers.base import WorkerBroker
-from headway.brokers.embedded import EmbeddedWorkerBroker
 from headway.brokers.envelope import seal
 from headway.core.protocol import (
     Heartbeat,
@@ -31,10 +28,10 @@ from headway.core.protocol import (
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription
 from headway.errors import HeadwayError, SettingInvalid, Unavailable, WorkerLost
-from headway.registry import backend
 from headway.settings import WorkerSettings
 from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import finish_stream, remove_attempt
+from headway.worker.broker_links import broker_links
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.devices import Devices
@@ -44,6 +41,7 @@ from headway.worker.load import read_load
 from headway.worker.outbox import Outbox
 from headway.worker.place import Place
 from headway.worker.preparation import Preparation
+from headway.worker.session_file import former_token, write_session
 from headway.worker.slots import Slots, usable_cores
 from headway.worker.snapshot_cache import SnapshotCache
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
@@ -53,7 +51,9 @@ from headway.worker.work_folders import WorkFolders
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _LAST_REPORTS_SECONDS = 5.0
-_Use = Callable[[WorkerBroker], Coroutine[Any, Any, None]]
+_END_SECONDS = 30.0
+"""Beyond their grace time, for assignments to end their processes and to report that."""
+_CLOSE_SECONDS = 5.0
 
 
 class Worker:
@@ -85,7 +85,7 @@ class Worker:
         self._heartbeat_due = asyncio.Event()
         self._running: dict[tuple[str, int], RunningAssignment] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._inquiries: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
         self._timeouts = Timeouts()
         self._reached_at = time.monotonic()
         self._leaving = False
@@ -116,7 +116,7 @@ class Worker:
             stopping.cancel()
             forkserver.cancel()
             probe.close()
-            await asyncio.gather(forkserver, stopping, return_exceptions=True)
+            await asyncio.wait({forkserver, stopping}, timeout=_CLOSE_SECONDS)
             await self._connection.close()
             if self._lock is not None:
                 self._lock.close()
@@ -166,7 +166,7 @@ class Worker:
             slots=self._slots,
             devices=self._devices,
         )
-        helpers = [asyncio.create_task(keeping) for keeping in self._brokers(registered, place)]
+        helpers = [asyncio.create_task(keeping) for keeping in self._keep_brokers(registered, place)]
         helpers.append(asyncio.create_task(self._preparation.work_folders.keep_sweeping(self._connection.ended_jobs)))
         try:
             await self._keep_heartbeat(place)
@@ -176,7 +176,7 @@ class Worker:
         finally:
             for helper in helpers:
                 helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.wait(helpers, timeout=_CLOSE_SECONDS)
 
     async def _register(self, port: int) -> Registered:
         description = WorkerDescription(
@@ -193,7 +193,7 @@ class Worker:
         session_file = self._home / "session.json"
         said = False
         while True:
-            former = json.loads(session_file.read_text())["token"] if session_file.exists() else None
+            former = former_token(session_file)
             registration = Registration(worker=description, former_token=former)
             try:
                 registered = await self._connection.register(registration, self._settings.token)
@@ -205,10 +205,10 @@ class Worker:
                 continue
             except HeadwayError as error:
                 if former is not None and error.code == "not_authenticated":
-                    session_file.unlink()  # the server has a new home; so the former id means nothing to it
+                    session_file.unlink(missing_ok=True)  # the server has a new home, where that id means nothing
                     continue
                 raise SettingInvalid(f"The server refuses this worker: {error}") from error
-            _write_private(session_file, json.dumps({"id": registered.id, "token": registered.token}))
+            write_session(session_file, registered)
             self._reached_at = time.monotonic()
             _log.info("Registered as %s with %d slots.", registered.name, self._settings.slots)
             return registered
@@ -217,18 +217,17 @@ class Worker:
         counter, last_answer = 0, -1
         while True:
             known = [one for one in self._running.values() if one.claimed and not one.done]
-            preparing = tuple((one.key.job, one.key.attempt) for one in known if one.busy)
-            heartbeat = Heartbeat(
-                counter=counter,
-                last_answer=last_answer,
-                preparing=preparing,
-                streams=self._outbox.keys(),
-                load=read_load(),
-                leaving=self._leaving,
-                steps={one.key.job: one.logged_step for one in known if one.logged_step is not None},
-            )
             self._heartbeat_due.clear()
             try:
+                heartbeat = Heartbeat(
+                    counter=counter,
+                    last_answer=last_answer,
+                    preparing=tuple((one.key.job, one.key.attempt) for one in known if one.busy),
+                    streams=self._outbox.keys(),
+                    load=read_load(),
+                    leaving=self._leaving,
+                    steps={one.key.job: one.logged_step for one in known if one.logged_step is not None},
+                )
                 # One that is lost on the way must leave time for others within the lease.
                 patience_seconds = self._timeouts.lease_seconds / 4
                 answer = await self._connection.heartbeat(heartbeat, patience_seconds)
@@ -262,6 +261,8 @@ class Worker:
                 self._start(place, *key)
             elif assignment.ready:
                 running.wake()
+            if running is not None and assignment.finished:
+                running.all_finished()
         for inquiry in answer.inquiries:
             asked = self._running.get((inquiry.job, inquiry.attempt))
             if asked is not None and not asked.done:
@@ -290,49 +291,22 @@ class Worker:
             await self._end_ranks(grace_seconds=self._timeouts.stop_grace_seconds)
         await asyncio.sleep(min(_RETRY_SECONDS, self._timeouts.heartbeat_seconds))
 
-    def _brokers(self, registered: Registered, place: Place) -> list[Coroutine[Any, Any, None]]:
+    def _keep_brokers(self, registered: Registered, place: Place) -> list[Coroutine[Any, Any, None]]:
         """What keeps the connection to the server, and to other brokers if it has such. Raises SettingInvalid."""
-
-        def embedded() -> WorkerBroker:
-            server = self._connection.server_url.replace("http", "ws", 1)
-            return EmbeddedWorkerBroker(urljoin(server, registered.broker), registered.token)
 
         def sealed(body: bytes) -> bytes:
             return seal(body, registered.id, registered.report_key)
 
-        assignments = registered.assignments and (self._settings.assignments_url or registered.assignments)
-        reports = registered.reports and (self._settings.reports_url or registered.reports)
-        receive = partial(self._receive_wakeups, place=place)
-        send_plain, send_sealed = partial(self._send_reports, sealed=bytes), partial(self._send_reports, sealed=sealed)
-        plan: list[tuple[Callable[[], WorkerBroker], list[_Use]]] = [
-            (embedded, [receive] if reports else [receive, send_plain])
-        ]
-        if assignments and assignments == reports:
-            plan.append((_external(assignments, registered.id), [receive, send_sealed]))
-        else:
-            plan += [(_external(assignments, registered.id), [receive])] if assignments else []
-            plan += [(_external(reports, registered.id), [send_sealed])] if reports else []
-        return [self._keep_broker(make, uses) for make, uses in plan]
-
-    async def _keep_broker(self, make: Callable[[], WorkerBroker], uses: Sequence[_Use]) -> None:
-        """Connect and use a broker, again whenever its connection ends."""
-        while True:
-            broker = make()
-            try:
-                await broker.open()
-                self._heartbeat_soon()
-                async with asyncio.TaskGroup() as group:
-                    for use in uses:
-                        group.create_task(use(broker))
-            except Unavailable as error:
-                _log.debug("%s", error)
-            except ExceptionGroup as group_error:
-                unexpected = group_error.split(Unavailable)[1]
-                if unexpected is not None:
-                    _log.error("The broker's connection failed: %s", unexpected.exceptions[0])
-            finally:
-                await broker.close()
-            await asyncio.sleep(_RETRY_SECONDS)
+        links = broker_links(
+            registered,
+            self._connection.server_url,
+            assignments_url=self._settings.assignments_url,
+            reports_url=self._settings.reports_url,
+            receive=partial(self._receive_wakeups, place=place),
+            send_plain=partial(self._send_reports, sealed=bytes),
+            send_sealed=partial(self._send_reports, sealed=sealed),
+        )
+        return [link.keep(self._heartbeat_soon) for link in links]
 
     async def _send_reports(self, broker: WorkerBroker, sealed: Callable[[bytes], bytes]) -> None:
         self._outbox.restart()
@@ -354,16 +328,18 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _spawn(self, inquiring: Coroutine[Any, Any, None]) -> None:
-        async def answer() -> None:
-            try:
-                await inquiring
-            except HeadwayError as error:
-                _log.warning("An inquiry was not answered: %s", error)
+    def _spawn(self, aside: Coroutine[Any, Any, None]) -> None:
+        """Do something beside all else, which may fail."""
 
-        task = asyncio.create_task(answer())
-        self._inquiries.add(task)
-        task.add_done_callback(self._inquiries.discard)
+        async def do() -> None:
+            try:
+                await aside
+            except Exception as error:
+                _log.warning("An inquiry was not answered, or files were not deleted: %s", error)
+
+        task = asyncio.create_task(do())
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
 
     async def _run(self, running: RunningAssignment) -> None:
         try:
@@ -378,7 +354,7 @@ class Worker:
 
     def _stream_removed(self, key: StreamKey) -> None:
         self._running.pop((key.job, key.attempt), None)
-        remove_attempt(self._home, key)
+        self._spawn(asyncio.to_thread(remove_attempt, self._home, key))
 
     def _heartbeat_soon(self) -> None:
         self._heartbeat_due.set()
@@ -386,11 +362,19 @@ class Worker:
     # The end
 
     async def _end_ranks(self, grace_seconds: float, *, worker_stops: bool = False) -> None:
+        """End all ranks, and return once their assignments are done, or have taken longer than all their limits."""
         running = [one for one in self._running.values() if not one.done]
         for one in running:
             await one.stop(grace_seconds, worker_stops=worker_stops)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if not self._tasks:
+            return
+        save_seconds = self._timeouts.save_grace_seconds if worker_stops else 0.0
+        _, late = await asyncio.wait(self._tasks, timeout=grace_seconds + save_seconds + _END_SECONDS)
+        if late:
+            _log.error("%d assignments do not end; they are left as they are, and their processes killed.", len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=_END_SECONDS)
 
     async def _shut_down(self) -> None:
         """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
@@ -406,21 +390,7 @@ class Worker:
                 await self._connection.leave()
 
 
-def _external(url: str, worker: str) -> Callable[[], WorkerBroker]:
-    """Makes a worker's side of a broker, again for each connection. Raises SettingInvalid for a URL that cannot be."""
-    made: Callable[[str, str], WorkerBroker] = backend("worker_broker", url)
-    made(url, worker)
-    return lambda: made(url, worker)
-
-
 def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer the server's probe: this process lives."""
     writer.write(b".")
     writer.close()
-
-
-def _write_private(path: Path, content: str) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.touch(mode=0o600)
-    temporary.write_text(content)
-    temporary.rename(path)

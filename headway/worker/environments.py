@@ -9,9 +9,11 @@ import logging
 import os
 import platform
 import shutil
+import signal
 import sys
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +28,8 @@ _OLDEST_PYTHON = (3, 11)
 _PACKAGE = Path(__file__).parent.parent
 _COMPLETE = "headway-complete"
 _SAID_LINES = 12
+_KEPT_LINES = 1_000
+_PIECE_BYTES = 1 << 16
 _ERROR_SIGNS = ("error", "×")  # noqa: RUF001
 """What the first line of a failure begins with; before it is progress."""
 _DISK_FULL = os.strerror(errno.ENOSPC)
@@ -152,7 +156,7 @@ class Environments:
             for step in steps:
                 await _run(step, say, UV_PROJECT_ENVIRONMENT=str(folder), UV_NO_PROGRESS="1")
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
 
     def _evict(self, keep: Path) -> None:
@@ -183,6 +187,19 @@ def _find_uv() -> str:
     return found
 
 
+async def _lines_of(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
+    """What a program prints, line by line; one that is too long comes in pieces."""
+    unread = b""
+    while process.stdout is not None and (content := await process.stdout.read(_PIECE_BYTES)):
+        *whole, unread = (unread + content).split(b"\n")
+        if len(unread) > _PIECE_BYTES:
+            whole, unread = [*whole, unread], b""
+        for line in whole:
+            yield line.decode(errors="replace").rstrip()
+    if unread:
+        yield unread.decode(errors="replace").rstrip()
+
+
 async def _run(command: list[str], say: Callable[[str], None], **variables: str) -> list[str]:
     """Run a program; its lines. Raises EnvironmentFailed with what it said last, CannotStartRanks for a full disk."""
     environment = {
@@ -194,17 +211,20 @@ async def _run(command: list[str], say: Callable[[str], None], **variables: str)
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**environment, **variables},
+        start_new_session=True,
     )
-    lines: list[str] = []
+    kept: deque[str] = deque(maxlen=_KEPT_LINES)
     try:
-        while process.stdout is not None and (line := await process.stdout.readline()):
-            lines.append(line.decode(errors="replace").rstrip())
-            say(lines[-1])
+        async for line in _lines_of(process):
+            kept.append(line)
+            say(line)
         status = await process.wait()
     finally:
         if process.returncode is None:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
             await process.wait()
+    lines = [*kept]
     if status != 0:
         first = next((n for n, line in enumerate(lines) if line.lstrip().startswith(_ERROR_SIGNS)), 0)
         said = " ".join(line.strip(_DECORATION) for line in lines[first:][-_SAID_LINES:] if line.strip())

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import socket
-import struct
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headway.core.protocol import Inquiry
 from headway.errors import CannotStartRanks
+from headway.worker.launcher import Launcher
 
 _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 2.0
-_MESSAGE_BYTES = 1 << 16
+_LAST_LINES_SECONDS = 1.0
+"""For the last lines of a forkserver; its launchers keep its stderr open as long as they live."""
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
@@ -26,63 +24,6 @@ _ALLOCATOR = {
 }
 """glibc (mallopt(3)) keeps up to a gigabyte of freed memory for the next step: by default it gives large tensors
 back to the kernel each time, and the page faults of getting them again cost a fifth of a CNN step on a CPU."""
-
-
-class Launcher:
-    """The process that starts and watches the ranks of one attempt; messages come as JSON lines.
-
-    asyncio's streams would not do: once writing to a launcher that has ended fails, they give out no more of what it
-    said before.
-    """
-
-    def __init__(self, control: socket.socket) -> None:
-        control.setblocking(False)
-        self._socket = control
-        self._unread = b""
-        self._sending = asyncio.Lock()
-
-    async def message(self) -> dict[str, Any] | None:
-        """What the launcher says next; None when it is gone."""
-        while b"\n" not in self._unread:
-            content = await self._receive()
-            if not content:
-                return None
-            self._unread += content
-        line, _, self._unread = self._unread.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    async def _receive(self) -> bytes:
-        try:
-            return await asyncio.get_running_loop().sock_recv(self._socket, _MESSAGE_BYTES)
-        except OSError:
-            return b""
-
-    async def begin(self, plan: dict[str, Any]) -> None:
-        """Give it its plan. Raises OSError."""
-        content = json.dumps(plan).encode()
-        await self._send(struct.pack("!I", len(content)) + content)
-
-    async def stop(self, grace_seconds: float) -> None:
-        """Have the ranks ended: SIGTERM, and SIGKILL after the grace time."""
-        await self._say({"stop": grace_seconds})
-
-    async def execute(self, inquiry: Inquiry, file: Path) -> None:
-        """Have a command run beside a rank, its output written to a file; a message with `answer` tells its end."""
-        asked = inquiry.model_dump(include={"id", "rank", "command", "timeout_seconds"})
-        await self._say({"exec": {**asked, "file": str(file)}})
-
-    async def _say(self, message: dict[str, Any]) -> None:
-        with suppress(OSError):  # it has ended, and has said so
-            await self._send(json.dumps(message).encode() + b"\n")
-
-    async def _send(self, content: bytes) -> None:
-        async with self._sending:
-            await asyncio.get_running_loop().sock_sendall(self._socket, content)
-
-    def close(self) -> None:
-        """Let go of it; what is left of its processes ends at once."""
-        self._socket.close()
 
 
 class Forkserver:
@@ -94,7 +35,10 @@ class Forkserver:
         self._threads = threads
         self._packages = packages
         self._socket: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
         self._warm = asyncio.Event()
+        self._tail = b""
+        self._passing: set[asyncio.Task[None]] = set()
         self._failed_starts = 0
         self._failure = ""
 
@@ -131,12 +75,12 @@ class Forkserver:
 
     async def _keep(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
         ours.setblocking(False)
-        self._socket = ours
+        self._socket, self._process = ours, process
         try:
             await self._watch(process, ours)
         finally:
             self._warm.clear()
-            self._socket = None
+            self._socket = self._process = None
             ours.close()  # also when this is cancelled
             if process.returncode is None:
                 process.kill()
@@ -154,13 +98,16 @@ class Forkserver:
         return variables
 
     async def _watch(self, process: asyncio.subprocess.Process, ours: socket.socket) -> None:
-        errors = asyncio.create_task(_last_lines(process))
+        errors = asyncio.create_task(self._pass_on(process))
+        self._passing.add(errors)
+        errors.add_done_callback(self._passing.discard)
         started = bool(await asyncio.get_running_loop().sock_recv(ours, 1))
         if started:
             self._warm.set()
         status = await process.wait()
         self._warm.clear()
-        last_lines = await errors
+        await asyncio.wait({errors}, timeout=_LAST_LINES_SECONDS)
+        last_lines = self._tail.decode(errors="replace")
         cause = f"it was ended by signal {-status}" if status < 0 else f"exit status {status}"
         cause = last_lines.strip().rpartition("\n")[2] or cause
         if started:
@@ -203,18 +150,20 @@ class Forkserver:
         finally:
             theirs.close()
         launcher = Launcher(ours)
-        await launcher.begin(plan)
+        try:
+            await launcher.begin(plan)
+        except BaseException as error:
+            await launcher.end(0.0)
+            if isinstance(error, CannotStartRanks) and self._process is not None:
+                _log.error("The forkserver does not launch (%s); it is started again.", error)
+                self._process.kill()
+            raise
         return launcher
 
-
-async def _last_lines(process: asyncio.subprocess.Process) -> str:
-    """Pass on what the process writes to stderr, into the worker's own log; the end of it."""
-    tail = b""
-    while process.stderr is not None:
-        content = await process.stderr.read(1 << 16)
-        if not content:
-            break
-        sys.stderr.buffer.write(content)
-        sys.stderr.flush()
-        tail = (tail + content)[-4096:]
-    return tail.decode(errors="replace")
+    async def _pass_on(self, process: asyncio.subprocess.Process) -> None:
+        """Pass on what it and its launchers write to stderr, into the worker's own log."""
+        self._tail = b""
+        while process.stderr is not None and (content := await process.stderr.read(1 << 16)):
+            sys.stderr.buffer.write(content)
+            sys.stderr.flush()
+            self._tail = (self._tail + content)[-4096:]

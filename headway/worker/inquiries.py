@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.errors import HeadwayError
 from headway.worker.connection import Connection
-from headway.worker.forkserver import Launcher
+from headway.worker.launcher import Launcher
+from headway.worker.regular_files import read_part, size_of
 from headway.worker.stacks import joined, read_stacks
 
 _log = logging.getLogger(__name__)
@@ -43,15 +45,14 @@ class Inquiries:
     async def ended(self, message: dict[str, Any]) -> None:
         """The launcher says that a command has ended."""
         path = self._file(message["answer"])
-        content = b""
-        if path.exists():
-            with path.open("rb") as file:
-                content = file.read(_MAXIMUM_ANSWER_BYTES + 1)
-        path.unlink(missing_ok=True)
+        size_bytes, content = size_of(path), b""
+        with suppress(OSError):
+            content = await asyncio.to_thread(read_part, path, 0, _MAXIMUM_ANSWER_BYTES)
+            path.unlink(missing_ok=True)
         answer = InquiryAnswer(
             exit_code=message.get("exit_code"),
-            output=content[:_MAXIMUM_ANSWER_BYTES].decode(errors="replace"),
-            truncated=len(content) > _MAXIMUM_ANSWER_BYTES,
+            output=content.decode(errors="replace"),
+            truncated=size_bytes > _MAXIMUM_ANSWER_BYTES,
             error=message.get("error"),
         )
         await self._answer(message["answer"], answer)

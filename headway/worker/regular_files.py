@@ -35,6 +35,13 @@ def read_part(path: Path, offset: int, maximum_bytes: int) -> bytes:
         os.close(descriptor)
 
 
+def write_new(path: Path, text: str) -> None:
+    """Write a file in a folder of the ranks, in place of whatever is there. Raises OSError."""
+    path.unlink(missing_ok=True)
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
 def size_of(path: Path) -> int:
     """The size of a regular file; 0 for whatever else is there, or if nothing is."""
     try:

@@ -7,7 +7,8 @@ import logging
 import time
 from typing import Any
 
-from headway.core.facts import CheckpointRestored, Fact, RankEnded, RankFinished, Released, StageReached
+from headway.core.facts import CheckpointRestored, Fact, RankEnded, RankFinished, Released, StageReached, WorkerFailed
+from headway.run_records import clean_text
 from headway.worker.checkpoints import SavedPart
 from headway.worker.load import read_load
 from headway.worker.memory_curve import MemoryCurves
@@ -95,7 +96,28 @@ class Reporter:
     async def report_last(self) -> None:
         """The last report: what is left in the files, and that the slots are free."""
         self._facts.append(Released())
-        await self._report(last=True)
+        try:
+            await self._report(last=True)
+        except Exception as error:
+            _log.exception("What ranks of job %s left cannot be reported; please report it.", self._stream.key.job)
+            await self._report_failure(error)
+
+    async def _report_failure(self, error: Exception) -> None:
+        """The last report without what the ranks left: with the facts, or, if those fail, with the failure alone."""
+        failed = WorkerFailed(error=clean_text(f"{type(error).__name__}: {error}")[:1_000])
+        others = [fact for fact in self._facts if not isinstance(fact, Released | WorkerFailed)]
+        for facts in ((*others, failed, Released()), (failed, Released())):
+            while True:
+                try:
+                    await asyncio.to_thread(self._stream.append, facts, [], [], self._stream.offsets, last=True)
+                    self._facts.clear()
+                    self._outbox.wake()
+                    return
+                except OSError as full:
+                    _log.error("Reports of job %s wait for the disk: %s", self._stream.key.job, full)
+                    await asyncio.sleep(_DISK_FULL_SECONDS)
+                except Exception:
+                    break
 
     async def _report(self, ended: dict[str, Any] | None = None, *, last: bool = False) -> None:
         """Spool what is new. A full disk delays it: nothing is dropped, and the ranks go on."""
@@ -130,6 +152,8 @@ class Reporter:
         if facts or not harvest.empty or last:
             series = list(harvest.series.values())
             self._stream.append(tuple(facts), harvest.lines, series, harvest.offsets, last=last and not harvest.more)
+        else:
+            self._stream.offsets = harvest.offsets  # what was passed over is not read again
         self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
         self.finished, self._errors = finished, errors
         self._saved += harvest.saved

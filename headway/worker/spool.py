@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from headway.reports import (
 )
 
 _SUFFIX = ".report"
+_STREAM = re.compile(r"([^.]+)\.(\d{1,9})\.([^.]+)")
 
 
 class SpooledStream:
@@ -82,6 +84,7 @@ class SpooledStream:
         if len(encoded) > MAXIMUM_REPORT_BYTES:
             encoded = encode_report(_without_streams(report, len(encoded)))
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(encoded)
             temporary.rename(path)
         except OSError:
@@ -133,5 +136,6 @@ def leftover_streams(home: Path) -> Iterator[SpooledStream]:
     """The streams that an earlier life of this worker left behind."""
     spool = home / "spool"
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
-        job, attempt, worker = folder.name.split(".")
-        yield SpooledStream(folder, StreamKey(job=job, attempt=int(attempt), worker=worker))
+        named = _STREAM.fullmatch(folder.name)
+        if named is not None and folder.is_dir():
+            yield SpooledStream(folder, StreamKey(job=named[1], attempt=int(named[2]), worker=named[3]))

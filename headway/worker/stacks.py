@@ -12,9 +12,11 @@ from pathlib import Path
 
 import headway
 from headway.stacks_signal import STACKS_SIGNAL
+from headway.worker.regular_files import read_part, size_of
 
 _PATIENCE_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
+_MAXIMUM_BYTES = 1 << 20
 _PY_SPY_TIMEOUT_SECONDS = 10.0
 _NOT_THE_SCRIPTS = (f'"{Path(headway.__file__).parent}/training/', '"<frozen runpy>"')
 """Frames of how a rank was started say nothing of where it is."""
@@ -30,14 +32,17 @@ def read_stacks(folder: Path, processes: dict[int, int]) -> dict[int, str]:
     files = {rank: folder / f"rank-{rank}.stacks" for rank in sorted(processes)}
     sizes: dict[int, int] = {}
     for rank, path in files.items():
-        if path.exists():  # else the rank handles no signal yet, or is no Python script
-            sizes[rank] = path.stat().st_size
+        if path.is_file():  # else the rank handles no signal yet, or is no Python script
+            sizes[rank] = size_of(path)
             with suppress(ProcessLookupError):
                 os.kill(processes[rank], STACKS_SIGNAL)
     time.sleep(_LOOK_SECONDS)
     stacks = {}
+    deadline = time.monotonic() + _PATIENCE_SECONDS  # all write at the same time
+    give_up = deadline + _PY_SPY_TIMEOUT_SECONDS
     for rank, path in files.items():
-        said = (_new_text(path, sizes[rank]) if rank in sizes else None) or _read_from_outside(processes[rank])
+        said = _new_text(path, sizes[rank], deadline) if rank in sizes else None
+        said = said or _read_from_outside(processes[rank], give_up)
         own = [line for line in said.splitlines() if not any(place in line for place in _NOT_THE_SCRIPTS)]
         stacks[rank] = f"Rank {rank} (process {processes[rank]})\n" + "\n".join(own).rstrip() + "\n"
     return stacks
@@ -65,30 +70,33 @@ def _innermost(text: str) -> str | None:
     return None
 
 
-def _read_from_outside(pid: int) -> str:
+def _read_from_outside(pid: int, give_up: float) -> str:
     """The stacks of a process and its children by py-spy (https://github.com/benfred/py-spy), or why there are none."""
     places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     tool = shutil.which("py-spy", path=os.pathsep.join(places))
     if tool is None:
         return "no stacks: it wrote none, as only Python scripts do; with py-spy on the worker they could be read"
+    left_seconds = give_up - time.monotonic()
+    if left_seconds <= 0:
+        return "no stacks: reading those of other ranks took too long"
     command = [tool, "dump", "--subprocesses", "--nonblocking", "--pid", str(pid)]
     try:
-        read = subprocess.run(command, capture_output=True, text=True, timeout=_PY_SPY_TIMEOUT_SECONDS, check=False)
+        read = subprocess.run(command, capture_output=True, text=True, timeout=left_seconds, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return f"no stacks: py-spy could not read them: {error}"
     return read.stdout or f"no stacks: py-spy could not read them: {read.stderr.strip()}"
 
 
-def _new_text(path: Path, offset: int) -> str | None:
+def _new_text(path: Path, offset: int, deadline: float) -> str | None:
     """What was appended behind `offset`, once it has stopped growing; None if nothing was."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
     size = -1
     while time.monotonic() < deadline:
-        newest = path.stat().st_size
+        newest = size_of(path)
         if newest > offset and newest == size:
             break
         size = newest
         time.sleep(_LOOK_SECONDS)
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read().decode(errors="replace") or None
+    try:
+        return read_part(path, offset, _MAXIMUM_BYTES).decode(errors="replace") or None
+    except OSError:
+        return None

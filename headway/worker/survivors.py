@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from headway.worker.regular_files import write_new
 
 _log = logging.getLogger(__name__)
 _FILE = "processes.json"
@@ -22,7 +25,7 @@ def remember_processes(folder: Path, pids: Iterable[int]) -> None:
             started[pid] = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:
             continue
-    (folder / _FILE).write_text(json.dumps(started))
+    write_new(folder / _FILE, json.dumps(started))
 
 
 def end_survivors(home: Path) -> None:
@@ -30,14 +33,16 @@ def end_survivors(home: Path) -> None:
     for path in (home / "attempts").glob(f"*/{_FILE}"):
         try:
             started: dict[str, float] = json.loads(path.read_text())
-        except ValueError:
-            continue
-        for pid, start in started.items():
-            try:
-                process = psutil.Process(int(pid))
-                if abs(process.create_time() - start) < _SAME_START_SECONDS:
-                    process.kill()
-                    _log.warning("Ended process %s, which a former life of this worker left behind.", pid)
-            except psutil.NoSuchProcess:
-                continue
-        path.unlink()
+            for pid, start in started.items():
+                _end(int(pid), float(start))
+            path.unlink()
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            _log.warning("%s cannot be read: %s", path, error)
+
+
+def _end(pid: int, start: float) -> None:
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if abs(process.create_time() - start) < _SAME_START_SECONDS:
+            process.kill()
+            _log.warning("Ended process %d, which a former life of this worker left behind.", pid)

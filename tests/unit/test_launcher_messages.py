@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from headway.worker.forkserver import Launcher
+from headway.worker.launcher import Launcher
 
 pytestmark = pytest.mark.anyio
 
@@ -25,4 +25,4 @@ async def test_the_end_of_a_rank_is_heard_after_a_stop_that_came_too_late() -> N
         await launcher.stop(1.0)
         assert await launcher.message() == {"gone": True}
         assert await launcher.message() is None
-        launcher.close()
+        await launcher.end(0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import struct
@@ -21,7 +22,10 @@ from headway.reports import decode_report
 from headway.run_records import MAXIMUM_RECORD_BYTES, clean_text
 from headway.training.run import Run
 from headway.worker.harvest import MAXIMUM_SERIES, Harvest
+from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles, log_path, run_path
+from headway.worker.reporter import Reporter
+from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream
 
 NESTED: Any = []
@@ -156,6 +160,19 @@ def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_b
     steps = [step for harvest in before + after for one in harvest.series.values() for step in one.steps]
     assert steps == [1, 2]
     assert len(said(before + after)) == 1
+
+
+@pytest.mark.anyio
+async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -> None:
+    """Given a record of which nothing is reported, when it is read in pieces, then each piece is read once."""
+    run_path(tmp_path, 0).write_bytes(b"x" * (3 << 20))
+    stream = SpooledStream(tmp_path / "spool", StreamKey(job="j", attempt=1, worker="w"))
+    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
+    samples = ResourceSamples(every_seconds=60.0)
+    reporter = Reporter(stream, files_of(tmp_path), outbox, facts=[], processes={}, samples=samples, memory_bytes=None)
+    async with asyncio.timeout(10):
+        await reporter.report_new()
+    assert stream.offsets["0"][1] == 3 << 20
 
 
 def test_a_rank_that_repeats_itself_for_ever_fills_neither_the_log_nor_the_job(tmp_path: Path) -> None:

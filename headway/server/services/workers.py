@@ -149,6 +149,7 @@ class Workers:
                     attempt=attempt.number,
                     state=assignment.state,
                     ready=attempt.all_claimed,
+                    finished=attempt.all_finished,
                     kill=attempt.kill,
                     saves=attempt.reason is not None and attempt.reason.saves,
                     stacks=attempt.reason is EndReason.STALLED,

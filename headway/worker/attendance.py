@@ -1,0 +1,223 @@
+"""Looks after the launched ranks of one attempt: hears its launcher, reports what they write, ends what hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from headway.core.artifact import legal_name
+from headway.core.facts import Fact, LinksLeftOut, RankStarted, StageReached, Stalled
+from headway.core.left_files import MAXIMUM_NAMED
+from headway.core.protocol import Claimed, Inquiry, Timeouts
+from headway.worker.checkpoint_watch import CheckpointWatch
+from headway.worker.checkpoints import CheckpointSender, SavedPart
+from headway.worker.inquiries import Inquiries
+from headway.worker.launcher import Launcher
+from headway.worker.launcher_watch import LauncherWatch
+from headway.worker.process_tree import is_alive
+from headway.worker.regular_files import write_new
+from headway.worker.reporter import Reporter
+from headway.worker.stacks import absent_ranks, joined, read_stacks
+from headway.worker.stall_watch import StallWatch
+from headway.worker.survivors import remember_processes
+
+_log = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.25
+_END_SECONDS = 15.0
+"""For a launcher that was told that all is over to kill what is left, and to go."""
+_NOTICE_SECONDS = 1.0
+"""A signal to all of a worker's processes comes to the ranks and to the worker within this time."""
+
+
+class Attendance:
+    """From the launch until none of the processes is left. `processes`: rank to pid of what runs now.
+
+    `warnings`: what the user is to know, though nothing fails for it.
+    """
+
+    def __init__(
+        self,
+        claimed: Claimed,
+        folder: Path,
+        launcher: Launcher,
+        reporter: Reporter,
+        inquiries: Inquiries,
+        timeouts: Timeouts,
+        *,
+        facts: list[Fact],
+        processes: dict[int, int],
+    ) -> None:
+        self.warnings: list[str] = []
+        self._claimed = claimed
+        self._folder = folder
+        self._launcher = launcher
+        self._reporter = reporter
+        self._inquiries = inquiries
+        self._timeouts = timeouts
+        self._facts = facts
+        self._processes = processes
+        self._watch = LauncherWatch(_lives)
+        self._stop_asked = asyncio.Event()
+        self._worker_stops = self._stacks_kept = False
+        self._notice_until: float | None = None
+        self._exit_until: float | None = None
+        self._stall: StallWatch | None = StallWatch(
+            limit_seconds=claimed.spec.stall_seconds,
+            minimum_seconds=timeouts.stall_minimum_seconds,
+            startup_seconds=timeouts.startup_limit_seconds if claimed.spec.trainer is not None else None,
+            finish_seconds=timeouts.finish_limit_seconds,
+            now=time.monotonic(),
+        )
+
+    async def stop(self, grace_seconds: float, *, worker_stops: bool) -> None:
+        """End the ranks; they have the grace time to save. `worker_stops`: for that, and not for what the job did."""
+        self._worker_stops |= worker_stops
+        self._stop_asked.set()
+        self._watch.stops(grace_seconds, time.monotonic())
+        await self._launcher.stop(grace_seconds)
+
+    def all_finished(self) -> None:
+        """Every rank of the attempt has said that it finished: what is left is the end of the processes."""
+        if self._exit_until is None:
+            self._exit_until = time.monotonic() + self._timeouts.exit_limit_seconds
+
+    async def inquire(self, inquiry: Inquiry) -> None:
+        """Answer what a user asks of the ranks."""
+        await self._inquiries.begin(inquiry, self._launcher, dict(self._processes))
+
+    async def run(self, sender: CheckpointSender, watch: CheckpointWatch | None) -> None:
+        """Until no process is left; what the ranks saved goes to the sender."""
+        messages = asyncio.create_task(self._launcher.message())
+        patience_seconds = 0.0
+        try:
+            while True:
+                await asyncio.wait({messages}, timeout=_LOOK_SECONDS)
+                if messages.done():
+                    message = messages.result()
+                    if message is None or "gone" in message:
+                        patience_seconds = _END_SECONDS
+                        break
+                    messages = asyncio.create_task(self._launcher.message())
+                    await self._hear(message)
+                    self._watch.heard()
+                    if "ended" in message and message["ended"] not in self._reporter.ended_well:
+                        watch = None  # what it was writing may be there in half
+                elif why := self._watch.stuck(self._processes.values(), time.monotonic()):
+                    _log.error("The launcher of job %s is stuck: %s.", self._claimed.job, why)
+                    break
+                await self._look(sender, watch)
+            if self._reporter.ended_well >= {*self._claimed.ranks}:
+                await self._look_for_files(watch, sender, final=True)
+        finally:
+            messages.cancel()
+            await asyncio.gather(messages, return_exceptions=True)
+            await self._launcher.end(patience_seconds)
+
+    async def _look(self, sender: CheckpointSender, watch: CheckpointWatch | None) -> None:
+        await self._look_for_files(watch, sender)
+        await self._look_for_stall()
+        await self._look_for_exit()
+        await self._reporter.report_new()
+        for part in self._reporter.take_saved():
+            self._facts += sender.add(part)
+
+    async def _hear(self, message: dict[str, Any]) -> None:
+        """The launcher says that the ranks have started, that one has ended, or what a user's inquiry gave."""
+        if "started" in message:
+            self._processes.update(message["started"])
+            self._reporter.files.name_processes({pid: rank for rank, pid in message["started"]})
+            self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
+            self._facts.append(StageReached(stage="launched", at=time.time()))
+            try:
+                remember_processes(self._folder, [message["launcher"], *(pid for _, pid in message["started"])])
+            except OSError as error:  # as when a rank has deleted the folder; only the worker's next start needs it
+                _log.warning("The processes of job %s are not noted: %s", self._claimed.job, error)
+        elif "ended" in message:
+            self._processes.pop(message["ended"], None)
+            if message["signalled"] and not message["stopped"]:
+                message["stopped"] = await self._ended_with_the_worker()
+            await self._reporter.report_end(message)
+        elif "answer" in message:
+            await self._inquiries.ended(message)
+
+    async def _ended_with_the_worker(self) -> bool:
+        """Whether a signal that ended a rank came to the worker as well. Its own may come a moment later."""
+        if self._notice_until is None:
+            self._notice_until = time.monotonic() + _NOTICE_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, self._notice_until - time.monotonic())):
+                await self._stop_asked.wait()
+        return self._worker_stops
+
+    async def _look_for_files(
+        self, watch: CheckpointWatch | None, sender: CheckpointSender, *, final: bool = False
+    ) -> None:
+        """See whether a program has written checkpoint files."""
+        if watch is None:
+            return
+        step, ranks = self._reporter.files.logged_step, [*self._processes.values()]
+        found = await watch.look(step, ranks, now=time.monotonic(), final=final)
+        if isinstance(found, SavedPart):
+            self._facts += sender.add(found)
+            if watch.left_out:
+                names = tuple(legal_name(name)[:1000] for name in watch.left_out[:MAXIMUM_NAMED])
+                self._facts.append(LinksLeftOut(step=found.step, names=names, count=len(watch.left_out)))
+        elif found is not None:
+            self._facts.append(found)
+
+    async def _look_for_stall(self) -> None:
+        """See whether the training stands still; then say so, for the server to end the attempt."""
+        if self._stall is None:
+            return
+        step, now = self._reporter.files.logged_step, time.monotonic()
+        if self._reporter.trained:
+            self._stall.finishes(now)
+        silent = self._stall.silent_seconds(step, now)
+        if silent is None or self._stop_asked.is_set():
+            return
+        self._stall = None
+        stacks = await self.keep_stacks()
+        _log.warning("Attempt %d of job %s stands still for %.0f s.", self._claimed.attempt, self._claimed.job, silent)
+        absent = absent_ranks(stacks)
+        self._facts.append(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
+
+    async def _look_for_exit(self) -> None:
+        """End processes that do not end by themselves, though all ranks have finished."""
+        if self._exit_until is None or time.monotonic() < self._exit_until or not self._processes:
+            return
+        self._exit_until = float("inf")
+        ranks = sorted(self._processes)
+        several = f"ranks {', '.join(map(str, ranks[:10]))}" if len(ranks) > 1 else f"rank {ranks[0]}"
+        self.warnings.append(
+            f"The process of {several} did not end within {self._timeouts.exit_limit_seconds:g} s after all ranks had "
+            "finished, so it was killed (HEADWAY_EXIT_LIMIT_SECONDS). Look at its exit handlers and threads."
+        )
+        self._watch.stops(0, time.monotonic())
+        await self._launcher.stop(0)
+
+    async def keep_stacks(self) -> dict[int, str]:
+        """Write where the ranks are into the attempt's outputs, once."""
+        if self._stacks_kept or not self._processes:
+            return {}
+        self._stacks_kept = True
+        stacks = await asyncio.to_thread(read_stacks, self._folder, dict(self._processes))
+        path = self._folder / "output" / "stacks" / f"attempt-{self._claimed.attempt}.txt"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_new(path, joined(stacks))
+        except OSError as error:
+            _log.warning("The stacks of job %s were not kept: %s", self._claimed.job, error)
+        return stacks
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return is_alive(psutil.Process(pid))
+    except psutil.Error:
+        return False

@@ -1,0 +1,87 @@
+"""The brokers that a worker is connected to, and what each is used for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+from urllib.parse import urljoin
+
+from headway.brokers.base import WorkerBroker
+from headway.brokers.embedded import EmbeddedWorkerBroker
+from headway.core.protocol import Registered
+from headway.errors import Unavailable
+from headway.registry import backend
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+_CLOSE_SECONDS = 5.0
+
+Use = Callable[[WorkerBroker], Coroutine[Any, Any, None]]
+
+
+class BrokerLink(NamedTuple):
+    """A broker, made again for each connection, and its uses."""
+
+    make: Callable[[], WorkerBroker]
+    uses: Sequence[Use]
+
+    async def keep(self, connected: Callable[[], None]) -> None:
+        """Connect and use the broker, again whenever its connection ends; `connected` is called each time."""
+        while True:
+            broker = self.make()
+            try:
+                await broker.open()
+                connected()
+                async with asyncio.TaskGroup() as group:
+                    for use in self.uses:
+                        group.create_task(use(broker))
+            except Unavailable as error:
+                _log.debug("%s", error)
+            except ExceptionGroup as group_error:
+                unexpected = group_error.split(Unavailable)[1]
+                if unexpected is not None:
+                    _log.error("The broker's connection failed: %s", unexpected.exceptions[0])
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSE_SECONDS):
+                        await broker.close()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+def broker_links(
+    registered: Registered,
+    server_url: str,
+    *,
+    assignments_url: str | None,
+    reports_url: str | None,
+    receive: Use,
+    send_plain: Use,
+    send_sealed: Use,
+) -> list[BrokerLink]:
+    """The worker's connection to the server, and to other brokers if that has such. Raises SettingInvalid.
+
+    `assignments_url` and `reports_url` take the place of what the server says. Reports go sealed through other brokers.
+    """
+
+    def embedded() -> WorkerBroker:
+        return EmbeddedWorkerBroker(urljoin(server_url.replace("http", "ws", 1), registered.broker), registered.token)
+
+    assignments = registered.assignments and (assignments_url or registered.assignments)
+    reports = registered.reports and (reports_url or registered.reports)
+    links = [BrokerLink(embedded, [receive] if reports else [receive, send_plain])]
+    if assignments and assignments == reports:
+        links.append(BrokerLink(_external(assignments, registered.id), [receive, send_sealed]))
+    else:
+        links += [BrokerLink(_external(assignments, registered.id), [receive])] if assignments else []
+        links += [BrokerLink(_external(reports, registered.id), [send_sealed])] if reports else []
+    return links
+
+
+def _external(url: str, worker: str) -> Callable[[], WorkerBroker]:
+    """Makes a worker's side of a broker, again for each connection. Raises SettingInvalid for a URL that cannot be."""
+    made: Callable[[str, str], WorkerBroker] = backend("worker_broker", url)
+    made(url, worker)
+    return lambda: made(url, worker)

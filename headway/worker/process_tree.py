@@ -1,0 +1,43 @@
+"""Ends a process with all that it started, whatever state they are in."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import psutil
+
+_LIMIT_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+
+
+def end_tree(root: psutil.Process) -> bool:
+    """Kill a process that adopts its descendants' orphans, and all below it; blocks until they are gone.
+
+    False if some are left: a driver or a file system holds them, and nobody can end them. Also stopped processes end.
+    """
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    with suppress(psutil.Error):
+        root.suspend()  # it starts nothing more, and while it is there, none of them goes to another parent
+        while (left := _living(root)) and time.monotonic() < deadline:
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            time.sleep(_LOOK_SECONDS)
+    with suppress(psutil.Error):
+        root.kill()
+    while is_alive(root) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return not is_alive(root)
+
+
+def _living(root: psutil.Process) -> list[psutil.Process]:
+    return [process for process in root.children(recursive=True) if is_alive(process)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it is still there, and no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
