@@ -134,7 +134,7 @@ class Attempt(Frozen):
     @property
     def all_finished(self) -> bool:
         """Whether every rank's script returned; what is left is the end of the processes, and storing."""
-        return all(one.finished_ranks == one.rank_count for one in self.assignments)
+        return all(assignment.finished(said=self.said_finished) for assignment in self.assignments)
 
     @property
     def started(self) -> bool:

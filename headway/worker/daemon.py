@@ -364,8 +364,7 @@ class Worker:
     async def _end_ranks(self, grace_seconds: float, *, worker_stops: bool = False) -> None:
         """End all ranks, and return once their assignments are done, or have taken longer than all their limits."""
         running = [one for one in self._running.values() if not one.done]
-        for one in running:
-            await one.stop(grace_seconds, worker_stops=worker_stops)
+        await asyncio.gather(*(one.stop(grace_seconds, worker_stops=worker_stops) for one in running))
         if not self._tasks:
             return
         save_seconds = self._timeouts.save_grace_seconds if worker_stops else 0.0

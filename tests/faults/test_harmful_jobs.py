@@ -46,7 +46,8 @@ for path in folder.glob('rank-0.*'):
     "a part that is a FIFO": """
 path = folder / 'checkpoints' / '5' / 'rank-0'
 path.parent.mkdir(parents=True); os.mkfifo(path)
-run._record_saved(5, 'state')""",
+saved = {"type": "checkpoint_saved", "step": 5, "at": 1, "kind": "state", "replica": False, "log_bytes": None}
+run.record(saved)""",
     "ten thousand outputs": """
 for number in range(10_000): (run.output_directory / str(number)).touch()""",
 }

@@ -1,0 +1,308 @@
+"""Whatever goes wrong in one attempt, it ends, its slots are free, and nothing in the worker waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from headway.core.facts import CheckpointNotSaved, Fact, RankStarted, Released, WorkerFailed
+from headway.core.job import JobSpec
+from headway.core.protocol import Claimed, StreamKey, Timeouts
+from headway.errors import CannotStartRanks
+from headway.reports import decode_report
+from headway.worker import launcher as launcher_module
+from headway.worker.assignment import RunningAssignment
+from headway.worker.attempt_files import attempt_folder, finish_stream, remove_attempt
+from headway.worker.checkpoints import CheckpointSender, SavedPart, saved_path
+from headway.worker.environments import _run
+from headway.worker.launcher import Launcher
+from headway.worker.launcher_watch import LauncherWatch
+from headway.worker.outbox import Outbox
+from headway.worker.place import Place
+from headway.worker.process_tree import end_tree
+from headway.worker.rank_files import RankFiles
+from headway.worker.reporter import Reporter
+from headway.worker.resource_samples import ResourceSamples
+from headway.worker.slots import Slots
+from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
+from headway.worker.survivors import end_survivors
+
+pytestmark = pytest.mark.anyio
+KEY = StreamKey(job="j-1", attempt=1, worker="w-1")
+
+
+def reports(folder: Path) -> list[Any]:
+    return [decode_report(path.read_bytes()) for path in sorted(folder.glob("*.report"))]
+
+
+# Launchers
+
+
+async def test_a_launcher_that_does_not_come_to_life_costs_its_attempt_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the forkserver is stopped: nobody ever reads or answers."""
+    monkeypatch.setattr(launcher_module, "_START_SECONDS", 0.1)
+    ours, theirs = socket.socketpair()
+    launcher = Launcher(ours)
+    with theirs, pytest.raises(CannotStartRanks, match="the launcher does not start"):
+        await launcher.begin({"plan": "x" * 5_000_000})
+    await launcher.end(0.0)
+
+
+async def test_a_launcher_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher_module, "_SEND_SECONDS", 0.05)
+    ours, theirs = socket.socketpair()
+    launcher = Launcher(ours)
+    ours.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 65_536)
+    async with asyncio.timeout(5):
+        await launcher.stop(1.0)
+        await launcher.stop(1.0)
+        await launcher.end(0.05)
+    theirs.close()
+
+
+@pytest.mark.parametrize("words", [b"no message\n", b"x" * (3 << 20), b"\xff\n"])
+async def test_a_launcher_that_talks_nonsense_counts_as_gone(words: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    launcher = Launcher(ours)
+    sending = asyncio.create_task(asyncio.to_thread(_send_all, theirs, words))
+    async with asyncio.timeout(10):
+        assert await launcher.message() is None
+    await launcher.end(0.0)
+    await sending
+
+
+def _send_all(end: socket.socket, words: bytes) -> None:
+    with end, contextlib.suppress(OSError):
+        end.sendall(words)
+
+
+def test_a_launcher_is_stuck_when_its_ranks_had_to_end_or_are_long_gone() -> None:
+    living = {1, 2}
+    watch = LauncherWatch(living.__contains__)
+    assert watch.stuck([1, 2], 100.0) is None
+    living.clear()
+    assert watch.stuck([1, 2], 103.0) is None
+    assert watch.stuck([1, 2], 109.0) is None
+    watch.heard()
+    assert watch.stuck([1, 2], 114.0) is None
+    assert watch.stuck([1, 2], 120.0) is None
+    assert watch.stuck([], 123.0) is None, "all ends are told, it only has to go"
+    assert watch.stuck([2], 126.0) is None
+    assert watch.stuck([2], 137.0) == "its ranks are gone, and it has not told of that"
+    watch = LauncherWatch(lambda pid: True)
+    watch.stops(20.0, 100.0)
+    watch.stops(1.0, 105.0)
+    assert watch.stuck([1], 115.0) is None
+    assert watch.stuck([1], 116.0) == "it has not ended its ranks in time"
+
+
+def test_a_stopped_process_and_all_below_it_are_ended() -> None:
+    """Also what is stopped itself, and what has begun a session of its own."""
+    source = (
+        "import os, signal, subprocess, sys, time\n"
+        "children = [subprocess.Popen(['sleep', '600'], start_new_session=new) for new in (False, True)]\n"
+        "os.kill(children[0].pid, signal.SIGSTOP)\n"
+        "print('ready', flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        root = psutil.Process(process.pid)
+        family = [root, *root.children(recursive=True)]
+        assert len(family) == 3
+        assert end_tree(root)
+        assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)
+
+
+# Reports
+
+
+class BadFiles(RankFiles):
+    """As one whose reading meets a defect."""
+
+    def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Any:
+        raise RuntimeError("odd: {worker}")
+
+
+async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_path: Path) -> None:
+    facts: list[Fact] = [RankStarted(rank=0, pid=1)]
+    stream = SpooledStream(tmp_path, KEY)
+    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
+    reporter = Reporter(
+        stream,
+        BadFiles(tmp_path, [0], maximum_log_bytes=1 << 20),
+        outbox,
+        facts=facts,
+        processes={},
+        samples=ResourceSamples(every_seconds=60.0),
+        memory_bytes=None,
+    )
+    await reporter.report_last()
+    (report,) = reports(tmp_path)
+    assert report.facts == (RankStarted(rank=0, pid=1), WorkerFailed(error="RuntimeError: odd: {worker}"), Released())
+    assert report.last
+
+
+def claimed(**spec: Any) -> Claimed:
+    return Claimed(
+        job=KEY.job, job_name="j", project="p", attempt=1, spec=JobSpec(command=("true",), **spec), dataset=None,
+        first_rank=0, rank_count=1, world_size=1, group_rank=0, group_count=1, endpoint="127.0.0.1:1", rank_token="t",
+    )  # fmt: skip
+
+
+class Server:
+    """Grants the claim, and remembers what was refused."""
+
+    def __init__(self) -> None:
+        self.refused: list[tuple[str, int]] = []
+
+    async def claim(self, *_: object) -> Claimed:
+        return claimed()
+
+    async def refuse(self, job: str, attempt: int) -> None:
+        self.refused.append((job, attempt))
+
+
+class Defect:
+    """A preparation that fails as nobody expects."""
+
+    async def prepare(self, *_: object) -> None:
+        raise RuntimeError("unexpected")
+
+
+def place(home: Path, server: Server) -> Place:
+    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
+    fields = {
+        "worker": KEY.worker, "home": home, "host": "127.0.0.1", "interface": None, "threads_per_slot": 1,
+        "connection": server, "timeouts": Timeouts(), "preparation": Defect(), "outbox": outbox,
+        "slots": Slots(2), "devices": None,
+    }  # fmt: skip
+    return SimpleNamespace(**fields)  # type: ignore[return-value]
+
+
+async def test_a_defect_ends_its_attempt_with_the_cause_and_frees_the_slots(tmp_path: Path) -> None:
+    where = place(tmp_path, Server())
+    assignment = RunningAssignment(where, KEY.job, KEY.attempt)
+    await assignment.run()
+    assert assignment.done
+    assert where.slots.take(2) is not None
+    (report,) = reports(stream_folder(tmp_path, KEY))
+    assert report.facts == (WorkerFailed(error="RuntimeError: unexpected"), Released())
+    assert report.last
+
+
+async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path: Path) -> None:
+    """Given a home in which nothing can be made, when an attempt is claimed, then it is refused and the slots free."""
+    server = Server()
+    (tmp_path / "spool").write_text("no folder")
+    where = place(tmp_path, server)
+    assignment = RunningAssignment(where, KEY.job, KEY.attempt)
+    await assignment.run()
+    assert server.refused == [(KEY.job, 1)]
+    assert where.slots.take(2) is not None
+
+
+# Checkpoints and environments
+
+
+async def test_a_part_that_is_no_file_does_not_keep_the_others_back(tmp_path: Path) -> None:
+    class Connection:
+        async def store_checkpoint_part(self, _claimed: Claimed, step: int, rank: int, path: Path, **_: Any) -> None:
+            assert path.is_file()
+            if step == 3:
+                raise RuntimeError("a defect")
+
+    sender = CheckpointSender(claimed(), tmp_path, Connection())  # type: ignore[arg-type]
+    for step in range(1, 5):
+        path = saved_path(tmp_path, step, 0)
+        path.parent.mkdir(parents=True)
+        if step == 1:
+            path.mkdir()
+        elif step == 2:
+            path.symlink_to(tmp_path / "nowhere")
+        else:
+            path.write_text("state")
+        sender.add(SavedPart(0, step, 0.0))
+    facts: list[Fact] = []
+    sending = asyncio.create_task(sender.run(facts.append))
+    async with asyncio.timeout(10):
+        await sender.wait()
+    sending.cancel()
+    assert [fact.step for fact in facts if isinstance(fact, CheckpointNotSaved)] == [1, 2, 3]
+    assert len(facts) == 4
+
+
+async def test_a_build_may_print_whatever_it_likes() -> None:
+    lines: list[str] = []
+    source = "import sys; sys.stdout.write('x' * 300_000 + chr(10) + 'end'); sys.stdout.flush()"
+    kept = await _run([sys.executable, "-c", source], lines.append)
+    assert "".join(lines) == "x" * 300_000 + "end"
+    assert kept[-1] == "end"
+
+
+async def test_a_build_that_is_given_up_ends_with_what_it_started() -> None:
+    source = (
+        "import subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    lines: list[str] = []
+    running = asyncio.create_task(_run([sys.executable, "-c", source], lines.append))
+    async with asyncio.timeout(30):
+        while not lines:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        while psutil.pid_exists(int(lines[0])) and psutil.Process(int(lines[0])).status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.01)
+
+
+# The next start
+
+
+def test_a_worker_starts_whatever_lies_in_its_home(tmp_path: Path) -> None:
+    (tmp_path / "spool" / "odd").mkdir(parents=True)
+    (tmp_path / "spool" / "a.b.c").mkdir()
+    (tmp_path / "spool" / "file.1.w").write_text("")
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    stream.append((), [], [], {})
+    folder = attempt_folder(tmp_path, KEY)
+    folder.mkdir(parents=True)
+    (folder / "rank-x.log").write_text("")
+    (folder / "rank-0.log").write_text("printed\n")
+    os.mkfifo(folder / "rank-1.log")
+    for content in ("no json", "[1, 2]", '{"a": "b"}', '{"99999999999999999999": 1}'):
+        other = tmp_path / "attempts" / f"other-{len(content)}"
+        other.mkdir()
+        (other / "processes.json").write_text(content)
+    end_survivors(tmp_path)
+    (found,) = leftover_streams(tmp_path)
+    finish_stream(tmp_path, found)
+    assert found.ended
+    assert reports(stream_folder(tmp_path, KEY))[-1].facts == (Released(),)
+
+
+def test_files_without_permissions_are_deleted_with_their_attempt(tmp_path: Path) -> None:
+    inner = attempt_folder(tmp_path, KEY) / "output" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").write_text("x")
+    inner.chmod(0)
+    inner.parent.chmod(0)
+    remove_attempt(tmp_path, KEY)
+    assert not attempt_folder(tmp_path, KEY).exists()
