@@ -177,7 +177,8 @@ class _Watch:
     def _note_end_signal(self, number: int, _frame: object) -> None:
         """This process ends when the worker says so, or is gone; until then the ranks may save."""
         self._end_signals[number] = time.monotonic()
-        self._going.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._going.unlink(missing_ok=True)
 
     def _got(self, *numbers: int) -> bool:
         """Whether one of the signals came to this process just now, and so to the ranks as well."""
@@ -284,7 +285,8 @@ class _Watch:
     def _stop(self, grace_seconds: float) -> float:
         """Ask the ranks to end, or, without a grace time, end them; when the grace time is over."""
         self._fail_at = None
-        self._going.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._going.unlink(missing_ok=True)
         for rank in self._ranks.values():
             rank.stopped |= rank.alive
         if grace_seconds <= 0:
