@@ -194,7 +194,7 @@ def _behind(name: str, link: Path, folder: Path, known: dict[str, Artifact]) -> 
     """The names that a link gives: its own for a file; of a folder, one for each of its files that is stored."""
     target = os.path.realpath(link)
     if os.path.isfile(target):
-        return [(name, link)]
+        return [(name, Path(target))]
     if Path(os.path.realpath(folder)).is_relative_to(target):
         return []  # a link to the folder itself would give each file again
     inside = sorted(path for path in known if path.startswith(target + os.sep))

@@ -93,8 +93,11 @@ class WorkFolders:
             output.rename(kept)
 
     def changed(self, job: str) -> list[ChangedFile]:
-        """The files and links that are new or changed since they were sent, by name."""
-        sent: Sent = json.loads((self._home / job / _SENT).read_text())
+        """The files and links that are new or changed since they were sent, by name; all if the note is gone."""
+        try:
+            sent: Sent = json.loads((self._home / job / _SENT).read_text())
+        except (OSError, ValueError):
+            sent = {}
         return [file for file in _walk(self.path(job)) if not _as_sent(file, sent.get(file.name))]
 
     async def close(self, job: str, *, unstored: bool) -> None:
