@@ -26,6 +26,8 @@ MAXIMUM_SECTION_ITEMS = 2 << 20
 """Lines, or series, and what holds them together."""
 _MAXIMUM_REPORT_ITEMS = 1 << 20
 _FIELDS = 10
+_PARTIAL = "\r"
+"""What ends the text of a line that has no end yet; no other line ends so."""
 
 _Id = Annotated[Text, Field(strict=True, min_length=1, max_length=40)]
 _Number = Annotated[int, Field(strict=True, ge=1, le=LARGEST_NUMBER)]
@@ -38,11 +40,15 @@ _WIRE: TypeAdapter[_Wire] = TypeAdapter(_Wire)
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line that a rank printed, and when the worker read it (seconds since the epoch)."""
+    """One line that a rank printed, and when the worker read it (seconds since the epoch).
+
+    `partial`: it has no end yet, as a bar, and is as it was drawn last; the rank's next line takes its place.
+    """
 
     rank: int
     at: float
     text: str
+    partial: bool = False
 
 
 @dataclass(slots=True)
@@ -124,7 +130,7 @@ def encode_logs(number: int, lines: Sequence[LogLine]) -> bytes:
     columns = (
         array("i", [line.rank for line in lines]).tobytes(),
         array("d", [line.at for line in lines]).tobytes(),
-        [line.text for line in lines],
+        [line.text + _PARTIAL if line.partial else line.text for line in lines],
     )
     return _compress([(number, columns)])
 
@@ -136,7 +142,10 @@ def decode_logs(section: bytes, after: int = 0) -> list[LogLine]:
         for number, (ranks, times, texts) in _unpack(section):
             if number > after:
                 columns = zip(_array("i", ranks), _array("d", times), texts, strict=True)
-                lines.extend(LogLine(rank, at, text) for rank, at, text in columns)
+                lines.extend(
+                    LogLine(rank, at, text.removesuffix(_PARTIAL), text.endswith(_PARTIAL))
+                    for rank, at, text in columns
+                )
     return lines
 
 

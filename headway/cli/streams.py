@@ -12,7 +12,9 @@ import click
 from headway.cli.common import json_option, print_json, print_table, when
 from headway.cli.train import EXIT_STATUS
 from headway.client import Client
-from headway.client.progress import rank_prefix
+from headway.client.progress import UnfinishedLines, rank_prefix
+
+_CLEAR_LINE = "\r\x1b[2K"
 
 
 @click.command()
@@ -32,6 +34,8 @@ def logs(
         handle = client.job(job)
         world_size = handle.data["spec"]["world_size"]
 
+        bars = _Bars()
+
         def show(line: dict[str, Any]) -> None:
             if (rank is not None and line["rank"] != rank) or (attempt is not None and line["attempt"] != attempt):
                 return
@@ -39,7 +43,11 @@ def logs(
                 mark = "~ " if line["repeated"] else ""
                 prefix = click.style(mark + rank_prefix(line["rank"], world_size), fg="bright_black")
                 text = click.style(line["text"], dim=True) if line["repeated"] else line["text"]
-                click.echo(json.dumps(line) if as_json else f"{prefix}{text}")
+                if follow and line.get("partial") and not as_json:
+                    bars.draw(line["rank"], f"{prefix}{text}")
+                else:
+                    bars.clear()
+                    click.echo(json.dumps(line) if as_json else f"{prefix}{text}")
 
         if not follow:
             for line in handle.logs():
@@ -54,6 +62,26 @@ def logs(
             return
         handle.refresh()
     sys.exit(EXIT_STATUS.get(handle.status, 0))
+
+
+class _Bars:
+    """Draws lines without end over each other on a terminal; elsewhere each rank's becomes a line now and then."""
+
+    def __init__(self) -> None:
+        self._unfinished = UnfinishedLines()
+        self._drawn = False
+
+    def draw(self, rank: int, text: str) -> None:
+        if sys.stdout.isatty():
+            click.echo(f"{_CLEAR_LINE}{text}", nl=False)
+            self._drawn = True
+        elif self._unfinished.due(rank):
+            click.echo(text)
+
+    def clear(self) -> None:
+        if self._drawn:
+            click.echo(_CLEAR_LINE, nl=False)
+            self._drawn = False
 
 
 def _pattern(grep: str | None) -> re.Pattern[str]:

@@ -210,9 +210,20 @@ class JobHandle:
         return [event for page in self._pages("events") for event in page["events"]]
 
     def logs(self) -> Iterator[dict[str, Any]]:
-        """The job's log lines so far: attempt, worker, rank, at, text."""
+        """The job's log lines so far: attempt, worker, rank, at, text.
+
+        Lines that have no end yet, such as bars, come last, as they were drawn last, with `partial`.
+        """
+        unfinished: dict[tuple[int, str, int], dict[str, Any]] = {}
         for page in self._pages("logs"):
-            yield from page["lines"]
+            for line in page["lines"]:
+                place = line["attempt"], line["worker"], line["rank"]
+                unfinished.pop(place, None)
+                if line.get("partial"):
+                    unfinished[place] = line
+                else:
+                    yield line
+        yield from unfinished.values()
 
     def _pages(self, noun: str) -> Iterator[dict[str, Any]]:
         cursor = None

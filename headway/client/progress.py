@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
@@ -20,6 +21,7 @@ _EVENT_WORDS = {
     "job.resumed": "queued again",
 }
 _LOOK_AGAIN_SECONDS = 2.0
+_TELL_AGAIN_SECONDS = 10.0
 
 
 def rank_prefix(rank: int, world_size: int) -> str:
@@ -29,6 +31,31 @@ def rank_prefix(rank: int, world_size: int) -> str:
     return f"[{rank}] " if world_size > 1 else ""
 
 
+class UnfinishedLines:
+    """Lines without end, such as bars, where none can be drawn over: each rank's is told now and then."""
+
+    def __init__(self) -> None:
+        self._told_at: dict[int, float] = {}
+
+    def due(self, rank: int) -> bool:
+        """Whether the rank's is to be told again."""
+        now = time.monotonic()
+        due = now - self._told_at.get(rank, float("-inf")) >= _TELL_AGAIN_SECONDS
+        if due:
+            self._told_at[rank] = now
+        return due
+
+
+class _ProgressBelowBars(Progress):
+    """The job's progress, and above it what ranks have drawn last without a line's end."""
+
+    bars: dict[int, Text]
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from getattr(self, "bars", {}).values()
+        yield from super().get_renderables()
+
+
 class Display:
     """The live part: what the job does, how far it is, and its newest figures."""
 
@@ -36,7 +63,7 @@ class Display:
         """`progress` is the context to enter while messages are shown."""
         self.job = job
         self.console = console
-        self.progress = Progress(
+        self.progress = _ProgressBelowBars(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=28),
             TextColumn("{task.fields[steps]}"),
@@ -45,6 +72,8 @@ class Display:
             console=console,
             transient=True,
         )
+        self.progress.bars = {}
+        self.unfinished = UnfinishedLines()
         self.task = self.progress.add_task("queued", total=None, steps="", figures="")
         self.total_steps: int | None = None
         self.step = 0
@@ -58,10 +87,20 @@ class Display:
                 self._event(message.data)
             case "report":
                 for line in message.data["lines"]:
-                    rank = rank_prefix(line["rank"], self.job.data["spec"]["world_size"])
-                    self.console.print(Text.assemble((rank, "bright_black"), line["text"]), soft_wrap=True)
+                    self._line(line)
                 if message.data["series"]:
                     self._metrics(message.data)
+
+    def _line(self, line: dict[str, Any]) -> None:
+        prefix = rank_prefix(line["rank"], self.job.data["spec"]["world_size"])
+        text = Text.assemble((prefix, "bright_black"), line["text"])
+        self.progress.bars.pop(line["rank"], None)
+        if not line.get("partial"):
+            self.console.print(text, soft_wrap=True)
+        elif self.console.is_terminal:
+            self.progress.bars[line["rank"]] = text
+        elif self.unfinished.due(line["rank"]):
+            self.console.print(text, soft_wrap=True)
 
     def _event(self, event: dict[str, Any]) -> None:
         if event["type"] in _EVENT_WORDS:

@@ -20,8 +20,10 @@ from headway.worker.harvest import Harvest, KnownSeries
 from headway.worker.preparation import setup_log
 from headway.worker.regular_files import open_regular, read_part, size_of
 from headway.worker.run_file import MAXIMUM_READ_BYTES, RunFile
+from headway.worker.unfinished_lines import UnfinishedLines, last_drawn
 
 MAXIMUM_LINE_BYTES = 64 << 10
+_MAXIMUM_BAR_BYTES = 1 << 10
 SETUP_RANK = -1
 _MAXIMUM_HARVEST_BYTES = 6 << 20
 """Read for one report, from which on the next ranks' files wait for the next report: a broker carries 16 MiB."""
@@ -66,6 +68,7 @@ class RankFiles:
         self._sizes: dict[str, list[int]] = {}
         self._logged: dict[str, tuple[int, float]] = {}
         self._unreadable: set[Path] = set()
+        self._unfinished = UnfinishedLines()
 
     def name_processes(self, ranks: dict[int, int]) -> None:
         """Which rank a process is (pid to rank): the names of event files tell the process that writes them."""
@@ -91,10 +94,10 @@ class RankFiles:
             size != offsets.get(key, self._events.start(key))[: len(size)] for key, size in sizes.items()
         )
         self._sizes = sizes
-        return grown
+        return grown or self._unfinished.waiting
 
     def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Harvest:
-        """Read what is new behind `offsets`, whole lines only unless `final`. Blocks on the disk."""
+        """Read what is new behind `offsets`; a line without end is `partial`, unless `final`. Blocks on the disk."""
         harvest = Harvest(self._known, offsets={key: list(values) for key, values in offsets.items()})
         for number, rank in enumerate(self._ranks):
             if harvest.read_bytes >= _MAXIMUM_HARVEST_BYTES:
@@ -157,10 +160,11 @@ class RankFiles:
         content = read_part(path, offset, max(0, min(MAXIMUM_READ_BYTES, printed.size_bytes - offset)))
         harvest.read_bytes += len(content)
         harvest.more |= len(content) == MAXIMUM_READ_BYTES
-        end = content.rfind(b"\n") + 1
+        end = unfinished = content.rfind(b"\n") + 1
+        drawn = end + last_drawn(content[end:])
         if final and len(content) < MAXIMUM_READ_BYTES:
             end = len(content)
-        elif end == 0 and len(content) >= MAXIMUM_LINE_BYTES:
+        elif end == 0 and len(content) - drawn >= MAXIMUM_LINE_BYTES:
             end = MAXIMUM_LINE_BYTES
         now, marks, position = printed.at, harvest.marks.get(rank, ()), offset
         lines = content[:end].removesuffix(b"\n").split(b"\n") if end else []
@@ -177,6 +181,14 @@ class RankFiles:
                 if self._patterns:
                     self._find_metrics(rank, text, now, harvest)
         kept_bytes += end
+        if end:
+            self._unfinished.end(rank)
+        at_once = len(content) >= MAXIMUM_LINE_BYTES
+        bar = content[drawn:][-_MAXIMUM_BAR_BYTES:]
+        if end == unfinished and not final and self._unfinished.news(rank, bar, now, at_once=at_once):
+            harvest.lines.append(LogLine(rank, now, _text(bar), partial=True))
+            kept_bytes += len(bar)
+            end = drawn
         if kept_bytes >= self._maximum_log_bytes:
             words = f"headway: {self._maximum_log_bytes:,} bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); "
             harvest.lines.append(LogLine(rank, now, words + "what this rank prints from here on is dropped."))

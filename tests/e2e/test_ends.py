@@ -101,3 +101,26 @@ if __name__ == "__main__":
         "history.csv": "1\n", "buffered.log": "one record\n", "destroyed.txt": "yes", "finalized.txt": "yes",
         "child.txt": "done",
     }  # fmt: skip
+
+
+def test_a_bar_is_seen_while_it_moves(shared_fleet: Fleet) -> None:
+    """Given a bar that has no line end for long, when the log is read and followed, then it shows the bar once."""
+    source = """
+import sys, time, os
+for number in range(10_000):
+    print(f"\\r{number:6} of 10000", end="", flush=True)
+    time.sleep(0.02)
+    if os.path.exists("end"): break
+print()
+"""
+    job = shared_fleet.script(source)
+    first = wait_until(lambda: texts(job), "the bar")
+    wait_until(lambda: texts(job) != first, "the bar's next state")
+    assert len(texts(job)) == 1
+    printed = shared_fleet.command("logs", job.name).stdout
+    assert printed.endswith(" of 10000\n")
+    assert printed.count("of 10000") == 1
+    job.execute(["touch", "end"])
+    assert ended(job).status == "succeeded"
+    (line,) = job.logs()
+    assert (line["partial"], line["text"].endswith(" of 10000")) == (False, True)

@@ -51,7 +51,8 @@ async def logs(
 ) -> Response:
     """Log lines of all attempts, by worker in the order they were printed. An empty page is the end for now.
 
-    `repeated` marks what an attempt printed behind the checkpoint from which a later one went on.
+    `repeated` marks what an attempt printed behind the checkpoint from which a later one went on; `partial` a line
+    that has no end yet, such as a bar, as it was drawn last. The rank's next line takes its place.
     """
     start = start_cursor(request, cursor)
     if wants_stream(request):

@@ -1,0 +1,120 @@
+"""Output without a line end: bars and questions appear while they stand, and the log has each line once in the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headway.client.job_handle import JobHandle
+from headway.reports import LogLine, decode_logs, encode_logs
+from headway.worker import rank_files
+from headway.worker.rank_files import RankFiles, log_path
+from tests.fake_clock import FakeClock
+
+
+class Tail:
+    """A rank's log that grows, and all that was reported of it."""
+
+    def __init__(self, folder: Path, clock: FakeClock) -> None:
+        self.files = RankFiles(folder, [0], maximum_log_bytes=1 << 20)
+        self.path = log_path(folder, 0)
+        self.path.touch()
+        self.clock = clock
+        self.offsets: dict[str, list[int]] = {}
+        self.lines: list[LogLine] = []
+
+    def print(self, text: str, seconds: float = 1.25, *, final: bool = False) -> list[tuple[str, bool]]:
+        """What is new once so much more was printed and so much time has passed."""
+        with self.path.open("a", newline="") as log:
+            log.write(text)
+        self.clock.seconds += seconds
+        if not self.files.grown(self.offsets) and not final:
+            return []
+        harvest = self.files.harvest(self.offsets, final=final)
+        if not harvest.empty:  # as the reporter does
+            self.offsets = harvest.offsets
+        self.lines += harvest.lines
+        return [(line.text, line.partial) for line in harvest.lines]
+
+    @property
+    def whole(self) -> list[str]:
+        return [line.text for line in self.lines if not line.partial]
+
+
+@pytest.fixture
+def tail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tail:
+    clock = FakeClock()
+    monkeypatch.setattr(rank_files, "time", SimpleNamespace(time=clock.monotonic, monotonic=clock.monotonic))
+    return Tail(tmp_path, clock)
+
+
+def test_a_bar_appears_while_it_moves_and_is_one_line_in_the_end(tail: Tail) -> None:
+    assert tail.print("begin\n\r 0%|    |") == [("begin", False)]
+    assert tail.print("\r 10%|#   |\r 20%|##  |") == [(" 20%|##  |", True)]
+    assert tail.print("\r 30%|### |") == [(" 30%|### |", True)]
+    assert tail.print("") == []
+    assert tail.print("\r100%|####|\n") == [("100%|####|", False)]
+    assert tail.print("end\n") == [("end", False)]
+    assert tail.whole == ["begin", "100%|####|", "end"]
+
+
+def test_a_line_that_is_printed_in_parts_is_whole_in_the_end(tail: Tail) -> None:
+    tail.print("loading ...")
+    assert tail.print("") == [("loading ...", True)], "it stands, though nothing more was printed"
+    assert tail.print("") == []
+    assert tail.print(" done\r\n") == [("loading ... done", False)]
+    assert tail.whole == ["loading ... done"]
+
+
+def test_a_line_whose_end_comes_soon_is_reported_once(tail: Tail) -> None:
+    assert tail.print("step 1", 0.3) == []
+    assert tail.print(" of 2\nstep 2", 0.3) == [("step 1 of 2", False)]
+    assert tail.print(" of 2\n", 0.3) == [("step 2 of 2", False)]
+
+
+def test_a_bar_of_an_epoch_costs_a_line_per_report_and_no_more_bytes(tail: Tail) -> None:
+    """Given a bar that is drawn thousands of times, when it is reported, then what was drawn over is read once."""
+    for number in range(50):
+        tail.print("".join(f"\r{number:5} {'#' * 60} {drawn:4}" for drawn in range(400)))
+    assert len(tail.lines) in (49, 50)
+    assert all(line.partial for line in tail.lines)
+    assert tail.path.stat().st_size - tail.offsets["0"][0] < 100
+    assert tail.offsets["0"][2] < 5_000, "what was drawn over does not count as kept"
+    tail.print("", final=True)
+    assert tail.whole == [f"   49 {'#' * 60}  399"]
+
+
+def test_what_a_bar_showed_last_is_a_line_when_its_rank_ends(tail: Tail) -> None:
+    tail.print("\r 10%")
+    tail.print("\r 20%")
+    assert tail.print("\r 30%", final=True) == [(" 30%", False)]
+
+
+def test_a_line_that_grows_for_ever_is_cut_and_its_newest_part_shown(tail: Tail) -> None:
+    tail.print("." * 5_000)
+    assert tail.print("x") == [("." * 1023 + "x", True)]
+    tail.print("." * 70_000)
+    assert [len(text) for text in tail.whole] == [rank_files.MAXIMUM_LINE_BYTES]
+    tail.print("\n")
+    assert sum(map(len, tail.whole)) == 75_001
+
+
+def test_partial_lines_are_marked_in_a_report() -> None:
+    lines = [LogLine(0, 1.0, "whole"), LogLine(1, 2.0, "bar", partial=True)]
+    assert decode_logs(encode_logs(1, lines)) == lines
+
+
+def test_the_log_so_far_ends_with_what_has_no_end_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def line(rank: int, text: str, *, partial: bool = False) -> dict[str, Any]:
+        return {"attempt": 1, "worker": "w", "rank": rank, "text": text, "partial": partial}
+
+    pages = [
+        {"lines": [line(0, "10%", partial=True), line(1, "5%", partial=True)]},
+        {"lines": [line(0, "20%", partial=True), line(1, "one"), line(0, "30%", partial=True)]},
+    ]
+    monkeypatch.setattr(JobHandle, "_pages", lambda _, noun: iter(pages))
+    handle = JobHandle.__new__(JobHandle)
+    assert [one["text"] for one in handle.logs()] == ["one", "30%"]
