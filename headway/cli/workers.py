@@ -38,11 +38,12 @@ def workers(context: click.Context, as_json: bool) -> None:
 @workers.command()
 @click.argument("name")
 def drain(name: str) -> None:
-    """Let a worker's jobs save and go on elsewhere, and give it no more until `undrain`."""
+    """Ask a worker's jobs to save and continue elsewhere, and give it no more until `undrain`."""
     with Client() as client:
         drained = client.drain_worker(name)
     left = ", ".join(drained["ranks"])
-    click.echo(f"Worker {name} is draining; {left} save and leave." if left else f"Worker {name} is drained.")
+    leave = f"its jobs are asked to save and leave: {left}"
+    click.echo(f"Worker {name} is draining; {leave}." if left else f"Worker {name} is drained.")
 
 
 @workers.command()

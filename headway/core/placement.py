@@ -35,7 +35,10 @@ class Shape(NamedTuple):
 
 
 class Gang(NamedTuple):
-    """What the queue knows of a job. `retried`: it has an ended attempt. `avoids`: names of workers that failed it."""
+    """What the queue knows of a job. `retried`: it has an ended attempt. `avoids`: names of workers that failed it.
+
+    `prefers`: names of workers that have files which its last attempt left in its working directory.
+    """
 
     priority: int
     sequence: int
@@ -44,6 +47,7 @@ class Gang(NamedTuple):
     shape: Shape
     retried: bool
     avoids: frozenset[str] = frozenset()
+    prefers: frozenset[str] = frozenset()
 
 
 def gang_of(job: Job) -> Gang:
@@ -52,7 +56,10 @@ def gang_of(job: Job) -> Gang:
     where = tuple(sorted(spec.where.items()))
     shape = Shape(spec.world_size, spec.minimum_world_size, spec.ranks_per_worker, spec.workers, where)
     retried = job.attempt is not None
-    return Gang(spec.priority, job.sequence, job.id, job.name, shape, retried, avoided_workers(job))
+    prefers = frozenset(
+        name for name, left in job.left_files.items() if left.changed.count and left.attempt == job.attempt_number
+    )
+    return Gang(spec.priority, job.sequence, job.id, job.name, shape, retried, avoided_workers(job), prefers)
 
 
 def used_slots(jobs: Iterable[Job]) -> dict[str, int]:
@@ -105,6 +112,12 @@ class _Room:
                 return place
         return None
 
+    def named_with(self, count: int, names: Collection[str]) -> _Place | None:
+        """A worker with one of the names that has so many free slots."""
+        if not names:
+            return None
+        return next((place for place in self._places if place.name in names and place.free >= count), None)
+
     def roomiest_first(self) -> Iterable[_Place]:
         """Most free slots first; those with as many by name."""
         for _, places in groupby(reversed(self._places), key=lambda place: place.free):
@@ -128,11 +141,18 @@ class Fleet:
         """Free slots of the workers that have these labels, but for those with the names to avoid."""
         return self._room(where, avoids).slots
 
-    def shares(self, shape: Shape, avoids: frozenset[str] = frozenset(), *, shrink: bool = False) -> list[Share] | None:
+    def shares(
+        self,
+        shape: Shape,
+        avoids: frozenset[str] = frozenset(),
+        prefers: frozenset[str] = frozenset(),
+        *,
+        shrink: bool = False,
+    ) -> list[Share] | None:
         """Shares for all ranks, or None if they do not fit now; with `shrink`, if allowed, for as many as have room.
 
-        A gang stays on one worker if one has room (the fullest such, so that large gaps remain), else it takes the
-        workers with the most room first, so that it spreads over as few as possible.
+        A gang stays on one worker if one has room (one that it prefers, or else the fullest such, so that large gaps
+        remain), else it takes the workers with the most room first, so that it spreads over as few as possible.
         """
         room = self._room(shape.where, avoids)
         size = shape.world_size
@@ -143,7 +163,7 @@ class Fleet:
         sizes = _even_sizes(size, shape)
         if sizes is not None:
             return _on_workers_of_their_own(sizes, room)
-        whole = room.fullest_with(size)
+        whole = room.named_with(size, prefers) or room.fullest_with(size)
         if whole is not None:
             return [Share(whole.worker, whole.name, 0, size)]
         counts: list[tuple[_Place, int]] = []
@@ -223,7 +243,7 @@ def place_queue(
         where, avoids = gang.shape.where, fitting.avoidable(gang)
         if (where, avoids) in held:
             continue
-        shares = fleet.shares(gang.shape, avoids, shrink=gang.job in shrinkable)
+        shares = fleet.shares(gang.shape, avoids, gang.prefers, shrink=gang.job in shrinkable)
         if shares is not None:
             fleet.take(shares)
             placements.append((gang, shares))

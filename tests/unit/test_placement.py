@@ -8,7 +8,9 @@ import pytest
 
 from headway.core import transitions
 from headway.core.job import Job, JobSpec
+from headway.core.left_files import LeftFiles, file_list
 from headway.core.placement import Fleet, Gang, Shape, Share, gang_of, place_queue, used_slots
+from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, remaining_seconds, waiting
 from headway.core.worker import Worker, WorkerState
 
@@ -50,6 +52,15 @@ def test_gangs(world_size: int, free: dict[str, int], shares: list[tuple[str, in
     placed = fleet.shares(Shape(world_size, None, None, None, ()))
     wanted = None if shares is None else [Share(name, name, first, count) for name, first, count in shares]
     assert placed == wanted
+
+
+def test_a_job_goes_back_to_the_worker_that_has_its_files_if_that_has_room() -> None:
+    """Given files that its last attempt left on one worker, the job is placed there rather than on the fullest."""
+    files = LeftFiles(attempt=1, changed=file_list([("snapshot.pt", 1)]))
+    left = placed_on("a", "left", 2).model_copy(update={"status": JobStatus.QUEUED, "left_files": {"a": files}})
+    workers = [worker("a", 4), worker("b", 2)]
+    assert placed_queue([left], workers, {}) == [(gang_of(left), [Share("a", "a", 0, 2)])]
+    assert placed_queue([left], workers, {"a": 3}) == [(gang_of(left), [Share("b", "b", 0, 2)])]
 
 
 def test_a_large_gang_at_the_front_is_not_starved_by_small_ones_behind_it() -> None:
