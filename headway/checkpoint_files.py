@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from headway.errors import CheckpointCorrupt, Corrupt, TooLarge
+from headway.folders import walk
 from headway.links import inner_target, relative_text, stays_inside
 from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
@@ -25,12 +26,17 @@ def unfinished(name: str) -> bool:
 
 def files_of(folder: Path, *, hidden: bool = False) -> list[Path]:
     """The regular files and the links under a folder, in order, without unfinished ones unless `hidden`."""
-    found: list[Path] = []
-    for base, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if hidden or not unfinished(name))
-        links = [name for name in folders if os.path.islink(os.path.join(base, name))]
-        found += [Path(base, name) for name in sorted([*names, *links]) if hidden or not unfinished(name)]
-    return [path for path in found if path.is_file() or path.is_symlink()]
+    found = [
+        parent / name
+        for parent, _, names in walk(folder, _skip(hidden=hidden))
+        for name in names
+        if hidden or not unfinished(name)
+    ]
+    return [path for path in sorted(found) if path.is_file() or path.is_symlink()]
+
+
+def _skip(*, hidden: bool) -> Callable[[str], bool]:
+    return (lambda _name: False) if hidden else unfinished
 
 
 def signature(folder: Path) -> Signature:
@@ -105,12 +111,8 @@ def _add(tar: tarfile.TarFile, path: Path, folder: Path, *, hidden: bool) -> boo
 
 
 def _empty_folders(folder: Path, *, hidden: bool) -> list[Path]:
-    found = []
-    for base, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if hidden or not unfinished(name))
-        if not folders and not names and Path(base) != folder:
-            found.append(Path(base))
-    return found
+    walked = walk(folder, _skip(hidden=hidden))
+    return sorted(parent for parent, folders, names in walked if not folders and not names and parent != folder)
 
 
 def unpack_files(archive: Path, folder: Path) -> None:

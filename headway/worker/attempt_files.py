@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from headway.core.facts import Released
 from headway.core.protocol import StreamKey, Timeouts
+from headway.folders import remove
 from headway.worker.rank_files import RankFiles
 from headway.worker.spool import SpooledStream
 
@@ -25,16 +23,7 @@ def attempt_folder(home: Path, key: StreamKey) -> Path:
 
 def remove_attempt(home: Path, key: StreamKey) -> None:
     """Delete the files of an attempt whose last report is committed."""
-    folder = attempt_folder(home, key)
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():  # a script has taken the permissions from its folders
-        for parent, folders, _ in os.walk(folder):
-            for name in folders:
-                path = os.path.join(parent, name)
-                if not os.path.islink(path):
-                    with suppress(OSError):
-                        os.chmod(path, 0o700)
-        shutil.rmtree(folder, ignore_errors=True)
+    remove(attempt_folder(home, key))
 
 
 def finish_stream(home: Path, stream: SpooledStream) -> None:

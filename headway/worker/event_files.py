@@ -8,12 +8,13 @@ is still being written is known by its length.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from headway.folders import walk
 
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.\d+\..*?(?:\.(\d+)\.\d+(?:\..*)?)?$")
 _MAXIMUM_RECORD_BYTES = 64 << 20
@@ -35,8 +36,8 @@ class Scalar:
 
 def find_event_files(folder: Path) -> Iterator[Path]:
     """The event files below a folder; links are not followed."""
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent) / name for name in names if name.startswith("events.out.tfevents."))
+    for parent, _, names in walk(folder):
+        yield from (parent / name for name in names if name.startswith("events.out.tfevents."))
 
 
 def process_of(path: Path) -> int | None:

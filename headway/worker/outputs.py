@@ -17,6 +17,7 @@ from headway.core.facts import ArtifactStored, Fact, FilesLeft, StageReached
 from headway.core.left_files import file_list
 from headway.core.protocol import Claimed
 from headway.errors import HeadwayError, Unavailable
+from headway.folders import walk
 from headway.links import inner_target
 from headway.worker.connection import Connection
 from headway.worker.preparation import Prepared
@@ -131,9 +132,8 @@ def _add_unasked(outputs: Outputs, work: Path, changed: Sequence[ChangedFile], m
 
 def _files(folder: Path) -> Iterator[Path]:
     """The regular files and links below a folder; links are not followed."""
-    for parent, folders, names in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
-        for path in (Path(parent, name) for name in (*names, *links)):
+    for parent, _, names in walk(folder):
+        for path in (parent / name for name in names):
             if path.is_symlink() or path.is_file():
                 yield path
 

@@ -8,6 +8,8 @@ import struct
 import sys
 from pathlib import Path
 
+from headway.folders import walk
+
 _ACCESSED, _CLOSED_UNCHANGED, _IS_FOLDER = 0x1, 0x10, 0x40000000
 """IN_ACCESS, IN_CLOSE_NOWRITE (of a file that is mapped into memory that is all), IN_ISDIR; see inotify(7)."""
 _HEADER = struct.Struct("iIII")
@@ -50,7 +52,7 @@ class ReadWatch:
         self._descriptor = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             return
-        for parent, _, names in os.walk(folder):
+        for parent, _, names in walk(folder):
             mask = _ACCESSED | _CLOSED_UNCHANGED
             watch = library.inotify_add_watch(self._descriptor, os.fsencode(parent), mask)
             if watch < 0:  # the user's limit of watches is reached

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.errors import HeadwayError
+from headway.folders import remove, walk
 
 _log = logging.getLogger(__name__)
 _WORK, _SENT, _STATE = "work", "sent.json", "state.json"
@@ -129,7 +129,7 @@ class WorkFolders:
                 state = self._state(job)
                 kept = state["unstored"] and now - state["used_at"] < self.retention_seconds
                 if job not in self._in_use and not kept:
-                    await asyncio.to_thread(shutil.rmtree, self._home / job, ignore_errors=True)
+                    await asyncio.to_thread(remove, self._home / job)
 
     def _idle(self) -> list[str]:
         if not self._home.exists():
@@ -145,7 +145,7 @@ class WorkFolders:
                 return
             total_bytes -= states[job]["size_bytes"]
             _log.warning("The working directory of job %s was removed: others need its room.", job)
-            shutil.rmtree(self._home / job, ignore_errors=True)
+            remove(self._home / job)
 
     def _state(self, job: str) -> dict[str, Any]:
         """How large the folder is, and when it was used; of one whose worker was killed it is found out."""
@@ -162,7 +162,7 @@ class WorkFolders:
 def _complete(folder: Path, new: Path) -> None:
     """Note what was sent, and make it the working directory: the note says that it is whole."""
     sent = {file.name: _note(file) for file in _walk(new)}
-    shutil.rmtree(folder / _WORK, ignore_errors=True)
+    remove(folder / _WORK)
     new.rename(folder / _WORK)
     _write(folder / _SENT, sent)
 
@@ -197,11 +197,11 @@ def _hash(path: Path) -> str:
 def _walk(work: Path) -> list[ChangedFile]:
     """All regular files and links, by name."""
     found: list[ChangedFile] = []
-    caches: set[str] = set()
-    for parent, folders, names in os.walk(work):
-        cache = parent in caches or os.path.basename(parent) in _CACHES or _VIRTUAL_ENVIRONMENT in names
-        for name in sorted([*names, *(one for one in folders if os.path.islink(os.path.join(parent, one)))]):
-            path = Path(parent, name)
+    caches: set[Path] = set()
+    for parent, folders, names in walk(work):
+        cache = parent in caches or parent.name in _CACHES or _VIRTUAL_ENVIRONMENT in names
+        for name in names:
+            path = parent / name
             try:
                 status = path.lstat()
             except OSError:
@@ -211,7 +211,7 @@ def _walk(work: Path) -> list[ChangedFile]:
                 is_cache = cache or name.startswith(_EVENT_FILES)
                 found.append(ChangedFile(whole_name, path, status.st_size, status.st_mtime_ns, is_cache))
         if cache:
-            caches.update(os.path.join(parent, one) for one in folders)
+            caches.update(parent / one for one in folders)
     return sorted(found, key=lambda file: file.name)
 
 

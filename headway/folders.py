@@ -1,0 +1,57 @@
+"""Folders of any depth: the standard library's walks and removals call themselves once per level."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def walk(
+    folder: Path, skip: Callable[[str], bool] = lambda _name: False
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Each folder with the names of its folders, and of its other entries; links are not followed, but entries.
+
+    Folders with a name to `skip` are left out, and those that cannot be read.
+    """
+    waiting = [folder]
+    while waiting:
+        parent = waiting.pop()
+        folders: list[str] = []
+        names: list[str] = []
+        try:
+            with os.scandir(parent) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        names.append(entry.name)
+                    elif not skip(entry.name):
+                        folders.append(entry.name)
+        except OSError:
+            continue
+        yield parent, folders, names
+        waiting += [parent / name for name in folders]
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder with all that is in it, as far as that is possible, also where its permissions were taken."""
+    found: list[tuple[Path, list[str]]] = []
+    _quietly(_open_up, folder)
+    for parent, folders, names in walk(folder):
+        found.append((parent, names))
+        for name in folders:  # walked after this
+            _quietly(_open_up, parent / name)
+    for parent, names in reversed(found):
+        for name in names:
+            _quietly(os.unlink, parent / name)
+        _quietly(os.rmdir, parent)
+
+
+def _open_up(folder: Path) -> None:
+    os.chmod(folder, 0o700)
+
+
+def _quietly(act: Callable[[Path], None], path: Path) -> None:
+    try:
+        act(path)
+    except OSError:
+        return
