@@ -20,7 +20,7 @@ from headway.cli.common import (
     when,
     work_of,
 )
-from headway.cli.values import DURATION, MOMENT, WORLD_SIZE, pair, text_pair, typed_as
+from headway.cli.values import MOMENT, pair, text_pair
 from headway.client import Client
 from headway.core.size import size
 
@@ -241,39 +241,6 @@ def resume(job: str, as_json: bool) -> None:
     else:
         where = handle.data["sentence"]
         click.echo(f"Job {handle.name} is queued again. {where} Follow it with: headway follow {handle.name}")
-
-
-@click.command()
-@click.argument("job")
-@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Another parameter; may be repeated.")
-@click.option("--world-size", type=WORLD_SIZE, help="Another number of ranks, or a range: 2-8.")
-@click.option(
-    "--from-checkpoint", metavar="JOB[@STEP]", help="Start from a job's checkpoint.  [default: at the beginning]"
-)
-@click.option("--priority", type=int, help="Another priority.")
-@click.option("--timeout", type=DURATION, help="Another time limit.")
-@click.option("--name", help="The new job's name.  [default: made up]")
-@click.option("--detach", is_flag=True, help="Submit and return at once.")
-@json_option
-def rerun(
-    job: str, parameters: tuple[str, ...], timeout: float | None, detach: bool, as_json: bool, **changes: Any
-) -> None:
-    """Submit a job's spec again, with changes, and follow it.
-
-    \b
-    headway rerun my-job --set learning_rate=0.01 --world-size 4
-    headway rerun my-job --from-checkpoint my-job@400 --set learning_rate=0.001
-    """
-    from headway.cli.train import follow_or_detach
-
-    given = {name: value for name, value in {**changes, "timeout_seconds": timeout}.items() if value is not None}
-    changed = dict(text_pair(one, "--set") for one in parameters)
-    with Client() as client:
-        handle = client.job(job)
-        before = handle.data["spec"]["parameters"]
-        given["parameters"] = {name: typed_as(before.get(name), text) for name, text in changed.items()}
-        new = handle.rerun(**given)
-        sys.exit(follow_or_detach(new, detach=detach, as_json=as_json))
 
 
 @click.command()

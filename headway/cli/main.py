@@ -32,7 +32,7 @@ COMMANDS = {
     "resume": ("headway.cli.jobs:resume", "Let a paused job continue."),
     "cancel": ("headway.cli.jobs:cancel", "End a job."),
     "kill": ("headway.cli.jobs:kill", "End a job without any grace."),
-    "rerun": ("headway.cli.jobs:rerun", "Submit a job again, with changes."),
+    "rerun": ("headway.cli.rerun:rerun", "Submit a job again, with changes."),
     "edit": ("headway.cli.jobs:edit", "Change a job's labels and notes."),
     "delete": ("headway.cli.jobs:delete", "Delete an ended job."),
     "exec": ("headway.cli.inquiries:execute", "Run a command beside a running rank."),

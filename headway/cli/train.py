@@ -14,9 +14,12 @@ from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, text_pair
 
 EXIT_STATUS = {"failed": 1, "cancelled": 3}
 """What commands that follow a job end with; 0 for everything else."""
+_MERGED = ("labels", "where", "checkpoints")
+"""Mappings of a job file that options change entry by entry."""
 
 
-def _job_options(command: Any) -> Any:
+def job_options(command: Any) -> Any:
+    """Options of every command that submits a job."""
     for option in (
         json_option,
         click.option("--dry-run", is_flag=True, help="Check it, and say where it would run or why it would wait."),
@@ -38,7 +41,8 @@ def _job_options(command: Any) -> Any:
     return command
 
 
-def _work_options(command: Any) -> Any:
+def work_options(command: Any) -> Any:
+    """Options of commands that submit scripts, modules and commands."""
     for option in (
         click.option("--memory", type=BYTES, help="Memory that each rank may use, such as 4g.  [default: no limit]"),
         click.option("--metric", "metrics", multiple=True, metavar="NAME=REGEX", help="A metric in the log's lines."),
@@ -54,9 +58,6 @@ def _work_options(command: Any) -> Any:
             "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter, as text; also a variable."
         ),
         click.option("--data", metavar="DATASET", help="A dataset that the ranks get as a directory."),
-        click.option(
-            "--workdir", type=click.Path(path_type=Path), help="What is sent along.  [default: this directory]"
-        ),
     ):
         command = option(command)
     return command
@@ -67,7 +68,7 @@ def _work_options(command: Any) -> Any:
 @click.option("--dataset", required=True, help="What to train on, such as mnist or digits.")
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
-@_job_options
+@job_options
 def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str, ...], **options: Any) -> None:
     """Train a built-in model (mlp, lstm or cnn), and follow it.
 
@@ -83,8 +84,9 @@ def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str,
 @click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--module", "-m", "is_module", is_flag=True, help="PROGRAM is a Python module, such as package.train.")
-@_work_options
-@_job_options
+@click.option("--workdir", type=click.Path(path_type=Path), help="What is sent along.  [default: this directory]")
+@work_options
+@job_options
 def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: Any) -> None:
     """Run your own script as torchrun would, or any command, and follow it. Its arguments come after --.
 
@@ -93,7 +95,7 @@ def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: An
     headway run -m package.train -- --learning-rate 0.1
     headway run -- ./prepare.sh --fast
     """
-    workdir, work = options.pop("workdir"), _work(options)
+    workdir, work = options.pop("workdir"), work_fields(options)
 
     def spec(client: Any) -> dict[str, Any]:
         if is_module:
@@ -107,13 +109,13 @@ def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: An
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_job_options
+@job_options
 def submit(file: Path, **options: Any) -> None:
     """Submit the job that a YAML or JSON file describes, and follow it. `headway init` writes such a file."""
     _submit(lambda client: client.file_spec(file), **options)
 
 
-def _work(options: dict[str, Any]) -> dict[str, Any]:
+def work_fields(options: dict[str, Any]) -> dict[str, Any]:
     """The fields of a spec that scripts and commands have, taken out of the options."""
     lock, python = options.pop("lock"), options.pop("python")
     fields = {
@@ -123,9 +125,20 @@ def _work(options: dict[str, Any]) -> dict[str, Any]:
         "outputs": list(options.pop("outputs")),
         "metrics": dict(text_pair(one, "--metric") for one in options.pop("metrics")),
         "memory_bytes": options.pop("memory"),
-        "environment": {"lock": lock, "python": python} if lock or python else None,
+        "environment": {name: value for name, value in (("lock", lock), ("python", python)) if value},
     }
     return {name: value for name, value in fields.items() if value}
+
+
+def job_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a spec that all jobs have, of those options that were given."""
+    fields = {name: value for name, value in options.items() if name not in ("timeout", "save_steps", "save_every")}
+    fields["timeout_seconds"] = options["timeout"]
+    fields["labels"] = dict(pair(one, "--label") for one in options["labels"])
+    fields["where"] = dict(pair(one, "--where") for one in options["where"])
+    saving = {"every_steps": options["save_steps"], "every_seconds": options["save_every"]}
+    fields["checkpoints"] = {name: value for name, value in saving.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None and value != {}}
 
 
 def _submit(
@@ -133,22 +146,13 @@ def _submit(
 ) -> None:
     from headway.client import Client
 
-    labels = dict(pair(one, "--label") for one in options.pop("labels"))
-    where = dict(pair(one, "--where") for one in options.pop("where"))
-    options["timeout_seconds"] = options.pop("timeout")
-    saving = {"every_steps": options.pop("save_steps"), "every_seconds": options.pop("save_every")}
-    saving = {name: value for name, value in saving.items() if value is not None}
-    given = {name: value for name, value in options.items() if value is not None}
+    given = job_fields(options)
     with Client() as client:
-        spec = {**make_spec(client), **given}
-        if where:
-            spec["where"] = {**spec.get("where", {}), **where}
-        if saving:
-            spec["checkpoints"] = {**spec.get("checkpoints", {}), **saving}
-        if labels:
-            spec["labels"] = {**spec.get("labels", {}), **labels}
+        spec = make_spec(client)
+        for name, value in given.items():
+            spec[name] = {**spec.get(name, {}), **value} if name in _MERGED else value
         if dry_run:
-            _print_plan(client.plan(spec), as_json)
+            print_plan(client.plan(spec), as_json)
             return
         job = client.submit(spec)
         sys.exit(follow_or_detach(job, detach=detach, as_json=as_json))
@@ -172,7 +176,8 @@ def follow_or_detach(job: Any, *, detach: bool, as_json: bool) -> int:
     return EXIT_STATUS.get(job.status, 0)
 
 
-def _print_plan(plan: dict[str, Any], as_json: bool) -> None:
+def print_plan(plan: dict[str, Any], as_json: bool) -> None:
+    """Where a job would run, or why it would wait."""
     if as_json:
         print_json(plan)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 import time
@@ -121,20 +122,27 @@ class JobHandle:
         return self
 
     def rerun(self, **changes: Any) -> JobHandle:
-        """Submit the same spec again under another name, with changes: `job.rerun(world_size=4, parameters={...})`.
+        """Submit the same spec again under another name, with changes: `job.rerun(arguments=["--lr", "0.2"])`.
 
-        Parameters, variables and labels are changed one by one, everything else is replaced. With
-        `from_checkpoint="JOB"` or `"JOB@STEP"` it starts from that checkpoint, otherwise at the beginning.
+        Mappings (parameters, variables, labels, where, metrics, environment, checkpoints) are changed entry by entry,
+        everything else is replaced; None takes an entry or a field away. With `from_checkpoint="JOB"` or `"JOB@STEP"`
+        it starts from that checkpoint, otherwise at the beginning. Raises InvalidInput, NameTaken.
         """
-        spec = {**self.data["spec"], "name": None, "from_checkpoint": None}
-        if "world_size" in changes:
-            spec["minimum_world_size"] = None
-        for name, value in changes.items():
-            merges = name in ("parameters", "variables", "labels") and value is not None
-            spec[name] = {**spec[name], **value} if merges else value
         headers = {"Idempotency-Key": secrets.token_hex(16)}
-        response = self._connection.request("POST", "/jobs", json=spec, headers=headers, retry=True)
-        return JobHandle(self._connection, response.json())
+        return JobHandle(self._connection, self._send_changes("rerun", changes, headers))
+
+    def plan_rerun(self, **changes: Any) -> dict[str, Any]:
+        """Check what `rerun` would submit, and say where it would run or why it would wait. Nothing is stored."""
+        return self._send_changes("rerun/plan", changes, {})
+
+    def _send_changes(self, verb: str, changes: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+        headers |= {"Content-Type": "application/json"}
+        content = json.dumps(changes).encode()
+        response = self._connection.request(
+            "POST", f"/jobs/{self.id}/{verb}", content=content, headers=headers, retry=True
+        )
+        answer: dict[str, Any] = response.json()
+        return answer
 
     def execute(self, command: Sequence[str], *, rank: int = 0, timeout_seconds: float = 60.0) -> dict[str, Any]:
         """Run a command beside a rank of the running job: its exit_code, output, and an error if it could not run."""

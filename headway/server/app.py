@@ -23,6 +23,7 @@ from headway.server.api import (
     jobs,
     links,
     problems,
+    reruns,
     snapshots,
     streams,
     trainers,
@@ -36,6 +37,7 @@ API_PREFIX = "/api/v1"
 _DESCRIPTION = "Distributed model training."
 API_MODULES = (
     jobs,
+    reruns,
     streams,
     events,
     inquiries,

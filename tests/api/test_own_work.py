@@ -139,6 +139,48 @@ async def test_a_plan_says_where_a_job_would_run_and_stores_nothing(api: Api) ->
     assert (await api.http.get("/api/v1/jobs")).json()["jobs"] == []
 
 
+async def test_a_rerun_is_the_spec_with_changes_checked_as_a_submission_is(api: Api) -> None:
+    """Given a job, when it is submitted again with a merge patch, then only that changes; bad changes are refused."""
+    spec = {
+        "arguments": ["--lr", "0.1"],
+        "variables": {"A": "1", "B": "2"},
+        "labels": {"team": "vision"},
+        "priority": 3,
+    }
+    first = await api.submit(name="first", world_size={"min": 1, "max": 2}, **spec)
+    path = "/api/v1/jobs/first/rerun"
+    changes = {"name": "second", "arguments": ["--lr", "0.2"], "variables": {"A": None, "C": "3"}, "world_size": 4}
+    planned = await api.http.post(f"{path}/plan", json={**changes, "priority": None})
+    assert (planned.status_code, planned.json()["workers"]) == (200, {})
+    key = {"Idempotency-Key": "k"}
+    answers = [await api.http.post(path, json={**changes, "priority": None}, headers=key) for _ in range(2)]
+    assert [one.status_code for one in answers] == [201, 200]
+    second = answers[0].json()
+    assert second["spec"] == {
+        **first["spec"],
+        "name": "second",
+        "arguments": ["--lr", "0.2"],
+        "variables": {"B": "2", "C": "3"},
+        "world_size": 4,
+        "minimum_world_size": None,
+        "priority": 0,
+    }
+    for bad, words in (
+        ({"name": "second"}, "second exists already"),
+        ({"variables": {"NOPE": None}}, "Job first: variables has no NOPE, so it cannot be taken away; it has: A, B."),
+        ({"variables": {"RANK": "1"}}, "would replace RANK"),
+        ({"retries": "many"}, "retries: "),
+        ({"no_such_field": 1}, "no_such_field: Extra inputs are not permitted"),
+        ({"arguments": "--lr"}, "arguments: "),
+        ({"trainer": "cnn"}, "give one of trainer, script, module and command"),
+    ):
+        refused = await api.http.post(path, json=bad)
+        assert refused.status_code in (409, 422), refused.text
+        assert words in refused.json()["detail"]
+    assert (await api.http.post(path, json=[1])).status_code == 422
+    assert len((await api.http.get("/api/v1/jobs")).json()["jobs"]) == 2
+
+
 async def test_a_job_that_can_never_fit_says_so_when_it_is_submitted(api: Api) -> None:
     await api.worker(slots=2)
     job = await api.submit(world_size=3)

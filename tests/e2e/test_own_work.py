@@ -488,9 +488,23 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
     assert "epochs None" in submitted.stdout
     rerun = shared_fleet.command("rerun", "from-file", "--set", "epochs=3", "--name", "again")
     assert "epochs 3" in rerun.stdout
+    rest = ("--memory", "1g", "--retries", "1", "--name", "third")
+    third = shared_fleet.command("rerun", "again", "--unset", "epochs", *rest, "--env", "EPOCHS=7", "--", "--lr", "0.2")
+    assert "epochs 7" in third.stdout, third.stderr
+    spec = json.loads(shared_fleet.command("show", "third", "--json").stdout)["spec"]
+    assert (spec["arguments"], spec["memory_bytes"], spec["retries"]) == (["--lr", "0.2"], 1 << 30, 1)
+    fourth = shared_fleet.command("rerun", "third", "--unset-env", "EPOCHS", "--label", "team=", "--name", "4th", "--")
+    assert "epochs None" in fourth.stdout, fourth.stderr
+    spec = json.loads(shared_fleet.command("show", "4th", "--json").stdout)["spec"]
+    assert (spec["arguments"], spec["labels"]) == ([], {})
+    planned = shared_fleet.command("rerun", "4th", "--dry-run", "--env", "PYTHONHASHSEED=1", "--name", "never")
+    assert "The job is valid. It would start at once." in planned.stdout
+    assert "PYTHONHASHSEED" in planned.stdout
+    refused = shared_fleet.command("rerun", "4th", "--unset-env", "NOT_THERE", "--dry-run")
+    assert (refused.returncode, "variables has no NOT_THERE" in refused.stderr) == (2, True)
     assert shared_fleet.command("edit", "again", "--notes", "worked", "--label", "team=").returncode == 0
     listed = json.loads(shared_fleet.command("jobs", "--label", "team=audio", "--json").stdout)
-    assert [job["name"] for job in listed] == ["from-file"]
+    assert [job["name"] for job in listed] == ["third", "from-file"]
     shown = shared_fleet.command("show", "again").stdout
     assert "Notes: worked" in shown
     (folder / "job.yaml").write_text("script: train.py\nworld_sise: 2\n")

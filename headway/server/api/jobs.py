@@ -190,8 +190,14 @@ async def submit(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=256)] = None,
 ) -> JobView:
     """Submit a job. The same `Idempotency-Key` with the same body answers 200 with the same job."""
+    return await submit_spec(spec, await request.body(), response, server, idempotency_key)
+
+
+async def submit_spec(
+    spec: JobSpec, body: bytes, response: Response, server: Server, idempotency_key: str | None
+) -> JobView:
+    """Check and submit a spec; `body` is what the key stands for."""
     await server.specs.check(spec)
-    body = await request.body()
     if spec.from_checkpoint is None:
         job, new = await server.jobs.submit(spec, body, idempotency_key)
     else:
@@ -224,6 +230,11 @@ async def _fork(
 @router.post("/plan", dependencies=SUBMIT)
 async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], server: ServerHere) -> Plan:
     """Check a spec as a submission would, and say where it would run or why it would wait. Nothing is stored."""
+    return await plan_spec(spec, server)
+
+
+async def plan_spec(spec: JobSpec, server: Server) -> Plan:
+    """Where a job of that spec would run now, or why it would wait."""
     await server.specs.check(spec)
     if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")

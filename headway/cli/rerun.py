@@ -1,0 +1,72 @@
+"""`headway rerun`: a job's spec again, with changes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from headway.cli.train import follow_or_detach, job_fields, job_options, print_plan, work_fields, work_options
+from headway.cli.values import text_pair, typed_as
+
+
+class _WithArguments(click.Command):
+    """Notes whether there is a `--`: with nothing behind it the new job has no arguments."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["arguments_given"] = "--" in args
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_WithArguments)
+@click.argument("job")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Take a parameter away.")
+@click.option("--unset-env", "unset_variables", multiple=True, metavar="NAME", help="Take a variable away.")
+@work_options
+@job_options
+@click.pass_context
+def rerun(
+    ctx: click.Context,
+    /,
+    job: str,
+    arguments: tuple[str, ...],
+    unset_parameters: tuple[str, ...],
+    unset_variables: tuple[str, ...],
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Submit a job's spec again, with changes, and follow it. What is not given stays as it was.
+
+    Arguments behind -- replace those of the script or module; of a command they replace all of it. It starts at the
+    beginning, unless --from-checkpoint is given. An empty value takes a label away: --label NAME=
+
+    \b
+    headway rerun my-job --name again -- --learning-rate 0.01
+    headway rerun my-job --env DEBUG=1 --set epochs=3 --world-size 4
+    headway rerun my-job --from-checkpoint my-job@400 --unset-env DEBUG
+    """
+    from headway.client import Client
+
+    labels = {name: value or None for name, value in (text_pair(one, "--label") for one in options["labels"])}
+    changes = work_fields(options) | job_fields({**options, "labels": ()}) | ({"labels": labels} if labels else {})
+    for field, names in (("parameters", unset_parameters), ("variables", unset_variables)):
+        if names:
+            changes[field] = {**dict.fromkeys(names), **changes.get(field, {})}
+    with Client() as client:
+        handle = client.job(job)
+        before = handle.data["spec"]["parameters"]
+        if "parameters" in changes:
+            changes["parameters"] = {
+                name: text if text is None else typed_as(before.get(name), text)
+                for name, text in changes["parameters"].items()
+            }
+        if arguments or ctx.meta["arguments_given"]:
+            changes["command" if handle.data["spec"]["command"] else "arguments"] = list(arguments)
+        if dry_run:
+            print_plan(handle.plan_rerun(**changes), as_json)
+            return
+        sys.exit(follow_or_detach(handle.rerun(**changes), detach=detach, as_json=as_json))
