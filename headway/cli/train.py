@@ -95,14 +95,14 @@ def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: An
     headway run -m package.train -- --learning-rate 0.1
     headway run -- ./prepare.sh --fast
     """
-    workdir, work = options.pop("workdir"), work_fields(options)
+    workdir, lock, work = options.pop("workdir"), options["lock"], work_fields(options)
 
     def spec(client: Any) -> dict[str, Any]:
         if is_module:
-            return {**client.module_spec(program, workdir), "arguments": list(arguments), **work}
+            return {**client.module_spec(program, workdir, lock), "arguments": list(arguments), **work}
         if program.endswith(".py"):
-            return {**client.script_spec(program, workdir), "arguments": list(arguments), **work}
-        return {**client.command_spec([program, *arguments], workdir), **work}
+            return {**client.script_spec(program, workdir, lock), "arguments": list(arguments), **work}
+        return {**client.command_spec([program, *arguments], workdir, lock), **work}
 
     _submit(spec, **options)
 

@@ -11,7 +11,7 @@ from headway.client.connection import Connection, path_part, server_url, user_to
 from headway.client.functions import CALL_SCRIPT, call_files
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
-from headway.client.programs import check_command, check_module, check_script
+from headway.client.programs import check_command, check_lock, check_module, check_script
 from headway.errors import DatasetMissing, InvalidInput, NotFound
 
 # What packs directories and cuts datasets is imported on first use: most commands do neither, and it takes as long as
@@ -82,7 +82,7 @@ class Client:
         `workdir` is the current directory if the script lies in it, else the script's own. `spec` takes the other
         fields of a job's spec, such as `world_size` and `name`. Raises NotFound, InvalidInput, TooLarge.
         """
-        return self.submit({**self.script_spec(script, workdir), "arguments": list(arguments), **spec})
+        return self.submit({**self.script_spec(script, workdir, _lock_of(spec)), "arguments": list(arguments), **spec})
 
     def run_module(
         self, module: str, arguments: Sequence[str] = (), *, workdir: Path | str | None = None, **spec: Any
@@ -91,11 +91,11 @@ class Client:
 
         `workdir` is the current directory if not given. Raises NotFound, InvalidInput, TooLarge.
         """
-        return self.submit({**self.module_spec(module, workdir), "arguments": list(arguments), **spec})
+        return self.submit({**self.module_spec(module, workdir, _lock_of(spec)), "arguments": list(arguments), **spec})
 
     def run_command(self, command: Sequence[str], *, workdir: Path | str | None = None, **spec: Any) -> JobHandle:
         """Submit any command with its working directory, the current one by default; every rank runs it."""
-        return self.submit({**self.command_spec(command, workdir), **spec})
+        return self.submit({**self.command_spec(command, workdir, _lock_of(spec)), **spec})
 
     def run(
         self,
@@ -128,10 +128,12 @@ class Client:
         spec |= changes
         if workdir is not None and "source" not in spec:
             _check_work(spec, workdir)
-            spec["snapshot"] = self._upload(workdir)
+            spec["snapshot"] = self._upload(workdir, lock=_lock_of(spec))
         return spec
 
-    def script_spec(self, script: Path | str, workdir: Path | str | None = None) -> dict[str, Any]:
+    def script_spec(
+        self, script: Path | str, workdir: Path | str | None = None, lock: str | None = None
+    ) -> dict[str, Any]:
         """The part of a spec that names a script; its working directory is uploaded."""
         path = Path(script).absolute()
         check_script(path, Path(workdir or Path.cwd()).absolute())
@@ -141,24 +143,31 @@ class Client:
             folder = Path.cwd() if path.is_relative_to(Path.cwd()) else path.parent
         if not path.is_relative_to(folder):
             raise InvalidInput(f"Script {script} is not in the working directory {folder}.")
-        return {"script": path.relative_to(folder).as_posix(), "snapshot": self._upload(folder)}
+        return {"script": path.relative_to(folder).as_posix(), "snapshot": self._upload(folder, lock=lock)}
 
-    def module_spec(self, module: str, workdir: Path | str | None = None) -> dict[str, Any]:
+    def module_spec(self, module: str, workdir: Path | str | None = None, lock: str | None = None) -> dict[str, Any]:
         """The part of a spec that names a module; its working directory is uploaded."""
         folder = Path(workdir or Path.cwd()).absolute()
         check_module(module, folder)
-        return {"module": module, "snapshot": self._upload(folder)}
+        return {"module": module, "snapshot": self._upload(folder, lock=lock)}
 
-    def command_spec(self, command: Sequence[str], workdir: Path | str | None = None) -> dict[str, Any]:
+    def command_spec(
+        self, command: Sequence[str], workdir: Path | str | None = None, lock: str | None = None
+    ) -> dict[str, Any]:
         """The part of a spec that names a command; its working directory is uploaded."""
         folder = Path(workdir or Path.cwd()).absolute()
         check_command(command, folder)
-        return {"command": list(command), "snapshot": self._upload(folder)}
+        return {"command": list(command), "snapshot": self._upload(folder, lock=lock)}
 
-    def _upload(self, folder: Path | None, files: Mapping[str, bytes] | None = None) -> str:
-        """Send a snapshot of a directory and further files unless the server has it; its hash."""
+    def _upload(self, folder: Path | None, files: Mapping[str, bytes] | None = None, *, lock: str | None = None) -> str:
+        """Send a snapshot of a directory and further files unless the server has it; its hash.
+
+        With the lock file goes all that it needs. Raises InvalidInput when something of it would be left out.
+        """
         from headway.snapshot import pack
 
+        if folder is not None and lock is not None:
+            check_lock(lock, folder)
         snapshot = pack(folder, files)
         path = f"/snapshots/{snapshot.sha256}"
         with snapshot.file:
@@ -290,3 +299,9 @@ def _check_work(spec: Mapping[str, Any], folder: Path) -> None:
         check_module(module, folder)
     elif isinstance(command, list) and command and all(isinstance(part, str) for part in command):
         check_command(command, folder)
+
+
+def _lock_of(spec: Mapping[str, Any]) -> str | None:
+    environment = spec.get("environment")
+    lock = environment.get("lock") if isinstance(environment, Mapping) else None
+    return lock if isinstance(lock, str) else None

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from headway.errors import InvalidInput, NotFound
+from headway.errors import EnvironmentFailed, InvalidInput, NotFound
+from headway.lock_files import read_lock
 
 _SOURCE_FOLDER = "src"
 _BINARY_LOOK_BYTES = 512
@@ -49,6 +50,26 @@ def check_module(module: str, folder: Path) -> None:
             f"{module} is a package without a __main__.py, so it cannot be run itself. Name a module in it, such as "
             f"{module}.train."
         )
+
+
+def check_lock(lock: str, folder: Path) -> None:
+    """Raises InvalidInput when a lock file, or what it includes or names, is not sent along with the directory."""
+    from headway.ignored_files import find_files
+
+    folder = folder.resolve()
+    try:
+        contents = read_lock(Path(os.path.normpath(folder / lock)), folder)
+    except EnvironmentFailed as error:
+        raise InvalidInput(str(error)) from error
+    sent = {*find_files(folder)[0]}
+    for path in sorted(path for path in contents.paths if path.is_relative_to(folder)):
+        name = _shown(path, folder)
+        if not path.exists():
+            raise InvalidInput(f"{lock} needs {name}, which does not exist.")
+        if path not in sent and not any(one.is_relative_to(path) for one in sent):
+            raise InvalidInput(
+                f"{lock} needs {name}, which an ignore file leaves out of what is sent. Add !{name} to .headwayignore."
+            )
 
 
 def check_command(command: Iterable[str], folder: Path) -> None:

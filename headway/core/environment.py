@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from headway.core.frozen import Frozen, Text
+from headway.core.start_variables import counts_only_when
 
 if TYPE_CHECKING:
     from headway.core.job import JobSpec
@@ -23,7 +24,6 @@ TORCHRUN_VARIABLES = frozenset(
 )  # fmt: skip
 """Set for every rank, as torchrun sets them (https://docs.pytorch.org/docs/stable/elastic/run.html)."""
 _OF_THE_PROCESS = frozenset({"PATH", "HOME", "PWD", "USER", "SHELL", "TMPDIR", "LANG"})
-_READ_AT_START = re.compile(r"LD_|DYLD_|PYTHON(?!PATH$)|MALLOC_|GLIBC_|OMP_|KMP_|MKL_|GOMP_|CUDA_VISIBLE_DEVICES$")
 
 
 class Environment(Frozen):
@@ -77,6 +77,7 @@ def cold_reason(spec: JobSpec) -> str | None:
         return f"{spec.command[0]} is a command, not a Python script"
     if spec.trainer is None:
         for name in sorted({*spec.variables, *variables_of_parameters(spec.parameters)}):
-            if _READ_AT_START.match(name):
-                return f"the variable {name} counts only when a process starts"
+            moment = counts_only_when(name)
+            if moment is not None:
+                return f"the variable {name} counts only when {moment}"
     return None

@@ -52,7 +52,10 @@ def main(descriptor: int, worker_pid: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     die_with_parent(worker_pid)
     gc.disable()  # nothing to collect among a million new objects of imports, and looking costs a tenth of the start
+    variables = dict(os.environ)
     preload()
+    os.environ.clear()
+    os.environ.update(variables)  # torch adds the place of its caches, and ranks may have another TMPDIR
     gc.collect()
     gc.freeze()  # what is loaded stays shared: no collection writes into its pages
     gc.enable()

@@ -80,6 +80,15 @@ def _add_source_folder(folder: Path, place: int) -> None:
         sys.path.insert(place, str(folder))
 
 
+def enter_environment(python: str, packages: str) -> None:
+    """Have the packages of another environment too, and let children start with its interpreter."""
+    import multiprocessing
+
+    site.addsitedir(packages)
+    sys.executable = python
+    multiprocessing.set_executable(python)
+
+
 def add_import_folders(value: str) -> None:
     """Look for modules in the folders of a PYTHONPATH, as a Python that starts with it does."""
     sys.path[:0] = [folder for folder in _folders(value) if folder not in sys.path]

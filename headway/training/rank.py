@@ -147,9 +147,8 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
     }
     if plan["data"]:
         ours["HEADWAY_DATA_DIRECTORY"] = plan["data"]
-    usual: dict[str, Any] = dict.fromkeys(
-        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), plan["threads"]
-    )
+    threads = plan["variables"].get("OMP_NUM_THREADS", str(plan["threads"])).partition(",")[0]
+    usual: dict[str, Any] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     usual["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
     if plan["interface"]:
         usual["GLOO_SOCKET_IFNAME"] = plan["interface"]
@@ -158,6 +157,9 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
     usual |= plan["device_variables"]
     # The worker's settings and tokens are not the script's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
+    if plan["packages"]:
+        programs = Path(plan["python"]).parent
+        inherited |= {"PATH": f"{programs}{os.pathsep}{inherited['PATH']}", "VIRTUAL_ENV": str(programs.parent)}
     variables = {**inherited, **usual, **plan["variables"], **ours}
     if "PYTHONPATH" in plan["variables"] and "PYTHONPATH" in inherited:
         # That of the worker may be where Headway itself is found.
@@ -214,6 +216,8 @@ def _run_warm(plan: dict[str, Any]) -> int:
     if plan["store"] is not None:
         share_store(plan["endpoint"], plan["store"])
     if plan["trainer"] is None:
+        if plan["packages"]:
+            program.enter_environment(plan["python"], plan["packages"])
         program.add_import_folders(plan["variables"].get("PYTHONPATH", ""))
         return _run_program(*_kind_and_name(plan), plan["arguments"], run)
     from headway.training.trainer import train

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import logging
 import os
 import platform
 import shutil
-import signal
 import sys
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from importlib.util import find_spec
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 from headway.core.environment import Environment
 from headway.errors import CannotStartRanks, EnvironmentFailed
+from headway.lock_files import LockContents, read_lock
+from headway.worker.builds import find_uv, run_build
+from headway.worker.editables import Overlay, build_overlay, remove_editables, without_leftovers
 from headway.worker.forkserver import Forkserver
 
 _log = logging.getLogger(__name__)
@@ -27,13 +26,6 @@ _WARM = 2
 _OLDEST_PYTHON = (3, 11)
 _PACKAGE = Path(__file__).parent.parent
 _COMPLETE = "headway-complete"
-_SAID_LINES = 12
-_KEPT_LINES = 1_000
-_PIECE_BYTES = 1 << 16
-_ERROR_SIGNS = ("error", "×")  # noqa: RUF001
-"""What the first line of a failure begins with; before it is progress."""
-_DISK_FULL = os.strerror(errno.ENOSPC)
-_DECORATION = " ×╰─▶│"  # noqa: RUF001 - what uv draws around its messages
 
 
 class Environments:
@@ -57,15 +49,18 @@ class Environments:
                 task.cancel()
             await asyncio.gather(*(task for _, task in self._warm.values()), return_exceptions=True)
 
-    async def acquire(self, environment: Environment, work: Path, say: Callable[[str], None]) -> Forkserver:
+    async def acquire(
+        self, environment: Environment, work: Path, own: Path, say: Callable[[str], None]
+    ) -> tuple[Forkserver, Overlay | None]:
         """The forkserver of an environment, which stays until released; `say` gets the lines of a build.
 
-        Raises EnvironmentFailed when the environment cannot be had, CannotStartRanks when this worker is to blame.
+        Second: what the attempt has over it, in the folder `own`, if its lock file installs projects in place. Raises
+        EnvironmentFailed when the environment cannot be had, CannotStartRanks when this worker is to blame.
         """
         if not environment.foreign:
             await self.own.wait_until_warm()
-            return self.own
-        python = await self._python(environment, work, say)
+            return self.own, None
+        python, overlay = await self._python(environment, work, own, say)
         if python not in self._warm:
             forkserver = Forkserver(self._threads, python, self._packages())
             self._warm[python] = (forkserver, asyncio.create_task(forkserver.run()))
@@ -79,7 +74,7 @@ class Environments:
             self.release(forkserver)
             self._warm.pop(python)[1].cancel()
             raise EnvironmentFailed(f"{python} cannot start ranks: {error}") from error
-        return forkserver
+        return forkserver, overlay
 
     def release(self, forkserver: Forkserver) -> None:
         """The attempt that acquired it needs it no more."""
@@ -105,17 +100,19 @@ class Environments:
             link.symlink_to(_PACKAGE)
         return folder
 
-    async def _python(self, environment: Environment, work: Path, say: Callable[[str], None]) -> Path:
+    async def _python(
+        self, environment: Environment, work: Path, own: Path, say: Callable[[str], None]
+    ) -> tuple[Path, Overlay | None]:
         if environment.lock is not None:
-            return await self._built(work / environment.lock, environment.python, say)
+            return await self._locked(environment.lock, environment.python or sys.executable, work, own, say)
         python = Path(environment.python or sys.executable)
         if not python.is_absolute() or not os.access(python, os.X_OK) or not python.is_file():
             raise EnvironmentFailed(f"{python} is not the path of an interpreter on this worker.")
-        await self._check_version(python)
-        return python
+        await self._check_version(python, work)
+        return python, None
 
-    async def _check_version(self, python: Path) -> None:
-        answer = await _run([str(python), "-c", "import sys; print(*sys.version_info[:2])"], lambda _line: None)
+    async def _check_version(self, python: Path, work: Path) -> None:
+        answer = await run_build([str(python), "-c", "import sys; print(*sys.version_info[:2])"], work)
         try:
             version = tuple(int(part) for part in answer[-1].split())
         except (ValueError, IndexError):
@@ -123,44 +120,55 @@ class Environments:
         if version < _OLDEST_PYTHON:
             raise EnvironmentFailed(f"{python} is Python {answer[-1].replace(' ', '.')}; 3.11 or newer is needed.")
 
-    async def _built(self, lock: Path, python: str | None, say: Callable[[str], None]) -> Path:
-        """The interpreter of the lock's venv, built unless it is there already."""
-        try:
-            content = lock.read_bytes()
-            if lock.name == "uv.lock":
-                content += (lock.parent / "pyproject.toml").read_bytes()
-        except OSError as error:
-            raise EnvironmentFailed(f"{error.filename} is not in the working directory.") from error
-        wanted = f"{lock.name} {python or sys.version} {platform.platform()}".encode()
-        key = hashlib.sha256(wanted + content).hexdigest()[:24]
-        folder = self._home / "environments" / key
+    async def _locked(
+        self, name: str, python: str, work: Path, own: Path, say: Callable[[str], None]
+    ) -> tuple[Path, Overlay | None]:
+        """The interpreter of the lock's environment, built unless it is there already, and what goes over it."""
+        work = work.absolute()
+        lock = work / name
+        contents = await asyncio.to_thread(read_lock, lock, work)
+        with without_leftovers({*contents.editables, *contents.packages}):
+            overlay = None
+            if contents.editables:
+                overlay = await build_overlay(contents.editables, python, own, work, say)
+            folder = await self._kept(lock, python, work, contents, overlay, say)
+        if overlay is not None:
+            overlay.link(folder)
+        return folder / "bin" / "python", overlay
+
+    async def _kept(
+        self, lock: Path, python: str, work: Path, contents: LockContents, overlay: Overlay | None,
+        say: Callable[[str], None],
+    ) -> Path:  # fmt: skip
+        """The environment that is kept for all jobs with the same lock, built unless it is there already."""
+        key = await asyncio.to_thread(_key, python, lock, work, contents, overlay)
+        folder = (self._home / "environments" / key).absolute()
         async with self._building.setdefault(key, asyncio.Lock()):
-            if not ((folder / _COMPLETE).exists() and (folder / "bin" / "python").exists()):
+            if not (folder / _COMPLETE).exists():
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 say(f"Building the environment of {lock.name}; it is kept for later jobs.")
-                await self._build(lock, python or sys.executable, folder, say)
+                await self._build(lock, python, folder, work, say)
                 (folder / _COMPLETE).touch()
                 await asyncio.to_thread(self._evict, keep=folder)
             os.utime(folder)
-        return folder / "bin" / "python"
+        return folder
 
-    async def _build(self, lock: Path, python: str, folder: Path, say: Callable[[str], None]) -> None:
-        uv = _find_uv()
+    async def _build(self, lock: Path, python: str, folder: Path, work: Path, say: Callable[[str], None]) -> None:
+        uv = find_uv()
         interpreter = str(folder / "bin" / "python")
-        steps = [[uv, "venv", "--quiet", "--python", python, str(folder)]]
+        install = [uv, "pip", "install", "--python", interpreter, "--requirement", str(lock)]
         if lock.name == "uv.lock":
-            steps.append([uv, "sync", "--frozen", "--no-install-project", "--project", str(lock.parent)])
-        else:
-            steps.append([uv, "pip", "install", "--python", interpreter, "--requirement", str(lock)])
+            install = [uv, "sync", "--frozen", "--project", str(lock.parent)]
         try:
-            for step in steps:
-                await _run(step, say, UV_PROJECT_ENVIRONMENT=str(folder), UV_NO_PROGRESS="1")
+            await run_build([uv, "venv", "--quiet", "--python", python, str(folder)], work, say)
+            await run_build(install, work, say, UV_PROJECT_ENVIRONMENT=str(folder))
+            await remove_editables(folder, work, say)
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
 
     def _evict(self, keep: Path) -> None:
-        folders = [path for path in (self._home / "environments").iterdir() if (path / _COMPLETE).exists()]
+        folders = [path for path in (self._home / "environments").absolute().iterdir() if (path / _COMPLETE).exists()]
         sizes = {path: _size_bytes(path) for path in folders}
         total_bytes = sum(sizes.values())
         for path in sorted(folders, key=lambda path: path.stat().st_mtime):
@@ -172,63 +180,26 @@ class Environments:
                 _log.info("Environment %s was dropped to make room.", path.name)
 
 
+def _key(python: str, lock: Path, work: Path, contents: LockContents, overlay: Overlay | None) -> str:
+    """What decides an environment: the lock, all that it includes and copies, and what projects in place need."""
+    digest = hashlib.sha256()
+    for part in (lock.name, python, sys.version, platform.platform(), *contents.settings):
+        digest.update(part.encode() + b"\0")
+    for path, content in sorted(contents.files.items()):
+        _add(digest, path, work, content)
+    for package in sorted(contents.packages):
+        for path in [package] if package.is_file() else sorted(package.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                _add(digest, path, work, path.read_bytes())
+    if overlay is not None:
+        digest.update(overlay.metadata())
+    return digest.hexdigest()[:24]
+
+
+def _add(digest: hashlib._Hash, path: Path, work: Path, content: bytes) -> None:
+    name = str(path.relative_to(work) if path.is_relative_to(work) else path)
+    digest.update(name.encode(errors="surrogateescape") + b"\0" + hashlib.sha256(content).digest())
+
+
 def _size_bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*"))
-
-
-def _find_uv() -> str:
-    if find_spec("uv") is not None:
-        from uv import find_uv_bin
-
-        return str(find_uv_bin())
-    found = shutil.which("uv")
-    if found is None:
-        raise EnvironmentFailed("This worker has no uv to build it with: pip install 'headway[torch]', or uv itself.")
-    return found
-
-
-async def _lines_of(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
-    """What a program prints, line by line; one that is too long comes in pieces."""
-    unread = b""
-    while process.stdout is not None and (content := await process.stdout.read(_PIECE_BYTES)):
-        *whole, unread = (unread + content).split(b"\n")
-        if len(unread) > _PIECE_BYTES:
-            whole, unread = [*whole, unread], b""
-        for line in whole:
-            yield line.decode(errors="replace").rstrip()
-    if unread:
-        yield unread.decode(errors="replace").rstrip()
-
-
-async def _run(command: list[str], say: Callable[[str], None], **variables: str) -> list[str]:
-    """Run a program; its lines. Raises EnvironmentFailed with what it said last, CannotStartRanks for a full disk."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HEADWAY_", "VIRTUAL_ENV"))
-    }
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**environment, **variables},
-        start_new_session=True,
-    )
-    kept: deque[str] = deque(maxlen=_KEPT_LINES)
-    try:
-        async for line in _lines_of(process):
-            kept.append(line)
-            say(line)
-        status = await process.wait()
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
-            await process.wait()
-    lines = [*kept]
-    if status != 0:
-        first = next((n for n, line in enumerate(lines) if line.lstrip().startswith(_ERROR_SIGNS)), 0)
-        said = " ".join(line.strip(_DECORATION) for line in lines[first:][-_SAID_LINES:] if line.strip())
-        if _DISK_FULL in said:
-            raise CannotStartRanks(said)
-        raise EnvironmentFailed(said or f"{command[0]} ended with status {status}.")
-    return lines

@@ -11,6 +11,7 @@ from headway.core.protocol import Claimed
 from headway.worker.checkpoints import fetch_checkpoint
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
+from headway.worker.editables import Overlay
 from headway.worker.environments import Environments
 from headway.worker.forkserver import Forkserver
 from headway.worker.read_watch import ReadWatch
@@ -25,6 +26,7 @@ class Prepared:
     `checkpoint_files`: where programs write checkpoint files, with those that they start from. `fresh`: the working
     directory is as it was sent; else earlier attempts left `changed_count` new or changed files in it. `unstored`: it
     has files that are nowhere else. `restored` watches whether ranks read the checkpoint files that they start from.
+    `overlay`: the attempt's own environment over the forkserver's.
     """
 
     work: Path
@@ -32,6 +34,7 @@ class Prepared:
     checkpoint_files: Path
     data: Path | None
     forkserver: Forkserver
+    overlay: Overlay | None
     fresh: bool
     restored: ReadWatch | None
     changed_count: int = 0
@@ -93,8 +96,8 @@ class Preparation:
         data = await self._datasets.acquire(claimed.dataset) if claimed.dataset is not None else None
         try:
             with setup_log(folder).open("a", encoding="utf-8", buffering=1) as log:
-                forkserver = await self._environments.acquire(
-                    claimed.spec.environment, work, lambda line: print(line, file=log)
+                forkserver, overlay = await self._environments.acquire(
+                    claimed.spec.environment, work, folder / "environment", lambda line: print(line, file=log)
                 )
         except BaseException:
             self._release_data(claimed, data)
@@ -103,7 +106,9 @@ class Preparation:
         restored = None
         if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES:
             restored = ReadWatch(checkpoint_files)
-        return Prepared(work, output, checkpoint_files, data, forkserver, fresh, restored, count, unstored=count > 0)
+        return Prepared(
+            work, output, checkpoint_files, data, forkserver, overlay, fresh, restored, count, unstored=count > 0
+        )
 
     async def release(self, claimed: Claimed, prepared: Prepared) -> None:
         """The attempt has ended."""

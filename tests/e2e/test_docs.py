@@ -37,7 +37,7 @@ def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path
         target = CHECKOUT / "examples" / ("" if name == "examples" else name)
         shutil.copytree(target, tmp_path / name, ignore=shutil.ignore_patterns("data"))
     for name, text in re.findall(r"```\w+ file=(\S+)\n(.*?)```", (CHECKOUT / "docs" / page).read_text(), re.DOTALL):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     environment = {
         **os.environ,

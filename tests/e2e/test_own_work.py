@@ -70,7 +70,6 @@ def test_a_module_of_a_package_runs_warm_as_python_m_runs_it(shared_fleet: Fleet
     folder = shared_fleet.desk / "packaged"
     write(
         folder,
-        src__pkg____init___py="",
         src__pkg__parts_py="N = 1",
         src__pkg__train_py="""
 import multiprocessing, os, pickle, sys
@@ -87,6 +86,7 @@ if __name__ == "__main__":
 """,
         lib__vendored_py="V = 2",
     )
+    (folder / "src" / "pkg" / "__init__.py").touch()
     ran = shared_fleet.command(
         "run", "--workdir", "packaged", "--name", "by-module", "--env", "PYTHONPATH=lib", "-m", "pkg.train", "--",
         "--lr", "0.1 0.2",
@@ -150,6 +150,34 @@ def test_a_command_that_fails_leaves_its_exit_code(
     assert (job.status, job.data["reason"]) == ("failed", "script_exited")
     assert f"Rank 0 exited with code {code}" in job.data["sentence"]
     assert words in "\n".join(texts(job))
+
+
+def test_variables_count_in_warm_ranks_or_start_them_cold(shared_fleet: Fleet) -> None:
+    """Given variables that libraries read at their import, when ranks get them, then they count."""
+    warm = {"TZ": "Asia/Tokyo", "NUMEXPR_MAX_THREADS": "3", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    source = """
+import datetime, os, sys, time
+print(time.strftime("%z"), datetime.datetime.fromtimestamp(0).hour, {"numexpr", "tokenizers"} & sys.modules.keys())
+print("TORCHINDUCTOR_CACHE_DIR" in os.environ)
+"""
+    job = ended(shared_fleet.script(source, variables=warm))
+    assert (job.data["cold"], texts(job)) == (None, ["+0900 9 set()", "False"])
+    cold = {"TORCH_LOGS": "recompiles", "TORCH_DISTRIBUTED_DEBUG": "DETAIL", "TORCH_COMPILE_DISABLE": "1",
+            "OMP_NUM_THREADS": "2", "PYTORCH_CUDA_ALLOC_CONF": "garbage_collection_threshold:0.5",
+            "TQDM_DISABLE": "1", "LC_ALL": "C.UTF-8"}  # fmt: skip
+    source = """
+import tempfile, torch, torch._dynamo, torch.distributed as dist, tqdm
+from torch._logging._internal import log_state
+from torch._inductor.runtime.cache_dir_utils import cache_dir
+print(bool(log_state.artifact_names), dist.get_debug_level().name, torch._dynamo.config.disable)
+print(torch.get_num_threads())
+print(tempfile.gettempdir(), cache_dir().startswith(tempfile.gettempdir()), tqdm.tqdm([]).disable)
+"""
+    place = str(shared_fleet.folder / "tmp")
+    Path(place).mkdir()
+    job = ended(shared_fleet.script(source, variables={**cold, "TMPDIR": place}))
+    assert texts(job) == ["True DETAIL True", "2", f"{place} True True"], job.data["sentence"]
+    assert job.data["cold"].startswith("the variable LC_ALL counts only when a process starts")
 
 
 def test_outputs_are_kept_also_after_a_failure(shared_fleet: Fleet, tmp_path: Path) -> None:
@@ -340,6 +368,40 @@ def test_a_lock_files_environment_is_built_once_and_warm_after_that(
     assert series(second)["a"]["values"] == [2.0]
 
 
+def test_included_files_and_projects_of_the_working_directory_are_those_of_the_job(
+    shared_fleet: Fleet, client: Client, tmp_path: Path
+) -> None:
+    """Given `-r` and `-e .`, when either changes, then the next job has the change; what is kept is used by both."""
+    build = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    write(
+        tmp_path,
+        src__mine__train_py="import six, sys, mine, os; from .w import W\nprint(six.__version__, W, mine.__file__)\n"
+        "import subprocess; subprocess.run([sys.executable, '-c', 'import mine.w; print(mine.w.W)'], cwd='/')\n"
+        "print(sorted(os.listdir('src')))",
+        requirements_txt="-r more/base.txt\n-e .\n",
+    )
+    (tmp_path / "src" / "mine" / "__init__.py").touch()
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "mine"\nversion = "1"\n{build}')
+    spec = {"workdir": tmp_path, "environment": {"lock": "requirements.txt"}}
+
+    def run(six: str, value: str, **more: Any) -> JobHandle:
+        write(tmp_path, more__base_txt=f"six=={six}\n", src__mine__w_py=f"W = {value!r}")
+        job = ended(client.run_module("mine.train", **spec, **more))
+        first, *rest = texts(job, 0)
+        assert rest == [value, "['mine']"], (job.data["sentence"], texts(job))
+        assert first.startswith(f"{six} {value} ")
+        assert f"/{job.id}/" in first  # its own copy
+        return job
+
+    assert "Building the environment" in "".join(texts(run("1.16.0", "one"), -1))
+    assert "six==1.17.0" in "".join(texts(run("1.17.0", "two"), -1))
+    cold = run("1.17.0", "three", variables={"PYTHONHASHSEED": "0"})
+    assert texts(cold, -1) == []
+    (tmp_path / ".gitignore").write_text("more/\n")
+    with pytest.raises(InvalidInput, match=r"requirements.txt needs more/base.txt, which an ignore file leaves out"):
+        run("1.17.0", "four")
+
+
 @pytest.mark.parametrize("kind", ["pylock.toml", "uv.lock"])
 def test_other_lock_files(shared_fleet: Fleet, client: Client, tmp_path: Path, kind: str) -> None:
     import subprocess
@@ -372,7 +434,8 @@ def test_an_environment_that_cannot_be_had_is_the_users_to_mend(
     shared_fleet: Fleet, client: Client, tmp_path: Path, environment: dict[str, str], words: str
 ) -> None:
     write(tmp_path, train_py="", requirements_txt="no-such-package-anywhere==1.0\n")
-    job = ended(client.run_script(tmp_path / "train.py", workdir=tmp_path, environment=environment))
+    spec = client.script_spec(tmp_path / "train.py", workdir=tmp_path)
+    job = ended(client.submit({**spec, "environment": environment}))
     assert (job.status, job.data["reason"], job.data["blame"]) == ("failed", "environment_failed", "user")
     assert words in job.data["sentence"]
 
@@ -486,26 +549,30 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
     submitted = shared_fleet.command("submit", "project/job.yaml", "--name", "from-file", "--label", "team=audio")
     assert submitted.returncode == 0, submitted.stderr
     assert "epochs None" in submitted.stdout
-    rerun = shared_fleet.command("rerun", "from-file", "--set", "epochs=3", "--name", "again")
+    rerun = shared_fleet.command("rerun", "from-file", "--set", "epochs=3", "--name", "file-again")
     assert "epochs 3" in rerun.stdout
-    rest = ("--memory", "1g", "--retries", "1", "--name", "third")
-    third = shared_fleet.command("rerun", "again", "--unset", "epochs", *rest, "--env", "EPOCHS=7", "--", "--lr", "0.2")
+    rest = ("--memory", "1g", "--retries", "1", "--name", "file-third")
+    third = shared_fleet.command(
+        "rerun", "file-again", "--unset", "epochs", *rest, "--env", "EPOCHS=7", "--", "--lr", "0.2"
+    )
     assert "epochs 7" in third.stdout, third.stderr
-    spec = json.loads(shared_fleet.command("show", "third", "--json").stdout)["spec"]
+    spec = json.loads(shared_fleet.command("show", "file-third", "--json").stdout)["spec"]
     assert (spec["arguments"], spec["memory_bytes"], spec["retries"]) == (["--lr", "0.2"], 1 << 30, 1)
-    fourth = shared_fleet.command("rerun", "third", "--unset-env", "EPOCHS", "--label", "team=", "--name", "4th", "--")
+    fourth = shared_fleet.command(
+        "rerun", "file-third", "--unset-env", "EPOCHS", "--label", "team=", "--name", "file-4th", "--"
+    )
     assert "epochs None" in fourth.stdout, fourth.stderr
-    spec = json.loads(shared_fleet.command("show", "4th", "--json").stdout)["spec"]
+    spec = json.loads(shared_fleet.command("show", "file-4th", "--json").stdout)["spec"]
     assert (spec["arguments"], spec["labels"]) == ([], {})
-    planned = shared_fleet.command("rerun", "4th", "--dry-run", "--env", "PYTHONHASHSEED=1", "--name", "never")
+    planned = shared_fleet.command("rerun", "file-4th", "--dry-run", "--env", "PYTHONHASHSEED=1", "--name", "never")
     assert "The job is valid. It would start at once." in planned.stdout
     assert "PYTHONHASHSEED" in planned.stdout
-    refused = shared_fleet.command("rerun", "4th", "--unset-env", "NOT_THERE", "--dry-run")
+    refused = shared_fleet.command("rerun", "file-4th", "--unset-env", "NOT_THERE", "--dry-run")
     assert (refused.returncode, "variables has no NOT_THERE" in refused.stderr) == (2, True)
-    assert shared_fleet.command("edit", "again", "--notes", "worked", "--label", "team=").returncode == 0
+    assert shared_fleet.command("edit", "file-again", "--notes", "worked", "--label", "team=").returncode == 0
     listed = json.loads(shared_fleet.command("jobs", "--label", "team=audio", "--json").stdout)
-    assert [job["name"] for job in listed] == ["third", "from-file"]
-    shown = shared_fleet.command("show", "again").stdout
+    assert [job["name"] for job in listed] == ["file-third", "from-file"]
+    shown = shared_fleet.command("show", "file-again").stdout
     assert "Notes: worked" in shown
     (folder / "job.yaml").write_text("script: train.py\nworld_sise: 2\n")
     wrong = shared_fleet.command("submit", "project/job.yaml")

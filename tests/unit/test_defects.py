@@ -23,8 +23,8 @@ from headway.reports import decode_report
 from headway.worker import launcher as launcher_module
 from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import attempt_folder, finish_stream, remove_attempt
+from headway.worker.builds import run_build
 from headway.worker.checkpoints import CheckpointSender, SavedPart, saved_path
-from headway.worker.environments import _run
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
 from headway.worker.outbox import Outbox
@@ -249,7 +249,7 @@ async def test_a_part_that_is_no_file_does_not_keep_the_others_back(tmp_path: Pa
 async def test_a_build_may_print_whatever_it_likes() -> None:
     lines: list[str] = []
     source = "import sys; sys.stdout.write('x' * 300_000 + chr(10) + 'end'); sys.stdout.flush()"
-    kept = await _run([sys.executable, "-c", source], lines.append)
+    kept = await run_build([sys.executable, "-c", source], Path.cwd(), lines.append)
     assert "".join(lines) == "x" * 300_000 + "end"
     assert kept[-1] == "end"
 
@@ -262,7 +262,7 @@ async def test_a_build_that_is_given_up_ends_with_what_it_started() -> None:
         "time.sleep(600)\n"
     )
     lines: list[str] = []
-    running = asyncio.create_task(_run([sys.executable, "-c", source], lines.append))
+    running = asyncio.create_task(run_build([sys.executable, "-c", source], Path.cwd(), lines.append))
     async with asyncio.timeout(30):
         while not lines:
             await asyncio.sleep(0.01)

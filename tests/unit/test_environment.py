@@ -40,6 +40,8 @@ def test_a_variable_may_be_anything_but_what_headway_sets() -> None:
         ({"script": "a.py", "variables": {"PYTHONHASHSEED": "0"}}, "the variable PYTHONHASHSEED counts only when"),
         ({"script": "a.py", "variables": {"LD_PRELOAD": "x.so"}}, "the variable LD_PRELOAD counts only when"),
         ({"script": "a.py", "parameters": {"omp_num_threads": 4}}, "the variable OMP_NUM_THREADS counts only when"),
+        ({"module": "a", "variables": {"TORCH_LOGS": "dynamo"}}, "the variable TORCH_LOGS counts only when torch and"),
+        ({"script": "a.py", "variables": {"TZ": "Asia/Tokyo", "PYTHONPATH": "lib"}}, None),
         ({"command": ("./prepare.sh",)}, "./prepare.sh is a command, not a Python script"),
     ],
 )
@@ -51,5 +53,11 @@ def test_what_only_works_at_process_start_starts_cold_and_says_why(fields: dict[
 def test_a_trainer_takes_no_variables_of_scripts() -> None:
     with pytest.raises(ValueError, match="outputs belongs to scripts"):
         JobSpec(trainer="cnn", dataset="mnist", outputs=("*.csv",))
+    with pytest.raises(
+        ValueError, match="variable TORCH_LOGS counts only when torch and its libraries are imported, and"
+    ):
+        JobSpec(trainer="cnn", dataset="mnist", variables={"TORCH_LOGS": "dynamo"})
+    with pytest.raises(ValueError, match="would replace RANK, which Headway sets"):
+        JobSpec(trainer="cnn", dataset="mnist", variables={"RANK": "1"})
     with pytest.raises(ValueError, match="environment belongs to scripts"):
         JobSpec(trainer="cnn", dataset="mnist", environment={"python": "/x"})

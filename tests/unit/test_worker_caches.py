@@ -62,7 +62,7 @@ async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch:
     lines: list[str] = []
     for name in ("a.txt", "b.txt"):
         (work / name).write_text(f"# {name}: nothing to install\n")
-        python = await environments._python(Environment(lock=name), work, lines.append)
+        python, _ = await environments._python(Environment(lock=name), work, tmp_path / "own", lines.append)
         assert python.exists()
     (kept,) = (tmp_path / "home" / "environments").iterdir()
     assert python.is_relative_to(kept)
@@ -70,17 +70,17 @@ async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch:
         "Building the environment of a.txt; it is kept for later jobs.",
         "Building the environment of b.txt; it is kept for later jobs.",
     ]
-    await environments._python(Environment(lock="b.txt"), work, lines.append)
+    await environments._python(Environment(lock="b.txt"), work, tmp_path / "own", lines.append)
     assert len([line for line in lines if line.startswith("Building")]) == 2
 
 
 async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
     (tmp_path / "a.txt").write_text("")
-    python = await environments._python(Environment(lock="a.txt"), tmp_path, lambda _line: None)
+    python, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
     (python.parent.parent / "headway-complete").unlink()
     python.unlink()
-    again = await environments._python(Environment(lock="a.txt"), tmp_path, lambda _line: None)
+    again, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
     assert again == python
     assert python.exists()
 
@@ -91,5 +91,5 @@ async def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     old.chmod(0o755)
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
     with pytest.raises(EnvironmentFailed, match=r"is Python 3\.8; 3\.11 or newer is needed"):
-        await environments._python(Environment(python=str(old)), tmp_path, lambda _line: None)
-    assert await environments._python(Environment(python=sys.executable), tmp_path, lambda _line: None)
+        await environments._python(Environment(python=str(old)), tmp_path, tmp_path / "own", print)
+    assert await environments._python(Environment(python=sys.executable), tmp_path, tmp_path / "own", print)

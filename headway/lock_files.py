@@ -1,0 +1,174 @@
+"""What a lock file leads to: the files that it includes, and the local projects and packages that it names.
+
+Clients look whether all of it is sent along, workers key environments by it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from headway.errors import EnvironmentFailed
+
+_INCLUDE = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s*=\s*|\s+|(?<=-[rc]))(?P<path>\S.*)")
+_EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s+)(?P<path>\S.*)")
+_FIND_LINKS = re.compile(r"(?:-f|--find-links)(?:\s*=\s*|\s+)(?P<path>\S.*)")
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@\s*(?P<path>\S.*)")
+_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+_EXTRAS = re.compile(r"\[[^\[\]/]*\]$")
+_PACKAGE_FILE = re.compile(r"\.(?:whl|zip|tar\.gz|tgz)$")
+
+
+@dataclass
+class LockContents:
+    """`files`: lock files and those that they include. `packages`: local packages that are installed as copies, files
+    or folders. `editables`: folders of projects that are installed in place. `settings`: what else decides."""
+
+    files: dict[Path, bytes] = field(default_factory=dict)
+    packages: set[Path] = field(default_factory=set)
+    editables: set[Path] = field(default_factory=set)
+    settings: list[str] = field(default_factory=list)
+
+    @property
+    def paths(self) -> set[Path]:
+        """All that has to be there."""
+        return {*self.files, *self.packages, *self.editables}
+
+
+def read_lock(lock: Path, folder: Path) -> LockContents:
+    """Read a lock file of a working directory and what it leads to.
+
+    Paths in requirements files mean what pip says: included files are relative to the including one, projects to the
+    working directory. Raises EnvironmentFailed that names what is missing or lies outside.
+    """
+    contents = LockContents()
+    if lock.name == "uv.lock":
+        _read(lock.parent / "pyproject.toml", lock, folder, contents)
+        for package in _toml(lock, folder, contents).get("package", []):
+            _add_source(package.get("source", {}), lock, folder, contents)
+    elif lock.suffix == ".toml":
+        for package in _toml(lock, folder, contents).get("packages", []):
+            _add_pylock_package(package, lock, folder, contents)
+    else:
+        _read_requirements(lock, lock, folder, contents)
+    if lock.name != "uv.lock":
+        contents.settings = _uv_settings(folder)
+    return contents
+
+
+def _read(path: Path, including: Path, folder: Path, contents: LockContents) -> bytes:
+    try:
+        contents.files[path] = path.read_bytes()
+    except OSError as error:
+        by = f", which {_shown(including, folder)} needs," if path != including else ""
+        raise EnvironmentFailed(f"{_shown(path, folder)}{by} is not in the working directory.") from error
+    return contents.files[path]
+
+
+def _toml(path: Path, folder: Path, contents: LockContents) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(path, path, folder, contents).decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EnvironmentFailed(f"{_shown(path, folder)} cannot be read: {error}.") from error
+
+
+def _read_requirements(path: Path, including: Path, folder: Path, contents: LockContents) -> None:
+    if path in contents.files:
+        return
+    text = _read(path, including, folder, contents).decode(errors="replace")
+    for line in _logical_lines(text.replace("file://${PWD}", "file:.").replace("${PWD}", ".")):
+        if match := _INCLUDE.fullmatch(line):
+            if "://" not in match["path"]:
+                included = _located(match["path"].strip("'\""), path, folder, path.parent)
+                _read_requirements(included, path, folder, contents)
+        elif match := _EDITABLE.fullmatch(line):
+            _add_local(match["path"], path, folder, folder, contents.editables)
+        elif match := _FIND_LINKS.fullmatch(line):
+            _add_local(match["path"], path, folder, folder, contents.packages)
+        elif not line.startswith("-"):
+            named = _NAMED.fullmatch(line)
+            place = named["path"] if named else line
+            if named or place.startswith((".", "/", "file:")) or _PACKAGE_FILE.search(_bare(place)):
+                _add_local(place, path, folder, folder, contents.packages)
+
+
+def _logical_lines(text: str) -> Iterator[str]:
+    for line in re.sub(r"\\\r?\n", "", text).splitlines():
+        stripped = _COMMENT.sub("", line).strip()
+        if stripped:
+            yield stripped
+
+
+def _add_source(source: dict[str, str], lock: Path, folder: Path, contents: LockContents) -> None:
+    if "editable" in source:
+        _add_local(source["editable"], lock, folder, lock.parent, contents.editables)
+    for kind in ("directory", "path"):
+        if kind in source:
+            _add_local(source[kind], lock, folder, lock.parent, contents.packages)
+
+
+def _add_pylock_package(package: dict[str, Any], lock: Path, folder: Path, contents: LockContents) -> None:
+    directory = package.get("directory", {})
+    if "path" in directory:
+        found = contents.editables if directory.get("editable") else contents.packages
+        _add_local(directory["path"], lock, folder, lock.parent, found)
+    for one in (package.get("archive", {}), package.get("sdist", {}), *package.get("wheels", [])):
+        if "path" in one:
+            _add_local(one["path"], lock, folder, lock.parent, contents.packages)
+
+
+def _add_local(text: str, including: Path, folder: Path, base: Path, found: set[Path]) -> None:
+    """Add the file or folder that a requirement names, unless it is one of another machine."""
+    place = _bare(text)
+    url = urlsplit(place)
+    if url.scheme in ("", "file"):
+        found.add(_located(unquote(url.path) if url.scheme else place, including, folder, base))
+
+
+def _located(path: str, including: Path, folder: Path, base: Path) -> Path:
+    """Where a path leads. Raises EnvironmentFailed when that is not the same on a worker, which has the folder only.
+
+    Absolute paths outside are taken for those of the worker's own disks.
+    """
+    located = Path(os.path.normpath(base / path))
+    if os.path.isabs(path) == located.is_relative_to(folder):
+        cure = (
+            f"Write ./{located.relative_to(folder)}"
+            if os.path.isabs(path)
+            else "Put it inside, or send a folder that has both by --workdir"
+        )
+        where = "an absolute path of this machine" if os.path.isabs(path) else "outside the working directory"
+        raise EnvironmentFailed(
+            f"{_shown(including, folder)} names {path}, {where}, which workers do not have. {cure}."
+        )
+    return located
+
+
+def _bare(text: str) -> str:
+    """A path or URL without extras, markers, options and fragments."""
+    place = re.split(r"\s+--|\s*;|\s+@", text.strip().strip("'\""))[0].partition("#")[0]
+    return _EXTRAS.sub("", place.strip()).strip("'\"")
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
+
+
+def _uv_settings(folder: Path) -> list[str]:
+    """What uv reads of the working directory when it installs."""
+    settings = []
+    for name in ("uv.toml", "pyproject.toml"):
+        try:
+            found = tomllib.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+            continue
+        table = found if name == "uv.toml" else found.get("tool", {}).get("uv", {})
+        settings.append(json.dumps(table, sort_keys=True, default=str))
+    return settings
