@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import psutil
@@ -12,17 +12,22 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.fleet import Fleet
+from tests.servers_lock import servers_of_a_test
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 """Tests share the cores: a thread of one rank that spins for the others would take them from other tests' ranks."""
 
 
 class TakingTurns(LoadScopeScheduling):
-    """Tests of files that use the real servers run in one process: some of them kill a server that others use."""
+    """Each test goes to the process that is free, but those that cannot run beside one another to a single one.
+
+    These are the tests that disturb the real servers, and those of Kafka, as its topics are shared by all tests.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        path = Path(__file__).parent.parent / nodeid.partition("::")[0]
-        return "services" if "from tests.services import" in path.read_text() else nodeid
+        content = (Path(__file__).parent.parent / nodeid.partition("::")[0]).read_text()
+        alone = "kafka" in nodeid.lower() or "disturbs_servers" in content or "Proxies(" in content
+        return "servers" if alone and "from tests.services import" in content else nodeid
 
 
 _PROCESSES_PER_CORE = 3
@@ -39,6 +44,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TakingTurns:
     return TakingTurns(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Locks are waited for outside the test, so that its timeout does not count the wait."""
+    with servers_of_a_test(disturbs=item.get_closest_marker("disturbs_servers") is not None):
+        return (yield)
 
 
 @pytest.fixture

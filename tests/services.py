@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.servers_lock import use_servers
+
 SETS: dict[str, tuple[str, str, str, str | None]] = {
     "PostgreSQL, RabbitMQ, Redis": ("postgresql", "rabbitmq", "rabbitmq", "REDIS_URL"),
     "MongoDB, RabbitMQ to dispatch, Kafka for results, Redis": ("mongodb", "rabbitmq", "kafka", "REDIS_URL"),
@@ -37,10 +39,11 @@ FOLDER = os.environ.get("HEADWAY_SERVICES")
 
 
 def service_url(variable: str) -> str:
-    """What a variable such as POSTGRES_URL holds."""
+    """What a variable such as POSTGRES_URL holds. Until the end of the test nobody disturbs the servers."""
     url = os.environ.get(variable)
     if url is None:
         missing(f"{variable} is not set: no such server is there to test with")
+    use_servers()
     return str(url)
 
 
@@ -52,7 +55,7 @@ def missing(reason: str) -> None:
 
 
 def control(*words: str) -> None:
-    """`services kill kafka/1` and the like."""
+    """`services kill kafka/1` and the like; the test has to be marked with `disturbs_servers`."""
     if FOLDER is None:
         missing("HEADWAY_SERVICES is not set: nothing can be done to the servers")
     subprocess.run([str(Path(str(FOLDER)) / "services"), *words], check=True, capture_output=True)

@@ -60,6 +60,7 @@ async def test_one_that_cannot_be_reached_at_the_start_is_refused() -> None:
         await cache.open()
 
 
+@pytest.mark.disturbs_servers
 async def test_a_full_redis_lets_go_of_what_was_used_least_recently(cache: RedisCache) -> None:
     """Given a bound and LRU, when more is put than it holds, then all is taken, and what is read stays."""
     control("set", "redis", "maxmemory=24mb", "maxmemory-policy=allkeys-lru")

@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -22,11 +24,20 @@ Problems = list[dict[str, str]]
 Environment = dict[str, str]
 
 
-@pytest.fixture
-def lonely(fleet: Fleet) -> Fleet:
+@pytest.fixture(scope="module")
+def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A server without workers."""
-    fleet.start_server()
-    return fleet
+    with Fleet(tmp_path_factory.mktemp("lonely")) as fleet:
+        fleet.start_server()
+        yield fleet
+
+
+@pytest.fixture
+def quick_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked here has nothing to do with torch, whose import takes longer than all the rest."""
+    (tmp_path / "quick").mkdir()
+    (tmp_path / "quick" / "torch.py").write_text("class cuda:\n    is_available = staticmethod(lambda: False)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "quick"))
 
 
 def doctor(fleet: Fleet, **changes: str | None) -> tuple[int, Problems]:
@@ -44,6 +55,7 @@ def found(problems: Problems, words: str, cure: str) -> bool:
     return any(words in one["problem"] and cure in one["cure"] for one in problems)
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_backends_that_cannot_be_reached_are_named_with_their_setting(shared_fleet: Fleet) -> None:
     urls = {
         "HEADWAY_DATABASE_URL": "postgresql://someone:hunter2@127.0.0.1:9/headway",
@@ -76,6 +88,7 @@ def test_a_fleet_in_order_has_nothing_to_mend(shared_fleet: Fleet) -> None:
     assert "All is well." in shared_fleet.command("doctor").stdout
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_no_worker(lonely: Fleet) -> None:
     status, problems = doctor(lonely)
     assert status == 1
@@ -100,24 +113,29 @@ def test_no_worker(lonely: Fleet) -> None:
         ({"HEADWAY_HOME": "/dev/null"}, "is no folder that you may write to", "Set HEADWAY_HOME"),
     ],
 )
+@pytest.mark.usefixtures("quick_torch")
 def test_variables_that_are_wrong(lonely: Fleet, changes: dict[str, str], words: str, cure: str) -> None:
     status, problems = doctor(lonely, **changes)
     assert status == 1
     assert found(problems, words, cure), problems
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_a_token_of_another_installation(lonely: Fleet) -> None:
     other = Tokens("another secret").make(Caller(Kind.USER))
     _, problems = doctor(lonely, HEADWAY_TOKEN=other)
     assert found(problems, "it is another installation's", "Copy user.token from that server's home")
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_secrets_that_others_can_read(lonely: Fleet) -> None:
     (lonely.home / "secret").chmod(0o644)
     _, problems = doctor(lonely)
+    (lonely.home / "secret").chmod(0o600)
     assert found(problems, "secret can be read by others", f"chmod 600 {lonely.home}/secret")
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_a_database_of_a_newer_version(fleet: Fleet) -> None:
     fleet.home.mkdir()
     with closing(sqlite3.connect(fleet.home / "headway.db")) as connection, connection:
@@ -127,6 +145,7 @@ def test_a_database_of_a_newer_version(fleet: Fleet) -> None:
     assert found(problems, "was written by a newer Headway (schema 9999", "pip install --upgrade headway")
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_something_else_at_the_servers_address(fleet: Fleet) -> None:
     class Other(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -144,6 +163,7 @@ def test_something_else_at_the_servers_address(fleet: Fleet) -> None:
     assert found(problems, f"What answers at {url} is not Headway", "Set HEADWAY_SERVER_URL")
 
 
+@pytest.mark.usefixtures("quick_torch")
 def test_too_few_open_files(shared_fleet: Fleet) -> None:
     environment = {**os.environ, "HEADWAY_HOME": str(shared_fleet.home), "HEADWAY_SERVER_URL": shared_fleet.url}
     command = f"ulimit -Sn 256; exec {sys.executable} -m headway doctor"

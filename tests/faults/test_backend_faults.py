@@ -15,6 +15,7 @@ from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
 from tests.fleet import Fleet, ended, wait_until
 from tests.services import broker_for_processes, control, database_for_processes
 
+pytestmark = pytest.mark.disturbs_servers
 STEPS = 400
 
 
