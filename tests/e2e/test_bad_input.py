@@ -132,15 +132,16 @@ def test_a_script_that_never_ends_ends_at_its_time_limit(shared_fleet: Fleet) ->
 
 
 def test_children_that_outlive_their_rank_are_ended(shared_fleet: Fleet) -> None:
-    source = """
+    seconds = f"987.{os.getpid()}"  # by which they are found, also where other tests run the same
+    source = f"""
 import subprocess
-children = [subprocess.Popen(["sleep", "987"], start_new_session=new) for new in (False, True)]
-subprocess.run("nohup setsid sleep 987 >/dev/null 2>&1 &", shell=True)
+children = [subprocess.Popen(["sleep", "{seconds}"], start_new_session=new) for new in (False, True)]
+subprocess.run("nohup setsid sleep {seconds} >/dev/null 2>&1 &", shell=True)
 import time; time.sleep(0.3)
 """
     job = ended(shared_fleet.script(source))
     assert job.status == "succeeded"
-    left = [one.pid for one in psutil.process_iter() if "987" in _command_line(one)]
+    left = [one.pid for one in psutil.process_iter() if seconds in _command_line(one)]
     assert left == []
 
 
