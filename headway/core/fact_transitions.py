@@ -30,6 +30,7 @@ from headway.core.facts import (
     PrepareFailed,
     RankEnded,
     RankFinished,
+    RanksIdle,
     RankStarted,
     Released,
     ResultStored,
@@ -110,6 +111,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return _rank_ended(job, assignment, fact, now)
         case Stalled():
             return _stalled(job, assignment, fact, now)
+        case RanksIdle():
+            return _ranks_idle(job, assignment, fact, now)
         case PrepareFailed():
             return stop(job, failure_of(assignment, _prepare_reason(fact), now, error=fact.error), now)
         case WorkerFailed():
@@ -198,6 +201,16 @@ def _stalled(job: Job, assignment: Assignment, fact: Stalled, now: float) -> Job
         waits += f", while the others wait for {'rank' if one else 'ranks'} {ranks}"
     failure = failure_of(assignment, EndReason.STALLED, now, error=waits)
     return stop(job, failure.model_copy(update={"step": fact.step}), now)
+
+
+def _ranks_idle(job: Job, assignment: Assignment, fact: RanksIdle, now: float) -> Job:
+    several = assignment.rank_count > 1
+    ranks = f"Ranks {assignment.ranks[0]} to {assignment.ranks[-1]}" if several else f"Rank {assignment.first_rank}"
+    words = (
+        f"{ranks} on worker {assignment.worker_name} {'have' if several else 'has'} neither computed nor printed for "
+        f"{fact.idle_seconds:.0f} s, and logged no step. See what they wait for: headway stacks {job.name}"
+    )
+    return warn(job, words, now)
 
 
 def _released(job: Job, assignment: Assignment, now: float) -> Job:

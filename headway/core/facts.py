@@ -150,6 +150,13 @@ class Stalled(Frozen):
     absent_ranks: tuple[int, ...] = Field(default=(), max_length=10_000)
 
 
+class RanksIdle(Frozen):
+    """Ranks that have logged no step have neither computed nor printed for long. They go on."""
+
+    type: Literal["ranks_idle"] = "ranks_idle"
+    idle_seconds: float = Field(ge=0)
+
+
 class PrepareFailed(Frozen):
     """The worker could not fetch the data, build the environment or start the launcher.
 
@@ -225,6 +232,7 @@ Fact = Annotated[
     | RankFinished
     | RankEnded
     | Stalled
+    | RanksIdle
     | PrepareFailed
     | WorkerFailed
     | OutputsStored

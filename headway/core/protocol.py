@@ -32,7 +32,8 @@ class Timeouts(Frozen):
     stall_minimum_seconds: float = Field(default=300.0, gt=0)
     """No step for this long, and for ten times the longest step before it, ends an attempt as stalled."""
     startup_limit_seconds: float = Field(default=1800.0, gt=0)
-    """Time a built-in trainer has from its ranks' start to its first step."""
+    """Time a built-in trainer has from its ranks' start to its first step. Scripts and commands that log no step, and
+    neither compute nor print for so long, are warned of."""
     finish_limit_seconds: float = Field(default=3600.0, gt=0)
     """Time a training has from its last step to its end, for evaluation and saving."""
     exit_limit_seconds: float = Field(default=60.0, gt=0)

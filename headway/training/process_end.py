@@ -34,12 +34,23 @@ def begin_script() -> None:
         finalizer.atexit = False
 
 
+def has_children() -> bool:
+    """Whether multiprocessing has to wait for processes that the script started."""
+    process: Any = sys.modules.get("multiprocessing.process")
+    return process is not None and any(not child.daemon for child in process.active_children())
+
+
+def run_exit_handlers() -> None:
+    """Those of the script and of what it imported, the last registered first; each runs once."""
+    atexit._run_exitfuncs()
+
+
 def end_interpreter() -> None:
     """Run exit handlers, destroy the script's modules, and write what is buffered, in the interpreter's order.
 
     Threads that are no daemons are to have been waited for. See Py_FinalizeEx() in CPython.
     """
-    atexit._run_exitfuncs()
+    run_exit_handlers()
     _flush_standard_streams()
     threading.excepthook = lambda _: None  # the interpreter would have stopped a thread that misses something now
     files = _files()  # a collection would close them in any order

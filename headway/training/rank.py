@@ -26,7 +26,7 @@ from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
-from headway.training.process_end import begin_script, end_interpreter
+from headway.training.process_end import begin_script, end_interpreter, has_children, run_exit_handlers
 from headway.training.rendezvous import share_store
 from headway.training.run import Run
 from headway.training.run import run as current_run
@@ -71,10 +71,12 @@ def going_mark(folder: Path) -> Path:
 def _is_through(status: int) -> bool:
     """Whether the rank's work is done, which it then records.
 
-    It is when the script and its threads have ended well, in the rank's own process and not in a fork of it, and
-    before Headway asked the rank to end. What the process does from here on is at most a warning.
+    It is when the script, its threads and its child processes have ended, in the rank's own process and not in a fork
+    of it, and before Headway asked the rank to end. What the process does from here on is at most a warning.
     """
     threading._shutdown()  # type: ignore[attr-defined]
+    if has_children():
+        run_exit_handlers()  # among them is the one that waits for the children
     run = current_run()
     if status != 0 or run.interrupted or not run.of_this_process or run.record_file is None:
         return False

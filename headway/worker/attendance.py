@@ -12,11 +12,12 @@ from typing import Any
 import psutil
 
 from headway.core.artifact import legal_name
-from headway.core.facts import Fact, LinksLeftOut, RankStarted, StageReached, Stalled
+from headway.core.facts import Fact, LinksLeftOut, RanksIdle, RankStarted, StageReached, Stalled
 from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, Timeouts
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender, SavedPart
+from headway.worker.idle_watch import IdleWatch
 from headway.worker.inquiries import Inquiries
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
@@ -74,6 +75,12 @@ class Attendance:
             finish_seconds=timeouts.finish_limit_seconds,
             now=time.monotonic(),
         )
+        limit_seconds = claimed.spec.stall_seconds
+        self._idle: IdleWatch | None = None
+        if claimed.spec.trainer is None and limit_seconds != 0:
+            least_seconds = 2 * timeouts.resource_sample_seconds  # a sample is to fall into it
+            limit_seconds = max(least_seconds, limit_seconds or timeouts.startup_limit_seconds)
+            self._idle = IdleWatch(limit_seconds, time.monotonic())
 
     async def stop(self, grace_seconds: float, *, worker_stops: bool) -> None:
         """End the ranks; they have the grace time to save. `worker_stops`: for that, and not for what the job did."""
@@ -122,6 +129,7 @@ class Attendance:
     async def _look(self, sender: CheckpointSender, watch: CheckpointWatch | None) -> None:
         await self._look_for_files(watch, sender)
         await self._look_for_stall()
+        await self._look_for_idle_ranks()
         await self._look_for_exit()
         await self._reporter.report_new()
         for part in self._reporter.take_saved():
@@ -186,6 +194,24 @@ class Attendance:
         _log.warning("Attempt %d of job %s stands still for %.0f s.", self._claimed.attempt, self._claimed.job, silent)
         absent = absent_ranks(stacks)
         self._facts.append(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
+
+    async def _look_for_idle_ranks(self) -> None:
+        """See whether ranks that log no steps wait for nothing: it is said, and ends the attempt if the job says so.
+
+        Only if all its ranks are here: those of other workers may compute what these wait for.
+        """
+        if self._idle is None or self._stop_asked.is_set() or self._reporter.files.logged_step is not None:
+            return
+        cores, ranks = self._reporter.cores, len(self._processes)
+        idle = self._idle.idle_seconds(self._reporter.read_bytes, cores, ranks, time.monotonic())
+        if idle is None:
+            return
+        self._idle = None
+        if self._claimed.spec.stall_seconds and self._claimed.group_count == 1:
+            stacks = await self.keep_stacks()
+            self._facts.append(Stalled(step=0, silent_seconds=idle, absent_ranks=absent_ranks(stacks)))
+        else:
+            self._facts.append(RanksIdle(idle_seconds=idle))
 
     async def _look_for_exit(self) -> None:
         """End processes that do not end by themselves, though all ranks have finished."""

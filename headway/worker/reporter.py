@@ -75,6 +75,16 @@ class Reporter:
             self._facts.append(CheckpointRestored(step=self._restored[1]))
             self._restored = None
 
+    @property
+    def read_bytes(self) -> int:
+        """How much was read of all that the ranks print and record; it grows as long as they do."""
+        return sum(map(sum, self._stream.offsets.values()))
+
+    @property
+    def cores(self) -> float | None:
+        """What the ranks used at the last sample; None as long as nobody knows."""
+        return self._samples.cores
+
     def take_saved(self) -> list[SavedPart]:
         """The parts of checkpoints that the ranks have saved since this was asked last."""
         saved, self._saved = self._saved, []

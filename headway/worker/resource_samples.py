@@ -27,7 +27,13 @@ class ResourceSamples:
         self._every_seconds = every_seconds
         self._sampled_at = time.monotonic()
         self._cpu_seconds: dict[int, float] = {}
+        self._cores: dict[int, float] = {}
         self.devices: dict[int, int] = {}
+
+    @property
+    def cores(self) -> float | None:
+        """What all ranks used together at the last sample; None before the second."""
+        return sum(self._cores.values()) if self._cores else None
 
     def due(self) -> bool:
         """Whether it is time for the next sample."""
@@ -49,6 +55,7 @@ class ResourceSamples:
                 if rank in self._cpu_seconds:
                     cores = max(0.0, cpu_seconds - self._cpu_seconds[rank]) / elapsed
                     samples.append(Sample("system/cpu_cores", rank, time.time(), cores))
+                    self._cores[rank] = cores
                 self._cpu_seconds[rank] = cpu_seconds
         use = device_use() if self.devices else {}
         for rank, index in self.devices.items():

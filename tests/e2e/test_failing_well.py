@@ -53,6 +53,21 @@ def test_a_hanging_rank_is_named_and_the_job_goes_on(shared_fleet: Fleet, tmp_pa
     assert "in sleeps_for_ever" in path.read_text()
 
 
+def test_ranks_that_wait_for_what_never_comes_before_a_first_step_are_noticed(fleet: Fleet) -> None:
+    """Given ranks that log no step and wait, when that lasts, then it is warned of, or ends if its job says so."""
+    fleet.settings |= {"HEADWAY_RESOURCE_SAMPLE_SECONDS": "0.2", "HEADWAY_STARTUP_LIMIT_SECONDS": "2"}
+    fleet.start_server()
+    fleet.start_worker("one", slots=2)
+    source = "import time\nprint('waits', flush=True)\ntime.sleep(600)"
+    ends = fleet.script(source, stall_seconds=2, retries=0)
+    warned = fleet.script(source)
+    assert ended(ends).data["reason"] == "stalled"
+    assert "stacks/attempt-1.txt" in [one["name"] for one in ends.data["artifacts"]]
+    (warning,) = wait_until(lambda: warned.refresh().data["warnings"], "the warning")
+    assert "Rank 0 on worker one has neither computed nor printed for" in warning
+    assert warned.status == "running"
+
+
 def test_a_gang_that_stalls_over_two_workers_leaves_all_stacks(shared_fleet: Fleet) -> None:
     job = shared_fleet.script(HANGS, world_size=4, stall_seconds=2, workers=2)
     assert ended(job).status == "succeeded", job.data

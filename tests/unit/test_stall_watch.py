@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from headway.worker.idle_watch import IdleWatch
 from headway.worker.stacks import absent_ranks
 from headway.worker.stall_watch import StallWatch
 
@@ -48,6 +49,16 @@ def test_evaluation_and_saving_have_a_limit_of_their_own() -> None:
     one.finishes(50.0)  # said again it changes nothing
     assert one.silent_seconds(5, 109.0) is None
     assert one.silent_seconds(5, 111.0) == 101.0
+
+
+def test_ranks_that_log_no_step_are_idle_when_they_neither_compute_nor_print() -> None:
+    one = IdleWatch(60.0, now=0.0)
+    assert one.idle_seconds(0, None, 2, 50.0) is None, "nobody knows yet what they use"
+    assert one.idle_seconds(10, 0.0, 2, 100.0) is None, "they have printed"
+    assert one.idle_seconds(10, 1.0, 2, 150.0) is None, "one computes"
+    assert one.idle_seconds(10, 0.03, 2, 210.0) is None
+    assert one.idle_seconds(10, 0.03, 2, 211.0) == 61.0
+    assert one.idle_seconds(11, 0.03, 2, 212.0) is None
 
 
 def stack(frame: str) -> str:

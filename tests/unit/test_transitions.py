@@ -14,6 +14,7 @@ from headway.core.facts import (
     PrepareFailed,
     RankEnded,
     RankFinished,
+    RanksIdle,
     RankStarted,
     Released,
     StageReached,
@@ -361,3 +362,12 @@ def test_a_part_that_is_long_behind_the_others_is_not_waited_for() -> None:
     assert min(job.attempt.saving) == 4  # the fourth came 10 s before the ninth
     (warning,) = job.warnings
     assert warning.startswith("Step 1 was saved by 1 of 2 ranks only")
+
+
+def test_ranks_that_wait_for_long_before_their_first_step_are_warned_of() -> None:
+    job = report(running(workers=2), "w1", RanksIdle(idle_seconds=1801.2))
+    assert job.status is JobStatus.RUNNING
+    assert job.warnings == (
+        "Rank 1 on worker worker1 has neither computed nor printed for 1801 s, and logged no step. "
+        "See what they wait for: headway stacks s",
+    )
