@@ -34,6 +34,9 @@ def walk(
 
 def remove(folder: Path) -> None:
     """Delete a folder with all that is in it, as far as that is possible, also where its permissions were taken."""
+    if folder.is_symlink():
+        _quietly(os.unlink, folder)
+        return
     found: list[tuple[Path, list[str]]] = []
     _quietly(_open_up, folder)
     for parent, folders, names in walk(folder):

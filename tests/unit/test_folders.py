@@ -43,4 +43,7 @@ def test_links_are_not_followed_nor_their_targets_removed(tmp_path: Path) -> Non
     assert pack_files(tmp_path / "folder", tmp_path / "archive") == ("link",)
     remove(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+    (tmp_path / "itself").symlink_to("kept")
+    remove(tmp_path / "itself")
+    assert not (tmp_path / "itself").is_symlink()
     assert (tmp_path / "kept" / "file").exists()
