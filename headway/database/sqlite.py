@@ -19,6 +19,7 @@ from headway.database.base import READ_PATIENCE_SECONDS, reading
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase, translate_errors
 from headway.errors import SettingInvalid
+from headway.private_files import close, make_private
 
 _BUSY_TIMEOUT_SECONDS = 10
 _READERS = 3
@@ -49,7 +50,12 @@ class SqliteDatabase(SqlDatabase):
     async def open(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self._path.with_suffix(".lock"))
             self._take_lock()
+            for path in (self._path, self._streams_path):
+                make_private(path)
+                for beside in ("-wal", "-shm"):  # SQLite makes these with the mode of the file
+                    close(path.with_name(path.name + beside))
         except OSError as error:
             raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which cannot be used: {error}") from error
         for schema, path in ((MAIN, self._path), (STREAMS, self._streams_path)):

@@ -8,10 +8,12 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from headway.errors import NotFound, SettingInvalid
 from headway.objects.base import Objects, StoredObject, check_object_id
+from headway.private_files import close
 
 _CHUNK_BYTES = 1 << 20
 _INCOMING = ".incoming"
@@ -26,7 +28,9 @@ class FileObjects(Objects):
     async def open(self) -> None:
         try:
             incoming = self._root / _INCOMING
-            incoming.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            close(self._root)
+            incoming.mkdir(exist_ok=True, mode=0o700)
             for leftover in incoming.iterdir():
                 leftover.unlink()
         except OSError as error:
@@ -45,7 +49,7 @@ class FileObjects(Objects):
         digest = hashlib.sha256()
         size_bytes = 0
         try:
-            with temporary.open("xb") as file:
+            with _created(temporary) as file:
                 async for chunk in chunks:
                     digest.update(chunk)
                     size_bytes += len(chunk)
@@ -96,12 +100,16 @@ class FileObjects(Objects):
         return self._root / check_object_id(object_id)
 
 
+def _created(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
 def _sync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary.rename(target)
     directory = os.open(target.parent, os.O_RDONLY)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import socket
@@ -74,6 +75,7 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     _allow_many_files()
+    os.umask(0o077)  # what is written from here on is the owner's only
     listener = _listen(settings.host, settings.port)
     url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
     seams = partial(Server, settings, broker=broker, clock=clock)

@@ -9,6 +9,7 @@ from pathlib import Path
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from headway.errors import NotAuthenticated, SettingInvalid
+from headway.private_files import private_home
 from headway.server.access import Caller, Kind
 
 
@@ -38,16 +39,18 @@ class Tokens:
 
 
 _FILES = {"user.token": Kind.USER, "worker.token": Kind.JOIN}
+_NAMES = (*_FILES, "secret", "server.url", "headway*.db*", "headway.lock", "objects", "worker", "workers")
+"""What a home has."""
 
 
 def open_home(home: Path) -> Tokens:
     """The tokens of a home; at the first start its secret and token files are made, readable by their owner only.
 
     `user.token` is for people, `worker.token` lets a machine register as a worker.
-    Raises SettingInvalid when the home cannot be written.
+    What was there already is closed to others. Raises SettingInvalid when the home cannot be written, or closed.
     """
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_home(home, _NAMES)
         tokens = Tokens(_read_or_make(home / "secret", secrets.token_urlsafe(32)))
         for name, kind in _FILES.items():
             _read_or_make(home / name, tokens.make(Caller(kind)))

@@ -51,6 +51,9 @@ def main(descriptor: int, worker_pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to all of a worker's processes; the worker ends this one
         signal.signal(number, signal.SIG_IGN)
     die_with_parent(worker_pid)
+    # Event loops leave copies of what they pass on as stdin, stdout and stderr; ranks are to get none of these.
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
     gc.disable()  # nothing to collect among a million new objects of imports, and looking costs a tenth of the start
     variables = dict(os.environ)
     preload()

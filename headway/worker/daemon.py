@@ -28,6 +28,7 @@ from headway.core.protocol import (
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription
 from headway.errors import HeadwayError, SettingInvalid, Unavailable, WorkerLost
+from headway.private_files import private_home
 from headway.settings import WorkerSettings
 from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import finish_stream, remove_attempt
@@ -50,6 +51,8 @@ from headway.worker.work_folders import WorkFolders
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
+_HOME_NAMES = ("worker.lock", "session.*", "spool", "attempts", "jobs", "cache", "environments", "packages")
+"""What a worker's home has."""
 _LAST_REPORTS_SECONDS = 5.0
 _END_SECONDS = 30.0
 """Beyond their grace time, for assignments to end their processes and to report that."""
@@ -123,7 +126,7 @@ class Worker:
 
     def _take_home(self) -> None:
         try:
-            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_home(self._home, _HOME_NAMES)
             lock = (self._home / "worker.lock").open("ab")
         except OSError as error:
             raise SettingInvalid(f"The worker's home {self._home} cannot be used: {error}") from error

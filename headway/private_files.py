@@ -1,0 +1,65 @@
+"""Files and folders that only their owner may read, whatever mode they had."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from headway.errors import SettingInvalid
+
+_OTHERS = 0o077
+
+
+def private_home(home: Path, names: Iterable[str]) -> None:
+    """Make a home, or take what is in it under these names (globs) from all but its owner.
+
+    The folder itself is closed, too, unless it has other things in it. Raises SettingInvalid with the command to use
+    where something is another user's; OSError.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ours = {path for name in names for path in home.glob(name)}
+    for path in ours:
+        close(path)
+    if ours.issuperset(home.iterdir()):
+        _close_one(home)
+
+
+def close(path: Path) -> None:
+    """Take a file, or a folder with all below it, from all but its owner. One that is not there is left out.
+
+    A folder is closed last: one that is closed need not be looked through again. Raises SettingInvalid, OSError.
+    """
+    if path.is_symlink() or not path.exists():
+        return
+    if path.is_dir() and _open_to_others(path):
+        for folder, folders, files in os.walk(path, topdown=False):
+            for name in (*files, *folders):
+                _close_one(Path(folder, name))
+    _close_one(path)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file unless it is there, and close it. Raises SettingInvalid, OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    _close_one(path)
+
+
+def _open_to_others(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    return not stat.S_ISLNK(mode) and bool(mode & _OTHERS)
+
+
+def _close_one(path: Path) -> None:
+    try:
+        if _open_to_others(path):
+            path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~_OTHERS)
+    except FileNotFoundError:
+        return  # it went away meanwhile
+    except PermissionError as error:
+        folder = path if path.is_dir() else path.parent
+        raise SettingInvalid(
+            f"{path} can be read by others and belongs to another user, so it cannot be closed. "
+            f"Run: sudo chown -R {os.geteuid()} {folder} && chmod -R go-rwx {folder}"
+        ) from error
