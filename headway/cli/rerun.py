@@ -7,11 +7,19 @@ from typing import Any
 
 import click
 
-from headway.cli.train import follow_or_detach, job_fields, job_options, print_plan, work_fields, work_options
+from headway.cli.train import (
+    ProgramCommand,
+    follow_or_detach,
+    job_fields,
+    job_options,
+    print_plan,
+    work_fields,
+    work_options,
+)
 from headway.cli.values import text_pair, typed_as
 
 
-class _WithArguments(click.Command):
+class _WithArguments(ProgramCommand):
     """Notes whether there is a `--`: with nothing behind it the new job has no arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -18,6 +18,20 @@ _MERGED = ("labels", "where", "checkpoints")
 """Mappings of a job file that options change entry by entry."""
 
 
+class ProgramCommand(click.Command):
+    """A command that passes on arguments behind `--`, and says so when they come before it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(
+                f"{error.format_message()} Arguments of your own program come after --, as in: "
+                f"headway {ctx.info_name} ... -- {error.option_name} ...",
+                ctx,
+            ) from error
+
+
 def job_options(command: Any) -> Any:
     """Options of every command that submits a job."""
     for option in (
@@ -80,7 +94,7 @@ def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str,
     _submit(lambda _client: {"trainer": trainer, "dataset": dataset, "parameters": values}, **options)
 
 
-@click.command()
+@click.command(cls=ProgramCommand)
 @click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--module", "-m", "is_module", is_flag=True, help="PROGRAM is a Python module, such as package.train.")

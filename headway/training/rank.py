@@ -196,9 +196,9 @@ def _become(plan: dict[str, Any]) -> int:
 
 
 def _start_hint(name: str, error: OSError) -> str:
-    """What helps a command that cannot start although there is such a file; begins with a space, or is empty."""
+    """What helps a command that cannot start; begins with a space, or is empty."""
     if not os.path.isfile(name):
-        return ""
+        return "" if os.sep in name else " It is neither on the worker's PATH nor a file of the working directory."
     if error.errno == errno.ENOEXEC:
         return f" Let it begin with a line such as #!/bin/sh, or give its interpreter: bash {name}"
     if os.sep not in name:

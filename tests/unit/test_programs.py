@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from headway.cli.rerun import rerun
+from headway.cli.train import run
 from headway.client.programs import check_command, check_module, check_script
 from headway.core.job import JobSpec
 from headway.errors import InvalidInput, NotFound
+from headway.training.rank import _start_hint
 
 
 @pytest.fixture
@@ -106,3 +112,31 @@ def test_a_module_is_one_kind_of_work_and_names_its_job() -> None:
         JobSpec(module="pkg.train", script="train.py", source="")
     with pytest.raises(ValueError, match="source belongs to scripts"):
         JobSpec(module="pkg.train", source="")
+
+
+@pytest.mark.parametrize(("command", "shown"), [(run, "headway run ... -- --lr"), (rerun, "headway rerun ... -- --lr")])
+def test_arguments_of_a_program_in_the_wrong_place_are_explained(command: click.Command, shown: str) -> None:
+    ran = CliRunner().invoke(command, ["train.py", "--lr", "0.1"])
+    assert ran.exit_code == 2
+    assert f"Arguments of your own program come after --, as in: {shown}" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "words"),
+    [
+        (
+            "plain.sh",
+            errno.ENOEXEC,
+            "Let it begin with a line such as #!/bin/sh, or give its interpreter: bash plain.sh",
+        ),
+        ("train.sh", errno.ENOENT, "It is a file of the working directory: ./train.sh"),
+        ("./train.sh", errno.ENOENT, "The interpreter that its first line names is not there."),
+        ("nope.sh", errno.ENOENT, "It is neither on the worker's PATH nor a file of the working directory."),
+        ("./nope.sh", errno.ENOENT, ""),
+    ],
+)
+def test_a_rank_that_cannot_start_a_program_says_why(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int, words: str
+) -> None:
+    monkeypatch.chdir(project)
+    assert _start_hint(name, OSError(number, "")).strip() == words
