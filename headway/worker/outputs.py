@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -233,7 +234,8 @@ def _left_files(
         return []
     sizes = [(legal_name(path.relative_to(prepared.output).as_posix()), path.lstat().st_size) for path in outputs]
     if outputs:
-        folders.keep_output(claimed.job, claimed.attempt, prepared.output)
+        with suppress(OSError):  # then they are gone, and were named
+            folders.keep_output(claimed.job, claimed.attempt, prepared.output)
     return [
         FilesLeft(
             folder=str(folders.folder(claimed.job))[:4_000],

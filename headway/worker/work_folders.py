@@ -27,6 +27,8 @@ _EVENT_FILES = "events.out.tfevents."
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _ASKED_AT_ONCE = 1_000
 _SWEEP_SECONDS = 60.0
+_MAXIMUM_NAME_CHARACTERS = 100
+"""What is longer is no job: a script made it."""
 Sent = Mapping[str, Sequence[Any]]
 """What was sent, by name: size, modification time in nanoseconds, inode, and hash; of a link what it says."""
 
@@ -55,6 +57,7 @@ class WorkFolders:
         self._home = home / "jobs"
         self._maximum_bytes = maximum_bytes
         self._in_use: set[str] = set()
+        self._removing = asyncio.Lock()
 
     def path(self, job: str) -> Path:
         """Where the job's ranks run."""
@@ -65,9 +68,10 @@ class WorkFolders:
 
         What a worker that was killed had filled by half is filled again.
         """
-        self._in_use.add(job)
+        async with self._removing:
+            self._in_use.add(job)
         folder = self._home / job
-        if (folder / _SENT).exists():
+        if (folder / _SENT).exists() and (folder / _WORK).is_dir():
             return False
         new = folder / f"new-{secrets.token_hex(4)}"  # a fill that was cancelled may still write to its own
         try:
@@ -102,9 +106,14 @@ class WorkFolders:
 
     async def close(self, job: str, *, unstored: bool) -> None:
         """An attempt has ended; `unstored`: it left files that are nowhere else."""
-        await asyncio.to_thread(self._close, job, unstored)
-        self.leave(job)
-        await asyncio.to_thread(self._evict, job)
+        try:
+            await asyncio.to_thread(self._close, job, unstored)
+            async with self._removing:
+                await asyncio.to_thread(self._evict, job)
+        except OSError as error:  # as when the disk is full
+            _log.warning("The size of the working directory of job %s was not noted: %s", job, error)
+        finally:
+            self.leave(job)
 
     def _close(self, job: str, unstored: bool) -> None:
         folder = self._home / job
@@ -128,17 +137,19 @@ class WorkFolders:
             for job in await ended(tuple(idle[start : start + _ASKED_AT_ONCE])):
                 state = self._state(job)
                 kept = state["unstored"] and now - state["used_at"] < self.retention_seconds
-                if job not in self._in_use and not kept:
-                    await asyncio.to_thread(remove, self._home / job)
+                async with self._removing:
+                    if job not in self._in_use and not kept:
+                        await asyncio.to_thread(remove, self._home / job)
 
     def _idle(self) -> list[str]:
         if not self._home.exists():
             return []
-        return sorted(path.name for path in self._home.iterdir() if path.name not in self._in_use)
+        names = (path.name for path in self._home.iterdir() if path.name not in self._in_use)
+        return sorted(name for name in names if len(name) <= _MAXIMUM_NAME_CHARACTERS)
 
     def _evict(self, newest: str) -> None:
         """Remove what was used least recently, beyond the bound; `newest` stays in any case."""
-        states = {job: self._state(job) for job in self._idle()}
+        states = {job: self._state(job) for job in {*self._idle(), newest}}
         total_bytes = sum(state["size_bytes"] for state in states.values())
         for job in sorted(states, key=lambda job: float(states[job]["used_at"])):
             if total_bytes <= self._maximum_bytes or job == newest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ async def test_a_directory_that_was_filled_by_half_is_filled_again(tmp_path: Pat
         await folders(tmp_path).open("j-1", breaks)
     assert await folders(tmp_path).open("j-1", send)
     assert folders(tmp_path).changed("j-1") == []
+
+
+async def test_a_directory_that_a_script_has_removed_is_sent_again(tmp_path: Path) -> None:
+    here = folders(tmp_path)
+    await here.open("j-1", send)
+    shutil.rmtree(here.path("j-1"))
+    await here.close("j-1", unstored=False)
+    assert await here.open("j-1", send)
+    assert here.changed("j-1") == []
 
 
 async def test_only_what_is_new_or_changed_counts(tmp_path: Path) -> None:
