@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from headway.cli.values import pair
+from headway.cli.values import BYTES, pair
 from headway.core.name import check_labels, check_name
 
 _LAST_SECONDS = 5.0
@@ -31,6 +31,7 @@ _LAST_SECONDS = 5.0
 @click.option("--host", help="Address for other workers.  [default: that of the route to the server]")
 @click.option("--interface", help="Interface between workers' ranks.  [default: that of the route to their peer]")
 @click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
+@click.option("--dataset-cache", type=BYTES, help="Bound of the datasets it keeps on its disk.  [default: 50g]")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def worker(
     server_url: str,
@@ -41,6 +42,7 @@ def worker(
     host: str | None,
     interface: str | None,
     home: Path | None,
+    dataset_cache: int | None,
     parent: int | None,
 ) -> None:
     """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
@@ -85,6 +87,7 @@ def worker(
         assignments_url=os.environ.get("HEADWAY_ASSIGNMENTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         reports_url=os.environ.get("HEADWAY_REPORTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         slots=slots or len(devices.found) or usable_cores(),
+        **({} if dataset_cache is None else {"dataset_cache_bytes": dataset_cache}),
     )
     devices.check_slots(settings.slots)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

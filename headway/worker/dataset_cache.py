@@ -13,14 +13,20 @@ from pathlib import Path
 
 from headway import blocks
 from headway.core.dataset import Block, Dataset, Split
+from headway.errors import TooLarge
 
 _log = logging.getLogger(__name__)
 _PARALLEL_BLOCKS = 4
+_UNFINISHED = ".new-"
 INDEX_FILE = "dataset.json"
 
 
 class DatasetCache:
-    """One folder per dataset, complete or absent; fetched once however many attempts ask."""
+    """One folder per dataset, complete or absent; fetched once however many attempts ask.
+
+    What is used or being assembled counts as much as what lies there, and is never dropped. A dataset for which there
+    is no room beside these waits until one is released.
+    """
 
     def __init__(self, folder: Path, maximum_bytes: int, fetch: Callable[[str], Awaitable[bytes]]) -> None:
         self._folder = folder
@@ -28,29 +34,57 @@ class DatasetCache:
         self._fetch = fetch
         self._fetching: dict[str, asyncio.Lock] = {}
         self._used: dict[str, int] = {}
+        self._assembling: dict[str, int] = {}
+        self._making_room = asyncio.Lock()
+        self._released = asyncio.Event()
+        self._swept = False
 
     async def acquire(self, dataset: Dataset) -> Path:
         """The dataset's folder, with a file `SPLIT.ARRAY.npy` per array and the index; it stays until released.
 
-        Raises Corrupt when a block does not match its hash, and what `fetch` raises.
+        Raises TooLarge for a dataset above the cache's bound, Corrupt when a block does not match its hash, and what
+        `fetch` raises.
         """
         name = _folder_name(dataset)
-        async with self._fetching.setdefault(name, asyncio.Lock()):
-            folder = self._folder / name
-            if not await asyncio.to_thread(folder.is_dir):
-                await self._evict(sum(split.bytes for split in dataset.splits.values()))
-                await self._assemble(dataset, folder)
-            os.utime(folder)
-            self._used[name] = self._used.get(name, 0) + 1
-            return folder
+        self._used[name] = self._used.get(name, 0) + 1
+        try:
+            async with self._fetching.setdefault(name, asyncio.Lock()):
+                folder = self._folder / name
+                if not await asyncio.to_thread(folder.is_dir):
+                    await self._fetch_whole(dataset, name, folder)
+                os.utime(folder)
+                return folder
+        except BaseException:
+            self.release(dataset)
+            raise
 
     def release(self, dataset: Dataset) -> None:
         """The attempt that acquired it needs it no more."""
-        self._used[_folder_name(dataset)] -= 1
+        name = _folder_name(dataset)
+        self._used[name] -= 1
+        if not self._used[name]:
+            del self._used[name]
+        self._released.set()
+
+    async def _fetch_whole(self, dataset: Dataset, name: str, folder: Path) -> None:
+        size_bytes = sum(split.bytes for split in dataset.splits.values())
+        if size_bytes > self._maximum_bytes:
+            raise TooLarge(
+                f"Dataset {dataset.name} has {size_bytes:,} bytes, and this worker's cache of datasets holds "
+                f"{self._maximum_bytes:,}. Start the worker with a larger --dataset-cache."
+            )
+        try:
+            async with self._making_room:
+                await self._make_room(size_bytes)
+                self._assembling[name] = size_bytes
+            await self._assemble(dataset, folder)
+        finally:
+            self._assembling.pop(name, None)
+            self._released.set()
 
     async def _assemble(self, dataset: Dataset, folder: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
+        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder))
         try:
             for split_name, split in dataset.splits.items():
                 await self._assemble_split(split_name, split, temporary)
@@ -75,17 +109,39 @@ class DatasetCache:
                 group.create_task(place(block, first_sample))
                 first_sample += block.sample_count
 
-    async def _evict(self, needed_bytes: int) -> None:
-        folders = [path for path in self._folder.glob("*") if path.is_dir()]
-        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders}
-        total_bytes = sum(sizes.values()) + needed_bytes
-        for path in sorted(folders, key=lambda path: path.stat().st_mtime):
-            if total_bytes <= self._maximum_bytes:
-                return
-            if not self._used.get(path.name):
+    async def _make_room(self, needed_bytes: int) -> None:
+        """Drop what is not used, the least recently used first, until so much fits; wait while that does not do."""
+        if not self._swept:
+            self._swept = True
+            for path in self._folder.glob(f"{_UNFINISHED}*"):  # left by a worker that was killed
                 await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
-                total_bytes -= sizes[path]
-                _log.info("Dataset %s was dropped from the cache to make room.", path.name)
+        while True:
+            self._released.clear()
+            sizes = await asyncio.to_thread(self._sizes)
+            excess_bytes = sum(sizes.values()) + sum(self._assembling.values()) + needed_bytes - self._maximum_bytes
+            for path, size_bytes in sizes.items():
+                if excess_bytes <= 0:
+                    return
+                if path.name not in self._used:
+                    await self._drop(path)
+                    excess_bytes -= size_bytes
+            if excess_bytes <= 0:
+                return
+            _log.info("The cache of datasets waits for room for %d bytes: the rest is used.", needed_bytes)
+            await self._released.wait()
+
+    async def _drop(self, path: Path) -> None:
+        """It is gone at once: who asks for it from now on fetches it again."""
+        doomed = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder))
+        path.rename(doomed)
+        await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
+        _log.info("Dataset %s was dropped from the cache to make room.", path.name)
+
+    def _sizes(self) -> dict[Path, int]:
+        """The complete datasets by size in bytes, the least recently used first."""
+        folders = [path for path in self._folder.glob("*") if not path.name.startswith(_UNFINISHED)]
+        folders.sort(key=lambda path: path.stat().st_mtime)
+        return {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders if path.is_dir()}
 
 
 def _folder_name(dataset: Dataset) -> str:

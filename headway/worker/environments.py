@@ -72,7 +72,9 @@ class Environments:
             await forkserver.wait_until_warm()
         except CannotStartRanks as error:
             self.release(forkserver)
-            self._warm.pop(python)[1].cancel()
+            kept = self._warm.get(python)
+            if kept is not None and kept[0] is forkserver:
+                self._warm.pop(python)[1].cancel()
             raise EnvironmentFailed(f"{python} cannot start ranks: {error}") from error
         return forkserver, overlay
 
@@ -144,12 +146,12 @@ class Environments:
         key = await asyncio.to_thread(_key, python, lock, work, contents, overlay)
         folder = (self._home / "environments" / key).absolute()
         async with self._building.setdefault(key, asyncio.Lock()):
-            if not (folder / _COMPLETE).exists():
+            if not ((folder / _COMPLETE).exists() and (folder / "bin" / "python").exists()):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 say(f"Building the environment of {lock.name}; it is kept for later jobs.")
                 await self._build(lock, python, folder, work, say)
                 (folder / _COMPLETE).touch()
-                await asyncio.to_thread(self._evict, keep=folder)
+                await self._evict(keep=folder)
             os.utime(folder)
         return folder
 
@@ -167,17 +169,28 @@ class Environments:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
 
-    def _evict(self, keep: Path) -> None:
-        folders = [path for path in (self._home / "environments").absolute().iterdir() if (path / _COMPLETE).exists()]
-        sizes = {path: _size_bytes(path) for path in folders}
+    async def _evict(self, keep: Path) -> None:
+        """Drop what is not used, the least recently used first, with its forkserver; and what a killed build left."""
+        sizes = await asyncio.to_thread(_sizes, (self._home / "environments").absolute())
         total_bytes = sum(sizes.values())
-        for path in sorted(folders, key=lambda path: path.stat().st_mtime):
-            if total_bytes <= self._maximum_bytes:
-                return
-            if path != keep and not self._used.get(path / "bin" / "python"):
-                shutil.rmtree(path, ignore_errors=True)
-                total_bytes -= sizes[path]
-                _log.info("Environment %s was dropped to make room.", path.name)
+        for path, size_bytes in sizes.items():
+            building = self._building.get(path.name)
+            if path == keep or (building is not None and building.locked()):
+                continue
+            python = path / "bin" / "python"
+            complete = (path / _COMPLETE).exists()
+            if self._used.get(python) or (complete and total_bytes <= self._maximum_bytes):
+                continue
+            # Whoever asks for it from now on builds it again.
+            (path / _COMPLETE).unlink(missing_ok=True)
+            async with self._building.setdefault(path.name, asyncio.Lock()):
+                if python in self._warm:
+                    task = self._warm.pop(python)[1]
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            total_bytes -= size_bytes
+            _log.info("Environment %s was dropped to make room.", path.name)
 
 
 def _key(python: str, lock: Path, work: Path, contents: LockContents, overlay: Overlay | None) -> str:
@@ -201,5 +214,14 @@ def _add(digest: hashlib._Hash, path: Path, work: Path, content: bytes) -> None:
     digest.update(name.encode(errors="surrogateescape") + b"\0" + hashlib.sha256(content).digest())
 
 
-def _size_bytes(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*"))
+def _sizes(environments: Path) -> dict[Path, int]:
+    """The environments by size in bytes, the least recently used first."""
+    used_at = {folder: folder.stat().st_mtime for folder in environments.iterdir() if folder.exists()}
+    return {folder: sum(map(_size_bytes, folder.rglob("*"))) for folder in sorted(used_at, key=used_at.__getitem__)}
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:  # a build beside this one has just moved it
+        return 0

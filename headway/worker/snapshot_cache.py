@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -21,16 +22,21 @@ class SnapshotCache:
         self._maximum_bytes = maximum_bytes
         self._fetch = fetch
         self._fetching: dict[str, asyncio.Lock] = {}
+        self._used: Counter[str] = Counter()
 
     async def unpack(self, sha256: str, target: Path) -> None:
         """Unpack the snapshot into a new folder. Raises Corrupt, and what `fetch` raises."""
         path = self._folder / f"{sha256}.tar.zst"
-        async with self._fetching.setdefault(sha256, asyncio.Lock()):
-            if not path.exists():
-                await self._download(sha256, path)
-                self._evict(keep=path)
-            os.utime(path)
-            await asyncio.to_thread(snapshot.unpack, path, target)
+        self._used[path.name] += 1
+        try:
+            async with self._fetching.setdefault(sha256, asyncio.Lock()):
+                if not path.exists():
+                    await self._download(sha256, path)
+                os.utime(path)
+                await asyncio.to_thread(snapshot.unpack, path, target)
+        finally:
+            self._used[path.name] -= 1
+            self._evict()
 
     async def _download(self, sha256: str, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -39,12 +45,13 @@ class SnapshotCache:
                 raise Corrupt(f"Snapshot {sha256[:12]} does not match its hash.")
             os.link(file.name, path)
 
-    def _evict(self, keep: Path) -> None:
+    def _evict(self) -> None:
+        """Also what was used just now, if it is larger than the bound by itself."""
         archives = sorted(self._folder.glob("*.tar.zst"), key=lambda path: path.stat().st_mtime)
         total_bytes = sum(path.stat().st_size for path in archives)
         for path in archives:
             if total_bytes <= self._maximum_bytes:
                 return
-            if path != keep:
+            if not self._used[path.name]:
                 total_bytes -= path.stat().st_size
                 path.unlink()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,6 +47,35 @@ async def test_a_snapshot_is_fetched_once_and_old_ones_go(tmp_path: Path) -> Non
     assert (tmp_path / "work" / "5" / "file").exists()
 
 
+async def test_a_snapshot_in_use_is_not_dropped_and_one_above_the_bound_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a cache with room for none, when two snapshots are unpacked at the same time, then both are whole."""
+    archives = dict(packed(tmp_path / str(number), os.urandom(500).hex()) for number in range(2))
+    first, second = archives
+    unpack, reached, through = snapshot.unpack, threading.Event(), threading.Event()
+
+    def unpack_slowly(archive: Path, target: Path) -> None:
+        if first in archive.name:
+            reached.set()
+            assert through.wait(20)
+        unpack(archive, target)
+
+    async def fetch(sha256: str) -> AsyncIterator[bytes]:
+        yield archives[sha256]
+
+    monkeypatch.setattr(snapshot, "unpack", unpack_slowly)
+    cache = SnapshotCache(tmp_path / "cache", 1, fetch)
+    slow = asyncio.create_task(cache.unpack(first, tmp_path / "work" / "first"))
+    assert await asyncio.to_thread(reached.wait, 20)
+    await cache.unpack(second, tmp_path / "work" / "second")
+    through.set()
+    await slow
+    assert (tmp_path / "work" / "first" / "file").exists()
+    assert (tmp_path / "work" / "second" / "file").exists()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
 async def test_a_snapshot_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
     async def fetch(_sha256: str) -> AsyncIterator[bytes]:
         yield b"other"
@@ -72,6 +103,38 @@ async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch:
     ]
     await environments._python(Environment(lock="b.txt"), work, tmp_path / "own", lines.append)
     assert len([line for line in lines if line.startswith("Building")]) == 2
+
+
+async def test_an_environment_that_is_built_or_used_is_not_dropped(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
+    pythons = []
+    for name in ("used.txt", "idle.txt"):
+        (tmp_path / name).write_text(f"# {name}\n")
+        python, _ = await environments._python(Environment(lock=name), tmp_path, tmp_path / "own", print)
+        pythons.append(python)
+        if name == "used.txt":
+            environments._used[pythons[0]] = 1
+    half_built = tmp_path / "home" / "environments" / "half-built"
+    left_over = tmp_path / "home" / "environments" / "left-over"
+    half_built.mkdir()
+    left_over.mkdir()
+    async with environments._building.setdefault(half_built.name, asyncio.Lock()):
+        (tmp_path / "third.txt").write_text("# third\n")
+        third, _ = await environments._python(Environment(lock="third.txt"), tmp_path, tmp_path / "own", print)
+    assert [python.exists() for python in pythons] == [True, False]
+    assert third.exists()
+    assert half_built.exists()
+    assert not left_over.exists()
+
+
+async def test_an_interpreter_that_vanished_is_built_again(tmp_path: Path) -> None:
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
+    (tmp_path / "a.txt").write_text("")
+    python, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
+    python.unlink()
+    again, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
+    assert again == python
+    assert python.exists()
 
 
 async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
