@@ -43,8 +43,9 @@ class Assignment(Frozen):
     """Worker `worker` runs ranks `first_rank` to `first_rank + rank_count - 1`.
 
     `applied` is the number of the last report whose facts are in the job; `last_number` that of the worker's last
-    report, once it is known; `lost`: released because its worker is gone. `left_ranks` exited with 0 after Headway had
-    asked them to end: whether their work was done, only the script can say.
+    report, once it is known; `never_met`: none of its ranks connected to another; `lost`: released because its worker
+    is gone. `left_ranks` exited with 0 after Headway had asked them to end: whether their work was done, only the
+    script can say.
     """
 
     worker: str
@@ -60,6 +61,7 @@ class Assignment(Frozen):
     left_ranks: tuple[int, ...] = ()
     ended_ranks: int = 0
     outputs_stored: bool = False
+    never_met: bool = False
     lost: bool = False
 
     @property

@@ -7,7 +7,7 @@ from headway.core.checkpoint_transitions import warn_unless_restored
 from headway.core.end_reason import EndReason
 from headway.core.faults import charged, is_fault
 from headway.core.job import Job
-from headway.core.job_change import emit, update_attempt, wake
+from headway.core.job_change import emit, update_attempt, wake, warn
 from headway.core.left_files_transitions import warn_of_unstored
 from headway.core.resume_point import resume_sentence, resumes_from
 from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
@@ -54,7 +54,7 @@ def settle(job: Job, now: float) -> Job:
         unfinished = next(one for one in attempt.assignments if not one.done(said=attempt.said_finished))
         failure = failure_of(unfinished, reason, now)
     if attempt.finished:
-        job = warn_unless_restored(job, now)
+        job = _warn_unless_met(warn_unless_restored(job, now), attempt, now)
     job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
     sentence = reason.explain(failure)
     if reason.saves:
@@ -103,6 +103,17 @@ def _follow(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | No
     changes = {"retries_used": retries_used, "failures_in_row": failures_in_row, "sentence": sentence}
     job = job.model_copy(update={"status": JobStatus.QUEUED, **changes})
     return emit(job, "job.requeued", now, after_attempt=job.attempt_number, retries_used=retries_used)
+
+
+def _warn_unless_met(job: Job, attempt: Attempt, now: float) -> Job:
+    """Say that ranks never met, for then each trains a model of its own, and nothing fails."""
+    if attempt.world_size == 1 or not all(assignment.never_met for assignment in attempt.assignments):
+        return job
+    words = (
+        f"None of the {attempt.world_size} ranks connected to another. If they were to train one model, each trained "
+        "its own: the script has to join them, by torch.distributed.init_process_group() or as its framework does it."
+    )
+    return warn(job, words, now)
 
 
 def _note_fault(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | None) -> Job:

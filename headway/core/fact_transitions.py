@@ -26,6 +26,7 @@ from headway.core.facts import (
     Fact,
     FilesLeft,
     LinksLeftOut,
+    NeverMet,
     OutputsStored,
     PrepareFailed,
     RankEnded,
@@ -117,6 +118,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return stop(job, failure_of(assignment, _prepare_reason(fact), now, error=fact.error), now)
         case WorkerFailed():
             return stop(job, failure_of(assignment, EndReason.WORKER_FAILED, now, error=fact.error), now)
+        case NeverMet():
+            return update_assignment(job, worker, never_met=True)
         case OutputsStored():
             job = update_assignment(job, worker, outputs_stored=True)
             return job if fact.warning is None else warn(job, fact.warning, now)

@@ -177,6 +177,12 @@ class WorkerFailed(Frozen):
     error: str = Field(max_length=1_000)
 
 
+class NeverMet(Frozen):
+    """No rank of this worker had a connection to another rank, as far as that can be seen from outside."""
+
+    type: Literal["never_met"] = "never_met"
+
+
 class OutputsStored(Frozen):
     """All that the ranks of this worker left is in the object store; `warning` says what is not."""
 
@@ -235,6 +241,7 @@ Fact = Annotated[
     | RanksIdle
     | PrepareFailed
     | WorkerFailed
+    | NeverMet
     | OutputsStored
     | WorkingDirectoryReady
     | FilesLeft

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.lifeline import adopt_orphans, die_with_parent
+from headway.training.meeting import Meeting
 from headway.training.memory_limit import MemoryLimit, machine_memory_kills
 from headway.training.process_table import descendants
 from headway.training.rank import going_mark, rank_environment, run_rank
@@ -88,15 +89,15 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     store = _serve_store(plan, listener_descriptor)
     started = [[rank.rank, pid] for pid, rank in ranks.items()]
     _send(control, {"launcher": os.getpid(), "started": started})
+    meeting = Meeting(plan, store)
     try:
-        _Watch(control, plan, ranks, finished, going).run()
+        _Watch(control, plan, ranks, finished, going, meeting).run()
     finally:
         _end_descendants()
         for rank in ranks.values():
             if rank.memory is not None:
                 rank.memory.remove()
-    _send(control, {"gone": True})
-    del store
+    _send(control, {"gone": True, "never_met": meeting.never_met()})
 
 
 def _read_plan(control: socket.socket) -> dict[str, Any]:
@@ -142,12 +143,14 @@ class _Watch:
         ranks: dict[int, _Rank],
         finished: mmap.mmap,
         going: Path,
+        meeting: Meeting,
     ) -> None:
         self._control = control
         self._plan = plan
         self._ranks = ranks
         self._finished = finished
         self._going = going
+        self._meeting = meeting
         self._guests: dict[int, _Guest] = {}
         self._kill_at: float | None = None
         self._fail_at: float | None = None
@@ -203,6 +206,7 @@ class _Watch:
         for rank in self._ranks.values():
             if rank.alive and rank.memory is not None:
                 rank.memory.look()
+        self._meeting.look([pid for pid, rank in self._ranks.items() if rank.alive])
         for pid, guest in self._guests.items():
             if now >= guest.kill_at:
                 guest.timed_out = True
@@ -215,6 +219,8 @@ class _Watch:
         due += [max(0.05, at - now) for at in (self._kill_at, self._fail_at) if at is not None]
         if any(rank.alive and rank.memory is not None and rank.memory.watched for rank in self._ranks.values()):
             due.append(self._plan["memory_look_seconds"])
+        if (next_look := self._meeting.due_seconds) is not None:
+            due.append(next_look)
         return min(due, default=None)
 
     def _obey(self) -> bool:

@@ -26,6 +26,7 @@ from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
+from headway.training.meeting import mark_meeting
 from headway.training.process_end import begin_script, end_interpreter, has_children, run_exit_handlers
 from headway.training.rendezvous import share_store
 from headway.training.run import Run
@@ -280,6 +281,13 @@ def _guarded(work: Callable[[], object], run: Run, script: str | None = None) ->
     except BaseException as error:
         _record_error(run, error, import_hint(error, script) if script is not None else None)
         return 1
+    finally:
+        _mark_meeting(run)
+
+
+def _mark_meeting(run: Run) -> None:
+    if run.world_size > 1 and run.record_file is not None:
+        mark_meeting(Path(run.record_file).parent, os.environ.get("HEADWAY_SERVER_URL", ""))
 
 
 def _record_error(run: Run, error: BaseException, hint: str | None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from headway.core.artifact import legal_name
-from headway.core.facts import Fact, LinksLeftOut, RanksIdle, RankStarted, StageReached, Stalled
+from headway.core.facts import Fact, LinksLeftOut, NeverMet, RanksIdle, RankStarted, StageReached, Stalled
 from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, Timeouts
 from headway.worker.checkpoint_watch import CheckpointWatch
@@ -109,6 +109,8 @@ class Attendance:
                     message = messages.result()
                     if message is None or "gone" in message:
                         patience_seconds = _END_SECONDS
+                        if message is not None and message["never_met"]:
+                            self._facts.append(NeverMet())
                         break
                     messages = asyncio.create_task(self._launcher.message())
                     await self._hear(message)

@@ -15,7 +15,9 @@ from tests.fleet import Fleet, ended, wait_until
 
 COUNTING = """
 import headway, sys, time
+import torch.distributed as dist
 run = headway.run()
+if run.world_size > 1: dist.init_process_group("gloo")
 for step in range(int(sys.argv[1])):
     print("line", step)
     run.log(step, value=step)

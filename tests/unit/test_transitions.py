@@ -10,6 +10,7 @@ from headway.core.end_reason import EndReason
 from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import (
     CheckpointPartStored,
+    NeverMet,
     OutputsStored,
     PrepareFailed,
     RankEnded,
@@ -98,6 +99,21 @@ def test_the_store_stays_known_when_the_first_ranks_end_before_the_others_start(
     job = report(job, "w0", RankStarted(rank=0, pid=1), RankFinished(rank=0), Released(), last=True)
     assert job.attempt.all_claimed
     assert transitions.claim(job, 1, "w1", "h:2").attempt.endpoint == "h:1"
+
+
+@pytest.mark.parametrize(("workers_alone", "warned"), [((), False), (("w0",), False), (("w0", "w1"), True)])
+def test_ranks_that_never_met_are_told_of(workers_alone: tuple[str, ...], warned: bool) -> None:
+    job = running(workers=2)
+    for number, worker in enumerate(("w0", "w1")):
+        job = report(job, worker, *((NeverMet(),) if worker in workers_alone else ()))
+        job = report(finish(job, worker, (number,)), worker, Released(), last=True)
+    assert job.status is JobStatus.SUCCEEDED
+    assert [warning.startswith("None of the 2 ranks connected") for warning in job.warnings] == [True] * warned
+
+
+def test_a_rank_alone_has_nobody_to_meet() -> None:
+    job = report(finish(running(queued(world_size=1)), ranks=(0,)), "w0", NeverMet(), Released(), last=True)
+    assert job.warnings == ()
 
 
 def test_a_repeated_claim_changes_nothing() -> None:

@@ -1,0 +1,158 @@
+"""Whether the ranks of an attempt ever met: ranks that never do train one model each. Standard library only.
+
+What is seen counts as a meeting unless it cannot be one, for a wrong warning is worse than a missing one. A rank meets
+others in the launcher's store, in a process group of torch, or by a connection that is open when somebody looks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from headway.training.process_table import descendants
+
+_FIRST_LOOK_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
+_SHORT_SECONDS = 5.0
+"""A command that ends sooner may have met between two looks, and tells nothing itself."""
+_DOWNLOAD_PORTS = frozenset({80, 443})
+_ESTABLISHED = "01"
+_MAPPED = "0000000000000000FFFF0000"
+"""How an IPv4 address begins that is written as one of IPv6, in /proc/net/tcp6."""
+
+
+class _Connection(NamedTuple):
+    """An open TCP connection; ends are addresses as the kernel writes them, and ports."""
+
+    own: tuple[str, int]
+    other: tuple[str, int]
+    inode: int
+
+
+class Meeting:
+    """The launcher's eyes. They close with the first sign of a meeting, and look less and less often for one."""
+
+    def __init__(self, plan: dict[str, Any], store: Any) -> None:
+        self._store = store
+        self._mark = meeting_mark(Path(plan["folder"]))
+        self._ignored_ports = _ignored_ports(plan["server_url"])
+        self._known = plan["world_size"] == 1 or sys.platform != "linux"
+        self._tells_itself = not plan["command"]
+        self._began_at = time.monotonic()
+        self._pause_seconds = _FIRST_LOOK_SECONDS
+        self._look_at = self._began_at + self._pause_seconds
+
+    @property
+    def due_seconds(self) -> float | None:
+        """Until the next look; None if there is none."""
+        return None if self._known else max(0.05, self._look_at - time.monotonic())
+
+    def look(self, pids: list[int]) -> None:
+        """Look at the ranks, by their processes, if it is time."""
+        if self._known or time.monotonic() < self._look_at:
+            return
+        self._known = self._used_store() or connected(pids, self._ignored_ports)
+        self._pause_seconds = min(_LONGEST_SECONDS, self._pause_seconds * 1.5)
+        self._look_at = time.monotonic() + self._pause_seconds
+
+    def never_met(self) -> bool:
+        """Whether the ranks, which have all ended, did without each other; false if that is not sure."""
+        brief = time.monotonic() - self._began_at < _SHORT_SECONDS
+        return not (self._known or self._used_store() or self._mark.exists() or (brief and not self._tells_itself))
+
+    def _used_store(self) -> bool:
+        try:
+            return self._store is not None and self._store.num_keys() > 0
+        except RuntimeError:
+            return True
+
+
+def meeting_mark(folder: Path) -> Path:
+    """A file of the attempt that a rank leaves when it has met others."""
+    return folder / "met"
+
+
+def mark_meeting(folder: Path, server_url: str) -> None:
+    """In a rank, when its script has ended: leave the mark if it shows that others were met."""
+    if sys.platform == "linux" and (_had_group() or connected([os.getpid()], _ignored_ports(server_url))):
+        with suppress(OSError):
+            meeting_mark(folder).touch()
+
+
+def _had_group() -> bool:
+    """Whether torch.distributed was initialised in this process, also if the group is destroyed again."""
+    module = sys.modules.get("torch.distributed.distributed_c10d")
+    if module is None:
+        return False
+    return bool(getattr(module, "_default_pg_init_method", None)) or bool(module.is_initialized())
+
+
+def _ignored_ports(server_url: str) -> frozenset[int]:
+    """Ports to which a connection is no meeting: those of downloads, and of Headway's server."""
+    return _DOWNLOAD_PORTS | {urlsplit(server_url).port or 80}
+
+
+def connected(pids: list[int], ignored_ports: frozenset[int]) -> bool:
+    """Whether one of these ranks has an open connection that may lead to another rank; true if it cannot be told."""
+    try:
+        owners = {inode: pid for pid in pids for inode in _sockets(pid)}
+        connections = _connections(pids)
+    except OSError:
+        return True
+    by_ends = {(one.own, one.other): one for one in connections}
+    for one in connections:
+        owner = owners.get(one.inode)
+        if owner is None or one.other[1] in ignored_ports or one.own[1] in ignored_ports:
+            continue
+        peer = by_ends.get((one.other, one.own))
+        if peer is None or owners.get(peer.inode) != owner:
+            return True
+    return False
+
+
+def _sockets(rank: int) -> set[int]:
+    """Inodes of the sockets of a rank's process and of all that it started. Raises OSError if that is not allowed."""
+    found = set()
+    for pid in (rank, *descendants(rank)):
+        folder = f"/proc/{pid}/fd"
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            if _lives(pid):
+                raise
+            continue
+        for name in names:
+            with suppress(FileNotFoundError):
+                target = os.readlink(f"{folder}/{name}")
+                if target.startswith("socket:["):
+                    found.add(int(target[8:-1]))
+    return found
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process has not ended: one that has shows nothing of itself, and may not be looked at."""
+    with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    return False
+
+
+def _connections(ranks: list[int]) -> list[_Connection]:
+    """The open TCP connections of the network that ranks are in, as proc_net(5) describes them."""
+    found = []
+    network = next((f"/proc/{pid}/net" for pid in ranks if _lives(pid)), "/proc/net")
+    for name in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError), open(f"{network}/{name}", encoding="ascii") as file:
+            for line in file.readlines()[1:]:
+                fields = line.split()
+                if fields[3] == _ESTABLISHED:
+                    found.append(_Connection(_end(fields[1]), _end(fields[2]), int(fields[9])))
+    return found
+
+
+def _end(text: str) -> tuple[str, int]:
+    address, _, port = text.partition(":")
+    return address.removeprefix(_MAPPED), int(port, 16)

@@ -1,0 +1,117 @@
+"""Whether ranks met, as the kernel's tables of connections tell."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from headway.training.meeting import Meeting, connected, mark_meeting, meeting_mark
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+
+
+@contextmanager
+def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python that runs some code, once that has printed a line; it ends with the context."""
+    command = [sys.executable, "-c", f"import socket, sys\n{code}\nprint(1, flush=True)\nsys.stdin.read()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, *map(str, arguments)], text=True, **pipes) as found:  # type: ignore[call-overload]
+        try:
+            assert found.stdout.readline() == "1\n"
+            yield found
+        finally:
+            found.kill()
+
+
+CONNECT = "kept = socket.create_connection((sys.argv[1], int(sys.argv[2])))"
+
+
+@pytest.mark.parametrize(("bound", "address"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
+def test_a_connection_between_two_ranks_is_a_meeting(bound: str, address: str) -> None:
+    """Also where one end writes the address of IPv4, and the other that of IPv6."""
+    family = socket.AF_INET6 if ":" in bound else socket.AF_INET
+    with socket.create_server((bound, 0), family=family, dualstack_ipv6=bound == "::") as listener:
+        port = listener.getsockname()[1]
+        with process(CONNECT, address, port) as other:
+            kept, _ = listener.accept()
+            with kept:
+                assert connected([os.getpid(), other.pid], frozenset())
+
+
+def test_a_ranks_own_children_are_not_others() -> None:
+    """Given a rank that talks to a process it started, and a rank that talks to nobody, they never met."""
+    own = """
+import subprocess
+listener = socket.create_server(("127.0.0.1", 0))
+code = "import socket, sys, time; kept = socket.create_connection(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", code, str(listener.getsockname()[1])])
+kept = listener.accept()
+"""
+    with process(own) as first, process("") as second:
+        assert not connected([first.pid, second.pid], frozenset())
+
+
+def test_what_leads_elsewhere_may_be_a_meeting_unless_its_port_says_what_it_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        port = elsewhere.getsockname()[1]
+        with process(CONNECT, "127.0.0.1", port) as rank:
+            assert connected([rank.pid], frozenset())
+            assert not connected([rank.pid], frozenset({port}))
+
+
+def test_a_process_that_is_gone_tells_nothing() -> None:
+    """Also while its parent has not heard of it."""
+    rank = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)
+    assert not connected([rank.pid], frozenset())
+    rank.wait()
+    assert not connected([rank.pid], frozenset())
+
+
+class Store:
+    def __init__(self, keys: int) -> None:
+        self.keys = keys
+
+    def num_keys(self) -> int:
+        return self.keys
+
+
+@pytest.mark.parametrize(
+    ("keys", "marked", "command", "world_size", "never_met"),
+    [
+        (0, False, [], 2, True),
+        (3, False, [], 2, False),  # they met in the store
+        (0, True, [], 2, False),  # a rank said so
+        (0, False, ["./a"], 2, False),  # it was too short to know
+        (0, False, [], 1, False),
+    ],
+)
+def test_any_sign_of_a_meeting_counts(
+    tmp_path: Path, keys: int, marked: bool, command: list[str], world_size: int, never_met: bool
+) -> None:
+    plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": command, "world_size": world_size}
+    meeting = Meeting(plan, Store(keys))
+    if marked:
+        meeting_mark(tmp_path).touch()
+    assert meeting.never_met() is never_met
+
+
+def test_a_rank_marks_a_connection_that_is_open_at_its_end(tmp_path: Path) -> None:
+    code = "from pathlib import Path\nfrom headway.training.meeting import mark_meeting\n"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for name, url, marks in (("others", "http://h:1", True), ("the server", f"http://127.0.0.1:{port}", False)):
+            folder = tmp_path / name
+            folder.mkdir()
+            with process(
+                f"{code}{CONNECT}\nmark_meeting(Path(sys.argv[3]), sys.argv[4])", "127.0.0.1", port, folder, url
+            ):
+                assert meeting_mark(folder).exists() is marks
+    mark_meeting(tmp_path / "missing", "")  # what cannot be written is not needed
