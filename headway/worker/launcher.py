@@ -87,7 +87,9 @@ class Launcher:
 
     async def _say(self, message: dict[str, Any]) -> None:
         # One that has ended has said so; one that does not read is ended in time by whoever waits for it.
-        with suppress(OSError, TimeoutError):
+        if self._ended:
+            return
+        with suppress(OSError, ValueError, TimeoutError):  # ValueError: it was ended meanwhile
             async with asyncio.timeout(_SEND_SECONDS):
                 await self._send(json.dumps(message).encode() + b"\n")
 

@@ -70,6 +70,7 @@ async def test_a_launcher_that_does_not_read_holds_nobody_up(monkeypatch: pytest
         await launcher.stop(1.0)
         await launcher.stop(1.0)
         await launcher.end(0.05)
+        await launcher.stop(1.0)  # too late, and no error
     theirs.close()
 
 
