@@ -17,13 +17,13 @@ from headway.core.status import AssignmentState, JobStatus
 def stop(job: Job, failure: Failure | None, now: float, reason: EndReason | None = None) -> Job:
     """End the attempt: what was not claimed is released, the other ranks are to be stopped.
 
-    The first failure stays, but a mere consequence of another rank's end (PEER_LOST) gives way to its cause.
+    The first failure stays, but a mere consequence of another rank's end gives way to its cause.
     """
     attempt = job.attempt
     if attempt is None or attempt.ended_at is not None:
         return job
     reason = failure.reason if failure else reason
-    if attempt.reason is None or (attempt.reason is EndReason.PEER_LOST and reason is not EndReason.PEER_LOST):
+    if attempt.reason is None or (attempt.reason.consequence and reason is not None and not reason.consequence):
         job = update_attempt(job, reason=reason, failure=failure)
     stopped: list[Assignment] = []
     for assignment in attempt.assignments:

@@ -76,6 +76,10 @@ class EndReason(StrEnum):
         "rank_killed", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
         "Rank {rank} was killed with {signal} from outside: {hint}.",
     )  # fmt: skip
+    RANK_LEFT = (
+        "rank_left", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
+        "Rank {rank} was asked to end by a signal that Headway did not send, and left.",
+    )  # fmt: skip
     PEER_LOST = (
         "peer_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
         "Rank {rank} lost the connection to another rank: {error}.",
@@ -136,6 +140,11 @@ class EndReason(StrEnum):
         "assignment_ignored", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
         "Worker {worker} did not claim its ranks in time.",
     )  # fmt: skip
+
+    @property
+    def consequence(self) -> bool:
+        """Whether what ended another rank, or worker, may be its cause; that is told once it is known."""
+        return self in (EndReason.PEER_LOST, EndReason.RANK_LEFT)
 
     @property
     def saves(self) -> bool:

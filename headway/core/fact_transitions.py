@@ -225,5 +225,9 @@ def _released(job: Job, assignment: Assignment, now: float) -> Job:
     said_finished = attempt is not None and attempt.said_finished
     if not assignment.finished(said=said_finished) and not stopping:
         # Its own ranks are gone unfinished, so nothing of the gang can go on.
-        return stop(job, failure_of(assignment, EndReason.RANKS_VANISHED, now), now)
+        if assignment.ended_ranks < assignment.rank_count:
+            return stop(job, failure_of(assignment, EndReason.RANKS_VANISHED, now), now)
+        left = next(rank for rank in assignment.ranks if rank not in assignment.finished_ranks)
+        failure = failure_of(assignment, EndReason.RANK_LEFT, now)
+        return stop(job, failure.model_copy(update={"rank": left}), now)
     return settle(job, now)
