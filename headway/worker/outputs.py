@@ -111,6 +111,8 @@ def find_outputs(
         )
         for name in list(outputs.files)[MAXIMUM_FILES:]:
             del outputs.files[name]
+        for name in list(outputs.links)[MAXIMUM_FILES - len(outputs.files) :]:
+            del outputs.links[name]
     if not patterns:
         _add_unasked(outputs, work, changed, maximum_bytes)
     return outputs
@@ -180,15 +182,29 @@ async def store_outputs(
         if artifact is not None:
             known[os.path.realpath(path)] = artifact
     for name, (link, folder) in outputs.links.items():
-        for alias, path in _behind(name, link, folder, known):
+        behind = _behind(name, link, folder, known)
+        if len(stored.facts) + len(behind) > MAXIMUM_FILES + MAXIMUM_UNASKED_FILES:
+            stored.problems.append(f"{name} was not stored: the links lead to more than {MAXIMUM_FILES} files.")
+            continue
+        if not behind:
+            stored.problems.append(f"{name} was not stored: nothing is stored of the folder that it is a link to.")
+        for alias, path in behind:
             same = known.get(os.path.realpath(path))
             if same is None:  # its file is no output by itself
                 await _store(claimed, prefix + alias, path, connection, give_up, stored)
             else:
-                artifact = same.model_copy(update={"name": prefix + alias, "link_to": same.name})
-                stored.facts.append(ArtifactStored(artifact=artifact))
+                _link(prefix + alias, same, stored)
         stored.places.add(_place(link))
     return stored
+
+
+def _link(name: str, same: Artifact, stored: Stored) -> None:
+    """Another name for an artifact, where the ranks left a link to its file."""
+    try:
+        artifact = Artifact.model_validate({**same.model_dump(), "name": name, "link_to": same.name})
+        stored.facts.append(ArtifactStored(artifact=artifact))
+    except ValidationError as error:
+        stored.problems.append(f"{name[:200]} was not stored: {error}")
 
 
 def _behind(name: str, link: Path, folder: Path, known: dict[str, Artifact]) -> list[tuple[str, Path]]:

@@ -10,9 +10,10 @@ from typing import Any, cast
 import pytest
 
 from headway.core.artifact import Artifact, legal_name
+from headway.core.facts import ArtifactStored
 from headway.core.protocol import Claimed
 from headway.worker.connection import Connection
-from headway.worker.outputs import Stored, find_outputs, store_outputs
+from headway.worker.outputs import MAXIMUM_FILES, Stored, find_outputs, store_outputs
 from headway.worker.work_folders import ChangedFile
 
 pytestmark = pytest.mark.anyio
@@ -88,3 +89,24 @@ def test_a_long_name_stays_one_that_a_disk_can_hold() -> None:
     name = legal_name(os.fsdecode(b"\xe9" * 255))
     assert len(name) == 240
     assert name.startswith("%E9%E9")
+
+
+async def test_links_are_other_names_of_what_is_stored_and_bounded(folder: Path) -> None:
+    """Given links to a file and to a folder, and far too many links, each stored file is sent once."""
+    (folder / "output" / "run").mkdir()
+    (folder / "output" / "run" / "a").write_text("a")
+    (folder / "output" / "latest").symlink_to("run")
+    (folder / "output" / "best").symlink_to("run/a")
+    (folder / "output" / ("n" * 200)).symlink_to("run")
+    (folder / "output" / "itself").symlink_to(".")
+    content, answer = await stored(folder)
+    links = {fact.artifact.name: fact.artifact.link_to for fact in answer.facts if isinstance(fact, ArtifactStored)}
+    assert content == {"run/a": b"a"}
+    assert answer.warning == "itself was not stored: nothing is stored of the folder that it is a link to."
+    assert links == {"run/a": None, "best": "run/a", "latest/a": "run/a", f"{'n' * 200}/a": "run/a"}
+    for number in range(MAXIMUM_FILES + 100):
+        (folder / "output" / f"link-{number}").symlink_to("run/a")
+    _, answer = await stored(folder)
+    assert len(answer.facts) == MAXIMUM_FILES - 1  # but for the link to the folder itself
+    assert answer.warning is not None
+    assert "pack many files into an archive" in answer.warning
