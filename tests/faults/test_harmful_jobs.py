@@ -154,7 +154,7 @@ def test_a_worker_with_a_stopped_launcher_ends_by_sigterm(tmp_path: Path) -> Non
         began = time.monotonic()
         assert fleet.processes["one"].wait(60) == 0
         assert time.monotonic() - began < 40
-        wait_until(lambda: not any(_lives(process) for process in family), "the end of all processes", seconds=5)
+        wait_until(lambda: not any(_lives(process) for process in family), "the end of all processes", seconds=30)
         assert job.refresh().data["attempt"]["reason"] == "worker_stopped"
 
 
@@ -188,9 +188,9 @@ def test_sigterm_to_all_processes_of_a_worker_saves_as_sigterm_to_it_alone(tmp_p
         for process in [*reversed(family), worker]:
             os.kill(process.pid, signal.SIGTERM)
         assert fleet.processes["one"].wait(60) == 0
-        wait_until(lambda: not any(_lives(process) for process in family), "the end of all processes", seconds=5)
+        wait_until(lambda: not any(_lives(process) for process in family), "the end of all processes", seconds=30)
         for stopped in (job, plain):
-            wait_until(partial(_queued, stopped), "the job's return to the queue", seconds=5)
+            wait_until(partial(_queued, stopped), "the job's return to the queue", seconds=30)
             assert (stopped.data["attempt"]["reason"], stopped.data["retries_used"]) == ("worker_stopped", 0)
         plain.cancel()
         fleet.start_worker("two", slots=3)
