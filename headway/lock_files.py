@@ -60,6 +60,7 @@ def read_lock(lock: Path, folder: Path) -> LockContents:
         _read_requirements(lock, lock, folder, contents)
     if lock.name != "uv.lock":
         contents.settings = _uv_settings(folder)
+        _follow_sources(lock, folder, contents)
     return contents
 
 
@@ -151,6 +152,27 @@ def _located(path: str, including: Path, folder: Path, base: Path) -> Path:
     return located
 
 
+def _follow_sources(lock: Path, folder: Path, contents: LockContents) -> None:
+    """Add what the local projects say of where uv finds their own dependencies: paths, and members of a workspace."""
+    seen: set[Path] = set()
+    while waiting := {*contents.editables, *contents.packages} - seen:
+        for project in waiting:
+            table = _uv_table(project / "pyproject.toml")
+            sources = [one for named in table.get("sources", {}).values() for one in _as_list(named)]
+            for source in sources:
+                if "path" in source:
+                    found = contents.editables if source.get("editable") else contents.packages
+                    _add_local(source["path"], lock, folder, project, found)
+            if any(source.get("workspace") for source in sources):
+                for pattern in table.get("workspace", {}).get("members", []):
+                    contents.editables |= {path for path in project.glob(pattern) if path.is_dir()}
+        seen |= waiting
+
+
+def _as_list(named: Any) -> list[dict[str, Any]]:
+    return [one for one in (named if isinstance(named, list) else [named]) if isinstance(one, dict)]
+
+
 def _bare(text: str) -> str:
     """A path or URL without extras, markers, options and fragments."""
     place = re.split(r"\s+--|\s*;|\s+@", text.strip().strip("'\""))[0].partition("#")[0]
@@ -163,12 +185,18 @@ def _shown(path: Path, folder: Path) -> str:
 
 def _uv_settings(folder: Path) -> list[str]:
     """What uv reads of the working directory when it installs."""
-    settings = []
-    for name in ("uv.toml", "pyproject.toml"):
-        try:
-            found = tomllib.loads((folder / name).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-            continue
-        table = found if name == "uv.toml" else found.get("tool", {}).get("uv", {})
-        settings.append(json.dumps(table, sort_keys=True, default=str))
-    return settings
+    tables = (_table(folder / "uv.toml"), _uv_table(folder / "pyproject.toml"))
+    return [json.dumps(table, sort_keys=True, default=str) for table in tables]
+
+
+def _uv_table(pyproject: Path) -> dict[str, Any]:
+    found: dict[str, Any] = _table(pyproject).get("tool", {}).get("uv", {})
+    return found
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """What a TOML file says; nothing if it is not there or cannot be read, which uv itself will tell."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}

@@ -85,3 +85,19 @@ def test_uvs_settings_count_and_other_tools_do_not(tmp_path: Path) -> None:
     assert read_lock(tmp_path / "requirements.txt", tmp_path).settings == before
     (tmp_path / "pyproject.toml").write_text("[tool.uv]\nno-index = true\n")
     assert read_lock(tmp_path / "requirements.txt", tmp_path).settings != before
+
+
+def test_local_projects_lead_to_those_that_they_depend_on(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "requirements.txt": "-e .\n",
+            "pyproject.toml": "[tool.uv.sources]\na = { path = 'a' }\nb = [{ path = 'b', editable = true }]\n"
+            "m = { workspace = true }\n[tool.uv.workspace]\nmembers = ['members/*']\n",
+            "a/pyproject.toml": "[tool.uv.sources]\nc = { path = '../c' }\nroot = { path = '..' }\n",
+            "members/m/pyproject.toml": "",
+        },
+    )
+    contents = read_lock(tmp_path / "requirements.txt", tmp_path)
+    assert names(contents.editables, tmp_path) == [".", "b", "members/m"]
+    assert names(contents.packages, tmp_path) == [".", "a", "c"]
