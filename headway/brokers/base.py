@@ -37,6 +37,11 @@ class Broker(ABC):
     async def reports(self, maximum: int) -> tuple[list[bytes], int]:
         """Wait for reports, then take up to `maximum` of those that are there, with the position behind them."""
 
+    @property
+    @abstractmethod
+    def taken(self) -> int:
+        """The position behind the last report that `reports` gave; before the first, where reading begins."""
+
     @abstractmethod
     async def position(self) -> int:
         """Where the stream of reports ends now; grows with each report."""

@@ -46,6 +46,10 @@ class EmbeddedBroker(Broker):
         self._taken += len(batch)
         return batch, self._taken
 
+    @property
+    def taken(self) -> int:
+        return self._taken
+
     async def position(self) -> int:
         return self._position
 

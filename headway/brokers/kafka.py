@@ -227,6 +227,11 @@ class KafkaBroker(_Connected, Broker):
         assert self._reader is not None
         return await self._reader.read(maximum), self._reader.position
 
+    @property
+    def taken(self) -> int:
+        assert self._reader is not None
+        return self._reader.position
+
     async def position(self) -> int:
         assert self._reader is not None
         try:

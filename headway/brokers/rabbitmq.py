@@ -212,6 +212,10 @@ class RabbitmqBroker(Broker):
         self._taken += len(batch)
         return batch, self._taken
 
+    @property
+    def taken(self) -> int:
+        return self._taken
+
     async def position(self) -> int:
         await self._beacon_came(_POSITION_SECONDS)
         return self._received

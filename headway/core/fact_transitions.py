@@ -43,6 +43,7 @@ from headway.core.facts import (
 )
 from headway.core.job import Job
 from headway.core.job_change import emit, update_assignment, update_attempt, warn
+from headway.core.job_times import dated
 from headway.core.left_files_transitions import directory_ready, files_left
 from headway.core.status import AssignmentState, JobStatus
 
@@ -72,7 +73,7 @@ def apply_facts(job: Job, number: int, reports: Iterable[ReportedFacts], now: fl
             job, report.worker, applied=report.number, last_number=report.number if report.last else None
         )
         for fact in report.facts:
-            job = _apply(job, report.worker, fact, now)
+            job = _apply(job, report.worker, dated(fact, job.attempt or attempt, now), now)
     return job
 
 

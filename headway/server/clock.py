@@ -6,10 +6,19 @@ import time
 
 
 class Clock:
-    """Wall time dates things for people; monotonic time measures every timeout."""
+    """Wall time dates things for people; monotonic time measures every timeout.
+
+    `ahead_seconds`: how far the times of this installation, which its servers agree on, are ahead of this machine's.
+    """
+
+    ahead_seconds = 0.0
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Seconds since the epoch, as this installation counts them."""
+        return self.wall() + self.ahead_seconds
+
+    def wall(self) -> float:
+        """Seconds since the epoch, by this machine's clock."""
         return time.time()
 
     def monotonic(self) -> float:

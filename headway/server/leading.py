@@ -30,6 +30,7 @@ class Leading:
         self._lease_seconds = lease_seconds
         self._known = Leadership()
         self._proven_at = float("-inf")
+        self._ahead_seconds: float | None = None
         self.leader_url: str | None = None
 
     @property
@@ -43,11 +44,11 @@ class Leading:
         while True:
             try:
                 found = await self._database.leadership()
-                if found != self._known:
-                    self._known, seen_at = found, self._clock.monotonic()
+                if self.look(found):
+                    seen_at = self._clock.monotonic()
                 self.leader_url = found.url if found.server else None
                 vacant = not found.server or self._clock.monotonic() - seen_at > self._lease_seconds
-                if vacant and await self._put(Leadership(term=found.term + 1, server=self._server, url=self._url)):
+                if vacant and await self._take(found):
                     self.leader_url = None
                     _log.info("This server leads now (term %d).", self._known.term)
                     return
@@ -55,6 +56,30 @@ class Leading:
                 _log.error("Who leads cannot be read: %s", error)
                 seen_at = self._clock.monotonic()
             await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
+
+    def look(self, found: Leadership) -> bool:
+        """Note what the row says now; whether it changed. A change that is seen tells how far ahead the leader is."""
+        if found == self._known:
+            return False
+        if found.at and found.server and (found.term, found.server) == (self._known.term, self._known.server):
+            self._ahead_seconds = found.at - self._clock.wall()
+        self._known = found
+        return True
+
+    async def _take(self, found: Leadership) -> bool:
+        """Take the lead, and go by the times of the leader before: where it was not seen, never by earlier ones."""
+        ahead_seconds = self._ahead_seconds
+        if ahead_seconds is None:
+            ahead_seconds = max(0.0, found.at - self._clock.wall())
+        elif abs(ahead_seconds) <= self._lease_seconds:
+            ahead_seconds = 0.0  # no more than a look takes
+        former, self._clock.ahead_seconds = self._clock.ahead_seconds, ahead_seconds
+        if await self._put(Leadership(term=found.term + 1, server=self._server, url=self._url)):
+            if ahead_seconds:
+                _log.warning("This server goes by the times of the one before, %+.0f s from its clock.", ahead_seconds)
+            return True
+        self._clock.ahead_seconds = former
+        return False
 
     async def keep(self) -> None:
         """Show that this server lives, until another leads."""
@@ -78,6 +103,7 @@ class Leading:
 
     async def _put(self, new: Leadership) -> bool:
         asked_at = self._clock.monotonic()
+        new = new.model_copy(update={"at": self._clock.now()})
         done = await self._database.put_leadership(new, self._known)
         if done:
             self._known = new

@@ -89,7 +89,8 @@ class Recorder:
         jobs.on_change.append(self._job_changed)
 
     async def open(self) -> None:
-        """Apply what an earlier server stored but did not apply."""
+        """Apply what an earlier server stored but did not apply. The broker is open by now."""
+        self._recorded = self._broker.taken
         for job in list(self._jobs.unsettled.values()):
             attempt = job.attempt
             if attempt is not None and attempt.ended_at is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headway.brokers.embedded import EmbeddedBroker
 from headway.core.facts import Released
 from headway.core.protocol import StreamKey
 from headway.errors import Unavailable
@@ -129,3 +130,19 @@ async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(
 
 async def status(api: Api, job: dict[str, Any]) -> str:
     return str((await api.http.get(f"/api/v1/jobs/{job['id']}")).json()["status"])
+
+
+class BeginningAt(EmbeddedBroker):
+    """A broker whose positions are absolute, as Kafka's are, with reports from before this server began to read."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self._position = self._taken = position
+
+
+async def test_a_server_with_nothing_to_read_catches_up_at_once(tmp_path: Path) -> None:
+    """Given a stream of reports that ends where the server begins to read, nobody waits for those before."""
+    settings = Settings(home=tmp_path / "home", catch_up_seconds=60.0)
+    async with opened(Server(settings, broker=BeginningAt(1_000))) as api:
+        async with asyncio.timeout(5):
+            await api.server.recorder.catch_up()

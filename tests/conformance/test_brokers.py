@@ -87,6 +87,7 @@ async def test_reports_of_a_job_come_once_in_order_with_a_position(broker: Broke
     found, position = await taken(broker, 200)
     assert found == bodies
     assert position >= end, "all that was there at the look has been read at that position"
+    assert broker.taken == position
 
 
 async def test_large_reports_come_whole(broker: Broker, worker: WorkerBroker) -> None:

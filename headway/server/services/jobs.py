@@ -15,6 +15,7 @@ from headway.core.goodput import Goodput, goodput
 from headway.core.job import DEFAULT_PROJECT, Job, JobSpec, Origin
 from headway.core.job_change import emit
 from headway.core.job_query import JobQuery
+from headway.core.job_times import in_order
 from headway.database.base import Database
 from headway.errors import Conflict, Damaged, HeadwayError, IdempotencyKeyReused, NameTaken, NotFound
 from headway.server.clock import Clock
@@ -203,7 +204,7 @@ class Jobs:
                             raise refusal
                         return job
                 else:
-                    changed = changed.model_copy(update={"version": job.version + 1})
+                    changed = in_order(job, changed).model_copy(update={"version": job.version + 1})
                     if await self._database.replace_job(changed):
                         self._announce(changed)
                         return changed
