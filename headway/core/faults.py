@@ -27,7 +27,6 @@ _AVOIDED = frozenset(
         EndReason.RANKS_VANISHED,
         EndReason.WORKER_LOST,
         EndReason.WORKER_FAILED,
-        EndReason.WORKER_FAILED,
         EndReason.PREPARE_FAILED,
         EndReason.PREPARE_TIMED_OUT,
         EndReason.ASSIGNMENT_IGNORED,

@@ -20,13 +20,13 @@ _FIRST_LOOK_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
 _SHORT_SECONDS = 5.0
 """A command that ends sooner may have met between two looks, and tells nothing itself."""
 _DOWNLOAD_PORTS = frozenset({80, 443})
-_ESTABLISHED = "01"
+_ESTABLISHED, _CLOSED = "01", "06"
 _MAPPED = "0000000000000000FFFF0000"
 """How an IPv4 address begins that is written as one of IPv6, in /proc/net/tcp6."""
 
 
 class _Connection(NamedTuple):
-    """An open TCP connection; ends are addresses as the kernel writes them, and ports."""
+    """A TCP connection; ends are addresses as the kernel writes them, and ports."""
 
     own: tuple[str, int]
     other: tuple[str, int]
@@ -42,6 +42,7 @@ class Meeting:
         self._ignored_ports = _ignored_ports(plan["server_url"])
         self._known = plan["world_size"] == 1 or sys.platform != "linux"
         self._tells_itself = not plan["command"]
+        self._closed_before = self._closed()
         self._began_at = time.monotonic()
         self._pause_seconds = _FIRST_LOOK_SECONDS
         self._look_at = self._began_at + self._pause_seconds
@@ -55,14 +56,26 @@ class Meeting:
         """Look at the ranks, by their processes, if it is time."""
         if self._known or time.monotonic() < self._look_at:
             return
-        self._known = self._used_store() or connected(pids, self._ignored_ports)
+        self._known = self._used_store() or connected(pids, self._ignored_ports) or self._has_closed()
         self._pause_seconds = min(_LONGEST_SECONDS, self._pause_seconds * 1.5)
         self._look_at = time.monotonic() + self._pause_seconds
 
     def never_met(self) -> bool:
         """Whether the ranks, which have all ended, did without each other; false if that is not sure."""
         brief = time.monotonic() - self._began_at < _SHORT_SECONDS
-        return not (self._known or self._used_store() or self._mark.exists() or (brief and not self._tells_itself))
+        unsure = not self._tells_itself and (brief or self._has_closed())
+        return not (self._known or self._used_store() or self._mark.exists() or unsure)
+
+    def _has_closed(self) -> bool:
+        """Whether somebody here has closed a connection meanwhile: it may have been a command's ranks."""
+        return not self._closed() <= self._closed_before
+
+    def _closed(self) -> frozenset[tuple[object, ...]]:
+        """What the kernel remembers of closed connections, for a minute; nothing for ranks that tell themselves."""
+        if self._known or self._tells_itself:
+            return frozenset()
+        ends = ((one.own, one.other) for one in _connections([], _CLOSED))
+        return frozenset(end for end in ends if not self._ignored_ports & {end[0][1], end[1][1]})
 
     def _used_store(self) -> bool:
         try:
@@ -140,15 +153,15 @@ def _lives(pid: int) -> bool:
     return False
 
 
-def _connections(ranks: list[int]) -> list[_Connection]:
-    """The open TCP connections of the network that ranks are in, as proc_net(5) describes them."""
+def _connections(ranks: list[int], state: str = _ESTABLISHED) -> list[_Connection]:
+    """The TCP connections in a state of the network that ranks are in, as proc_net(5) describes them."""
     found = []
     network = next((f"/proc/{pid}/net" for pid in ranks if _lives(pid)), "/proc/net")
     for name in ("tcp", "tcp6"):
         with suppress(FileNotFoundError), open(f"{network}/{name}", encoding="ascii") as file:
             for line in file.readlines()[1:]:
                 fields = line.split()
-                if fields[3] == _ESTABLISHED:
+                if fields[3] == state:
                     found.append(_Connection(_end(fields[1]), _end(fields[2]), int(fields[9])))
     return found
 

@@ -115,3 +115,17 @@ def test_a_rank_marks_a_connection_that_is_open_at_its_end(tmp_path: Path) -> No
             ):
                 assert meeting_mark(folder).exists() is marks
     mark_meeting(tmp_path / "missing", "")  # what cannot be written is not needed
+
+
+def test_a_connection_that_was_closed_makes_a_command_unsure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
+    plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": ["./a"], "world_size": 2}
+    meeting = Meeting(plan, None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        first = socket.create_connection(listener.getsockname())
+        second, _ = listener.accept()
+        first.close()
+        assert second.recv(1) == b""
+        second.close()
+    assert not meeting.never_met()
+    assert Meeting({**plan, "command": []}, None).never_met()
