@@ -420,3 +420,23 @@ async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_fo
     monkeypatch.setattr(api.server.jobs, "find", found_before)
     shown = (await api.http.get("/api/v1/jobs/mine")).json()
     assert (shown["status"], shown["sentence"]) == ("starting", "Its workers are preparing it and starting its ranks.")
+
+
+async def test_a_worker_hears_which_of_its_jobs_have_ended(api: Api) -> None:
+    """Given jobs whose working directories a worker keeps, it may remove those of ended and of deleted ones."""
+    worker = await api.worker(slots=1)
+    waits, ended = await api.submit(world_size=2), await api.submit(world_size=2)
+    await api.http.post(f"/api/v1/jobs/{ended['id']}/cancel")
+    asked = {"jobs": [waits["id"], ended["id"], "j-gone"]}
+    answer = await api.http.post(f"/api/v1/workers/{worker.id}/ended-jobs", json=asked, headers=worker.headers)
+    assert answer.json() == {"jobs": [ended["id"], "j-gone"]}
+
+
+async def test_pausing_and_resuming_say_from_where_the_job_continues(api: Api) -> None:
+    job = await api.submit(name="mine")
+    assert job["resumes_from"] is None
+    paused = (await api.http.post("/api/v1/jobs/mine/pause")).json()
+    assert (paused["sentence"], paused["hold"]) == ("Job mine is paused. It starts from the beginning.", True)
+    shown = (await api.http.get("/api/v1/jobs/mine")).json()
+    assert shown["sentence"] == "Paused. After `headway resume mine`: It starts from the beginning."
+    assert (await api.http.post("/api/v1/jobs/mine/resume")).json()["sentence"] == "It starts from the beginning."
