@@ -48,8 +48,8 @@ path = folder / 'checkpoints' / '5' / 'rank-0'
 path.parent.mkdir(parents=True); os.mkfifo(path)
 saved = {"type": "checkpoint_saved", "step": 5, "at": 1, "kind": "state", "replica": False, "log_bytes": None}
 run.record(saved)""",
-    "ten thousand outputs": """
-for number in range(10_000): (run.output_directory / str(number)).touch()""",
+    "three thousand outputs": """
+for number in range(3_000): (run.output_directory / str(number)).touch()""",
 }
 
 
@@ -115,7 +115,7 @@ def test_a_process_that_does_not_end_is_killed_once_all_ranks_have_finished(flee
     source = COMMON + "import atexit\nif run.rank == 1: atexit.register(time.sleep, 600)"
     job = ended(fleet.script(source, world_size=2))
     assert (job.status, job.data["attempt"]["number"]) == ("succeeded", 1), job.data["sentence"]
-    (warning,) = job.data["warnings"]
+    (warning,) = [one for one in job.data["warnings"] if "did not end" in one]
     assert warning.startswith("The process of rank 1 did not end within 2 s after all ranks had finished")
 
 
