@@ -31,6 +31,7 @@ from headway.server.api import (
 )
 from headway.server.api.admission import Admission
 from headway.server.api.common import Allow
+from headway.server.api.problems import document_problems
 from headway.server.server import Server
 
 API_PREFIX = "/api/v1"
@@ -60,6 +61,8 @@ def create_app(server: Server) -> FastAPI:
     problems.install(app)
     _include_routes(app)
     app.add_middleware(Admission, server=server, prefix=API_PREFIX, routes=guarded_routes())
+    openapi = app.openapi
+    app.openapi = lambda: document_problems(openapi(), API_PREFIX)  # type: ignore[method-assign]
 
     @app.get("/job.schema.json", include_in_schema=False)
     async def schema() -> dict[str, Any]:
@@ -76,7 +79,7 @@ def describe_api() -> dict[str, Any]:
     """The OpenAPI document, without a server."""
     app = FastAPI(title="Headway", version=__version__, description=_DESCRIPTION)
     _include_routes(app)
-    return app.openapi()
+    return document_problems(app.openapi(), API_PREFIX)
 
 
 def _include_routes(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from headway.core.artifact import ARTIFACT_NAME_PATTERN, MAXIMUM_NAME_CHARACTERS, Artifact
 from headway.server.access import Action
 from headway.server.api.common import Allow, AttemptNumber, JobHere, ServerHere
-from headway.server.api.files import RangeHeader, send_file
+from headway.server.api.files import FILE, RangeHeader, send_file
 
 router = APIRouter(prefix="/jobs/{job}", tags=["artifacts"])
 READ = [Depends(Allow(Action.JOBS_READ))]
@@ -22,7 +22,12 @@ async def list_artifacts(job: JobHere) -> list[Artifact]:
     return list(job.artifacts)
 
 
-@router.get("/artifacts/{name:path}", dependencies=READ, response_class=StreamingResponse)
+@router.get(
+    "/artifacts/{name:path}",
+    dependencies=READ,
+    response_class=StreamingResponse,
+    responses={**FILE, 304: {"description": "The client has it: its `If-None-Match` names the hash."}},
+)
 async def download(
     name: str,
     job: JobHere,

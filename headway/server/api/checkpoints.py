@@ -12,7 +12,7 @@ from headway.core.checkpoint import CheckpointPart, PartKind
 from headway.core.job import Job
 from headway.server.access import Action
 from headway.server.api.common import Allow, AttemptNumber, JobHere, ServerHere
-from headway.server.api.files import RangeHeader, send_file
+from headway.server.api.files import FILE, RangeHeader, send_file
 from headway.server.server import Server
 
 router = APIRouter(prefix="/jobs/{job}", tags=["checkpoints"])
@@ -95,7 +95,7 @@ async def list_parts(job: JobHere, step: Step, server: ServerHere) -> list[Check
     return [part for _, part in sorted(parts.items())]
 
 
-@router.get("/checkpoints/{step}/{rank}", dependencies=READ, response_class=StreamingResponse)
+@router.get("/checkpoints/{step}/{rank}", dependencies=READ, response_class=StreamingResponse, responses=FILE)
 async def download_part(
     job: JobHere, step: Step, rank: Rank, server: ServerHere, byte_range: RangeHeader = None
 ) -> Response:
@@ -127,6 +127,7 @@ async def store_part(
     "/attempts/{attempt}/checkpoints/{from_attempt}/{step}/{rank}",
     dependencies=AS_RANK,
     response_class=StreamingResponse,
+    responses=FILE,
 )
 async def read_part(
     job: JobHere,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Path
@@ -98,6 +98,12 @@ async def _find_job(job: str, server: ServerHere) -> Job:
 
 JobHere = Annotated[Job, Depends(_find_job)]
 """The job that the path names, by id or name."""
+
+
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+"""What the API's document says of streams."""
 
 
 def wants_stream(request: Request) -> bool:

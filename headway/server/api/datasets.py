@@ -11,6 +11,7 @@ from headway.core.dataset import Block, Dataset
 from headway.server.access import Action
 from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, ServerHere
+from headway.server.api.files import ARCHIVE
 
 router = router_of_json(tags=["datasets"])
 READ = [Depends(Allow(Action.DATASETS_READ))]
@@ -56,7 +57,7 @@ async def store_block(sha256: Sha256, request: Request, server: ServerHere) -> N
     await server.datasets.store_block(sha256, request.stream())
 
 
-@router.get("/blocks/{sha256}", dependencies=READ, response_class=Response)
+@router.get("/blocks/{sha256}", dependencies=READ, response_class=Response, responses=ARCHIVE)
 async def get_block(sha256: Sha256, server: ServerHere) -> Response:
     """The compressed bytes of one block."""
     return Response(await server.datasets.block(sha256), media_type="application/zstd")

@@ -12,7 +12,7 @@ from headway.core.job import Job
 from headway.core.job_query import JobQuery
 from headway.errors import NotFound, Overloaded
 from headway.server.access import Action
-from headway.server.api.common import Allow, ServerHere
+from headway.server.api.common import STREAM, Allow, ServerHere
 from headway.server.api.jobs import JobView, view
 from headway.server.server import Server
 
@@ -22,7 +22,9 @@ _KEEP_ALIVE_SECONDS = 15.0
 _OVERLOADED_SECONDS = 1.0
 
 
-@router.get("/events", dependencies=[Depends(Allow(Action.JOBS_READ))], response_class=StreamingResponse)
+@router.get(
+    "/events", dependencies=[Depends(Allow(Action.JOBS_READ))], response_class=StreamingResponse, responses=STREAM
+)
 async def all_events(server: ServerHere) -> StreamingResponse:
     """The newest jobs, then `ready`, then each job whenever it changes: `job` with its data, or `deleted` with its id.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Header, Response
@@ -13,6 +13,19 @@ from fastapi.responses import StreamingResponse
 from headway.errors import RangeInvalid
 
 _MAXIMUM_DIGITS = 18
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file.", "content": _BYTES},
+    206: {"description": "A part of it.", "content": _BYTES},
+}
+"""What the API's document says of the answers of `send_file`."""
+ARCHIVE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Bytes packed with zstd.",
+        "content": {"application/zstd": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+"""The same of packed bytes."""
 RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FIRST-LAST`: a part only.")]
 
 

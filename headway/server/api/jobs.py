@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Body, Depends, Header, Query, Request, Response
 from fastapi.openapi.models import Example
+from fastapi.responses import StreamingResponse
 from pydantic import AllowInfNan, BaseModel, Field, TypeAdapter, ValidationError
 
 from headway.core.artifact import Artifact
@@ -27,7 +28,7 @@ from headway.errors import Damaged, InvalidInput, NameTaken
 from headway.server.access import Action
 from headway.server.api.bodies import router_of_json
 from headway.server.api.checkpoints import CheckpointView, checkpoint_views
-from headway.server.api.common import Allow, JobHere, ServerHere, event_stream, start_cursor
+from headway.server.api.common import STREAM, Allow, JobHere, ServerHere, event_stream, start_cursor
 from headway.server.server import Server
 from headway.server.services.jobs import draw_id
 from headway.server.services.streams import Kind
@@ -181,7 +182,7 @@ def _queue_with(server: Server, job: Job) -> list[Gang]:
     return queue
 
 
-@router.post("", dependencies=SUBMIT, status_code=201)
+@router.post("", dependencies=SUBMIT, status_code=201, responses={200: {"model": JobView}})
 async def submit(
     spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)],
     request: Request,
@@ -375,7 +376,7 @@ async def get_goodput(job: JobHere, server: ServerHere) -> Goodput:
     return goodput(job, await server.jobs.attempts(job), server.clock.now())
 
 
-@router.get("/{job}/follow", dependencies=READ)
+@router.get("/{job}/follow", dependencies=READ, response_class=StreamingResponse, responses=STREAM)
 async def follow(
     job: JobHere,
     request: Request,

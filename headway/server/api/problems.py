@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -114,10 +115,33 @@ def _message(kind: str, message: str, value: object) -> str:
     return message.removeprefix("Value error, ")
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """What the API's document says of answers with these statuses: they are problems."""
-    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
+def document_problems(document: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Complete the API's document: every route below `prefix`, and those for health, answers errors with a problem."""
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= {**described.pop("$defs"), "Problem": described}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for status in _statuses(path, method) if path.startswith(prefix) else (503,):
+                content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                operation["responses"][str(status)] = {"description": _DESCRIPTIONS[status], "content": content}
+    return document
+
+
+def _statuses(path: str, method: str) -> list[int]:
+    """The errors that a route may answer with."""
+    statuses = [401, 403, 422, 503]
+    if "{" in path or method != "get":
+        statuses += [404, 409]
+    if method in ("post", "put", "patch"):
+        statuses.append(413)
+    if "{worker}" in path:
+        statuses.append(410)
+    if path.endswith(("/artifacts/{name}", "/checkpoints/{step}/{rank}")) and method == "get":
+        statuses.append(416)
+    return sorted(statuses)
 
 
 _DESCRIPTIONS = {
@@ -125,10 +149,9 @@ _DESCRIPTIONS = {
     403: "The token does not allow this.",
     404: "It does not exist.",
     409: "The object's state does not allow it.",
-    410: "The worker was declared lost; it registers again.",
+    410: "The worker was declared lost. It registers again.",
     413: "It is larger than its limit.",
     416: "The file does not have these bytes.",
-    422: "The request has a value that is not allowed; the problem names it.",
-    500: "A defect, or damaged bytes.",
-    503: "The server or a backend does not answer now; try again.",
+    422: "The request has a value that is not allowed. The problem names it.",
+    503: "The server or a backend does not answer now. Try again.",
 }

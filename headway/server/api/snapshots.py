@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from headway.server.access import Action
 from headway.server.api.common import Allow, ServerHere
+from headway.server.api.files import ARCHIVE
 
 router = APIRouter(prefix="/snapshots", tags=["snapshots"])
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the archive's bytes.")]
@@ -23,13 +24,18 @@ async def store_snapshot(sha256: Sha256, request: Request, server: ServerHere) -
     return {"sha256": sha256}
 
 
-@router.head("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))])
+@router.head("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))], response_class=Response)
 async def has_snapshot(sha256: Sha256, server: ServerHere) -> Response:
     """Whether the archive is there; 404 otherwise."""
     return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(sha256))})
 
 
-@router.get("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))], response_class=StreamingResponse)
+@router.get(
+    "/{sha256}",
+    dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))],
+    response_class=StreamingResponse,
+    responses=ARCHIVE,
+)
 async def get_snapshot(sha256: Sha256, server: ServerHere) -> Response:
     """The archive."""
     size_bytes = await server.snapshots.size_bytes(sha256)

@@ -11,6 +11,7 @@ from headway.core.attempt import LARGEST_NUMBER
 from headway.core.json_value import LARGEST_INTEGER
 from headway.server.access import Action
 from headway.server.api.common import (
+    STREAM,
     Allow,
     JobHere,
     ServerHere,
@@ -25,7 +26,7 @@ Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 _CURSOR = Query(description="Goes on behind this place.")
 
 
-@router.get("/events")
+@router.get("/events", responses=STREAM)
 async def events(
     job: JobHere,
     request: Request,
@@ -41,7 +42,7 @@ async def events(
     return JSONResponse({"events": [item.data for item in items], "cursor": behind})
 
 
-@router.get("/logs")
+@router.get("/logs", responses=STREAM)
 async def logs(
     job: JobHere,
     request: Request,
@@ -66,7 +67,7 @@ async def logs(
     return JSONResponse({"lines": lines, "cursor": behind})
 
 
-@router.get("/metrics")
+@router.get("/metrics", responses=STREAM)
 async def metrics(
     job: JobHere,
     request: Request,
