@@ -38,8 +38,8 @@ def backup(file: Path, home: Path | None, as_json: bool) -> None:
         as_json,
         f"{file} has {size(file.stat().st_size)}. Keep it secret: tokens are signed by what it holds.",
     )
-    for object_id in manifest.damaged:
-        click.secho(f"Object {object_id} is gone or damaged in the store.", err=True, fg="red")
+    for damaged in manifest.damaged:
+        click.secho(f"{damaged} is gone or damaged in the store.", err=True, fg="red")
     sys.exit(bool(manifest.damaged))
 
 

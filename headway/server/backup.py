@@ -102,7 +102,7 @@ class _Backup:
             counts=dict(self._counts),
             members=self._members,
             object_bytes=self._object_bytes,
-            damaged=tuple(self._damaged),
+            damaged=(*self._damaged, *(f"{row.kind} {row.id}" for row in self._database.damage.rows())),
         )
         self._archive.writestr(_member(MANIFEST, ZIP_DEFLATED), manifest.model_dump_json(indent=2))
         return manifest

@@ -57,7 +57,8 @@ class Record:
 class Manifest(Frozen):
     """Which installation was backed up, when (seconds since the epoch), and what has to be in the archive.
 
-    `members` has the SHA-256 of each. `damaged`: objects that were gone or had other bytes than their record says.
+    `members` has the SHA-256 of each. `damaged`: objects that were gone or had other bytes than their record says,
+    and rows that could not be read, which are left out.
     """
 
     format: int = FORMAT

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,18 @@ async def test_a_database_that_loses_what_it_took_is_found_out(tmp_path: Path, m
     monkeypatch.setattr(SqliteDatabase, "insert_events", forget)
     with pytest.raises(Corrupt, match="does not hold what was written"):
         await restore_backup(Settings(home=tmp_path / "new"), tmp_path / "backup.zip")
+
+
+async def test_a_row_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
+    home = Installed(tmp_path / "home")
+    await home.fill()
+    await home.close()
+    with closing(sqlite3.connect(tmp_path / "home" / "headway.db")) as connection:
+        connection.execute("UPDATE events SET document = '{' WHERE number = 1")
+        connection.commit()
+    assert (await take_backup(home.settings, tmp_path / "backup.zip")).damaged == ("event j-1/1",)
+    new = Installed(tmp_path / "new")
+    await restore_backup(new.settings, tmp_path / "backup.zip")
+    await new.open()
+    assert [one.number for one in await new.database.events("j-1", 0, 9)] == [2]
+    await new.close()

@@ -122,11 +122,15 @@ def document_problems(document: dict[str, Any], prefix: str) -> dict[str, Any]:
         schemas.pop(name, None)
     described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= {**described.pop("$defs"), "Problem": described}
+    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    document["components"]["responses"] = {
+        f"Problem{status}": {"description": description, "content": content}
+        for status, description in _DESCRIPTIONS.items()
+    }
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             for status in _statuses(path, method) if path.startswith(prefix) else (503,):
-                content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-                operation["responses"][str(status)] = {"description": _DESCRIPTIONS[status], "content": content}
+                operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     return document
 
 

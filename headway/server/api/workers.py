@@ -150,10 +150,19 @@ async def _send_wakeups(websocket: WebSocket, wakeups: asyncio.Queue[WakeUp]) ->
         await websocket.send_text((await wakeups.get()).model_dump_json())
 
 
+async def _received(websocket: WebSocket) -> bytes:
+    """The next frame. Text is taken as the bytes it is, which are no report."""
+    message = await websocket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1000))
+    body: bytes = message.get("bytes") or (message.get("text") or "").encode()
+    return body
+
+
 async def _receive_reports(websocket: WebSocket, server: Server, broker: EmbeddedBroker, worker: str) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         while True:
-            body = await websocket.receive_bytes()
+            body = await _received(websocket)
             try:
                 sender = report_worker(body)
                 if sender not in server.workers.speaks_for(worker):
