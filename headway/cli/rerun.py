@@ -20,7 +20,7 @@ from headway.cli.values import text_pair, typed_as
 
 
 class _WithArguments(ProgramCommand):
-    """Notes whether there is a `--`: with nothing behind it the new job has no arguments."""
+    """Notes whether there is a `--`: with nothing after it the new job has no arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["arguments_given"] = "--" in args
@@ -30,8 +30,8 @@ class _WithArguments(ProgramCommand):
 @click.command(cls=_WithArguments)
 @click.argument("job")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Take a parameter away.")
-@click.option("--unset-env", "unset_variables", multiple=True, metavar="NAME", help="Take a variable away.")
+@click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Remove a parameter.")
+@click.option("--unset-env", "unset_variables", multiple=True, metavar="NAME", help="Remove a variable.")
 @work_options
 @job_options
 @click.pass_context
@@ -49,8 +49,8 @@ def rerun(
 ) -> None:
     """Submit a job's spec again, with changes, and follow it. What is not given stays as it was.
 
-    Arguments behind -- replace those of the script or module; of a command they replace all of it. It starts at the
-    beginning, unless --from-checkpoint is given. An empty value takes a label away: --label NAME=
+    Arguments after -- replace those of the script or module; of a command they replace all of it. It starts at the
+    beginning, unless --from-checkpoint is given. An empty value removes a label: --label NAME=
 
     \b
     headway rerun my-job --name again -- --learning-rate 0.01

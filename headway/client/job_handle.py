@@ -125,7 +125,7 @@ class JobHandle:
         """Submit the same spec again under another name, with changes: `job.rerun(arguments=["--lr", "0.2"])`.
 
         Mappings (parameters, variables, labels, where, metrics, environment, checkpoints) are changed entry by entry,
-        everything else is replaced; None takes an entry or a field away. With `from_checkpoint="JOB"` or `"JOB@STEP"`
+        everything else is replaced; None removes an entry or a field. With `from_checkpoint="JOB"` or `"JOB@STEP"`
         it starts from that checkpoint, otherwise at the beginning. Raises InvalidInput, NameTaken.
         """
         headers = {"Idempotency-Key": secrets.token_hex(16)}

@@ -94,7 +94,7 @@ def add_import_folders(value: str) -> None:
     sys.path[:0] = [folder for folder in _folders(value) if folder not in sys.path]
 
 
-def reason_to_start_anew(value: str) -> str | None:
+def reason_to_start_cold(value: str) -> str | None:
     """Why a process that has imported modules already cannot take up this PYTHONPATH; None if it can."""
     for folder in map(Path, _folders(value)):
         for name in _CUSTOMISATION:

@@ -54,7 +54,7 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         os.setsid()
         die_with_parent(launcher)
         _enter(plan, local_rank)
-        status = _become(plan) if plan["cold"] or _must_start_anew(plan) else _run_warm(plan)
+        status = _become(plan) if plan["cold"] or _must_start_cold(plan) else _run_warm(plan)
         if _is_through(status):
             finished[local_rank] = 1
         end_interpreter()
@@ -170,11 +170,11 @@ def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
     return {name: str(value) for name, value in variables.items()}
 
 
-def _must_start_anew(plan: dict[str, Any]) -> bool:
+def _must_start_cold(plan: dict[str, Any]) -> bool:
     """Whether the job's PYTHONPATH would change what this process has imported already; then the log says so."""
     if plan["trainer"] is not None:
         return False
-    reason = program.reason_to_start_anew(plan["variables"].get("PYTHONPATH", ""))
+    reason = program.reason_to_start_cold(plan["variables"].get("PYTHONPATH", ""))
     if reason is not None:
         print(f"headway: This rank starts cold: {reason}.", file=sys.stderr)
     return reason is not None

@@ -167,7 +167,7 @@ async def test_a_rerun_is_the_spec_with_changes_checked_as_a_submission_is(api: 
     }
     for bad, words in (
         ({"name": "second"}, "second exists already"),
-        ({"variables": {"NOPE": None}}, "Job first: variables has no NOPE, so it cannot be taken away; it has: A, B."),
+        ({"variables": {"NOPE": None}}, "Job first: variables has no NOPE, so it cannot be removed; it has: A, B."),
         ({"variables": {"RANK": "1"}}, "would replace RANK"),
         ({"retries": "many"}, "retries: "),
         ({"no_such_field": 1}, "no_such_field: Extra inputs are not permitted"),

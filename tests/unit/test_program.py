@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headway.training.import_hint import import_hint
-from headway.training.program import reason_to_start_anew
+from headway.training.program import reason_to_start_cold
 
 RELATIVE = ImportError("attempted relative import with no known parent package")
 SHOW = "import sys, pkg; print(sys.argv, sys.path[0], pkg.__file__, __package__, __spec__ and __spec__.name)"
@@ -64,13 +64,13 @@ def test_a_pythonpath_that_would_change_what_is_loaded_asks_for_a_new_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, {"plain/mine.py": "", "loaded/pydantic/__init__.py": "", "custom/sitecustomize.py": ""})
-    assert reason_to_start_anew("") is None
-    assert reason_to_start_anew(f"plain{os.pathsep}nowhere") is None
-    assert reason_to_start_anew(f"plain{os.pathsep}loaded") == (
+    assert reason_to_start_cold("") is None
+    assert reason_to_start_cold(f"plain{os.pathsep}nowhere") is None
+    assert reason_to_start_cold(f"plain{os.pathsep}loaded") == (
         "PYTHONPATH has a pydantic of its own, and another is loaded already"
     )
-    assert (reason_to_start_anew("custom") or "").startswith("PYTHONPATH has sitecustomize, which counts only when")
-    assert reason_to_start_anew(str(Path(pytest.__file__).parent.parent)) is None  # the same folder
+    assert (reason_to_start_cold("custom") or "").startswith("PYTHONPATH has sitecustomize, which counts only when")
+    assert reason_to_start_cold(str(Path(pytest.__file__).parent.parent)) is None  # the same folder
 
 
 @pytest.mark.parametrize(

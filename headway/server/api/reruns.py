@@ -37,7 +37,7 @@ async def rerun(
     """Submit the job's spec again under another name, at the beginning unless `from_checkpoint` says otherwise.
 
     The body is a JSON merge patch (RFC 7396) of the spec: `{}` changes nothing, mappings are changed entry by entry,
-    everything else is replaced, null takes away. It is checked as a submission is.
+    everything else is replaced, null removes. It is checked as a submission is.
     """
     body = job.id.encode() + b"\n" + await request.body()
     return await submit_spec(_changed(job, changes), body, response, server, idempotency_key)
