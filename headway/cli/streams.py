@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from typing import Any
 
@@ -73,7 +74,8 @@ class _Bars:
 
     def draw(self, rank: int, text: str) -> None:
         if sys.stdout.isatty():
-            click.echo(f"{_CLEAR_LINE}{text}", nl=False)
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
+            click.echo(f"{_CLEAR_LINE}{click.unstyle(text)[:width]}", nl=False)
             self._drawn = True
         elif self._unfinished.due(rank):
             click.echo(text)

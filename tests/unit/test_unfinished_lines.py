@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from headway.client.job_handle import JobHandle
+from headway.client.job_handle import JobHandle, Message
+from headway.client.progress import Display
 from headway.reports import LogLine, decode_logs, encode_logs
 from headway.worker import rank_files
 from headway.worker.rank_files import RankFiles, log_path
@@ -118,3 +121,27 @@ def test_the_log_so_far_ends_with_what_has_no_end_yet(monkeypatch: pytest.Monkey
     monkeypatch.setattr(JobHandle, "_pages", lambda _, noun: iter(pages))
     handle = JobHandle.__new__(JobHandle)
     assert [one["text"] for one in handle.logs()] == ["one", "30%"]
+
+
+def test_a_terminal_draws_bars_over_each_other_and_keeps_whole_lines() -> None:
+    handle = JobHandle.__new__(JobHandle)
+    handle.data = {"spec": {"world_size": 2}}
+    console = Console(file=io.StringIO(), force_terminal=True, width=60)
+    display = Display(handle, console)
+    for text, partial in (("10%", True), ("20%", True), ("100%", False), ("5%", True)):
+        line = {"attempt": 1, "worker": "w", "rank": 1, "text": text, "partial": partial}
+        display.show(Message("report", {"lines": [line], "series": []}, "c"))
+    assert [bar.plain for bar in display.progress.bars.values()] == ["[1] 5%"]
+    assert "100%" in console.file.getvalue()
+    assert "10%" not in console.file.getvalue().replace("100%", "")
+
+
+def test_where_nothing_can_be_drawn_over_a_bar_is_a_line_now_and_then() -> None:
+    handle = JobHandle.__new__(JobHandle)
+    handle.data = {"spec": {"world_size": 1}}
+    console = Console(file=io.StringIO(), width=60)
+    display = Display(handle, console)
+    for number in range(50):
+        line = {"attempt": 1, "worker": "w", "rank": 0, "text": f"{number}%", "partial": True}
+        display.show(Message("report", {"lines": [line], "series": []}, "c"))
+    assert console.file.getvalue() == "0%\n"
