@@ -65,7 +65,7 @@ class HostileClock(Clock):
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def wall(self) -> float:
+    def machine_now(self) -> float:
         with suppress(OSError, ValueError):
             return time.time() + float(self._file.read_text())
         return time.time()

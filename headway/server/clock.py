@@ -15,9 +15,9 @@ class Clock:
 
     def now(self) -> float:
         """Seconds since the epoch, as this installation counts them."""
-        return self.wall() + self.ahead_seconds
+        return self.machine_now() + self.ahead_seconds
 
-    def wall(self) -> float:
+    def machine_now(self) -> float:
         """Seconds since the epoch, by this machine's clock."""
         return time.time()
 

@@ -62,7 +62,7 @@ class Leading:
         if found == self._known:
             return False
         if found.at and found.server and (found.term, found.server) == (self._known.term, self._known.server):
-            self._ahead_seconds = found.at - self._clock.wall()
+            self._ahead_seconds = found.at - self._clock.machine_now()
         self._known = found
         return True
 
@@ -70,7 +70,7 @@ class Leading:
         """Take the lead, and go by the times of the leader before: where it was not seen, never by earlier ones."""
         ahead_seconds = self._ahead_seconds
         if ahead_seconds is None:
-            ahead_seconds = max(0.0, found.at - self._clock.wall())
+            ahead_seconds = max(0.0, found.at - self._clock.machine_now())
         elif abs(ahead_seconds) <= self._lease_seconds:
             ahead_seconds = 0.0  # no more than a look takes
         former, self._clock.ahead_seconds = self._clock.ahead_seconds, ahead_seconds

@@ -94,7 +94,7 @@ async def test_a_server_that_takes_over_goes_by_the_clock_of_the_one_before(tmp_
     class Skewed(Clock):
         seconds = 0.0
 
-        def wall(self) -> float:
+        def machine_now(self) -> float:
             return T + self.seconds
 
         def monotonic(self) -> float:
