@@ -134,6 +134,7 @@ async def test_a_job_runs_through_a_worker_that_speaks_the_protocol(api: Api) ->
             "attempt": 1,
             "state": "offered",
             "ready": False,
+            "finished": False,
             "kill": False,
             "saves": False,
             "stacks": False,

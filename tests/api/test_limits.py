@@ -199,6 +199,7 @@ async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypa
 STREAMS = 320
 
 
+@pytest.mark.timed
 async def test_submissions_do_not_wait_for_hundreds_of_streams(api: Api) -> None:
     """Given 320 streams on 40 jobs that change all the time, none breaks, and a submission is answered in between."""
     jobs = [(await api.submit())["id"] for _ in range(40)]
