@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from headway.client import Client, JobHandle
 from headway.errors import HeadwayError
+from headway.lifeline import die_with_parent
 
 PATIENCE_SECONDS = 120.0
 
@@ -126,8 +128,9 @@ class Fleet:
         environment = {"CUDA_VISIBLE_DEVICES": "", **os.environ, **self.settings, **leak}
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [*through, sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log
-            )
+                [*through, sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log,
+                preexec_fn=partial(die_with_parent, os.getpid()),  # also where a run of the tests is broken off
+            )  # fmt: skip
 
     def _answers(self, name: str) -> bool:
         assert self.processes[name].poll() is None, self.log(name)
