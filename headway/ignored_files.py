@@ -84,7 +84,7 @@ def _entries(folder: Path, root: Path) -> list[tuple[Path, bool]]:
                 path = Path(entry.path)
                 if len(os.fsencode(path.relative_to(root))) > _MAXIMUM_NAME_BYTES:
                     raise InvalidInput(f"{str(path)[:200]}... has a name that is too long. Name it in {_OWN_FILE}.")
-                environment = (is_folder or entry.is_symlink()) and (path / _VIRTUAL_ENVIRONMENT).exists()
+                environment = (is_folder or entry.is_symlink()) and os.path.exists(path / _VIRTUAL_ENVIRONMENT)
                 if entry.name not in _ALWAYS_IGNORED and not environment:
                     found.append((path, is_folder))
     except OSError as error:
@@ -116,7 +116,7 @@ def _outer_rules(root: Path) -> _Rules:
 
     Where they ignore the directory itself they do not count: whoever sends it wants what is in it.
     """
-    repository = next((one for one in (root, *root.parents) if (one / ".git").exists()), None)
+    repository = next((one for one in (root, *root.parents) if os.path.exists(one / ".git")), None)
     if repository is None:
         return _Rules()
     rules = _repository_rules(repository, root)
@@ -133,7 +133,7 @@ def _outer_rules(root: Path) -> _Rules:
 
 def _inner_rules(folder: Path, rules: _Rules, root: Path) -> _Rules:
     """The rules in a folder below: with its own files; a repository inside another has only its own for git."""
-    if folder != root and (folder / ".git").exists():
+    if folder != root and os.path.exists(folder / ".git"):
         rules = replace(_repository_rules(folder, folder), own=rules.own)
     return _with_files_of(folder, rules)
 
