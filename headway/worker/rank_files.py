@@ -175,8 +175,9 @@ class RankFiles:
         for line in lines:
             at = next((min(saved_at, now) for size, saved_at in marks if position < size), now)
             position += len(line) + 1
-            for start in range(0, len(line) or 1, MAXIMUM_LINE_BYTES):
-                text = _text(line[start : start + MAXIMUM_LINE_BYTES])
+            shown = line[last_drawn(line) :]
+            for start in range(0, len(shown) or 1, MAXIMUM_LINE_BYTES):
+                text = _text(shown[start : start + MAXIMUM_LINE_BYTES])
                 harvest.lines.append(LogLine(rank, at, text))
                 if self._patterns:
                     self._find_metrics(rank, text, now, harvest)
@@ -189,6 +190,8 @@ class RankFiles:
             harvest.lines.append(LogLine(rank, now, _text(bar), partial=True))
             kept_bytes += len(bar)
             end = drawn
+        elif end == 0 and len(content) == MAXIMUM_READ_BYTES:
+            end = drawn  # what was drawn over is passed over, or nothing behind it would ever be read
         if kept_bytes >= self._maximum_log_bytes:
             words = f"headway: {self._maximum_log_bytes:,} bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); "
             harvest.lines.append(LogLine(rank, now, words + "what this rank prints from here on is dropped."))

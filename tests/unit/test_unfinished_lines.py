@@ -105,6 +105,23 @@ def test_a_line_that_grows_for_ever_is_cut_and_its_newest_part_shown(tail: Tail)
     assert sum(map(len, tail.whole)) == 75_001
 
 
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize(
+    "drawn", [b"\rworking...", b"\r" + b" " * 40, b"\r\x1b[2K"], ids=["the same bar", "an empty bar", "an erased bar"]
+)
+def test_more_bars_than_are_read_at_once_hold_nothing_up(tmp_path: Path, drawn: bytes, *, final: bool) -> None:
+    """Given megabytes of bars without a line end, then all is read, and what stands behind them is a line."""
+    log_path(tmp_path, 0).write_bytes(drawn * (3_000_000 // len(drawn)) + b"\rdone\n")
+    files, offsets = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20), {}
+    for _ in range(10):
+        harvest = files.harvest(offsets, final=final)
+        offsets = harvest.offsets
+        if not harvest.more:
+            break
+    assert offsets["0"][0] == log_path(tmp_path, 0).stat().st_size
+    assert [line.text for line in harvest.lines if not line.partial] == ["done"]
+
+
 def test_partial_lines_are_marked_in_a_report() -> None:
     lines = [LogLine(0, 1.0, "whole"), LogLine(1, 2.0, "bar", partial=True)]
     assert decode_logs(encode_logs(1, lines)) == lines
