@@ -37,6 +37,8 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 _SAME_SIGNAL_SECONDS = 0.03
 """A SIGTERM to all processes of a worker, at which a script may exit with 0 at once, comes to the launcher as well."""
 _TRACEBACK_CHARACTERS = 20_000
+_NAMED_EXCEPTIONS = 5
+"""Of a group, in its summary."""
 _PEER_ERRORS = (
     "Connection closed by peer",
     "Connection reset by peer",
@@ -299,7 +301,7 @@ def _record_error(run: Run, error: BaseException, hint: str | None) -> None:
     ):
         frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frame))
-    summary = traceback.format_exception_only(error)[-1].strip()
+    summary = _summary(error)
     if hint is not None:
         text += f"headway: {hint}\n"
         summary = f"{summary}. {hint}"
@@ -314,6 +316,23 @@ def _record_error(run: Run, error: BaseException, hint: str | None) -> None:
         "out_of_memory": isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
     }
     run.record(record)
+
+
+def _summary(error: BaseException) -> str:
+    """The exception's type and message; of a group also those of its first exceptions."""
+    if not isinstance(error, BaseExceptionGroup):
+        return _type_and_message(error)
+    first = map(_type_and_message, error.exceptions[:_NAMED_EXCEPTIONS])
+    return f"{_type_and_message(error)}: {'; '.join(first)}"
+
+
+def _type_and_message(error: BaseException) -> str:
+    """Without its notes, which the traceback has; of bad syntax with the file and line, without the source."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error}"
+    said = traceback.TracebackException(type(error), error, None, compact=True)
+    said.__notes__ = None
+    return "".join(said.format_exception_only()).strip()
 
 
 def _print_all(text: str) -> None:

@@ -1,0 +1,53 @@
+"""What a job's failure says of an exception: its own type and message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headway.training.rank import _guarded
+from headway.training.run import Run
+
+
+def noted() -> None:
+    error = ValueError("the batch is empty")
+    error.add_note("Look at the loader.")
+    raise error
+
+
+def grouped() -> None:
+    error = RuntimeError("no disk")
+    error.add_note("a note")
+    raise ExceptionGroup("two failed", [error, ExceptionGroup("inner", [KeyError("x")])])
+
+
+def bad_syntax() -> None:
+    compile("x = 1\ny = (", "model.py", "exec")
+
+
+def several_lines() -> None:
+    raise ValueError("first\nsecond")
+
+
+ERRORS = [
+    (noted, "ValueError: the batch is empty"),
+    (
+        grouped,
+        "ExceptionGroup: two failed (2 sub-exceptions): RuntimeError: no disk; ExceptionGroup: inner (1 sub-exception)",
+    ),
+    (bad_syntax, "SyntaxError: '(' was never closed (model.py, line 2)"),
+    (several_lines, "ValueError: first\nsecond"),
+]
+
+
+@pytest.mark.parametrize(("work", "summary"), ERRORS, ids=lambda one: getattr(one, "__name__", ""))
+def test_an_exception_is_named_by_its_type_and_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], work: object, summary: str
+) -> None:
+    run = Run({"HEADWAY_RUN_FILE": str(tmp_path / "rank-0.run")})
+    assert _guarded(work, run) == 1  # type: ignore[arg-type]
+    record = json.loads((tmp_path / "rank-0.run").read_text())
+    assert record["error"] == summary
+    assert record["traceback"] in capsys.readouterr().err
