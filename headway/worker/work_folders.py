@@ -7,16 +7,19 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.errors import HeadwayError
 from headway.folders import remove, walk
+from headway.worker.regular_files import open_file, write_new
 
 _log = logging.getLogger(__name__)
 _WORK, _SENT, _STATE = "work", "sent.json", "state.json"
@@ -27,8 +30,10 @@ _EVENT_FILES = "events.out.tfevents."
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _ASKED_AT_ONCE = 1_000
 _SWEEP_SECONDS = 60.0
-_MAXIMUM_NAME_CHARACTERS = 100
-"""What is longer is no job: a script made it."""
+_JOB = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""A job's id; what is called otherwise was made by a script."""
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
+"""Notes lie where scripts can write: anything may stand in them."""
 Sent = Mapping[str, Sequence[Any]]
 """What was sent, by name: size, modification time in nanoseconds, inode, and hash; of a link what it says."""
 
@@ -42,6 +47,14 @@ class ChangedFile:
     size_bytes: int
     modified_ns: int
     cache: bool
+
+
+class _State(NamedTuple):
+    """How large a folder is, whether it has files that are nowhere else, and when it was used last."""
+
+    size_bytes: int
+    unstored: bool
+    used_at: float
 
 
 class WorkFolders:
@@ -77,7 +90,9 @@ class WorkFolders:
         try:
             await fill(new)
             await asyncio.to_thread(_complete, folder, new)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception):  # one that was cancelled may still be writing
+                await asyncio.to_thread(remove, new)
             self.leave(job)
             raise
         return True
@@ -99,8 +114,8 @@ class WorkFolders:
     def changed(self, job: str) -> list[ChangedFile]:
         """The files and links that are new or changed since they were sent, by name; all if the note is gone."""
         try:
-            sent: Sent = json.loads((self._home / job / _SENT).read_text())
-        except (OSError, ValueError):
+            sent: Sent = dict(_read(self._home / job / _SENT))
+        except _UNREADABLE:
             sent = {}
         return [file for file in _walk(self.path(job)) if not _as_sent(file, sent.get(file.name))]
 
@@ -118,8 +133,7 @@ class WorkFolders:
     def _close(self, job: str, unstored: bool) -> None:
         folder = self._home / job
         if folder.exists():
-            state = {"size_bytes": _size_bytes(folder / _WORK), "unstored": unstored, "used_at": time.time()}
-            _write(folder / _STATE, state)
+            _write(folder / _STATE, _State(_size_bytes(folder), unstored, time.time())._asdict())
 
     async def keep_sweeping(self, ended: Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]]) -> None:
         """Sweep once a minute, for ever."""
@@ -135,8 +149,8 @@ class WorkFolders:
         idle = self._idle()
         for start in range(0, len(idle), _ASKED_AT_ONCE):
             for job in await ended(tuple(idle[start : start + _ASKED_AT_ONCE])):
-                state = self._state(job)
-                kept = state["unstored"] and now - state["used_at"] < self.retention_seconds
+                state = await asyncio.to_thread(self._state, job)
+                kept = state.unstored and now - state.used_at < self.retention_seconds
                 async with self._removing:
                     if job not in self._in_use and not kept:
                         await asyncio.to_thread(remove, self._home / job)
@@ -145,29 +159,30 @@ class WorkFolders:
         if not self._home.exists():
             return []
         names = (path.name for path in self._home.iterdir() if path.name not in self._in_use)
-        return sorted(name for name in names if len(name) <= _MAXIMUM_NAME_CHARACTERS)
+        return sorted(filter(_JOB.fullmatch, names))
 
     def _evict(self, newest: str) -> None:
         """Remove what was used least recently, beyond the bound; `newest` stays in any case."""
         states = {job: self._state(job) for job in {*self._idle(), newest}}
-        total_bytes = sum(state["size_bytes"] for state in states.values())
-        for job in sorted(states, key=lambda job: float(states[job]["used_at"])):
-            if total_bytes <= self._maximum_bytes or job == newest:
+        total_bytes = sum(state.size_bytes for state in states.values())
+        for job in sorted(states.keys() - {newest}, key=lambda job: states[job].used_at):
+            if total_bytes <= self._maximum_bytes:
                 return
-            total_bytes -= states[job]["size_bytes"]
+            total_bytes -= states[job].size_bytes
             _log.warning("The working directory of job %s was removed: others need its room.", job)
             remove(self._home / job)
 
-    def _state(self, job: str) -> dict[str, Any]:
-        """How large the folder is, and when it was used; of one whose worker was killed it is found out."""
-        path = self._home / job / _STATE
+    def _state(self, job: str) -> _State:
+        """What is noted of the folder; of one whose worker was killed it is found out."""
+        folder = self._home / job
         try:
-            state: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            state = {"size_bytes": _size_bytes(self._home / job / _WORK), "unstored": True, "used_at": time.time()}
-            if path.parent.exists():
-                _write(path, state)
-        return state
+            noted = _read(folder / _STATE)
+            return _State(int(noted["size_bytes"]), bool(noted["unstored"]), float(noted["used_at"]))
+        except _UNREADABLE:
+            state = _State(_size_bytes(folder), unstored=True, used_at=time.time())
+            with suppress(OSError):  # as when it is gone
+                _write(folder / _STATE, state._asdict())
+            return state
 
 
 def _complete(folder: Path, new: Path) -> None:
@@ -196,7 +211,7 @@ def _as_sent(file: ChangedFile, note: Sequence[Any] | None) -> bool:
         if len(note) == 1 or status.st_size != note[0]:
             return False
         return [status.st_mtime_ns, status.st_ino] == list(note[1:3]) or _hash(file.path) == note[3]
-    except OSError:
+    except (OSError, TypeError, IndexError):
         return False
 
 
@@ -226,11 +241,16 @@ def _walk(work: Path) -> list[ChangedFile]:
     return sorted(found, key=lambda file: file.name)
 
 
-def _size_bytes(work: Path) -> int:
-    return sum(file.size_bytes for file in _walk(work))
+def _size_bytes(folder: Path) -> int:
+    return sum(file.size_bytes for file in _walk(folder))
+
+
+def _read(path: Path) -> Any:
+    with open_file(path) as file:
+        return json.load(file)
 
 
 def _write(path: Path, value: Any) -> None:
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(value))
+    write_new(temporary, json.dumps(value))
     temporary.rename(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ async def test_a_directory_that_was_filled_by_half_is_filled_again(tmp_path: Pat
 
     with pytest.raises(OSError, match="the disk is full"):
         await folders(tmp_path).open("j-1", breaks)
+    assert list((tmp_path / "jobs" / "j-1").iterdir()) == [], "what was filled by half would take room"
     assert await folders(tmp_path).open("j-1", send)
     assert folders(tmp_path).changed("j-1") == []
 
@@ -163,3 +165,38 @@ async def test_folders_go_with_their_jobs_end_or_when_others_need_the_room(tmp_p
         await small.close(job, unstored=True)
     assert "j-newer" in {path.name for path in (tmp_path / "jobs").iterdir()}
     assert "j-paused" not in {path.name for path in (tmp_path / "jobs").iterdir()}
+
+
+async def test_what_scripts_write_beside_their_directories_stops_no_sweep(tmp_path: Path) -> None:
+    """Given notes that cannot be read and names that are no jobs, when jobs have ended, then the folders go."""
+    here = folders(tmp_path)
+    notes = ["[]", "{}", '{"size_bytes": 1e999, "unstored": true, "used_at": 0}', "[" * 100_000, "\0"]
+    for number, text in enumerate(notes):
+        await here.open(f"j-{number}", send)
+        await here.close(f"j-{number}", unstored=False)
+        (tmp_path / "jobs" / f"j-{number}" / "state.json").write_text(text)
+    os.unlink(tmp_path / "jobs" / "j-0" / "state.json")
+    for name in ("state.json", "state.new"):
+        os.mkfifo(tmp_path / "jobs" / "j-0" / name)
+    os.mkdir(os.fsencode(tmp_path / "jobs") + b"/\xff")
+    await here.open("j-5", send)
+    await here.close("j-5", unstored=False)
+
+    async def ended(jobs: tuple[str, ...]) -> tuple[str, ...]:
+        assert jobs == tuple(f"j-{number}" for number in range(6))
+        return jobs
+
+    await here.sweep(ended, time.time() + 200)
+    assert [path.name for path in (tmp_path / "jobs").iterdir() if path.name.isascii()] == []
+
+
+async def test_output_directories_that_are_kept_count_for_the_room(tmp_path: Path) -> None:
+    here = folders(tmp_path, maximum_bytes=5_000)
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "large.pt").write_text("x" * 10_000)
+    for job in ("j-old", "j-new"):
+        await here.open(job, send)
+        if job == "j-old":
+            here.keep_output(job, 1, tmp_path / "output")
+        await here.close(job, unstored=True)
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["j-new"]
