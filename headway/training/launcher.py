@@ -152,6 +152,7 @@ class _Watch:
         self._going = going
         self._meeting = meeting
         self._guests: dict[int, _Guest] = {}
+        self._asked = False
         self._kill_at: float | None = None
         self._fail_at: float | None = None
         self._end_signals: dict[int, float] = {}
@@ -297,9 +298,10 @@ class _Watch:
             rank.stopped |= rank.alive
         if grace_seconds <= 0:
             self._signal_ranks(signal.SIGKILL)
-        elif not self._got(signal.SIGTERM):  # a second one would end many scripts while they save
+        elif not self._asked and not self._got(signal.SIGTERM):
             self._signal_ranks(signal.SIGTERM)
             self._signal_ranks(signal.SIGCONT)  # one that is stopped could not save
+        self._asked = True  # the worker repeats itself; a second SIGTERM would end many scripts while they save
         return time.monotonic() + grace_seconds
 
     def _signal_ranks(self, number: signal.Signals) -> None:

@@ -1,0 +1,32 @@
+"""How a launcher asks its ranks to end."""
+
+from __future__ import annotations
+
+import mmap
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway.training import launcher
+from headway.training.launcher import _Rank, _Watch
+
+
+def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given ranks that were asked to end, when the worker repeats that, then they get no second SIGTERM."""
+    sent: list[int] = []
+    monkeypatch.setattr(launcher, "_reap", list)
+    monkeypatch.setattr(_Watch, "_signal_ranks", lambda _, number: sent.append(number))
+    ours, theirs = socket.socketpair()
+    nobody: Any = None
+    with ours, theirs:
+        watch = _Watch(theirs, {}, {7: _Rank(0, None)}, mmap.mmap(-1, 1), tmp_path / "going", nobody)
+        for _ in range(3):
+            ours.sendall(b'{"stop": 20.0}\n')
+            assert watch._obey()
+        assert sent == [signal.SIGTERM, signal.SIGCONT]
+        ours.sendall(b'{"stop": 0}\n')
+        assert watch._obey()
+        assert sent[2:] == [signal.SIGKILL]
