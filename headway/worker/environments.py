@@ -67,8 +67,8 @@ class Environments:
         self._warm.move_to_end(python)
         self._used[python] = self._used.get(python, 0) + 1
         forkserver = self._warm[python][0]
-        await self._cool()
         try:
+            await self._cool()
             await forkserver.wait_until_warm()
         except CannotStartRanks as error:
             self.release(forkserver)
@@ -76,6 +76,9 @@ class Environments:
             if kept is not None and kept[0] is forkserver:
                 self._warm.pop(python)[1].cancel()
             raise EnvironmentFailed(f"{python} cannot start ranks: {error}") from error
+        except asyncio.CancelledError:
+            self.release(forkserver)
+            raise
         return forkserver, overlay
 
     def release(self, forkserver: Forkserver) -> None:

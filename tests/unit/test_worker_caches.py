@@ -16,6 +16,7 @@ from headway import snapshot
 from headway.core.environment import Environment
 from headway.errors import Corrupt, EnvironmentFailed
 from headway.worker.environments import Environments
+from headway.worker.forkserver import Forkserver
 from headway.worker.snapshot_cache import SnapshotCache
 
 pytestmark = pytest.mark.anyio
@@ -156,3 +157,28 @@ async def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match=r"is Python 3\.8; 3\.11 or newer is needed"):
         await environments._python(Environment(python=str(old)), tmp_path, tmp_path / "own", print)
     assert await environments._python(Environment(python=sys.executable), tmp_path, tmp_path / "own", print)
+
+
+async def test_an_attempt_that_is_cancelled_while_its_environment_warms_up_holds_it_no_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an attempt that waits for a forkserver, when it is cancelled, then its environment may be dropped."""
+    waits, never = asyncio.Event(), asyncio.Event()
+
+    async def wait(*_: object) -> None:
+        waits.set()
+        await never.wait()
+
+    monkeypatch.setattr(Forkserver, "run", wait)
+    monkeypatch.setattr(Forkserver, "wait_until_warm", wait)
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
+    environment = Environment(python=sys.executable)
+    acquiring = asyncio.create_task(environments.acquire(environment, tmp_path, tmp_path / "own", print))
+    await waits.wait()
+    while not any(environments._used.values()):
+        await asyncio.sleep(0.01)
+    acquiring.cancel()
+    await asyncio.gather(acquiring, return_exceptions=True)
+    assert not any(environments._used.values())
+    for _, task in environments._warm.values():
+        task.cancel()
