@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 import time
@@ -136,12 +135,10 @@ class JobHandle:
         return self._send_changes("rerun/plan", changes, {})
 
     def _send_changes(self, verb: str, changes: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
-        headers |= {"Content-Type": "application/json"}
-        content = json.dumps(changes).encode()
-        response = self._connection.request(
-            "POST", f"/jobs/{self.id}/{verb}", content=content, headers=headers, retry=True
-        )
-        answer: dict[str, Any] = response.json()
+        path = f"/jobs/{self.id}/{verb}"
+        answer: dict[str, Any] = self._connection.request(
+            "POST", path, json=changes, headers=headers, retry=True
+        ).json()
         return answer
 
     def execute(self, command: Sequence[str], *, rank: int = 0, timeout_seconds: float = 60.0) -> dict[str, Any]:

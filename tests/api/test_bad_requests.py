@@ -55,6 +55,23 @@ async def test_a_bad_body_names_its_field(api: Api) -> None:
     assert (await api.http.get("/api/v1/jobs")).json()["jobs"] == []
 
 
+async def test_changes_for_a_rerun_are_read_as_strictly(api: Api) -> None:
+    await api.submit(name="first")
+    bodies = [
+        (b'{"parameters":{"lr":NaN}}', "parameters.lr is nan"),
+        (b'{"parameters":{"seed":99999999999999999999}}', "parameters.seed is a number of more than"),
+        (b'{"name":"a","name":"b"}', "The body has the name 'name' twice"),
+        (b'{"notes":"\\ud800"}', "notes is '\\ud800'"),
+        (b'{"name"', "The body is no valid JSON"),
+    ]
+    for body, words in bodies:
+        for path in ("/api/v1/jobs/first/rerun", "/api/v1/jobs/first/rerun/plan"):
+            answer = await api.http.post(path, content=body, headers=JSON)
+            assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), body
+            assert words in answer.json()["detail"]
+    assert len((await api.http.get("/api/v1/jobs")).json()["jobs"]) == 1
+
+
 async def test_a_body_of_another_type_is_refused(api: Api) -> None:
     body = json.dumps(SCRIPT).encode()
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x", ""):

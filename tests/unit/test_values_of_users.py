@@ -16,6 +16,7 @@ from headway.cli.common import figure
 from headway.cli.values import BYTES, DURATION, MOMENT, WORLD_SIZE, typed_as
 from headway.client.connection import Connection
 from headway.client.job_file import read_job_file
+from headway.client.job_handle import JobHandle
 from headway.core.checkpoint import Checkpoint, CheckpointPolicy, retained
 from headway.core.dataset import Dataset
 from headway.core.environment import variables_of_parameters
@@ -165,6 +166,8 @@ def test_a_program_is_told_which_value_json_does_not_have(value: object) -> None
     connection = Connection("http://127.0.0.1:1", "token")
     with pytest.raises(InvalidInput, match=r"^parameters(\.|:)"):
         connection.request("POST", "/jobs", json={"parameters": {"x": value} if not isinstance(value, dict) else value})
+    with pytest.raises(InvalidInput, match=r"^arguments\.0"):
+        JobHandle(connection, {"id": "j-a"}).rerun(arguments=[value])
     check_json({"a": [1, 2.5, None, True, "ü", {"b": ()}]})
 
 

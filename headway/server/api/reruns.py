@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Request, Response
+from fastapi import Body, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.models import Example
 from pydantic import ValidationError
@@ -12,10 +12,11 @@ from pydantic import ValidationError
 from headway.core.job import Job, JobSpec
 from headway.core.rerun import rerun_fields
 from headway.errors import InvalidInput
+from headway.server.api.bodies import router_of_json
 from headway.server.api.common import JobHere, ServerHere
 from headway.server.api.jobs import WRITE, JobView, Plan, plan_spec, submit_spec
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = router_of_json(prefix="/jobs", tags=["jobs"])
 _EXAMPLES: dict[str, Example] = {
     "arguments": {
         "summary": "Other arguments, and one variable less",
