@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headway.errors import SettingInvalid
+from headway.folders import walk
 
 _OTHERS = 0o077
 
@@ -29,14 +30,15 @@ def private_home(home: Path, names: Iterable[str]) -> None:
 def close(path: Path) -> None:
     """Take a file, or a folder with all below it, from all but its owner. One that is not there is left out.
 
-    A folder is closed last: one that is closed need not be looked through again. Raises SettingInvalid, OSError.
+    The folder itself is closed last, so one that is closed need not be looked through again. Raises SettingInvalid,
+    OSError.
     """
     if path.is_symlink() or not path.exists():
         return
     if path.is_dir() and _open_to_others(path):
-        for folder, folders, files in os.walk(path, topdown=False):
-            for name in (*files, *folders):
-                _close_one(Path(folder, name))
+        for folder, folders, names in walk(path):
+            for name in (*names, *folders):
+                _close_one(folder / name)
     _close_one(path)
 
 

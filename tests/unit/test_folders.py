@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headway.checkpoint_files import pack_files, signature
 from headway.folders import remove, walk
+from headway.private_files import close
 from headway.worker.event_files import find_event_files
 from headway.worker.outputs import find_outputs
 
@@ -19,11 +20,15 @@ def test_a_very_deep_folder_is_walked_and_removed(tmp_path: Path) -> None:
     for _ in range(1_100):
         deep /= "d"
         deep.mkdir()
+        deep.chmod(0o755)
     (deep / "events.out.tfevents.1").write_text("x")
     try:
         assert len(list(find_event_files(output))) == 1
         assert len(find_outputs(output, tmp_path / "work", (), (), 0).files) == 1
         assert len(signature(output)) == 1
+        output.chmod(0o755)
+        close(output)
+        assert deep.stat().st_mode & 0o077 == 0
     finally:
         remove(output)
     assert not output.exists()
