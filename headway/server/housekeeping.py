@@ -103,18 +103,18 @@ class Housekeeping:
         """Merge the reports of an ended attempt into chunks of about a megabyte."""
         index = await self._database.report_index(job_id, attempt)
         for worker in sorted({row.worker for row in index}):
-            run: list[Report] = []
+            run = _Run()
             position = 0
             while page := await self._database.reports(
                 job_id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS
             ):
                 for report in page:
-                    if run and not _fits(run, report):
-                        await self._replace(run)
-                        run = []
-                    run.append(report)
+                    if not run.takes(report):
+                        await self._replace(run.reports)
+                        run = _Run()
+                    run.add(report)
                     position = report.through
-            await self._replace(run)
+            await self._replace(run.reports)
 
     async def _replace(self, run: list[Report]) -> None:
         if len(run) > 1:
@@ -171,12 +171,24 @@ class Housekeeping:
                 _log.info("Logs and metrics of job %s (%d bytes) were deleted by retention.", job.name, size.size_bytes)
 
 
-def _fits(run: list[Report], report: Report) -> bool:
-    """Whether a report can be merged with those before it: without a gap, into a chunk that is not too large."""
-    packed_bytes = sum(len(one.logs) + len(one.metrics) for one in run)
-    unpacked_bytes = sum(stated_bytes(one) for one in (*run, report))
-    return (
-        report.number == run[-1].through + 1
-        and packed_bytes <= _CHUNK_BYTES
-        and unpacked_bytes <= _CHUNK_UNPACKED_BYTES
-    )
+class _Run:
+    """Reports that become one chunk. Its sizes are added up as it grows, for it may have thousands of reports."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self._packed_bytes = 0
+        self._unpacked_bytes = 0
+
+    def takes(self, report: Report) -> bool:
+        """Whether the report follows without a gap, into a chunk that is not too large."""
+        return not self.reports or (
+            report.number == self.reports[-1].through + 1
+            and self._packed_bytes <= _CHUNK_BYTES
+            and self._unpacked_bytes + stated_bytes(report) <= _CHUNK_UNPACKED_BYTES
+        )
+
+    def add(self, report: Report) -> None:
+        """Put it behind the others."""
+        self.reports.append(report)
+        self._packed_bytes += len(report.logs) + len(report.metrics)
+        self._unpacked_bytes += stated_bytes(report)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from headway.core.facts import RankStarted
-from headway.reports import encode_report
+from headway.reports import Report, encode_report, stated_bytes
+from headway.server import housekeeping
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.api.conftest import Api
@@ -55,6 +56,22 @@ async def test_a_cursor_holds_across_compaction_and_restart(api: Api, tmp_path: 
     assert len(await api.server.database.report_index(job, 1)) == 1
     assert (await texts(api, cursor))[0] == [f"line {n}" for n in range(5)]
     assert len((await texts(api))[0]) == 6
+
+
+async def test_compaction_looks_at_each_report_a_few_times_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt may have thousands of reports, and the server answers workers meanwhile."""
+    job, worker = await started_job(api)
+    await api.server.recorder.record([worker.a_report(job, lines=("x",)) for _ in range(100)])
+    measured = []
+
+    def counted(report: Report) -> int:
+        measured.append(report.number)
+        return stated_bytes(report)
+
+    monkeypatch.setattr(housekeeping, "stated_bytes", counted)
+    await api.server.housekeeping.compact(job, 1)
+    assert len(await api.server.database.report_index(job, 1)) == 1
+    assert len(measured) <= 200
 
 
 async def test_an_unknown_cursor_is_refused(api: Api) -> None:
