@@ -56,6 +56,9 @@ async def test_damaged_rows_stop_neither_start_nor_lists(tmp_path: Path) -> None
         found = {(one["kind"], one["id"]) for one in (await api.http.get("/api/v1/damaged")).json()}
         assert {kind for kind, _ in found} >= {"job", "event", "worker", "dataset"}
         assert (await api.http.get("/health")).json()["damaged_rows"] == len(found)
+        asking, asked = await api.worker(), {"jobs": [ids["broken-queued"], ids["done"]]}
+        path = f"/api/v1/workers/{asking.id}/ended-jobs"
+        assert (await api.http.post(path, json=asked, headers=asking.headers)).json() == {"jobs": [ids["done"]]}
         for kind in ("worker", "dataset", "event"):
             (row,) = (await api.http.get("/api/v1/damaged", params={"kind": kind})).json()
             assert (await api.http.delete(f"/api/v1/damaged/{kind}/{row['id']}")).status_code == 204

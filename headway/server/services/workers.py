@@ -23,7 +23,7 @@ from headway.core.status import AssignmentState
 from headway.core.waiting import remaining_seconds
 from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.engines.base import Engine
-from headway.errors import ClaimRefused, NotFound, WorkerLost
+from headway.errors import ClaimRefused, Damaged, NotFound, WorkerLost
 from headway.server.access import Caller, Kind
 from headway.server.clock import Clock
 from headway.server.liveness import Liveness
@@ -194,6 +194,8 @@ class Workers:
             try:
                 if (await self._jobs.find(job_id)).status.terminal:
                     ended.append(job_id)
+            except Damaged:
+                continue  # a backup may bring it back, and its files are still needed then
             except NotFound:
                 ended.append(job_id)
         return tuple(ended)
