@@ -15,7 +15,6 @@ from headway.core.environment import Environment, check_variable, variables_of_p
 from headway.core.frozen import Frozen, Text
 from headway.core.left_files import LeftFiles
 from headway.core.name import Name, check_labels
-from headway.core.start_variables import counts_only_when
 from headway.core.status import JobStatus
 
 MAXIMUM_SOURCE_BYTES = 64 << 10
@@ -143,8 +142,6 @@ class JobSpec(Frozen):
             self._check_trainer(self.trainer)
         else:
             self._check_own_work()
-        for name in self.variables:
-            check_variable(name, f"variable {name}")
         check_labels(self.labels)
         check_labels(self.where)
         self._check_shape()
@@ -170,10 +167,6 @@ class JobSpec(Frozen):
         given = [name for name in of_scripts if getattr(self, name)]
         if given or self.environment.foreign:
             raise ValueError(f"{(given or ['environment'])[0]} belongs to scripts; a trainer takes parameters")
-        for name in self.variables:
-            moment = counts_only_when(name)
-            if moment is not None:
-                raise ValueError(f"variable {name} counts only when {moment}, and trainers start warm: leave it out")
 
     def _check_own_work(self) -> None:
         if self.dataset is not None:
@@ -195,6 +188,8 @@ class JobSpec(Frozen):
         for pattern in self.outputs:
             check_relative(pattern, "outputs")
         variables_of_parameters(self.parameters)
+        for name in self.variables:
+            check_variable(name, f"variable {name}")
 
     @property
     def title(self) -> str:

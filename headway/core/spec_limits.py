@@ -1,10 +1,12 @@
-"""How much a spec may hold. Checked when one is submitted, not when a stored one is read."""
+"""What a new spec may hold. Checked when one is submitted, not when a stored one is read: older ones may hold more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headway.core.environment import check_variable
 from headway.core.job import JobSpec
+from headway.core.start_variables import counts_only_when
 from headway.errors import InvalidInput
 
 MAXIMUM_WORD_BYTES = 64 << 10
@@ -17,7 +19,9 @@ MAXIMUM_GLOB_CHARACTERS = 1024
 
 
 def check_limits(spec: JobSpec) -> None:
-    """Raises InvalidInput, naming the field, for a spec that holds more than a job can be given."""
+    """Raises InvalidInput, naming the field, for a spec that holds what a job cannot be given."""
+    if spec.trainer is not None:
+        _check_trainer_variables(spec)
     for field in ("trainer", "dataset", "data"):
         _check_characters(getattr(spec, field) or "", MAXIMUM_NAME_CHARACTERS, field)
     for glob in spec.outputs:
@@ -38,6 +42,17 @@ def check_limits(spec: JobSpec) -> None:
             f"Arguments, variables and parameters have {total_bytes:,} bytes together; {MAXIMUM_WORDS_BYTES:,} are "
             "allowed. Put them into a file of the working directory."
         )
+
+
+def _check_trainer_variables(spec: JobSpec) -> None:
+    for name in spec.variables:
+        try:
+            check_variable(name, f"variable {name}")
+        except ValueError as error:
+            raise InvalidInput(f"variables: {error}.") from error
+        moment = counts_only_when(name)
+        if moment is not None:
+            raise InvalidInput(f"variables: {name} counts only when {moment}, and trainers start warm. Leave it out.")
 
 
 def _words(spec: JobSpec) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,8 @@ import pytest
 
 from headway.core.environment import check_variable, cold_reason, variables_of_parameters
 from headway.core.job import JobSpec
+from headway.core.spec_limits import check_limits
+from headway.errors import InvalidInput
 
 
 def test_parameters_become_variables() -> None:
@@ -53,11 +55,17 @@ def test_what_only_works_at_process_start_starts_cold_and_says_why(fields: dict[
 def test_a_trainer_takes_no_variables_of_scripts() -> None:
     with pytest.raises(ValueError, match="outputs belongs to scripts"):
         JobSpec(trainer="cnn", dataset="mnist", outputs=("*.csv",))
-    with pytest.raises(
-        ValueError, match="variable TORCH_LOGS counts only when torch and its libraries are imported, and"
-    ):
-        JobSpec(trainer="cnn", dataset="mnist", variables={"TORCH_LOGS": "dynamo"})
-    with pytest.raises(ValueError, match="would replace RANK, which Headway sets"):
-        JobSpec(trainer="cnn", dataset="mnist", variables={"RANK": "1"})
+    with pytest.raises(InvalidInput, match="TORCH_LOGS counts only when torch and its libraries are imported, and"):
+        check_limits(JobSpec(trainer="cnn", dataset="mnist", variables={"TORCH_LOGS": "dynamo"}))
+    with pytest.raises(InvalidInput, match="would replace RANK, which Headway sets"):
+        check_limits(JobSpec(trainer="cnn", dataset="mnist", variables={"RANK": "1"}))
     with pytest.raises(ValueError, match="environment belongs to scripts"):
         JobSpec(trainer="cnn", dataset="mnist", environment={"python": "/x"})
+
+
+def test_a_stored_job_with_variables_that_are_refused_now_can_be_read() -> None:
+    """Given a job of a trainer that an older server took."""
+    stored = {"trainer": "cnn", "dataset": "mnist", "variables": {"OMP_NUM_THREADS": "4"}}
+    assert JobSpec.model_validate(stored).variables == {"OMP_NUM_THREADS": "4"}
+    with pytest.raises(InvalidInput, match="OMP_NUM_THREADS counts only when"):
+        check_limits(JobSpec.model_validate(stored))
