@@ -77,14 +77,17 @@ def _is_through(status: int) -> bool:
     It is when the script, its threads and its child processes have ended, in the rank's own process and not in a fork
     of it, and before Headway asked the rank to end. What the process does from here on is at most a warning.
     """
-    threading._shutdown()  # type: ignore[attr-defined]
-    if has_children():
-        run_exit_handlers()  # among them is the one that waits for the children
     run = current_run()
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        if has_children():
+            run_exit_handlers()  # among them is the one that waits for the children
+        if status == 0 and callable(signal.getsignal(signal.SIGTERM)) and not run.obeys_sigterm:
+            time.sleep(_SAME_SIGNAL_SECONDS)
+    except BaseException:  # from a signal's handler; the interpreter ignores it as well
+        traceback.print_exc()
     if status != 0 or run.interrupted or not run.of_this_process or run.record_file is None:
         return False
-    if callable(signal.getsignal(signal.SIGTERM)) and not run.obeys_sigterm:
-        time.sleep(_SAME_SIGNAL_SECONDS)
     if run.asked_to_stop or not going_mark(Path(run.record_file).parent).exists():
         return False
     run.record({"type": "rank_finished", "rank": run.rank})

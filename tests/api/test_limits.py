@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from headway.core.json_value import check_json
 from headway.database.base import reading
 from headway.errors import Overloaded
 from headway.server import live
+from headway.server.api import bodies
 from headway.server.api.common import MAXIMUM_BODY_BYTES
 from headway.server.http_protocol import MAXIMUM_HEAD_BYTES
 from headway.server.main import _config, _Http, _listen
@@ -165,6 +168,42 @@ async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_go_on(
         for connection in held:
             await connection.close()
     assert (await api.http.get("/api/v1/jobs")).status_code == 200
+
+
+async def test_a_write_behind_a_read_on_one_connection_is_no_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a client that sends the next request before it has the answer of the one before."""
+    job, found = await api.submit(name="first"), []
+
+    async def cancel(*_: object, **__: object) -> Any:
+        found.append(reading.get())
+        return await api.server.jobs.find(job["id"])
+
+    monkeypatch.setattr(api.server.jobs, "cancel", cancel)
+    token = api.http.headers["authorization"]
+    head = f"Host: x\r\nAuthorization: {token}\r\n"
+    async with listening(api) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            f"GET /api/v1/jobs HTTP/1.1\r\n{head}\r\n"
+            f"POST /api/v1/jobs/first/cancel HTTP/1.1\r\n{head}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert (await reader.read()).count(b"HTTP/1.1 200 OK") == 2
+        writer.close()
+    assert found == [False]
+
+
+async def test_a_large_body_is_read_beside_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def noted(value: Any) -> None:
+        threads.append(threading.current_thread())
+        check_json(value)
+
+    monkeypatch.setattr(bodies, "check_json", noted)
+    await api.submit(notes="x")
+    response = await api.http.post("/api/v1/jobs", json={**SCRIPT, "arguments": ["x"] * 100_000})
+    assert response.status_code == 422
+    assert [thread is threading.main_thread() for thread in threads] == [True, False]
 
 
 async def test_more_streams_than_allowed_are_answered_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
