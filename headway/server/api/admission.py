@@ -51,10 +51,11 @@ class Admission:
             return
         if bounded is None:
             return
-        if not _only_reads(scope, caller):
+        only_reads = _only_reads(scope, caller)
+        reading.set(only_reads)  # a pipelined request begins with what the one before it had
+        if not only_reads:
             await self._app(scope, bounded, send)
             return
-        reading.set(True)
         try:
             async with asyncio.timeout(READ_PATIENCE_SECONDS):
                 await self._turns.acquire()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from email.message import Message
@@ -12,6 +13,9 @@ from fastapi.routing import APIRoute
 
 from headway.core.json_value import check_json, shown
 from headway.errors import InvalidInput
+
+_LARGE_BYTES = 64 << 10
+"""Larger bodies are read in a thread: a million values take more than a second, in which workers would wait."""
 
 
 class JsonRoute(APIRoute):
@@ -25,7 +29,9 @@ class JsonRoute(APIRoute):
             request = Request(request.scope, request.receive)
             if self.body_field is not None and _is_json(request.headers.get("content-type", "")):
                 body = await request.body()
-                if body:
+                if len(body) > _LARGE_BYTES:
+                    request._json = await asyncio.to_thread(read_json, body)
+                elif body:
                     request._json = read_json(body)
             return await handle(request)
 
