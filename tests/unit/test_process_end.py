@@ -116,6 +116,12 @@ import atexit
 atexit.register(open("kept.txt", "w").write, "kept")
 atexit.register(lambda: 1 / 0)
 """,
+    "a signal's handler that exits while threads are waited for": """
+import atexit, os, signal, sys, threading, time
+atexit.register(lambda: open("kept.txt", "w").write("kept"))
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+threading.Thread(target=lambda: (time.sleep(0.3), os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.3))).start()
+""",
     "forks that return": """
 import os, time
 kept = open(f"before.txt", "w")
