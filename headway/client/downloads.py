@@ -16,12 +16,15 @@ from headway.errors import Corrupt
 _CHUNK_BYTES = 1 << 20
 
 
-def download(connection: Connection, job: str, artifact: dict[str, Any], folder: Path) -> Path:
-    """Download one artifact into a folder, under its name. Raises Corrupt when its bytes do not match their hash."""
+def download(connection: Connection, job: str, artifact: dict[str, Any], folder: Path, *, linked: bool) -> Path:
+    """Download one artifact into a folder, under its name. Raises Corrupt when its bytes do not match their hash.
+
+    `linked`: the file that it is a link to has just been downloaded, so that it becomes a link again.
+    """
     from headway.core.artifact import Artifact  # here, as pydantic takes longer to import than most commands run
 
     checked = Artifact.model_validate(artifact)  # its name stays inside the folder
-    if checked.link_to is not None and (folder / checked.link_to).is_file():
+    if linked and checked.link_to is not None:
         return _link(folder / checked.name, folder / checked.link_to)
     url = f"/jobs/{job}/artifacts/{quote(checked.name)}"
     return download_file(connection, url, folder / checked.name, checked.size_bytes, checked.sha256)

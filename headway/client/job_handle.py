@@ -274,7 +274,11 @@ class JobHandle:
             names = ", ".join(one["name"] for one in self.data["artifacts"]) or "none"
             raise NotFound(f"Job {self.name} has no artifact {artifact or ''}; it has: {names}.")
         chosen.sort(key=lambda one: one["link_to"] is not None)  # files first, then the links to them
-        return [download(self._connection, self.id, one, target) for one in chosen]
+        hashes = {one["name"]: one["sha256"] for one in chosen if one["link_to"] is None}
+        return [
+            download(self._connection, self.id, one, target, linked=hashes.get(one["link_to"]) == one["sha256"])
+            for one in chosen
+        ]
 
 
 def _matches(name: str, wanted: str | None) -> bool:
