@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from glob import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,11 +33,13 @@ def check_module(module: str, folder: Path) -> None:
         meant = module.removeprefix("./").removeprefix(f"{_SOURCE_FOLDER}/").removesuffix(".py").replace("/", ".")
         raise InvalidInput(f"{module} is a path; -m takes a module's name: headway run -m {meant}")
     top, *rest = module.split(".")
+    if "" in (top, *rest):
+        raise InvalidInput(f"{module!r} is no module's name; -m takes one such as package.train.")
     roots = [root for root in (folder, folder / _SOURCE_FOLDER) if _is_module(root / top)]
     if not roots:
         known = {_module_name(path) for root in (folder, folder / _SOURCE_FOLDER) for path in _listed(root)}
         close = _close(top, known)
-        if close and (not top or find_spec(top) is None):
+        if close and find_spec(top) is None:
             meant = ".".join((close[0], *rest))
             raise NotFound(f"Module {module} is not in {folder}. Did you mean: headway run -m {meant}")
         return
@@ -72,12 +75,14 @@ def check_lock(lock: str, folder: Path) -> None:
             )
 
 
-def check_command(command: Iterable[str], folder: Path) -> None:
+def check_command(command: Sequence[str], folder: Path) -> None:
     """Raises NotFound or InvalidInput when the command's program is a file of the working directory that cannot start.
 
     What has no / in its name is looked for on the workers' PATH, so that only what looks like a file here is refused.
     """
-    program, *arguments = command
+    program, *arguments = command or ("",)
+    if not program:
+        raise InvalidInput("The command is empty. Give a program, and its arguments if it has any.")
     if os.path.isabs(program):
         return
     path = folder / program
@@ -138,7 +143,7 @@ def _line(program: list[str], arguments: list[str]) -> str:
 
 
 def _is_module(path: Path) -> bool:
-    return path.is_dir() or any(path.parent.glob(f"{path.name}.py")) or any(path.parent.glob(f"{path.name}.*.so"))
+    return path.is_dir() or any(any(path.parent.glob(escape(path.name) + end)) for end in (".py", ".*.so"))
 
 
 def _module_name(path: Path) -> str:
@@ -166,7 +171,7 @@ def _close(name: str, names: Iterable[str]) -> list[str]:
 def _nearest(path: Path, folder: Path) -> str:
     """A sentence with the file that was probably meant, beginning with a space; empty if there is none."""
     close = _close(path.name, _file_names(path.parent))
-    found = path.with_name(close[0]) if close else next(iter(folder.glob(f"*/{path.name}")), None)
+    found = path.with_name(close[0]) if close else next(iter(folder.glob(f"*/{escape(path.name)}")), None)
     return f" Did you mean {_shown(found, folder)}?" if found is not None else ""
 
 

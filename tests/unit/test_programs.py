@@ -140,3 +140,23 @@ def test_a_rank_that_cannot_start_a_program_says_why(
 ) -> None:
     monkeypatch.chdir(project)
     assert _start_hint(name, OSError(number, "")).strip() == words
+
+
+@pytest.mark.parametrize("command", [[], [""]])
+def test_an_empty_command_is_refused(command: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="The command is empty"):
+        check_command(command, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["**", "a[", "?"])
+def test_a_name_that_looks_like_a_pattern_is_a_name(name: str, project: Path) -> None:
+    check_command([name], project)
+    check_module(name, project)
+    with pytest.raises(NotFound, match="does not exist"):
+        check_command([f"./{name}"], project)
+
+
+@pytest.mark.parametrize("name", ["", "..", ".train", "pkg."])
+def test_a_module_without_a_name_is_refused(name: str, project: Path) -> None:
+    with pytest.raises(InvalidInput, match="is no module's name"):
+        check_module(name, project)
