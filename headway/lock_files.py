@@ -24,6 +24,8 @@ _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@\s*(?P<pat
 _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _EXTRAS = re.compile(r"\[[^\[\]/]*\]$")
 _PACKAGE_FILE = re.compile(r"\.(?:whl|zip|tar\.gz|tgz)$")
+_OTHER_FORM = (AttributeError, TypeError, ValueError, NotImplementedError, RecursionError)
+"""What text where a table should be raises, and patterns that are none, and files that include each other deeply."""
 
 
 @dataclass
@@ -46,9 +48,19 @@ def read_lock(lock: Path, folder: Path) -> LockContents:
     """Read a lock file of a working directory and what it leads to.
 
     Paths in requirements files mean what pip says: included files are relative to the including one, projects to the
-    working directory. Raises EnvironmentFailed that names what is missing or lies outside.
+    working directory. Raises EnvironmentFailed that names what is missing, lies outside, or cannot be read.
     """
     contents = LockContents()
+    try:
+        _follow_lock(lock, folder, contents)
+    except _OTHER_FORM as error:
+        raise EnvironmentFailed(
+            f"{_shown(lock, folder)}, or a file that it leads to, has a value of another form than it should: {error}."
+        ) from error
+    return contents
+
+
+def _follow_lock(lock: Path, folder: Path, contents: LockContents) -> None:
     if lock.name == "uv.lock":
         _read(lock.parent / "pyproject.toml", lock, folder, contents)
         for package in _toml(lock, folder, contents).get("package", []):
@@ -61,7 +73,6 @@ def read_lock(lock: Path, folder: Path) -> LockContents:
     if lock.name != "uv.lock":
         contents.settings = _uv_settings(folder)
         _follow_sources(lock, folder, contents)
-    return contents
 
 
 def _read(path: Path, including: Path, folder: Path, contents: LockContents) -> bytes:

@@ -101,3 +101,23 @@ def test_local_projects_lead_to_those_that_they_depend_on(tmp_path: Path) -> Non
     contents = read_lock(tmp_path / "requirements.txt", tmp_path)
     assert names(contents.editables, tmp_path) == [".", "b", "members/m"]
     assert names(contents.packages, tmp_path) == [".", "a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pyproject"),
+    [
+        ("r.txt", "-e .\n", "[tool]\nuv = 3\n"),
+        ("r.txt", "-e .\n", "[tool.uv]\nsources = 3\n"),
+        ("r.txt", "-e .\n", "[tool.uv.sources]\na = {path = 3}\n"),
+        ("r.txt", "-e .\n", "[tool.uv.sources]\na = {workspace = true}\n[tool.uv.workspace]\nmembers = ['/x/*']\n"),
+        ("r.txt", "-e .\n", "[tool.uv.sources]\na = {workspace = true}\n[tool.uv.workspace]\nmembers = ['a**']\n"),
+        ("r.txt", "-e file://[x\n", ""),
+        ("r.txt", "-r ./a\0b\n", ""),
+        ("pylock.toml", "packages = [3]\n", ""),
+        ("uv.lock", "package = 3\n", ""),
+    ],
+)
+def test_what_has_another_form_is_the_environments_fault(tmp_path: Path, name: str, text: str, pyproject: str) -> None:
+    write(tmp_path, {"pyproject.toml": pyproject, name: text})
+    with pytest.raises(EnvironmentFailed, match=f"{name}, or a file that it leads to, has a value of another form"):
+        read_lock(tmp_path / name, tmp_path)
