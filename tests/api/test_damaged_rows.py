@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from headway.core.facts import CheckpointPartStored, OutputsStored, RankStarted, Released
 from headway.server.server import Server
 from headway.settings import Settings
-from tests.api.conftest import opened
+from tests.api.conftest import finished_rank, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -83,3 +85,26 @@ async def test_a_job_of_which_an_older_server_took_an_infinite_number_can_be_del
     async with opened(Server(settings)) as api:
         page = (await api.http.get("/api/v1/jobs")).json()
         assert page["jobs"] == page["damaged"] == []
+
+
+async def test_a_damaged_job_is_not_deleted_while_another_needs_its_checkpoint(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)) as api:
+        worker = await api.worker()
+        source = await api.submit(name="source")
+        await api.server.scheduler.schedule()
+        await worker.claim(source["id"])
+        saved = CheckpointPartStored(step=3, rank=0)
+        facts = (RankStarted(rank=0, pid=1), saved, *finished_rank(), OutputsStored(), Released())
+        await api.server.recorder.record([worker.a_report(source["id"], *facts, last=True)])
+        await api.submit(name="fork", from_checkpoint="source", where={"gpu": "none"})
+    write(settings.home, "UPDATE jobs SET document = '{' WHERE name = 'source'")
+    async with opened(Server(settings)) as api:
+        assert (await api.http.get("/api/v1/jobs/source")).status_code == 409
+        refused = await api.http.delete("/api/v1/jobs/source")
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert refused.json()["detail"].startswith("Job fork started from a checkpoint of job source.")
+        await api.http.post("/api/v1/jobs/fork/cancel")
+        while "fork" in {job.name for job in api.server.jobs.unsettled.values()}:
+            await asyncio.sleep(0.01)
+        assert (await api.http.delete("/api/v1/jobs/source")).status_code == 204

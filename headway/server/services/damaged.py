@@ -24,12 +24,18 @@ class DamagedRows:
         return self._database.damage.rows(kind)
 
     async def delete(self, kind: RowKind, row_id: str) -> None:
-        """Delete a damaged row; a job with all that belongs to it. Raises NotFound, Conflict for a job at work."""
+        """Delete a damaged row; a job with all that belongs to it.
+
+        Raises NotFound, Conflict for a job at work or one whose checkpoints another needs.
+        """
         row = self._database.damage.find(kind, row_id)
         if row is None:
             raise NotFound(f"There is no damaged row {kind} {row_id}. `headway damaged` lists those that were found.")
         if kind is RowKind.JOB and row_id in self._jobs.unsettled:
             raise Conflict(f"Job {row.name} is at work, and stored again with its next change. Cancel it first.")
+        needs = [one.name for one in self._jobs.unsettled.values() if any(at.job == row_id for at in one.checkpoints)]
+        if kind is RowKind.JOB and needs:
+            raise Conflict(f"Job {needs[0]} started from a checkpoint of job {row.name}. Wait until it has ended.")
         await self._database.delete_row(row)
         if kind is RowKind.JOB:
             await self._artifacts.delete_all(row_id)
