@@ -14,6 +14,10 @@ MAXIMUM_SERIES = 5_000
 """Metrics of one rank in one attempt; a script that makes up a name per step must not fill the server's memory."""
 
 
+class TooManyMetrics(ValueError):
+    """A rank logs a metric beyond MAXIMUM_SERIES."""
+
+
 class KnownSeries:
     """The metrics that the ranks of one attempt have logged, within a bound per rank."""
 
@@ -21,10 +25,10 @@ class KnownSeries:
         self._names: dict[int, set[str]] = {}
 
     def admit(self, name: str, rank: int) -> None:
-        """Count the name as one of the rank's. Raises ValueError when it would be one too many."""
+        """Count the name as one of the rank's. Raises TooManyMetrics when it would be one too many."""
         names = self._names.setdefault(rank, set())
         if name not in names and len(names) >= MAXIMUM_SERIES:
-            raise ValueError(f"metric {name[:40]!r} would be the rank's {MAXIMUM_SERIES + 1:,}th: give fewer names")
+            raise TooManyMetrics(f"metric {name[:40]!r} would be the rank's {MAXIMUM_SERIES + 1:,}th: give fewer names")
         names.add(name)
 
 

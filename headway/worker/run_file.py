@@ -99,8 +99,14 @@ class RunFile:
         rank = self._rank
         if "values" in record:
             step, at = int(record["step"]), _time_of(record)
+            refused = None
             for name, value in record["values"].items():
-                harvest.add_point(name, rank, step, at, float(value))
+                try:
+                    harvest.add_point(name, rank, step, at, float(value))
+                except ValueError as error:  # the others count
+                    refused = error
+            if refused is not None:
+                raise refused
             return
         match record["type"]:
             case "checkpoint_begun":

@@ -202,6 +202,33 @@ def test_a_metric_per_step_is_cut_off(tmp_path: Path) -> None:
     assert "would be the rank's 5,001th: give fewer names" in said(harvests)[0]
 
 
+def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> None:
+    """Given a rank with all the metrics that it may have, when it logs a new one first, then the others count."""
+    with run_path(tmp_path, 0).open("w") as file:
+        for number in range(MAXIMUM_SERIES):
+            file.write(json.dumps({"step": 1, "at": 1, "values": {f"loss-{number}": 1.0}}) + "\n")
+        file.write(json.dumps({"step": 2, "at": 1, "values": {"new": 1.0, "loss-0": 0.5}}) + "\n")
+    harvests = list(read_all(files_of(tmp_path)))
+    assert [step for harvest in harvests for step in harvest.series["loss-0", 0].steps] == [1, 2]
+
+
+def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
+    """Given a rank with all the metrics that it may have, then a new scalar is dropped, said once, and others count."""
+    with run_path(tmp_path, 0).open("w") as file:
+        for number in range(MAXIMUM_SERIES - 1):
+            file.write(json.dumps({"step": 1, "at": 1, "values": {f"m{number}": 1.0}}) + "\n")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    files = files_of(tmp_path)
+    files.read_events({"work": folder})
+    new = event(2, 0.5).replace(b"loss", b"more")
+    (folder / "events.out.tfevents.1.host.1.0").write_bytes(event(1, 0.5) + new + new + event(3, 0.25))
+    harvests = list(read_all(files))
+    assert [step for harvest in harvests for step in harvest.series["loss", 0].steps] == [1, 3]
+    assert [text for text in said(harvests) if "metric 'more' would be the rank's 5,001th" in text] == said(harvests)
+    assert len(said(harvests)) == 1
+
+
 def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> None:
     """As that of `open` for a file whose name is not UTF-8."""
     record = {"type": "rank_error", "error": "No such file: '\udce9'", "traceback": "x\0" * 10_000, "hint": {"odd": 1}}
