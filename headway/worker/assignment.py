@@ -309,9 +309,9 @@ class RunningAssignment:
             )
         except Exception as error:
             _log.exception("A defect while storing outputs of job %s; please report it.", self.key.job)
-            stored = Stored(problems=[f"The outputs were not stored: {error}."])
+            stored = Stored(problems=[f"The outputs were not stored: {error}."], cut_off=True)
         self._facts += stored.facts
-        if not self._abandoned:
+        if not (self._abandoned and stored.cut_off):  # else a job that has finished would run again elsewhere
             said = clean_text(" ".join([*warnings, *stored.problems]))
             self._facts.append(OutputsStored(warning=said[:1000] or None))
 

@@ -74,11 +74,12 @@ class Outputs:
 
 @dataclass
 class Stored:
-    """What was stored, and a sentence about what was not."""
+    """What was stored, and a sentence about what was not. `cut_off`: there was no time for all of it."""
 
     facts: list[Fact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     places: set[str] = field(default_factory=set)
+    cut_off: bool = False
 
     @property
     def warning(self) -> str | None:
@@ -234,6 +235,7 @@ async def _store(
             stored.problems.append(f"{name} was not stored: {error}")
             return None
     stored.problems.append(f"{name} was not stored.")
+    stored.cut_off = True
     return None
 
 

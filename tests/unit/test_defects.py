@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from headway.core.facts import CheckpointNotSaved, Fact, RankStarted, Released, WorkerFailed
+from headway.core.facts import CheckpointNotSaved, Fact, OutputsStored, RankStarted, Released, WorkerFailed
 from headway.core.job import JobSpec
 from headway.core.protocol import Claimed, StreamKey, Timeouts
 from headway.errors import CannotStartRanks
@@ -28,6 +28,7 @@ from headway.worker.checkpoints import CheckpointSender, SavedPart, saved_path
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
 from headway.worker.outbox import Outbox
+from headway.worker.outputs import Stored
 from headway.worker.place import Place
 from headway.worker.process_tree import end_tree
 from headway.worker.rank_files import RankFiles
@@ -181,6 +182,8 @@ class Server:
 class Defect:
     """A preparation that fails as nobody expects."""
 
+    work_folders = None
+
     async def prepare(self, *_: object) -> None:
         raise RuntimeError("unexpected")
 
@@ -204,6 +207,24 @@ async def test_a_defect_ends_its_attempt_with_the_cause_and_frees_the_slots(tmp_
     (report,) = reports(stream_folder(tmp_path, KEY))
     assert report.facts == (WorkerFailed(error="RuntimeError: unexpected"), Released())
     assert report.last
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+async def test_a_worker_that_stops_says_that_all_is_stored_if_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, cut_off: bool
+) -> None:
+    """Given a worker that stops while it stores, when it has the time, then a finished job is not run again."""
+
+    async def store_results(*_: object, **__: object) -> Stored:
+        return Stored(cut_off=cut_off)
+
+    monkeypatch.setattr("headway.worker.assignment.store_results", store_results)
+    where = place(tmp_path, Server())
+    assignment = RunningAssignment(where, KEY.job, KEY.attempt)
+    await assignment.stop(20.0, worker_stops=True)
+    prepared: Any = None
+    await assignment._store_outputs(claimed(), prepared, [])
+    assert (OutputsStored() in assignment._facts) is not cut_off
 
 
 async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path: Path) -> None:
