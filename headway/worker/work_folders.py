@@ -67,7 +67,7 @@ class WorkFolders:
         """`unasked_bytes`: how much of what an attempt leaves is stored for a job that does not say what it wants."""
         self.retention_seconds = retention_seconds
         self.unasked_bytes = unasked_bytes
-        self._home = home / "jobs"
+        self._home = (home / "jobs").absolute()
         self._maximum_bytes = maximum_bytes
         self._in_use: set[str] = set()
         self._removing = asyncio.Lock()
@@ -102,7 +102,7 @@ class WorkFolders:
         self._in_use.discard(job)
 
     def folder(self, job: str) -> Path:
-        """Where the job's working directory lies, with what else is kept for it."""
+        """Where the job's working directory lies, with what else is kept for it; absolute, for users are told."""
         return self._home / job
 
     def keep_output(self, job: str, attempt: int, output: Path) -> None:

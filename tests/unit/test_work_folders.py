@@ -46,6 +46,11 @@ async def test_the_next_attempt_finds_what_the_one_before_left(tmp_path: Path) -
     assert (folders(tmp_path).path("j-1") / "snapshot.pt").read_text() == "epoch 4"
 
 
+def test_users_are_told_an_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folders(Path("home")).folder("j-1") == tmp_path / "home" / "jobs" / "j-1"
+
+
 async def test_a_directory_that_was_filled_by_half_is_filled_again(tmp_path: Path) -> None:
     async def breaks(work: Path) -> None:
         await send(work)
