@@ -9,9 +9,8 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from headway.core.artifact import Artifact
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
 from headway.core.frozen import Frozen, MetricValue
-from headway.core.json_value import as_json
+from headway.core.json_value import as_json, check_result
 from headway.core.left_files import MAXIMUM_NAMED, FileList
-from headway.core.nesting import check_nesting
 from headway.core.worker import WorkerLoad
 
 
@@ -97,7 +96,7 @@ class ResultStored(Frozen):
     """
 
     type: Literal["result_stored"] = "result_stored"
-    result: Annotated[dict[str, Any], AfterValidator(check_nesting), AfterValidator(as_json)]
+    result: Annotated[dict[str, Any], AfterValidator(check_result), AfterValidator(as_json)]
 
 
 class AsksToSave(Frozen):

@@ -9,6 +9,8 @@ from headway.errors import InvalidInput
 
 MAXIMUM_DEPTH = 32
 """How deep lists and mappings may lie in each other."""
+MAXIMUM_RESULT_VALUES = 200_000
+"""How many values a result may have, which is stored in its job's row."""
 MAXIMUM_VALUES = 1_000_000
 """How many values there may be. Aliases in YAML can stand for more than memory holds."""
 LARGEST_INTEGER = 2**63 - 1
@@ -41,6 +43,26 @@ def check_json(value: Any, subject: str = "") -> None:
             waiting.extend((f"{path}.{at}".lstrip("."), depth + 1, one[at]) for at in reversed(range(len(one))))
         elif fault := _fault(one):
             raise InvalidInput(f"{subject}{path or 'it'} is {fault}.")
+
+
+def check_result(value: Any) -> Any:
+    """The value. Raises ValueError when it is deeper, or has more values, than a job's result may have."""
+    left = MAXIMUM_RESULT_VALUES
+    level = [value]
+    for _ in range(MAXIMUM_DEPTH + 1):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list | tuple):
+                inner += one
+        left -= len(inner)
+        if left < 0:
+            raise ValueError(f"it has more than {MAXIMUM_RESULT_VALUES:,} values")
+        if not inner:
+            return value
+        level = inner
+    raise ValueError(f"it is nested more than {MAXIMUM_DEPTH} deep")
 
 
 def _fault(value: Any) -> str | None:

@@ -23,12 +23,13 @@ from headway.core.environment import variables_of_parameters
 from headway.core.facts import FACTS, ResultStored
 from headway.core.frozen import Frozen
 from headway.core.job import JobSpec
-from headway.core.json_value import check_json
+from headway.core.json_value import MAXIMUM_DEPTH, check_json
 from headway.core.name import check_labels, proposed_name
 from headway.core.parameters import parse_parameters
 from headway.core.worker import WorkerDescription, WorkerLoad
 from headway.errors import InvalidInput, SettingInvalid
 from headway.reports import decode_facts, encode_facts
+from headway.run_records import storable
 from headway.settings import load_settings
 
 SCRIPT = {"script": "t.py", "source": "1"}
@@ -249,3 +250,15 @@ def test_a_label_that_is_not_allowed_gets_one_that_is(label: tuple[str, str], pr
         check_labels(dict([label]))
     assert "\n" not in str(raised.value)
     check_labels(dict([proposal.split("=")]))
+
+
+def test_a_result_is_as_deep_as_ranks_may_give_it_and_no_deeper() -> None:
+    value: Any = 1
+    for _ in range(MAXIMUM_DEPTH):
+        value = {"a": value}
+    assert storable(value, "result") == value
+    assert ResultStored(result=value).result == value
+    with pytest.raises(ValidationError, match="nested more than 32 deep"):
+        ResultStored(result={"a": value})
+    with pytest.raises(ValidationError, match="more than 200,000 values"):
+        ResultStored(result={"a": [0] * 200_000})
