@@ -134,13 +134,13 @@ class Run:
         return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:
-        """Save what this rank needs to go on from `step`; every rank calls it for the same steps.
+        """Save what this rank needs to continue from `step`; every rank calls it for the same steps.
 
         `state` is a dict of models, optimizers, schedules and plain values, or anything else that torch can save. A
         rank that gives None will get rank 0's, as suits DistributedDataParallel. Random numbers and the position of
         `batches` are kept without asking. A folder as state is kept by its files; then only rank 0's counts.
 
-        It returns once the state is copied: writing goes on beside training, and the worker stores what is written.
+        It returns once the state is copied: it is written beside training, and the worker stores what is written.
         Once all ranks' parts are stored they are a checkpoint, from which the job's next attempt starts.
         """
         step = checked_step(whole_number(step, "step"))
@@ -217,7 +217,7 @@ class Run:
 
         With `into`, state dicts are loaded into the models, optimizers and schedules of the same names. Random numbers
         and the position of `batches` come back as well. Tensors come back on the CPU. With another number of ranks than
-        at the save, the parts are dealt out in turn, without random numbers; sharded models are sharded anew. Of a
+        at the save, the parts are dealt out in turn, without random numbers; sharded models are sharded again. Of a
         folder that was saved comes the path where its files are now. Outside Headway it is what was saved last.
 
         Raises KeyError when `into` has a name that was not saved.
@@ -318,7 +318,7 @@ class Run:
 
         All samples come `epochs` times. `batch_size` counts all ranks together. Inputs are normalised to the training
         split's mean and deviation; an image (height, width) gets a channel. The order depends on the seed and the
-        epoch only, whatever the world size. After `restore` the same call goes on behind the last batch before the
+        epoch only, whatever the world size. After `restore` the same call continues behind the last batch before the
         save. Raises InvalidInput when the job has no dataset.
         """
         from headway.training.script_data import script_batches

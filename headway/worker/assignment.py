@@ -221,7 +221,7 @@ class RunningAssignment:
         return attendance.warnings
 
     async def _wait_for_parts(self, sender: CheckpointSender, sending: asyncio.Task[None]) -> None:
-        """What ranks saved because their worker stops is what the job goes on from elsewhere, so it is waited for."""
+        """Wait until what the ranks saved is sent. A worker that stops has a grace time: the job continues from it."""
         waiting = asyncio.create_task(sender.wait())
         grace_seconds = self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0
         self._store_until = time.monotonic() + grace_seconds

@@ -182,7 +182,7 @@ class Attendance:
             self._facts.append(found)
 
     async def _look_for_stall(self) -> None:
-        """See whether the training stands still; then say so, for the server to end the attempt."""
+        """Report a training that has stalled; the server then ends the attempt."""
         if self._stall is None:
             return
         step, now = self._reporter.files.logged_step, time.monotonic()
@@ -193,14 +193,14 @@ class Attendance:
             return
         self._stall = None
         stacks = await self.keep_stacks()
-        _log.warning("Attempt %d of job %s stands still for %.0f s.", self._claimed.attempt, self._claimed.job, silent)
+        _log.warning("Attempt %d of job %s has stalled for %.0f s.", self._claimed.attempt, self._claimed.job, silent)
         absent = absent_ranks(stacks)
         self._facts.append(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
 
     async def _look_for_idle_ranks(self) -> None:
-        """See whether ranks that log no steps wait for nothing: it is said, and ends the attempt if the job says so.
+        """Report ranks that log no steps and wait for what never comes. With `stall_seconds` that ends the attempt.
 
-        Only if all its ranks are here: those of other workers may compute what these wait for.
+        It does so only if all its ranks are here: those of other workers may compute what these wait for.
         """
         if self._idle is None or self._stop_asked.is_set() or self._reporter.files.logged_step is not None:
             return

@@ -53,7 +53,7 @@ class CheckpointWatch:
     async def look(
         self, logged_step: int | None, ranks: Collection[int], *, now: float, final: bool = False
     ) -> SavedPart | CheckpointNotSaved | None:
-        """A new part, if there is one to take; said once, that the files change too often for that.
+        """A new part, if there is one to take; once, the fact that the files change too often for that.
 
         `ranks`: the pids of those that run; `now`: seconds on the monotonic clock; `final`: all ranks have ended well,
         so that nothing is being written. A part's step is the last number in the newest name that has one, else the

@@ -60,7 +60,7 @@ _CLOSE_SECONDS = 5.0
 
 
 class Worker:
-    """One start of a worker. When the server gives it up it ends its ranks and registers anew, under another id."""
+    """One start of a worker. When the server declares it lost it ends its ranks and registers under another id."""
 
     def __init__(self, settings: WorkerSettings, devices: Devices) -> None:
         self._settings = settings
@@ -151,7 +151,7 @@ class Worker:
         except OSError as error:
             raise SettingInvalid(f"--server names {self._settings.server_url}: {error}") from error
 
-    # One session: from a registration until the server gives this id up
+    # One session: from a registration until the server declares this id lost
 
     async def _session(self, port: int) -> None:
         registered = await self._register(port)
@@ -242,7 +242,7 @@ class Worker:
             except HeadwayError as error:
                 await self._unreached(error)
             except Exception:
-                _log.exception("A defect while following the server's answer; the worker goes on.")
+                _log.exception("A defect while following the server's answer; the worker continues.")
             counter += 1
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._timeouts.heartbeat_seconds):

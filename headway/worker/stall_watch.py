@@ -1,4 +1,4 @@
-"""Notices that a training stands still, by a time learnt from its own steps."""
+"""Notices that a training has stalled, by a time learnt from its own steps."""
 
 from __future__ import annotations
 
