@@ -134,7 +134,7 @@ class Unavailable(HeadwayError):
 
 
 class Overloaded(Unavailable):
-    """Raised when too many read at once; writes, heartbeats and claims go on. The same request may succeed soon."""
+    """Raised when too many read at once; writes, heartbeats and claims continue. The same request may succeed soon."""
 
     code = "overloaded"
 

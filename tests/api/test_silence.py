@@ -50,7 +50,7 @@ async def test_a_worker_that_says_nothing_is_given_up(api: Api, clock: FakeClock
     await pass_time(api, clock, 1)
     answer = await worker.heartbeat(2)
     assert (answer.status_code, answer.json()["code"]) == (410, "worker_lost")
-    assert "given up because it was silent for 10 s" in answer.json()["detail"]
+    assert "declared lost because it was silent for 10 s" in answer.json()["detail"]
 
 
 async def test_a_worker_heard_while_the_database_is_awaited_is_kept(

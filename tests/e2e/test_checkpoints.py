@@ -190,7 +190,7 @@ def test_a_paused_training_goes_on_where_it_stood(shared_fleet: Fleet) -> None:
         assert (job.data["hold"], job.data["retries_used"], job.data["attempt"]["reason"]) == (True, 0, "paused")
         (saved,) = job.checkpoints()
         shown = shared_fleet.command("show", job.name).stdout
-        assert f"Paused at step {saved['step']}. `headway resume {job.name}` lets it go on." in shown
+        assert f"Paused at step {saved['step']}. `headway resume {job.name}` lets it continue." in shown
         assert "paused" in shared_fleet.command("jobs").stdout
         time.sleep(1.0)
         assert job.refresh().data["attempt"]["number"] == 1, "a paused job was placed"

@@ -150,7 +150,7 @@ def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
     if job.status is JobStatus.QUEUED and job.hold:
         step = resumes_from(job)
         if step is not None:
-            return f"Paused at step {step}. `headway resume {job.name}` lets it go on.", None
+            return f"Paused at step {step}. `headway resume {job.name}` lets it continue.", None
         return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
     if job.status is JobStatus.QUEUED:
         waits = why_waiting(server, job)
@@ -299,7 +299,9 @@ def _decode(cursor: str) -> tuple[float | None, int]:
     try:
         return _CURSOR.validate_json(cursor)
     except ValidationError as error:
-        raise InvalidInput(f"cursor is {shown(cursor)}, which no page gave. Leave it out to begin again.") from error
+        raise InvalidInput(
+            f"Cursor {shown(cursor)} is not one of this server. Leave it out to get the first page."
+        ) from error
 
 
 @router.get("/{job}", dependencies=READ)

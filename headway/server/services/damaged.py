@@ -35,7 +35,9 @@ class DamagedRows:
             raise Conflict(f"Job {row.name} is at work, and stored again with its next change. Cancel it first.")
         needs = [one.name for one in self._jobs.unsettled.values() if any(at.job == row_id for at in one.checkpoints)]
         if kind is RowKind.JOB and needs:
-            raise Conflict(f"Job {needs[0]} started from a checkpoint of job {row.name}. Wait until it has ended.")
+            raise Conflict(
+                f"Job {needs[0]} started from a checkpoint of job {row.name}. Wait until it has ended, or cancel it."
+            )
         await self._database.delete_row(row)
         if kind is RowKind.JOB:
             await self._artifacts.delete_all(row_id)

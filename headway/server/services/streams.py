@@ -67,7 +67,9 @@ class Cursor:
         try:
             fields = _CursorFields.model_validate_json(base64.urlsafe_b64decode(word))
         except ValueError as error:
-            raise InvalidInput(f"Cursor {shown(word)} is none that we gave. Leave it out to begin again.") from error
+            raise InvalidInput(
+                f"Cursor {shown(word)} is not one of this server. Leave it out to read from the start."
+            ) from error
         return cls(fields.event, fields.drained, {str(number): at for number, at in fields.reports.items()})
 
 

@@ -323,11 +323,11 @@ class Workers:
         try:
             worker = self._engine.worker(worker_id)
         except NotFound as error:
-            raise WorkerLost(f"Worker {worker_id} is not known here; register anew.") from error
+            raise WorkerLost(f"Worker {worker_id} is not known here. Register again.") from error
         if worker.state is WorkerState.LOST:
-            raise WorkerLost(f"Worker {worker.name} was given up because {worker.lost_because}; register anew.")
+            raise WorkerLost(f"Worker {worker.name} was declared lost because {worker.lost_because}. Register again.")
         if worker_id in self._losing:
-            raise WorkerLost(f"Worker {worker.name} is being given up; register anew.")
+            raise WorkerLost(f"Worker {worker.name} is being declared lost. Register again.")
 
     def _changed(self) -> None:
         for tell in self.on_change:
