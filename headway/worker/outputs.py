@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ MAXIMUM_FILES = 500
 MAXIMUM_UNASKED_FILES = 200
 """Files of the working directory that are stored where the job does not say what is wanted."""
 _RETRY_SECONDS = 0.5
+_STARS = re.compile(r"\*\*+")
 
 
 @dataclass
@@ -102,9 +104,12 @@ def find_outputs(
     for path in sorted(_files(output)):
         outputs.add(path.relative_to(output).as_posix(), path, output)
     places = {_place(file.path) for file in changed} if patterns else set()
-    for name, path in sorted(_matches(work, patterns)):
-        if _place(path) in places:
-            outputs.add(name, path, work)
+    try:
+        for name, path in sorted(_matches(work, patterns)):
+            if _place(path) in places:
+                outputs.add(name, path, work)
+    except RecursionError:  # pathlib calls itself once per level
+        outputs.problems.append("Folders of the working directory are too deep to look for --output in them.")
     asked = len(outputs.files) + len(outputs.links)
     if asked > MAXIMUM_FILES:
         outputs.problems.append(
@@ -144,7 +149,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _matches(work: Path, patterns: Sequence[str]) -> Iterator[tuple[str, Path]]:
     for pattern in patterns:
-        for path in work.glob(pattern):
+        parts = [part for part in pattern.split("/") if part not in ("", ".")]
+        # ** is a whole part; beside something else it is *, as for shells and git, where pathlib knows no such thing.
+        glob = "/".join(part if part == "**" else _STARS.sub("*", part) for part in parts)
+        for path in work.glob(glob) if glob else (work,):
             for file in _files(path) if path.is_dir() and not path.is_symlink() else (path,):
                 yield file.relative_to(work).as_posix(), file
 

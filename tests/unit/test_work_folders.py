@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from headway.folders import remove
 from headway.worker.outputs import MAXIMUM_UNASKED_FILES, Outputs, find_outputs
 from headway.worker.work_folders import ChangedFile, WorkFolders
 
@@ -133,6 +134,40 @@ def test_a_pattern_takes_all_that_is_new_and_nothing_that_was_sent(tmp_path: Pat
     changed += left(tmp_path / "work", notes="not asked for")
     assert sorted(found(tmp_path, changed, "*.pt").files) == ["final.pt"]
     assert sorted(found(tmp_path, changed, "**/*.pt", "runs").files) == ["final.pt", "runs/one/a.pt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        (".", ["final.pt", "runs/one/a.pt", "runs/notes"]),
+        ("./", ["final.pt", "runs/one/a.pt", "runs/notes"]),
+        ("**", ["final.pt", "runs/one/a.pt", "runs/notes"]),
+        ("**.pt", ["final.pt"]),
+        ("./runs/", ["runs/one/a.pt", "runs/notes"]),
+        ("***/one/**t", ["runs/one/a.pt"]),
+        ("runs/**/*.pt", ["runs/one/a.pt"]),
+    ],
+)
+def test_a_pattern_means_what_shells_make_of_it(tmp_path: Path, pattern: str, names: list[str]) -> None:
+    """Given what any user may write, then nothing raises, which would lose the output directory as well."""
+    changed = left(tmp_path / "work", final_pt="1", runs__one__a_pt="1", runs__notes="1")
+    outputs = found(tmp_path, changed, pattern)
+    (tmp_path / "output" / "kept").write_text("kept")
+    assert sorted(outputs.files) == sorted(names)
+    assert sorted(found(tmp_path, changed, pattern).files) == sorted([*names, "kept"])
+
+
+def test_folders_that_are_too_deep_for_a_pattern_lose_no_output_directory(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    for _ in range(1_400):
+        folder.mkdir()
+        folder /= "d"
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "kept").write_text("kept")
+    outputs = found(tmp_path, [], "**/*.pt")
+    assert list(outputs.files) == ["kept"]
+    assert outputs.problems == ["Folders of the working directory are too deep to look for --output in them."]
+    remove(tmp_path / "work")  # pytest could not
 
 
 def test_links_inside_are_kept_and_others_named(tmp_path: Path) -> None:
