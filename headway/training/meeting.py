@@ -74,7 +74,10 @@ class Meeting:
         """What the kernel remembers of closed connections, for a minute; nothing for ranks that tell themselves."""
         if self._known or self._tells_itself:
             return frozenset()
-        ends = ((one.own, one.other) for one in _connections([], _CLOSED))
+        try:
+            ends = [(one.own, one.other) for one in _connections([], _CLOSED)]
+        except OSError:  # then looking for open ones fails as well, which counts as a meeting
+            return frozenset()
         return frozenset(end for end in ends if not self._ignored_ports & {end[0][1], end[1][1]})
 
     def _used_store(self) -> bool:

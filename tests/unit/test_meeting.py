@@ -117,6 +117,21 @@ def test_a_rank_marks_a_connection_that_is_open_at_its_end(tmp_path: Path) -> No
     mark_meeting(tmp_path / "missing", "")  # what cannot be written is not needed
 
 
+def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a machine where /proc/net cannot be read, when ranks of a command end, then nothing is said of them."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("/proc/net/tcp")
+
+    monkeypatch.setattr("headway.training.meeting._connections", refuse)
+    monkeypatch.setattr("headway.training.meeting._FIRST_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
+    plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": ["./a"], "world_size": 2}
+    meeting = Meeting(plan, None)
+    meeting.look([os.getpid()])
+    assert not meeting.never_met()
+
+
 def test_a_connection_that_was_closed_makes_a_command_unsure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
     plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": ["./a"], "world_size": 2}
