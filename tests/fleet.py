@@ -159,3 +159,8 @@ def ended(job: JobHandle) -> JobHandle:
         lambda: job if job.refresh().data["status"] in ("succeeded", "failed", "cancelled") else None,
         f"the end of job {job.name}",
     )
+
+
+def has_checkpoint(job: JobHandle) -> bool:
+    """Whether the job has a checkpoint to start from, not only one that is being saved."""
+    return any(one["complete"] for one in job.checkpoints())

@@ -66,7 +66,7 @@ def test_no_request_gets_a_defect_or_an_undocumented_answer(tmp_path: Path) -> N
                 str(Path(sys.executable).parent / "schemathesis"), "--config-file", str(config), "run",
                 f"{fleet.url}/openapi.json", "--checks", CHECKS, "--phases", "examples,coverage,fuzzing,stateful",
                 "--generation-deterministic", "--max-examples", "2", "--continue-on-failure",
-                "--request-timeout", "20", "--no-color",
+                "--request-timeout", "60", "--no-color",
             ],
             capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
             env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")},

@@ -15,7 +15,7 @@ import pytest
 import headway
 from headway.drill.checks import broken_invariants, weights_of
 from headway.errors import IdempotencyKeyReused
-from tests.fleet import Fleet, ended, wait_until
+from tests.fleet import Fleet, ended, has_checkpoint, wait_until
 from tests.services import database_for_processes
 
 SOURCE = (Path(headway.__file__).parent / "drill" / "training.py").read_text()
@@ -55,7 +55,7 @@ def test_an_installation_moves_to_another_database_while_it_works(tmp_path: Path
             client.submit({"command": ["true"], "name": "again"}).wait(progress=False)
         model, lines = weights_of(whole), list(whole.logs())
         working = fleet.script(SOURCE, world_size=2, name="working")
-        wait_until(lambda: working.refresh().data["checkpoints"], "a checkpoint")
+        wait_until(lambda: has_checkpoint(working), "a checkpoint")
         fleet.kill("one", signal.SIGSTOP)  # what it has not told yet is not in the backup
         saved = fleet.command("backup", str(file), "--json", **fleet.settings)
         fleet.kill("one", signal.SIGCONT)
@@ -91,7 +91,7 @@ def test_a_worker_of_before_the_restore_comes_back_as_a_new_one(tmp_path: Path) 
     with Fleet(tmp_path, heartbeat_seconds=0.7, lease_seconds=3) as fleet:
         started(fleet)
         job = fleet.script(SOURCE, world_size=2, variables={"STEPS": "1000"})
-        wait_until(lambda: job.refresh().data["checkpoints"], "a checkpoint")
+        wait_until(lambda: has_checkpoint(job), "a checkpoint")
         assert fleet.command("backup", str(tmp_path / "backup.zip")).returncode == 0
         fleet.kill("server")
         shutil.rmtree(fleet.home)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headway.client import JobHandle
-from tests.fleet import Fleet, ended, wait_until
+from tests.fleet import Fleet, ended, has_checkpoint, wait_until
 from tests.strikes import kill_a_rank
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -23,7 +23,7 @@ def test_files_that_a_program_writes_are_kept_and_given_back(shared_fleet: Fleet
     """Given a program that knows only a directory's name, when it is killed, it goes on from its newest file."""
     with shared_fleet.client() as client:
         job = client.run_script(EXAMPLES / "frameworks" / "pytorch_files.py", variables={"STEPS": "60"})
-        wait_until(lambda: job.refresh().data["checkpoints"], "the first checkpoint")
+        wait_until(lambda: has_checkpoint(job), "the first checkpoint")
         kill_a_rank(shared_fleet, job)
         assert ended(job).status == "succeeded"
         first, *_, last = texts(job)
@@ -58,7 +58,7 @@ cat state-7 > /dev/null
 """
     with shared_fleet.client() as client:
         job = client.submit({"command": ["bash", "-c", script], "variables": {"KEPT": str(kept)}})
-        wait_until(lambda: job.checkpoints(), "the first checkpoint")
+        wait_until(lambda: has_checkpoint(job), "the first checkpoint")
         kept.touch()
         assert ended(job).status == "succeeded", job.data
         assert texts(job) == ["found ", "found state-7 "]
@@ -120,9 +120,9 @@ if run.attempt == 1:
 def test_lightning_goes_on_from_its_own_checkpoint(shared_fleet: Fleet) -> None:
     with shared_fleet.client() as client:
         script = EXAMPLES / "frameworks" / "lightning_resume.py"
-        arguments = ["--devices", "2", "--epochs", "8", "--pause", "0.12"]
+        arguments = ["--devices", "2", "--epochs", "8", "--pause", "0.3"]
         job = client.run_script(script, arguments=arguments, world_size=2)
-        wait_until(lambda: job.refresh().data["checkpoints"], "the first checkpoint")
+        wait_until(lambda: has_checkpoint(job), "the first checkpoint")
         kill_a_rank(shared_fleet, job)
         assert ended(job).status == "succeeded", job.data
         assert texts(job)[-1] == "trained to step 64"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from headway.client import JobHandle
-from tests.fleet import Fleet, ended, wait_until
+from tests.fleet import Fleet, ended, has_checkpoint, wait_until
 
 
 def texts(job: JobHandle, rank: int = 0) -> list[str]:
@@ -275,7 +275,7 @@ def test_a_training_goes_on_with_fewer_ranks_when_a_worker_is_lost(fleet: Fleet)
     with fleet.client() as client:
         alone = client.submit({**spec, "world_size": 2}).wait(progress=False)
         job = client.submit({**spec, "world_size": {"min": 1, "max": 2}})
-        wait_until(lambda: any(one["complete"] for one in job.refresh().data["checkpoints"]), "a checkpoint")
+        wait_until(lambda: has_checkpoint(job), "a checkpoint")
         fleet.kill("two")
         assert ended(job).status == "succeeded", job.data
         first, second = job.attempts()
