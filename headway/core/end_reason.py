@@ -169,11 +169,18 @@ class EndReason(StrEnum):
                 "exit_code": failure.exit_code,
                 "signal": failure.signal,
                 "step": failure.step,
-                "hint": failure.hint or f"perhaps because worker {failure.worker_name} ran out of memory",
+                "hint": failure.hint or _hint_of(failure),
                 "error": failure.error and failure.error.rstrip("."),
             }
         told = {name: value for name, value in {**known, **facts}.items() if value is not None}
         return self.sentence.format_map({**_NOT_KNOWN, **told})
+
+
+def _hint_of(failure: Failure) -> str:
+    """What is likely to have sent a signal of which nothing else is known: the kernel sends SIGKILL only."""
+    if failure.signal == "SIGKILL":
+        return f"perhaps because worker {failure.worker_name} ran out of memory"
+    return "not by Headway, but perhaps by the script itself, a user or a batch system"
 
 
 _NOT_KNOWN = {

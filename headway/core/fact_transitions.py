@@ -161,7 +161,7 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         if not clean and not fact.stopped:
             how = fact.signal or f"exit code {fact.exit_code}"
             job = warn(job, f"Rank {fact.rank} ended with {how} after its script had finished.", now)
-        return job
+        return _warn_of_cut_exit(job, assignment, fact, now)
     if fact.left:
         job = update_assignment(job, assignment.worker, left_ranks=_with_rank(assignment.left_ranks, fact.rank))
         total_steps = job.attempt.total_steps if job.attempt else None
@@ -189,6 +189,28 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         step=fact.step,
     )
     return stop(job, failure, now)
+
+
+def _warn_of_cut_exit(job: Job, assignment: Assignment, fact: RankEnded, now: float) -> Job:
+    """Warn that Headway ended a process whose script had finished; the worker warns of HEADWAY_EXIT_LIMIT_SECONDS."""
+    reason = job.attempt.reason if job.attempt else None
+    if fact.exit_code == 0 or not fact.stopped or reason is None:
+        return job
+    why = _ENDED_BECAUSE.get(reason, "the attempt was ended").format(worker=assignment.worker_name)
+    words = (
+        f"Rank {fact.rank} had finished, but its process was ended before its exit handlers were through, because "
+        f"{why}. What they write may be missing."
+    )
+    return warn(job, words, now)
+
+
+_ENDED_BECAUSE = {
+    EndReason.TIMED_OUT: "the job's time limit had passed",
+    EndReason.CANCELLED: "the job was cancelled",
+    EndReason.PAUSED: "the job was paused",
+    EndReason.DRAINED: "worker {worker} was drained",
+    EndReason.WORKER_STOPPED: "worker {worker} was shut down",
+}
 
 
 def _with_rank(ranks: tuple[int, ...], rank: int) -> tuple[int, ...]:

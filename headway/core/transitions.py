@@ -136,12 +136,17 @@ def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
     return stop(job, None, now, reason=EndReason.CANCELLED)
 
 
+def _about_to_end(job: Job) -> bool:
+    """Whether all ranks of the attempt that is under way have finished; they may still run exit handlers."""
+    return job.attempt is not None and job.attempt.ended_at is None and job.attempt.all_finished
+
+
 def pause(job: Job, now: float) -> Job:
     """The user wants the job to stand still: its ranks save and end, and it stays queued until it is resumed.
 
     Repeating it changes nothing. Raises Conflict when the job has ended, or its ranks have all finished.
     """
-    if job.status.terminal or job.cancel_requested or (job.attempt is not None and job.attempt.finished):
+    if job.status.terminal or job.cancel_requested or _about_to_end(job):
         how = f"already {job.status}" if job.status.terminal else "about to end"
         raise Conflict(f"Job {job.name} is {how}, so it cannot be paused.")
     if job.hold:

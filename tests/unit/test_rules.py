@@ -48,6 +48,12 @@ def test_no_sentence_shows_a_placeholder(reason: EndReason, known: str) -> None:
     assert "{" not in sentence.replace("{odd}", "")
 
 
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"])
+def test_only_sigkill_is_explained_by_memory(signal: str) -> None:
+    failure = Failure(reason=EndReason.RANK_KILLED, worker="w-1", worker_name="one", at=0, rank=0, signal=signal)
+    assert ("ran out of memory" in EndReason.RANK_KILLED.explain(failure)) is (signal == "SIGKILL")
+
+
 def test_the_first_retry_is_immediate_and_later_ones_back_off() -> None:
     delays = [requeue_delay_seconds(EndReason.WORKER_LOST, used, 1.0) for used in range(1, 10)]
     assert delays[0] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from headway.core import transitions
@@ -232,6 +234,48 @@ def test_an_abort_after_finishing_is_a_warning() -> None:
     job = report(job, "w0", OutputsStored(), Released(), last=True)
     assert job.status is JobStatus.SUCCEEDED
     assert job.warnings == ("Rank 1 ended with SIGABRT after its script had finished.",)
+
+
+def _cancelled(job: Job) -> Job:
+    return transitions.cancel(job, NOW)
+
+
+def _worker_stops(job: Job) -> Job:
+    return report(job, "w0", WorkerStopping())
+
+
+@pytest.mark.parametrize(
+    ("ask", "why"),
+    [
+        (lambda job: transitions.time_out(job, NOW), "the job's time limit had passed"),
+        (_cancelled, "the job was cancelled"),
+        (lambda job: transitions.drain_worker(job, "w0", NOW), "worker worker0 was drained"),
+        (_worker_stops, "worker worker0 was shut down"),
+    ],
+)
+def test_exit_handlers_that_are_cut_off_are_a_warning(ask: Callable[[Job], Job], why: str) -> None:
+    """Given ranks that have finished, when their processes are ended meanwhile, then the job says which and why."""
+    job = ask(report(running(), "w0", RankFinished(rank=0), RankFinished(rank=1)))
+    killed = ended_rank(1, signal="SIGTERM", finished=True, stopped=True)
+    job = report(job, "w0", ended_rank(0, exit_code=0, finished=True, stopped=True), killed)
+    job = report(job, "w0", OutputsStored(), Released(), last=True)
+    assert job.status is JobStatus.SUCCEEDED
+    assert job.warnings == (
+        "Rank 1 had finished, but its process was ended before its exit handlers were through, because "
+        f"{why}. What they write may be missing.",
+    )
+
+
+def test_ranks_that_finish_while_they_are_paused_warn_of_their_exit_handlers() -> None:
+    job = report(transitions.pause(running(), NOW), "w0", RankFinished(rank=0), RankFinished(rank=1))
+    job = report(job, "w0", ended_rank(0, signal="SIGKILL", finished=True, stopped=True))
+    assert "through, because the job was paused" in job.warnings[0]
+
+
+def test_a_job_whose_ranks_have_all_finished_cannot_be_paused() -> None:
+    job = report(running(), "w0", RankFinished(rank=0), RankFinished(rank=1))
+    with pytest.raises(Conflict, match="is about to end, so it cannot be paused"):
+        transitions.pause(job, NOW)
 
 
 def test_a_lost_worker_ends_the_attempt_and_counts() -> None:
