@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable
+from glob import escape
 
 from pydantic import Field
 
@@ -13,6 +16,8 @@ MAXIMUM_NAMED = 5
 """Files that a list names; it counts the others."""
 _NAME_CHARACTERS = 200
 _HOUR_SECONDS = 3600
+_ESCAPED_BYTE = re.compile("%[0-9A-F]{2}")
+"""How a file list writes a byte that an artifact's name cannot have."""
 
 
 class FileList(Frozen):
@@ -79,14 +84,21 @@ def not_kept(files: FileList, workers: Iterable[str], left: LeftFiles) -> str:
     names = sorted(workers)
     place = f"worker {names[0]}" if len(names) == 1 else f"{len(names)} workers"
     what = "1 file" if files.count == 1 else f"{files.count:,} files"
-    example = files.largest[0][0] if files.largest else "*.pt"
     words = (
         f"{what} of the working directory on {place} {'was' if files.count == 1 else 'were'} not kept: {files.shown}. "
-        f"`--output '{example}'` keeps such a file, and so does writing it to HEADWAY_OUTPUT_DIRECTORY."
+        f"`--output {_pattern(files)}` keeps such a file, and so does writing it to HEADWAY_OUTPUT_DIRECTORY."
     )
     if left.kept_seconds:
         words += f" On worker {names[0]} it stays {_stays(left, 'work')}."
     return words
+
+
+def _pattern(files: FileList) -> str:
+    """What `--output` takes for the largest of the files, quoted for a shell."""
+    if not files.largest:
+        return "'*.pt'"
+    pattern = _ESCAPED_BYTE.sub("*", escape(files.largest[0][0]))
+    return shlex.quote(pattern) if "'" in pattern else f"'{pattern}'"
 
 
 def stayed_behind(attempt: int, worker: str, away: dict[str, LeftFiles]) -> str:

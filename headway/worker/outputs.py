@@ -37,7 +37,8 @@ _STARS = re.compile(r"\*\*+")
 class Outputs:
     """What is to be stored: paths by name. `links` lead to files inside their folder, which is the second value.
 
-    `names`: of all that was added, as the disk has them.
+    `names`: of all that was added, as the disk has them. `explained`: places of what is not stored for a reason that
+    `problems` gives.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Outputs:
     problems: list[str] = field(default_factory=list)
     renamed: int = 0
     names: set[str] = field(default_factory=set)
+    explained: set[str] = field(default_factory=set)
 
     def add(self, name: str, path: Path, folder: Path) -> None:
         """Add a file or link once, under a name that an artifact may have."""
@@ -58,7 +60,11 @@ class Outputs:
         if not path.is_symlink():
             self.files[legal] = path
         elif inner_target(path, folder) is None:
-            self.problems.append(f"{legal} was not stored: it is a link to something that is not in its folder.")
+            why = (
+                "outside its folder. Copy the file instead of linking it." if path.exists() else "that does not exist."
+            )
+            self.problems.append(f"{legal} was not stored: it is a link to something {why}")
+            self.explained.add(_place(path))
         else:
             self.links[legal] = path, folder
 
@@ -67,20 +73,38 @@ class Outputs:
         """What is known already not to be stored, or not as it is."""
         if not self.renamed:
             return self.problems
+        several = "1 file name is" if self.renamed == 1 else f"{self.renamed:,} file names are"
         words = (
-            f"{self.renamed} names of files are not UTF-8, or have control characters or backslashes: such a byte is "
-            "stored as a percent sign and its number, as in URLs."
+            f"{several} not UTF-8, or with control characters or backslashes: such a byte is stored as a percent sign "
+            "and its number, as in URLs."
         )
         return [*self.problems, words]
+
+    def cut(self) -> None:
+        """Leave out what is beyond MAXIMUM_FILES."""
+        count = len(self.files) + len(self.links)
+        if count <= MAXIMUM_FILES:
+            return
+        self.problems.append(
+            f"{count:,} files were to be kept and {MAXIMUM_FILES} of them are stored: pack many files into an archive."
+        )
+        for name in list(self.files)[MAXIMUM_FILES:]:
+            self.explained.add(_place(self.files.pop(name)))
+        for name in list(self.links)[MAXIMUM_FILES - len(self.files) :]:
+            self.explained.add(_place(self.links.pop(name)[0]))
 
 
 @dataclass
 class Stored:
-    """What was stored, and a sentence about what was not. `cut_off`: there was no time for all of it."""
+    """What was stored, and a sentence about what was not. `cut_off`: there was no time for all of it.
+
+    `explained`: places of what is not stored for a reason that `problems` gives.
+    """
 
     facts: list[Fact] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     places: set[str] = field(default_factory=set)
+    explained: set[str] = field(default_factory=set)
     cut_off: bool = False
 
     @property
@@ -91,6 +115,11 @@ class Stored:
     def has(self, path: Path) -> bool:
         """Whether the file or link is stored."""
         return _place(path) in self.places
+
+    def unexplained(self, path: Path) -> bool:
+        """Whether the file or link is not stored, and `problems` does not say why."""
+        place = _place(path)
+        return place not in self.places and place not in self.explained
 
 
 def find_outputs(
@@ -110,15 +139,7 @@ def find_outputs(
                 outputs.add(name, path, work)
     except RecursionError:  # pathlib calls itself once per level
         outputs.problems.append("Folders of the working directory are too deep to look for --output in them.")
-    asked = len(outputs.files) + len(outputs.links)
-    if asked > MAXIMUM_FILES:
-        outputs.problems.append(
-            f"{asked} files were left and {MAXIMUM_FILES} of them stored; pack many files into an archive."
-        )
-        for name in list(outputs.files)[MAXIMUM_FILES:]:
-            del outputs.files[name]
-        for name in list(outputs.links)[MAXIMUM_FILES - len(outputs.files) :]:
-            del outputs.links[name]
+    outputs.cut()
     if not patterns:
         _add_unasked(outputs, work, changed, maximum_bytes)
     return outputs
@@ -127,6 +148,12 @@ def find_outputs(
 def _place(path: Path) -> str:
     """What tells a file or link from others, whatever links its folders are."""
     return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def _leads_out(file: ChangedFile) -> bool:
+    """Whether it is a link out of the working directory, or to nothing: no option keeps what it leads to."""
+    work = file.path.parents[file.name.count("/")]
+    return file.path.is_symlink() and inner_target(file.path, work) is None
 
 
 def _add_unasked(outputs: Outputs, work: Path, changed: Sequence[ChangedFile], maximum_bytes: int) -> None:
@@ -175,7 +202,7 @@ async def store_results(
         stored.facts.append(StageReached(stage="stored", at=time.time()))
     left = await asyncio.to_thread(_left_files, claimed, prepared, folders, changed, stored)
     stored.facts += left
-    prepared.unstored = any(one.unstored.count or one.outputs.count for one in left)
+    prepared.unstored = bool(stored.explained) or any(one.unstored.count or one.outputs.count for one in left)
     return stored
 
 
@@ -183,7 +210,7 @@ async def store_outputs(
     claimed: Claimed, outputs: Outputs, connection: Connection, give_up: Callable[[], bool]
 ) -> Stored:
     """Upload every file; waits for a server that is away until `give_up` says so. A bad file does not stop the rest."""
-    stored = Stored(problems=[*outputs.all_problems])
+    stored = Stored(problems=[*outputs.all_problems], explained={*outputs.explained})
     prefix = f"worker-{claimed.group_rank}/" if claimed.group_rank else ""
     known: dict[str, Artifact] = {}
     for name, path in outputs.files.items():
@@ -194,6 +221,7 @@ async def store_outputs(
         behind = _behind(name, link, folder, known)
         if len(stored.facts) + len(behind) > MAXIMUM_FILES + MAXIMUM_UNASKED_FILES:
             stored.problems.append(f"{name} was not stored: the links lead to more than {MAXIMUM_FILES} files.")
+            stored.explained.add(_place(link))
             continue
         if not behind:
             stored.problems.append(f"{name} was not stored: nothing is stored of the folder that it is a link to.")
@@ -241,6 +269,7 @@ async def _store(
             await asyncio.sleep(_RETRY_SECONDS)
         except (HeadwayError, OSError, ValidationError) as error:
             stored.problems.append(f"{name} was not stored: {error}")
+            stored.explained.add(_place(path))
             return None
     stored.problems.append(f"{name} was not stored.")
     stored.cut_off = True
@@ -255,10 +284,23 @@ def _left_files(
     An output directory that could not be stored is kept beside the working directory.
     """
     results = [(legal_name(file.name), file) for file in changed if not file.cache]
+    unstored = [
+        (name, file.size_bytes) for name, file in results if stored.unexplained(file.path) and not _leads_out(file)
+    ]
     outputs = [path for path in _files(prepared.output) if not stored.has(path)]
     if not results and not outputs:
         return []
-    sizes = [(legal_name(path.relative_to(prepared.output).as_posix()), path.lstat().st_size) for path in outputs]
+    if any(not os.path.islink(place) for place in stored.explained):
+        hours = f"{folders.retention_seconds / 3600:.0f} h"
+        stored.problems.append(
+            f"Files that were not stored stay in {folders.folder(claimed.job)} on the worker until {hours} after the "
+            "job's end, or until others need the room."
+        )
+    sizes = [
+        (legal_name(path.relative_to(prepared.output).as_posix()), path.lstat().st_size)
+        for path in outputs
+        if stored.unexplained(path)
+    ]
     if outputs:
         with suppress(OSError):  # then they are gone, and were named
             folders.keep_output(claimed.job, claimed.attempt, prepared.output)
@@ -266,7 +308,7 @@ def _left_files(
         FilesLeft(
             folder=str(folders.folder(claimed.job))[:4_000],
             changed=file_list((name, file.size_bytes) for name, file in results),
-            unstored=file_list((name, file.size_bytes) for name, file in results if not stored.has(file.path)),
+            unstored=file_list(unstored),
             outputs=file_list(sizes),
             kept_seconds=folders.retention_seconds,
         )

@@ -26,7 +26,6 @@ _WORK, _SENT, _STATE = "work", "sent.json", "state.json"
 _CACHES = frozenset(
     {".git", ".hg", ".svn", "__pycache__", ".ipynb_checkpoints", ".mypy_cache", ".pytest_cache", ".ruff_cache", "wandb"}
 )
-_EVENT_FILES = "events.out.tfevents."
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _ASKED_AT_ONCE = 1_000
 _SWEEP_SECONDS = 60.0
@@ -234,8 +233,7 @@ def _walk(work: Path) -> list[ChangedFile]:
                 continue  # it went away meanwhile
             if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
                 whole_name = path.relative_to(work).as_posix()
-                is_cache = cache or name.startswith(_EVENT_FILES)
-                found.append(ChangedFile(whole_name, path, status.st_size, status.st_mtime_ns, is_cache))
+                found.append(ChangedFile(whole_name, path, status.st_size, status.st_mtime_ns, cache))
         if cache:
             caches.update(parent / one for one in folders)
     return sorted(found, key=lambda file: file.name)

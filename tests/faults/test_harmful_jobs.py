@@ -106,7 +106,7 @@ open(b"r\\xe9s.csv", "w").write("in the working directory")
     assert (job.status, job.data["attempt"]["number"]) == ("succeeded", 1), job.data["sentence"]
     names = {artifact["name"] for artifact in job.data["artifacts"]}
     assert names == {"good.txt", "r%E9sultat.txt", "r%E9s.csv"}
-    assert any("2 names of files are not UTF-8" in warning for warning in job.data["warnings"])
+    assert any("2 file names are not UTF-8" in warning for warning in job.data["warnings"])
     (path,) = job.download("r%E9sultat.txt", tmp_path)
     assert path.read_text() == "latin-1 name"
 

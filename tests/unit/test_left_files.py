@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from headway.core import transitions
 from headway.core.facts import FilesLeft, Released, WorkingDirectoryReady
 from headway.core.job import Job
@@ -49,6 +51,16 @@ def test_files_that_are_not_kept_are_named_at_the_jobs_end() -> None:
         "/home/jobs/j-1/work until 24 h after the job's end, or until others need the room.",
     )
     assert [event.type for event in job.events][-2:] == ["job.warned", "job.succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("run[1].pt", "'run[[]1].pt'"), ("it's.pt", """'it'"'"'s.pt'"""), ("r%E9s.csv", "'r*s.csv'")],
+)
+def test_the_pattern_that_is_offered_matches_the_file(name: str, pattern: str) -> None:
+    job = report(running(), "w0", left(file_list([(name, 1)]), file_list([(name, 1)])))
+    job = report(finish(job), "w0", Released(), last=True)
+    assert f"`--output {pattern}` keeps" in job.warnings[0]
 
 
 def test_nothing_is_said_where_all_is_stored() -> None:

@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 
 from headway.core.artifact import Artifact, legal_name
-from headway.core.facts import ArtifactStored
+from headway.core.facts import ArtifactStored, FilesLeft
 from headway.core.protocol import Claimed
 from headway.worker.connection import Connection
-from headway.worker.outputs import MAXIMUM_FILES, Stored, find_outputs, store_outputs
-from headway.worker.work_folders import ChangedFile
+from headway.worker.outputs import MAXIMUM_FILES, Stored, find_outputs, store_outputs, store_results
+from headway.worker.preparation import Prepared
+from headway.worker.work_folders import ChangedFile, WorkFolders
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +64,7 @@ async def test_names_that_are_not_utf8_are_escaped_and_counted(
     named = {escaped: name for name, escaped in odd.items()}
     assert content == {"good.txt": b"kept", "50%.txt": b"as it is", **named}
     assert answer.warning is not None
-    assert answer.warning.startswith("3 names of files are not UTF-8")
+    assert answer.warning.startswith("3 file names are not UTF-8")
 
 
 async def test_an_escaped_name_takes_the_place_of_no_other(folder: Path) -> None:
@@ -110,3 +111,69 @@ async def test_links_are_other_names_of_what_is_stored_and_bounded(folder: Path)
     assert len(answer.facts) == MAXIMUM_FILES - 1  # but for the link to the folder itself
     assert answer.warning is not None
     assert "pack many files into an archive" in answer.warning
+
+
+async def test_one_odd_name_is_counted_as_one(folder: Path) -> None:
+    (folder / "output" / "back\\slash").write_text("x")
+    _, answer = await stored(folder)
+    assert answer.warning is not None
+    assert answer.warning.startswith("1 file name is not UTF-8, or with control characters")
+
+
+async def left_by(folder: Path, connection: object, *patterns: str) -> tuple[Stored, FilesLeft]:
+    """What `store_results` says of a job's folders."""
+    claimed = cast(
+        "Claimed", SimpleNamespace(job="j-1", attempt=1, spec=SimpleNamespace(outputs=patterns), group_rank=0)
+    )
+    here = WorkFolders(folder / "home", 1 << 30, 86_400.0, 1 << 20)
+
+    async def fill(work: Path) -> None:
+        work.mkdir(parents=True)
+
+    await here.open("j-1", fill)
+    work = here.path("j-1")
+    for path in (folder / "work").iterdir():
+        path.rename(work / path.name)
+    prepared = cast("Prepared", SimpleNamespace(output=folder / "output", work=work, unstored=False))
+    answer = await store_results(claimed, prepared, here, cast("Connection", connection), give_up=lambda: False)
+    assert prepared.unstored
+    (left,) = (fact for fact in answer.facts if isinstance(fact, FilesLeft))
+    return answer, left
+
+
+@pytest.mark.parametrize("patterns", [(), ("*",)])
+async def test_a_link_out_of_its_folder_is_explained_once(folder: Path, patterns: tuple[str, ...]) -> None:
+    """Given links that lead out, when results are stored, then each has one warning, with a hint that works."""
+    for place in ("work", "output"):
+        (folder / place / f"{place}-link").symlink_to("/etc/hostname")
+        (folder / place / f"{place}-nothing").symlink_to("gone")
+    answer, left = await left_by(folder, Uploads(), *patterns)
+    assert sorted(answer.problems) == [
+        "output-link was not stored: it is a link to something outside its folder. Copy the file instead.",
+        "output-nothing was not stored: it is a link to something that does not exist.",
+        "work-link was not stored: it is a link to something outside its folder. Copy the file instead.",
+        "work-nothing was not stored: it is a link to something that does not exist.",
+    ]
+    assert (left.unstored.count, left.outputs.count) == (0, 0)
+
+
+async def test_a_link_that_leads_out_and_is_not_asked_for_gets_no_hint(folder: Path) -> None:
+    (folder / "work" / "link").symlink_to("/etc/hostname")
+    (folder / "work" / "model.pt").write_text("x")
+    (folder / "output" / "nothing").symlink_to("gone")
+    _, left = await left_by(folder, Uploads(), "*.csv")
+    assert [name for name, _ in left.unstored.largest] == ["model.pt"]
+
+
+@pytest.mark.parametrize("place", ["work", "output"])
+async def test_files_beyond_the_limit_are_explained_once(folder: Path, place: str) -> None:
+    """Given more files than are stored, when --output was given, then the limit is the one reason that is said."""
+    for number in range(MAXIMUM_FILES + 3):
+        (folder / place / f"{number:04}").write_text("x")
+    answer, left = await left_by(folder, Uploads(), "*")
+    assert answer.problems == [
+        "503 files were to be kept and 500 of them are stored: pack many files into an archive.",
+        f"Files that were not stored stay in {folder}/home/jobs/j-1 on the worker until 24 h after the job's end, or "
+        "until others need the room.",
+    ]
+    assert (left.unstored.count, left.outputs.count) == (0, 0)

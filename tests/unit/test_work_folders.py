@@ -90,19 +90,19 @@ async def test_only_what_is_new_or_changed_counts(tmp_path: Path) -> None:
     assert names(here.changed("j-1")) == ["link", "new.pt", "pretrained.pt"]
 
 
-async def test_caches_are_no_results(tmp_path: Path) -> None:
+EVENTS = "runs/events.out.tfevents.1.host.2.0"
+
+
+async def test_caches_are_no_results_but_event_files_are(tmp_path: Path) -> None:
     here = folders(tmp_path)
     await here.open("j-1", send)
     work = here.path("j-1")
-    for name in ("pkg/__pycache__/a.pyc", "wandb/run-1/files/x", ".git/HEAD", "venv/lib/deep/y.py", "runs/" + EVENTS):
+    for name in ("pkg/__pycache__/a.pyc", "wandb/run-1/files/x", ".git/HEAD", "venv/lib/deep/y.py", EVENTS):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text("x")
     (work / "venv" / "pyvenv.cfg").write_text("home = /usr")
-    assert names(here.changed("j-1")) == []
+    assert names(here.changed("j-1")) == [EVENTS]  # its images and text are nowhere else
     assert len(here.changed("j-1")) == 6
-
-
-EVENTS = "events.out.tfevents.1.host.2.0"
 
 
 def left(work: Path, **files: str) -> list[ChangedFile]:
