@@ -60,9 +60,7 @@ class Outputs:
         if not path.is_symlink():
             self.files[legal] = path
         elif inner_target(path, folder) is None:
-            why = (
-                "outside its folder. Copy the file instead of linking it." if path.exists() else "that does not exist."
-            )
+            why = "outside its folder. Copy the file instead." if path.exists() else "that does not exist."
             self.problems.append(f"{legal} was not stored: it is a link to something {why}")
             self.explained.add(_place(path))
         else:
