@@ -218,7 +218,7 @@ class RunningAssignment:
             self._attendance = None
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-        return attendance.warnings
+        return [*attendance.warnings, *reporter.files.warnings]
 
     async def _wait_for_parts(self, sender: CheckpointSender, sending: asyncio.Task[None]) -> None:
         """Wait until what the ranks saved is sent. A worker that stops has a grace time: the job continues from it."""

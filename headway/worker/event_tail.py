@@ -10,9 +10,9 @@ from pathlib import Path
 
 from headway.core.artifact import legal_name
 from headway.reports import LogLine
-from headway.run_records import MAXIMUM_NAME_CHARACTERS, clean_text
+from headway.run_records import MAXIMUM_NAME_CHARACTERS
 from headway.worker.event_files import Scalar, find_event_files, process_of, read_records, scalars
-from headway.worker.harvest import Harvest, TooManyMetrics
+from headway.worker.harvest import Harvest
 from headway.worker.regular_files import read_part, size_of
 
 _SEARCH_SECONDS = 2.0
@@ -35,7 +35,6 @@ class EventTail:
         self._files: dict[str, Path] = {}
         self._searched_at = float("-inf")
         self._too_many = False
-        self._metric_refused = False
 
     def begin(self, folders: dict[str, Path]) -> None:
         """Read the event files below these folders, by name, from now on; what is in them already is no news."""
@@ -101,13 +100,7 @@ class EventTail:
 
     def _add(self, scalar: Scalar, rank: int, harvest: Harvest) -> None:
         at = scalar.at if isfinite(scalar.at) else time.time()
-        try:
-            harvest.add_point(scalar.tag[:MAXIMUM_NAME_CHARACTERS], rank, scalar.step, at, scalar.value)
-        except TooManyMetrics as error:  # those that are known are still read
-            if not self._metric_refused:
-                words = f"headway: scalars in event files are dropped: {clean_text(str(error))}"
-                harvest.lines.append(LogLine(rank, time.time(), words))
-            self._metric_refused = True
+        harvest.add_point(scalar.tag[:MAXIMUM_NAME_CHARACTERS], rank, scalar.step, at, scalar.value)
 
 
 def _find(folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:

@@ -12,24 +12,55 @@ from headway.worker.checkpoints import SavedPart
 
 MAXIMUM_SERIES = 5_000
 """Metrics of one rank in one attempt; a script that makes up a name per step must not fill the server's memory."""
-
-
-class TooManyMetrics(ValueError):
-    """A rank logs a metric beyond MAXIMUM_SERIES."""
+_MAXIMUM_COUNTED = 20_000
+"""Names beyond that which are counted, per rank."""
 
 
 class KnownSeries:
-    """The metrics that the ranks of one attempt have logged, within a bound per rank."""
+    """The metrics that the ranks of one attempt have logged, within a bound per rank; names beyond it are counted."""
 
     def __init__(self) -> None:
         self._names: dict[int, set[str]] = {}
+        self._dropped: dict[int, dict[str, None]] = {}
+        self._told: dict[int, int] = {}
 
-    def admit(self, name: str, rank: int) -> None:
-        """Count the name as one of the rank's. Raises TooManyMetrics when it would be one too many."""
+    def admit(self, name: str, rank: int) -> bool:
+        """Count the name as one of the rank's. False if the rank has MAXIMUM_SERIES others."""
         names = self._names.setdefault(rank, set())
         if name not in names and len(names) >= MAXIMUM_SERIES:
-            raise TooManyMetrics(f"metric {name[:40]!r} would be the rank's {MAXIMUM_SERIES + 1:,}th: give fewer names")
+            dropped = self._dropped.setdefault(rank, {})
+            if len(dropped) < _MAXIMUM_COUNTED:
+                dropped[name] = None
+            return False
         names.add(name)
+        return True
+
+    def news(self, now: float) -> list[LogLine]:
+        """A line about each rank with dropped names, again whenever these have become ten times as many."""
+        lines = []
+        for rank, dropped in self._dropped.items():
+            if len(dropped) >= 10 * self._told.get(rank, 0) > 0 or rank not in self._told:
+                self._told[rank] = len(dropped)
+                words = f"headway: the rank has {MAXIMUM_SERIES:,} metrics already; {_named(dropped, 'dropped')}."
+                lines.append(LogLine(rank, now, words))
+        return lines
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the job's user is to know at the end of the attempt."""
+        if not self._dropped:
+            return []
+        rank, dropped = min(self._dropped.items())
+        others = len(self._dropped) - 1
+        so_did = f", and so did {others:,} more rank{'s' if others > 1 else ''}" if others else ""
+        return [f"Rank {rank} logged more than {MAXIMUM_SERIES:,} metrics{so_did}: {_named(dropped, 'not kept')}."]
+
+
+def _named(dropped: dict[str, None], what: str) -> str:
+    first, more = repr(next(iter(dropped))[:40]), len(dropped) - 1
+    at_least = "at least " if len(dropped) == _MAXIMUM_COUNTED else ""
+    many = f" and {at_least}{more:,} more name{'s' if more > 1 else ''} are" if more else " is"
+    return f"{first}{many} {what}. Give fewer names"
 
 
 @dataclass
@@ -54,12 +85,16 @@ class Harvest:
     read_bytes: int = 0
 
     def add_point(self, name: str, rank: int, step: int, at: float, value: float) -> None:
-        """One more point of a series. Raises ValueError for a name or a step that cannot be stored."""
+        """One more point of a series, unless its rank has too many.
+
+        Raises ValueError for a name or a step that cannot be stored.
+        """
         name = clean_text(checked_metric(name))
         step = checked_step(step)
         series = self.series.get((name, rank))
         if series is None:
-            self.known.admit(name, rank)
+            if not self.known.admit(name, rank):
+                return
             series = self.series[name, rank] = Series(name, rank)
         series.steps.append(step)
         series.times.append(at)

@@ -83,6 +83,11 @@ class RankFiles:
         """The greatest step of what rank 0 logged last."""
         return max((step for step, _ in self._logged.values()), default=None)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the job's user is to know of what was read."""
+        return self._known.warnings
+
     def grown(self, offsets: dict[str, list[int]]) -> bool:
         """Whether there is something to read behind `offsets`: a few stat calls per rank, and a walk now and then."""
         sizes = {
@@ -117,6 +122,7 @@ class RankFiles:
                 self._say_unreadable(log_path(self._folder, rank), rank, error, harvest)
             harvest.offsets[str(rank)] = [log_offset, run_offset, kept_bytes]
         self._events.read(harvest, final=final)
+        harvest.lines += self._known.news(time.time())
         harvest.saved = [self._with_metrics(part, harvest) for part in harvest.saved]
         for (name, rank), series in harvest.series.items():
             if rank == 0:

@@ -21,7 +21,7 @@ from headway.metric_patterns import MetricPatterns
 from headway.reports import decode_report
 from headway.run_records import MAXIMUM_RECORD_BYTES, clean_text
 from headway.training.run import Run
-from headway.worker.harvest import MAXIMUM_SERIES, Harvest
+from headway.worker.harvest import MAXIMUM_SERIES, Harvest, KnownSeries
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles, log_path, run_path
 from headway.worker.reporter import Reporter
@@ -197,9 +197,40 @@ def test_a_metric_per_step_is_cut_off(tmp_path: Path) -> None:
     with run_path(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES + 50):
             file.write(json.dumps({"step": number, "at": 1, "values": {f"loss-{number}": 1.0}}) + "\n")
-    harvests = list(read_all(files_of(tmp_path)))
+    files = files_of(tmp_path)
+    harvests = list(read_all(files))
     assert sum(len(harvest.series) for harvest in harvests) == MAXIMUM_SERIES
-    assert "would be the rank's 5,001th: give fewer names" in said(harvests)[0]
+    assert said(harvests) == [
+        "headway: the rank has 5,000 metrics already; 'loss-5000' and 49 more names are dropped. Give fewer names."
+    ]
+    assert files.warnings == [
+        "Rank 0 logged more than 5,000 metrics: 'loss-5000' and 49 more names are not kept. Give fewer names."
+    ]
+
+
+def test_dropped_metrics_are_said_again_once_they_are_ten_times_as_many(tmp_path: Path) -> None:
+    """Given a script that makes up names for ever, when the worker reads on, then the log has a few lines of it."""
+    known = KnownSeries()
+    for rank in (0, 1):
+        for number in range(MAXIMUM_SERIES):
+            assert known.admit(f"m{number}", rank)
+    lines = []
+    for number in range(30_000):
+        assert not known.admit(f"new-{number}", 0)
+        assert not known.admit("new", 1)
+        lines += known.news(1.0)
+    assert [line.text.partition("; ")[2] for line in lines if line.rank == 0] == [
+        "'new-0' is dropped. Give fewer names.",
+        "'new-0' and 9 more names are dropped. Give fewer names.",
+        "'new-0' and 99 more names are dropped. Give fewer names.",
+        "'new-0' and 999 more names are dropped. Give fewer names.",
+        "'new-0' and 9,999 more names are dropped. Give fewer names.",
+    ]
+    assert len(lines) == 6
+    assert known.warnings == [
+        "Rank 0 logged more than 5,000 metrics, and so did 1 more rank: 'new-0' and at least 19,999 more names are not "
+        "kept. Give fewer names."
+    ]
 
 
 def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> None:
@@ -225,8 +256,7 @@ def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
     (folder / "events.out.tfevents.1.host.1.0").write_bytes(event(1, 0.5) + new + new + event(3, 0.25))
     harvests = list(read_all(files))
     assert [step for harvest in harvests for step in harvest.series["loss", 0].steps] == [1, 3]
-    assert [text for text in said(harvests) if "metric 'more' would be the rank's 5,001th" in text] == said(harvests)
-    assert len(said(harvests)) == 1
+    assert said(harvests) == ["headway: the rank has 5,000 metrics already; 'more' is dropped. Give fewer names."]
 
 
 def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> None:
