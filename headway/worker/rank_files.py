@@ -17,6 +17,7 @@ from headway.reports import LogLine
 from headway.worker.checkpoints import SavedPart
 from headway.worker.event_tail import EventTail
 from headway.worker.harvest import Harvest, KnownSeries
+from headway.worker.log_space import LogSpace
 from headway.worker.preparation import setup_log
 from headway.worker.regular_files import open_regular, read_part, size_of
 from headway.worker.run_file import MAXIMUM_READ_BYTES, RunFile
@@ -69,6 +70,7 @@ class RankFiles:
         self._logged: dict[str, tuple[int, float]] = {}
         self._unreadable: set[Path] = set()
         self._unfinished = UnfinishedLines()
+        self._space = LogSpace()
 
     def name_processes(self, ranks: dict[int, int]) -> None:
         """Which rank a process is (pid to rank): the names of event files tell the process that writes them."""
@@ -198,6 +200,8 @@ class RankFiles:
             end = drawn
         elif end == 0 and len(content) == MAXIMUM_READ_BYTES:
             end = drawn  # what was drawn over is passed over, or nothing behind it would ever be read
+        if not self._space.give_back(path, offset):
+            kept_bytes = max(kept_bytes, offset)  # what was drawn over counts as well, for it stays on the disk
         if kept_bytes >= self._maximum_log_bytes:
             words = f"headway: {self._maximum_log_bytes:,} bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); "
             harvest.lines.append(LogLine(rank, now, words + "what this rank prints from here on is dropped."))

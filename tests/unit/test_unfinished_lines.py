@@ -13,7 +13,7 @@ from rich.console import Console
 from headway.client.job_handle import JobHandle, Message
 from headway.client.progress import Display
 from headway.reports import LogLine, decode_logs, encode_logs
-from headway.worker import rank_files
+from headway.worker import log_space, rank_files
 from headway.worker.rank_files import RankFiles, log_path
 from tests.fake_clock import FakeClock
 
@@ -120,6 +120,42 @@ def test_more_bars_than_are_read_at_once_hold_nothing_up(tmp_path: Path, drawn: 
             break
     assert offsets["0"][0] == log_path(tmp_path, 0).stat().st_size
     assert [line.text for line in harvest.lines if not line.partial] == ["done"]
+
+
+def read_bars(folder: Path, megabytes: int) -> tuple[RankFiles, dict[str, list[int]], list[str]]:
+    """A line before, between and behind so many megabytes of bars, as they are read while they are written."""
+    files, offsets, lines = RankFiles(folder, [0], maximum_log_bytes=1 << 20), {}, []
+    bars = "".join(f"\r{number:15}" for number in range(1 << 16)).encode()
+    with log_path(folder, 0).open("ab") as log:
+        for number in range(megabytes):
+            log.write(b"\nline %d\n" % number + bars)
+            log.flush()
+            harvest = files.harvest(offsets, final=number == megabytes - 1)
+            lines += [line.text for line in harvest.lines if not line.partial]
+            while harvest.more:
+                harvest = files.harvest(harvest.offsets, final=number == megabytes - 1)
+                lines += [line.text for line in harvest.lines if not line.partial]
+            offsets = harvest.offsets
+    return files, offsets, lines
+
+
+def test_bars_for_ever_fill_no_disk_and_no_line_is_lost(tmp_path: Path) -> None:
+    """Given bars that are drawn on and on, then what was read takes no room, and each line is there once."""
+    files, _, lines = read_bars(tmp_path, 40)
+    status = log_path(tmp_path, 0).stat()
+    assert status.st_size > 40 << 20
+    assert status.st_blocks * 512 < 16 << 20
+    assert [line for line in lines if line.startswith("line")] == [f"line {number}" for number in range(40)]
+    assert not any("\0" in line or "dropped" in line for line in lines)
+    assert files.tail(0, 1) == (f"{65535:15}",)
+
+
+def test_bars_count_where_the_disk_can_give_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_space, "sys", SimpleNamespace(platform="other"))
+    _, offsets, lines = read_bars(tmp_path, 40)
+    assert offsets["0"][2] >= 1 << 20
+    assert sum("what this rank prints from here on is dropped" in line for line in lines) == 1
+    assert log_path(tmp_path, 0).stat().st_size < 32 << 20
 
 
 def test_partial_lines_are_marked_in_a_report() -> None:

@@ -1,0 +1,50 @@
+"""Gives back the room on the disk of what was read of a file that its writer only ever appends to."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+from headway.worker.regular_files import open_regular
+
+_STEP_BYTES = 8 << 20
+"""So much is read before its room is given back."""
+_KEPT_BYTES = 1 << 20
+"""Stays before what was read last, for the last lines of a failure."""
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+"""Flags of fallocate(2)."""
+
+
+class LogSpace:
+    """Makes holes where files were read. Sizes and positions stay as they are, so no line is lost or read twice."""
+
+    def __init__(self) -> None:
+        self._given_back: dict[Path, int] = {}
+
+    def give_back(self, path: Path, read_bytes: int) -> bool:
+        """Free what lies well before `read_bytes`, once it is much. False if the file system cannot do that."""
+        start, end = self._given_back.get(path, 0), read_bytes - _KEPT_BYTES
+        if end - start < _STEP_BYTES:
+            return True
+        try:
+            descriptor = open_regular(path, os.O_WRONLY)
+            try:
+                _make_hole(descriptor, start, end - start)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return False
+        self._given_back[path] = end
+        return True
+
+
+def _make_hole(descriptor: int, start: int, size_bytes: int) -> None:
+    if sys.platform != "linux":
+        raise OSError("no holes can be made here")
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    if fallocate(descriptor, _KEEP_SIZE | _PUNCH_HOLE, start, size_bytes) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
