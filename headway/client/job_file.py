@@ -9,7 +9,6 @@ from headway.core.json_value import check_json, shown
 from headway.errors import InvalidInput, NotFound
 
 WORKDIR = "workdir"
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
@@ -32,28 +31,13 @@ def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
 
 
 def _parse(path: Path) -> Any:
-    """What YAML makes of the file. A name that is given twice is an error, which YAML itself lets pass."""
+    """What YAML makes of the file."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        def compose_mapping_node(self, anchor: Any) -> Any:
-            node = super().compose_mapping_node(anchor)
-            names: set[str] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                    if key.value in names:
-                        raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
-                    names.add(key.value)
-            return node
-
-        def construct_object(self, node: Any, deep: bool = False) -> Any:
-            try:
-                return super().construct_object(node, deep)
-            except ValueError as error:  # a date or number that there is not
-                raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+    from headway.client.yaml_loader import JobFileLoader
 
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 - it is a safe loader
+        return yaml.load(path.read_text(encoding="utf-8"), JobFileLoader)  # noqa: S506 - it is a safe loader
     except FileNotFoundError as error:
         raise NotFound(f"Job file {path} does not exist. `headway init` writes one.") from error
     except RecursionError as error:

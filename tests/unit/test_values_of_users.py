@@ -121,7 +121,7 @@ FILES = {
     "parameters: {lr: .inf}": "parameters.lr is inf, which is not a finite number",
     "retry_window_seconds: .NaN": "retry_window_seconds is nan, which is not a finite number",
     "parameters: {1: 2}": "parameters: the name 1 is not text",
-    "on: 2": "the name True is not text",
+    "true: 2": "the name True is not text",
     "script: u.py": "script is given twice",
     "? [a, b]\n: 1": "unhashable key",
     "parameters: &p {x: *p}": "nested more than 32 deep",
@@ -160,6 +160,57 @@ def test_what_yaml_means_stays_as_it_means_it(tmp_path: Path) -> None:
     content, _ = read_job_file(tmp_path / "job.yaml")
     assert content["parameters"] == {"version": "2.10", "n": 7, "lr": 0.001, "fast": True, "id": "007"}
     assert content["b"] == {"x": 1, "y": 1}
+
+
+def read_line(folder: Path, line: str) -> dict[str, Any]:
+    (folder / "job.yaml").write_text(f"script: t.py\n{line}\n")
+    return read_job_file(folder / "job.yaml")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12:30:45",
+        "1:30",
+        "017",
+        "-007",
+        "08",
+        "1_000",
+        "0b11",
+        "1_0.5",
+        "no",
+        "yes",
+        "on",
+        "off",
+        "y",
+        "N",
+        "=",
+        "00.5",
+    ],
+)
+def test_text_of_a_job_file_that_is_a_number_in_old_yaml_only_stays_text(text: str, tmp_path: Path) -> None:
+    assert read_line(tmp_path, f"parameters: {{a: {text}}}")["parameters"] == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001), ("1E5", 1e5), ("-2.5e+3", -2500.0), (".5", 0.5), ("1.", 1.0), ("0", 0), ("-0", 0), ("+5", 5),
+        ("0x1F", 31), ("0o17", 15), ("TRUE", True), ("False", False), ("2.10", 2.1), ("3", 3),
+    ],
+)  # fmt: skip
+def test_numbers_of_a_job_file_are_those_of_yaml_12(text: str, value: object, tmp_path: Path) -> None:
+    found = read_line(tmp_path, f"parameters: {{a: {text}}}")["parameters"]["a"]
+    assert (found, type(found)) == (value, type(value))
+    assert read_line(tmp_path, "parameters: {a: ~, b: , c: null}")["parameters"] == {"a": None, "b": None, "c": None}
+
+
+def test_what_a_field_of_text_holds_is_what_is_written(tmp_path: Path) -> None:
+    lines = "arguments: [--lr, 0.10, 7, yes, true, 2026-11-29, .inf]\nvariables: {A: 1, B: 2.10, C: true}\nname: 12"
+    content = read_line(tmp_path, f"{lines}\nlabels: {{seed: 1}}\nworld_size: 2")
+    assert content["arguments"] == ["--lr", "0.10", "7", "yes", "true", "2026-11-29", ".inf"]
+    assert content["variables"] == {"A": "1", "B": "2.10", "C": "true"}
+    assert (content["name"], content["labels"], content["world_size"]) == ("12", {"seed": "1"}, 2)
 
 
 @pytest.mark.parametrize("value", [math.inf, 2**70, "\udcff", object(), {1: 2}, b"x", {"a": {"b": [math.nan]}}])
