@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -13,6 +14,7 @@ from headway.errors import Corrupt
 MAXIMUM_WINDOW_BYTES = 8 << 20
 """Memory that a zstd frame may ask for; RFC 8878 advises decoders to allow this much. Ours ask for 2 MiB."""
 _PIECE_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
 
 
 def decompress_zstd(content: bytes, maximum_bytes: int) -> bytes:
@@ -70,3 +72,58 @@ def unpack_msgpack(content: bytes, maximum_items: int) -> Any:
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise Corrupt(f"{len(content):,} bytes cannot be read as MessagePack: {error}") from error
+
+
+class _Bounded:
+    """A reader that refuses to give more than it may."""
+
+    def __init__(self, content: bytes, maximum_bytes: int) -> None:
+        self._content_bytes = len(content)
+        self._maximum_bytes = maximum_bytes
+        self._left_bytes = maximum_bytes
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAXIMUM_WINDOW_BYTES)
+        self._reader = decompressor.stream_reader(content)
+
+    def read(self, size_bytes: int) -> bytes:
+        """The next bytes. Raises Corrupt beyond the bound."""
+        piece: bytes = self._reader.read(size_bytes)
+        self._left_bytes -= len(piece)
+        if self._left_bytes < 0:
+            raise Corrupt(f"{self._content_bytes:,} bytes unpack to more than the {self._maximum_bytes:,} allowed.")
+        return piece
+
+
+def read_packed_list(content: bytes, maximum_bytes: int, maximum_items: int, maximum_text_bytes: int) -> Iterator[Any]:
+    """The elements of the list that a zstd frame holds as MessagePack, one in memory at a time.
+
+    Raises Corrupt, also when all have more than `maximum_bytes`, the lists of one element more than `maximum_items`,
+    or a text more than `maximum_text_bytes`.
+    """
+    left = 0
+
+    def counted(container: Any) -> Any:
+        nonlocal left
+        left -= len(container) + 1
+        if left < 0:
+            raise ValueError(f"an element has more than the {maximum_items:,} items allowed")
+        return container
+
+    try:
+        unpacker = msgpack.Unpacker(
+            _Bounded(content, maximum_bytes),
+            read_size=_READ_BYTES,
+            max_buffer_size=maximum_bytes,
+            max_str_len=maximum_text_bytes,
+            max_array_len=maximum_items,
+            max_map_len=0,
+            max_ext_len=0,
+            list_hook=counted,
+        )
+        for _ in range(unpacker.read_array_header()):
+            left = maximum_items
+            yield unpacker.unpack()
+        if unpacker.read_bytes(1):
+            raise ValueError("more follows behind their list")
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException, zstandard.ZstdError) as error:
+        why = str(error) or "they end too early"
+        raise Corrupt(f"{len(content):,} bytes cannot be read as MessagePack: {why}") from error

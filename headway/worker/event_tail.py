@@ -5,14 +5,13 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator
-from math import isfinite
 from pathlib import Path
 
 from headway.core.artifact import legal_name
-from headway.reports import LogLine
+from headway.reports import LATEST_SECONDS, LogLine
 from headway.run_records import MAXIMUM_NAME_CHARACTERS
 from headway.worker.event_files import Scalar, find_event_files, process_of, read_records, scalars
-from headway.worker.harvest import Harvest
+from headway.worker.harvest import MAXIMUM_HARVEST_BYTES, Harvest
 from headway.worker.regular_files import read_part, size_of
 
 _SEARCH_SECONDS = 2.0
@@ -62,7 +61,12 @@ class EventTail:
             )
             harvest.lines.append(LogLine(self._first_rank, time.time(), words))
             self._too_many = False
-        for key, path in self._files.items():
+        read_before_bytes = harvest.read_bytes
+        for key, path in list(self._files.items()):
+            if harvest.read_bytes - read_before_bytes >= MAXIMUM_HARVEST_BYTES:
+                harvest.more = True
+                break
+            self._files[key] = self._files.pop(key)  # each gets its turn
             self._read(key, path, harvest)
 
     def _search(self) -> None:
@@ -99,7 +103,7 @@ class EventTail:
         harvest.offsets[key] = [offset + read]
 
     def _add(self, scalar: Scalar, rank: int, harvest: Harvest) -> None:
-        at = scalar.at if isfinite(scalar.at) else time.time()
+        at = scalar.at if 0 <= scalar.at <= LATEST_SECONDS else time.time()
         harvest.add_point(scalar.tag[:MAXIMUM_NAME_CHARACTERS], rank, scalar.step, at, scalar.value)
 
 

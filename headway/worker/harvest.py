@@ -10,6 +10,8 @@ from headway.reports import LogLine, Series
 from headway.run_records import checked_metric, checked_step, clean_text
 from headway.worker.checkpoints import SavedPart
 
+MAXIMUM_HARVEST_BYTES = 6 << 20
+"""Read for one report, from which on further files wait for the next report: a broker carries 16 MiB."""
 MAXIMUM_SERIES = 5_000
 """Metrics of one rank in one attempt; a script that makes up a name per step must not fill the server's memory."""
 _MAXIMUM_COUNTED = 20_000

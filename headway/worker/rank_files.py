@@ -16,7 +16,7 @@ from headway.metric_patterns import MetricPatterns
 from headway.reports import LogLine
 from headway.worker.checkpoints import SavedPart
 from headway.worker.event_tail import EventTail
-from headway.worker.harvest import Harvest, KnownSeries
+from headway.worker.harvest import MAXIMUM_HARVEST_BYTES, Harvest, KnownSeries
 from headway.worker.log_space import LogSpace
 from headway.worker.preparation import setup_log
 from headway.worker.regular_files import open_regular, read_part, size_of
@@ -26,10 +26,10 @@ from headway.worker.unfinished_lines import UnfinishedLines, last_drawn
 MAXIMUM_LINE_BYTES = 64 << 10
 _MAXIMUM_BAR_BYTES = 1 << 10
 SETUP_RANK = -1
-_MAXIMUM_HARVEST_BYTES = 6 << 20
-"""Read for one report, from which on the next ranks' files wait for the next report: a broker carries 16 MiB."""
-_MAXIMUM_READ_LINES = 1 << 18
-"""Of one rank for one report: a server takes two million lines in one."""
+_MAXIMUM_READ_LINES = 1 << 14
+"""Of one rank for one report."""
+_MAXIMUM_HARVEST_LINES = 1 << 14
+"""Lines, or series, read for one report, from which on the next ranks' files wait: a server takes 65,536 lines."""
 _TAIL_BYTES = 64 << 10
 _DROPPED_BYTES = 16 << 20
 """Dropped output that may lie on the disk before the file is emptied."""
@@ -107,7 +107,8 @@ class RankFiles:
         """Read what is new behind `offsets`; a line without end is `partial`, unless `final`. Blocks on the disk."""
         harvest = Harvest(self._known, offsets={key: list(values) for key, values in offsets.items()})
         for number, rank in enumerate(self._ranks):
-            if harvest.read_bytes >= _MAXIMUM_HARVEST_BYTES:
+            full = max(len(harvest.lines), len(harvest.series)) >= _MAXIMUM_HARVEST_LINES
+            if full or harvest.read_bytes >= MAXIMUM_HARVEST_BYTES:
                 self._ranks = self._ranks[number:] + self._ranks[:number]  # each gets its turn
                 harvest.more = True
                 break
@@ -175,7 +176,7 @@ class RankFiles:
         elif end == 0 and len(content) - drawn >= MAXIMUM_LINE_BYTES:
             end = MAXIMUM_LINE_BYTES
         now, marks, position = printed.at, harvest.marks.get(rank, ()), offset
-        lines = content[:end].removesuffix(b"\n").split(b"\n") if end else []
+        lines = content[:end].removesuffix(b"\n").split(b"\n", _MAXIMUM_READ_LINES) if end else []
         if len(lines) > _MAXIMUM_READ_LINES:
             lines = lines[:_MAXIMUM_READ_LINES]
             end = sum(map(len, lines)) + len(lines)

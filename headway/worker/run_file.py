@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from headway.core.checkpoint import PartKind
 from headway.core.facts import FACTS, Fact, ResultStored, StageReached
-from headway.reports import LogLine
+from headway.reports import LATEST_SECONDS, LogLine
 from headway.run_records import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable
 from headway.worker.checkpoints import SavedPart
 from headway.worker.harvest import Harvest
@@ -37,7 +37,6 @@ _MAXIMUM_STAGES = 100
 _MAXIMUM_FACTS = 1_000
 _NAMED_DROPS = 10
 """Dropped records of which each is named in the log; further ones are counted."""
-_LATEST_SECONDS = 1e11
 _ERROR_CHARACTERS, _TRACEBACK_CHARACTERS = 4_000, 40_000
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
@@ -166,7 +165,7 @@ def _too_large(size: str) -> str:
 
 def _time_of(record: dict[str, Any]) -> float:
     at = float(record["at"])
-    if not (isfinite(at) and 0 <= at <= _LATEST_SECONDS):
+    if not (isfinite(at) and 0 <= at <= LATEST_SECONDS):
         raise ValueError(f"its time is {at}")
     return at
 

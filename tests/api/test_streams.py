@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 
 from headway.core.facts import RankStarted
 from headway.reports import Report, encode_report, stated_bytes
 from headway.server import housekeeping
+from headway.server.api.common import read_page
 from headway.server.server import Server
+from headway.server.services.streams import Cursor
 from headway.settings import Settings
-from tests.api.conftest import Api
+from tests.api.conftest import Api, SpokenWorker
 from tests.api.test_jobs import eventually
+from tests.unit.test_reports import BAD_LOGS, BAD_METRICS
 
 pytestmark = pytest.mark.anyio
 
 
-async def started_job(api: Api) -> tuple[str, object]:
+async def started_job(api: Api) -> tuple[str, SpokenWorker]:
     worker = await api.worker()
     job = await api.submit(name="mine")
     await eventually(api, "mine", "starting")
@@ -192,3 +198,59 @@ async def test_retention_deletes_old_streams_of_ended_jobs_only(api: Api) -> Non
     api.server.housekeeping._settings = settings
     await api.server.housekeeping.sweep()
     assert (await texts(api))[0] == []
+
+
+async def pages_of_logs(api: Api) -> list[list[str]]:
+    pages: list[list[str]] = []
+    found, cursor = await texts(api)
+    while found:
+        pages.append(found)
+        found, cursor = await texts(api, cursor)
+    return pages
+
+
+async def test_many_empty_lines_are_read_in_pages_of_bounded_size(api: Api) -> None:
+    """Given 80,000 lines in reports as a worker cuts them, no page holds many, before and after compaction."""
+    job, worker = await started_job(api)
+    await api.server.recorder.record([worker.a_report(job, lines=("",) * 16_384) for _ in range(5)])
+    for compacted in (False, True):
+        if compacted:
+            await api.server.housekeeping.compact(job, 1)
+            assert len(await api.server.database.report_index(job, 1)) == 1
+        pages = await pages_of_logs(api)
+        assert sum(map(len, pages)) == 5 * 16_384
+        assert max(map(len, pages)) <= 3 * 16_384
+
+
+async def test_reading_a_page_ends_when_its_client_leaves(api: Api) -> None:
+    job, worker = await started_job(api)
+    await api.server.recorder.record([worker.a_report(job, lines=(f"line {n}",)) for n in range(50)])
+
+    async def left() -> Message:
+        return {"type": "http.disconnect"}
+
+    request = Request({"type": "http"}, left)
+    items, _ = await read_page(api.server, request, await api.server.jobs.find(job), Cursor(), "logs", 200)
+    assert len(items) == 1
+
+
+@pytest.mark.parametrize("name", BAD_LOGS)
+async def test_lines_that_cannot_be_read_are_one_line_that_says_so(api: Api, name: str) -> None:
+    job, worker = await started_job(api)
+    bad, *good = (worker.a_report(job, lines=(text,)) for text in ("bad", "a", "b"))
+    await api.server.recorder.record([replace(bad, logs=BAD_LOGS[name]), *good])
+    for _ in range(2):
+        ((*_, damaged, first, last),) = await pages_of_logs(api)
+        assert (first, last) == ("a", "b")
+        assert damaged.startswith("headway: report 1 cannot be shown.")
+        await api.server.housekeeping.compact(job, 1)
+
+
+@pytest.mark.parametrize("name", BAD_METRICS)
+async def test_series_that_cannot_be_read_are_left_out(api: Api, name: str) -> None:
+    job, worker = await started_job(api)
+    bad, good = worker.a_report(job, points=1), worker.a_report(job, points=2)
+    await api.server.recorder.record([replace(bad, metrics=BAD_METRICS[name]), good])
+    answer = await api.http.get("/api/v1/jobs/mine/metrics", params={"attempt": 1})
+    assert answer.status_code == 200
+    assert [(one["name"], one["count"]) for one in answer.json()["series"]] == [("loss", 2)]

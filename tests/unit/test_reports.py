@@ -10,6 +10,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
+import zstandard
 
 from headway import blocks
 from headway.core.dataset import Split
@@ -17,6 +18,7 @@ from headway.core.facts import CheckpointPartStored, Fact, RankFinished, RankSta
 from headway.core.protocol import StreamKey
 from headway.errors import Corrupt
 from headway.reports import (
+    MAXIMUM_REPORT_LINES,
     LogLine,
     Report,
     Series,
@@ -26,7 +28,10 @@ from headway.reports import (
     encode_logs,
     encode_metrics,
     encode_report,
+    log_entries,
     merge_reports,
+    metric_entries,
+    readable_metrics,
 )
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import MAXIMUM_LINE_BYTES, RankFiles, log_path, run_path
@@ -90,16 +95,84 @@ def test_a_chunk_can_be_read_from_any_number_on() -> None:
     chunk = merge_reports([a_report(1, "a"), a_report(2, "b", "c"), a_report(3, "d")])
     assert (chunk.number, chunk.through, chunk.facts) == (1, 3, ())
     for after, texts in ((0, "abcd"), (1, "bcd"), (2, "d"), (3, "")):
-        assert "".join(line.text for line in decode_logs(chunk.logs, after)) == texts
-    (series,) = decode_metrics([chunk.metrics], after=1)
-    assert list(series.steps) == [2, 3]
+        assert "".join(line.text for _, lines in log_entries(chunk, after) for line in lines) == texts
+    assert [(number, list(one.steps)) for number, (one,) in metric_entries(chunk, 1)] == [(2, [2]), (3, [3])]
+    (series,) = decode_metrics([chunk.metrics])
+    assert list(series.steps) == [1, 2, 3]
     again = merge_reports([chunk, a_report(4, "e")])
-    assert "".join(line.text for line in decode_logs(again.logs, after=2)) == "de"
+    assert "".join(line.text for _, lines in log_entries(again, 2) for line in lines) == "de"
+
+
+def section(entries: list[object]) -> bytes:
+    return zstandard.compress(msgpack.packb(entries))
+
+
+def one_line(at: float = 1.0, text: object = "a", number: object = 1) -> bytes:
+    return section([[number, [array("i", [0]).tobytes(), array("d", [at]).tobytes(), [text]]]])
+
+
+def one_point(name: object = "loss", rank: object = 0, at: float = 1.0) -> bytes:
+    columns = array("q", [1]).tobytes(), array("d", [at]).tobytes(), array("d", [0.5]).tobytes()
+    return section([[1, [[name, rank, *columns]]]])
+
+
+BAD_LOGS = {
+    "infinite time": one_line(at=float("inf")), "no time": one_line(at=float("nan")), "late": one_line(at=1e300),
+    "negative time": one_line(at=-1.0), "number": one_line(text=5), "null": one_line(text=None),
+    "bytes": one_line(text=b"a"), "list": one_line(text=[]), "another report": one_line(number=2),
+    "number is text": one_line(number="1"), "number is true": one_line(number=True),
+    "twice": section([[1, [b"", b"", []]]] * 2), "cut off": one_line()[:-6],
+    "a long line": one_line(text="x" * (300 << 10)),
+    "2,000,000 lines": section([[1, [bytes(8_000_000), bytes(16_000_000), [""] * 2_000_000]]]),
+}  # fmt: skip
+BAD_METRICS = {
+    "name is bytes": one_point(name=b"loss"), "name is a number": one_point(name=5),
+    "rank is text": one_point(rank="x"), "no rank": one_point(rank=None), "rank is true": one_point(rank=True),
+    "infinite time": one_point(at=float("inf")), "no time": one_point(at=float("nan")),
+    "points": section([[1, [["loss", 0, *[bytes(8 * ((1 << 21) + 1))] * 3]]]]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_LOGS)
+def test_lines_of_another_form_are_told_apart(name: str) -> None:
+    report = replace(a_report(1), logs=BAD_LOGS[name])
+    with pytest.raises(Corrupt):
+        list(log_entries(report))
+    with pytest.raises(Corrupt):
+        merge_reports([report, a_report(2, "b")])
+
+
+@pytest.mark.parametrize("name", BAD_METRICS)
+def test_series_of_another_form_are_told_apart(name: str) -> None:
+    report = replace(a_report(1), metrics=BAD_METRICS[name])
+    with pytest.raises(Corrupt):
+        list(metric_entries(report))
+    with pytest.raises(Corrupt):
+        merge_reports([report, a_report(2, "b")])
+    assert readable_metrics([report.metrics]) == []
+    assert [one.name for one in decode_metrics([one_point()])] == ["loss"]
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_empty_lines_come_in_reports_that_a_server_takes(tmp_path: Path, ranks: int) -> None:
+    """Given 60,000 empty lines of each rank, none is lost and no report has more lines than may be in one."""
+    for rank in range(ranks):
+        log_path(tmp_path, rank).write_bytes(b"\n" * 60_000)
+    files = RankFiles(tmp_path, range(ranks), maximum_log_bytes=1 << 30)
+    offsets: dict[str, list[int]] = {}
+    counts = []
+    more = True
+    while more:
+        harvest = files.harvest(offsets, final=True)
+        offsets, more = harvest.offsets, harvest.more
+        counts.append(len(harvest.lines))
+        report = replace(a_report(1), logs=encode_logs(1, harvest.lines))
+        assert [len(lines) for _, lines in log_entries(report)] == [len(harvest.lines)][: len(harvest.lines)]
+    assert sum(counts) == ranks * 60_000
+    assert max(counts) <= MAXIMUM_REPORT_LINES // 2
 
 
 def test_a_section_that_claims_to_be_huge_is_refused() -> None:
-    import zstandard
-
     bomb = zstandard.ZstdCompressor().compress(bytes(100 << 20))
     with pytest.raises(Corrupt):
         decode_logs(bomb)

@@ -19,6 +19,11 @@ from headway.server.access import Action, Caller, authorise
 from headway.server.server import Server
 from headway.server.services.streams import Cursor, Item, Kind
 
+_PAGE_CHARACTERS = 4 << 20
+"""Of a page of log lines, with what goes with each; what the last report has beyond it is in the page, too."""
+_LINE_CHARACTERS = 200
+"""What a line takes in a page beside its text."""
+
 _bearer = HTTPBearer(
     auto_error=False, description="A token of this installation; `headway up` writes them to its home."
 )
@@ -137,11 +142,18 @@ def _format(item: Item) -> str:
     return f"id: {item.cursor}\nevent: {item.kind}\ndata: {to_json(item.data, inf_nan_mode='strings').decode()}\n\n"
 
 
-async def read_page(server: Server, job: Job, cursor: Cursor, kind: Kind, maximum_items: int) -> tuple[list[Item], str]:
-    """Up to `maximum_items` items of one kind, and the cursor behind them."""
+async def read_page(
+    server: Server, request: Request, job: Job, cursor: Cursor, kind: Kind, maximum_items: int
+) -> tuple[list[Item], str]:
+    """Up to `maximum_items` items of one kind, and the cursor behind them.
+
+    A page of log lines ends earlier once it is large, and the reading of any page when its client has left.
+    """
     items: list[Item] = []
+    size = 0
     async for item in server.streams.read(job, cursor, {kind}):
         items.append(item)
-        if len(items) >= maximum_items:
+        size += sum(_LINE_CHARACTERS + len(line["text"]) for line in item.data["lines"]) if kind == "logs" else 0
+        if len(items) >= maximum_items or size >= _PAGE_CHARACTERS or await request.is_disconnected():
             return items, item.cursor
     return items, cursor.encode()

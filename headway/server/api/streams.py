@@ -38,7 +38,7 @@ async def events(
     start = start_cursor(request, cursor)
     if wants_stream(request):
         return event_stream(server, job, start, {"events"})
-    items, behind = await read_page(server, job, start, "events", limit)
+    items, behind = await read_page(server, request, job, start, "events", limit)
     return JSONResponse({"events": [item.data for item in items], "cursor": behind})
 
 
@@ -48,7 +48,9 @@ async def logs(
     request: Request,
     server: ServerHere,
     cursor: Annotated[str | None, _CURSOR] = None,
-    batches: Annotated[int, Query(ge=1, le=1000, description="Reports to read at most.")] = 200,
+    batches: Annotated[
+        int, Query(ge=1, le=1000, description="Reports to read at most. A large page ends earlier.")
+    ] = 200,
 ) -> Response:
     """Log lines of all attempts, by worker in the order they were printed. An empty page is the end for now.
 
@@ -58,7 +60,7 @@ async def logs(
     start = start_cursor(request, cursor)
     if wants_stream(request):
         return event_stream(server, job, start, {"logs"})
-    items, behind = await read_page(server, job, start, "logs", batches)
+    items, behind = await read_page(server, request, job, start, "logs", batches)
     lines: list[dict[str, Any]] = [
         {"attempt": item.data["attempt"], "worker": item.data["worker"], **line}
         for item in items

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
@@ -21,14 +24,15 @@ from headway.core.progress import LoggedSteps, kept_through, kept_until, repeate
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, Overloaded
-from headway.reports import LogLine, Report, Series, decode_logs, decode_metrics, readable_metrics
+from headway.reports import LogLine, Report, Series, log_entries, metric_entries, readable_metrics
 from headway.server.live import Live
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
 
 Kind = Literal["events", "logs", "metrics"]
 _PAGE_EVENTS = 500
-_PAGE_REPORTS = 50
+_PAGE_REPORTS = 10
+"""Read at once; one may have some megabytes."""
 _KEEP_ALIVE_SECONDS = 15.0
 _OVERLOADED_SECONDS = 1.0
 _THREADS = 2
@@ -137,11 +141,12 @@ class Streams:
                     job.id, number, assignment.worker, position, through, _PAGE_REPORTS
                 )
                 for report in reports:
-                    contents = await self._unpacked(_contents, report, position, kinds, kept_until)
-                    position = positions[assignment.worker] = report.through
-                    if contents is not None:
-                        data = {"attempt": number, "worker": assignment.worker, **contents}
+                    contents = _contents(report, position, kinds, kept_until)
+                    while (found := await self._unpacked(next, contents, None)) is not None:
+                        positions[assignment.worker], content = found
+                        data = {"attempt": number, "worker": assignment.worker, **content}
                         yield Item("report", data, cursor.encode())
+                    position = positions[assignment.worker] = report.through
                 if len(reports) < _PAGE_REPORTS:
                     break
         if ended and cursor.drained == number - 1:
@@ -238,24 +243,43 @@ def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[
     return [one for one in joined.values() if one.steps], left_out
 
 
-def _contents(report: Report, position: int, kinds: Collection[Kind], kept_until: float) -> dict[str, Any] | None:
-    """What a report has behind a position, as one item: a cursor can stand before or behind it, not inside.
+def _contents(
+    report: Report, position: int, kinds: Collection[Kind], kept_until: float
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What a report has behind a position, with the position behind it: of a chunk, one report's at a time.
 
     Lines printed after `kept_until` are marked: a later attempt repeated what they tell of.
     """
+    found = merge(
+        _readable(report, log_entries(report, position) if "logs" in kinds else ()),
+        _readable(report, metric_entries(report, position) if "metrics" in kinds else ()),
+        key=itemgetter(0),
+    )
+    for number, entries in groupby(found, key=itemgetter(0)):
+        contents = [one for _, entry in entries for one in entry]
+        lines = [one for one in contents if isinstance(one, LogLine)]
+        series = [one for one in contents if isinstance(one, Series) and not one.name.startswith(SYSTEM)]
+        if lines or series:
+            packed = [
+                {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)}
+                for one in series
+            ]
+            yield number, {"lines": [_shown(line, kept_until) for line in lines], "series": packed}
+
+
+def _shown(line: LogLine, kept_until: float) -> dict[str, Any]:
+    shown = {"rank": line.rank, "at": line.at, "text": line.text, "partial": line.partial}
+    return {**shown, "repeated": line.at > kept_until}
+
+
+def _readable(
+    report: Report, entries: Iterable[tuple[int, Sequence[LogLine | Series]]]
+) -> Iterator[tuple[int, Sequence[LogLine | Series]]]:
+    """The entries; from where they cannot be read, one line that says so."""
     try:
-        lines = decode_logs(report.logs, after=position) if "logs" in kinds else []
-        series = decode_metrics([report.metrics], after=position) if "metrics" in kinds else []
+        yield from entries
     except Corrupt as error:
-        lines, series = [LogLine(-1, 0.0, f"headway: report {report.number} cannot be shown. {error}")], []
-    series = [one for one in series if not one.name.startswith(SYSTEM)]
-    if not lines and not series:
-        return None
-    packed = [
-        {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)} for one in series
-    ]
-    marked = [{**asdict(line), "repeated": line.at > kept_until} for line in lines]
-    return {"lines": marked, "series": packed}
+        yield report.through, [LogLine(-1, 0.0, f"headway: report {report.number} cannot be shown. {error}")]
 
 
 def thin_series(series: Series, first_step: int | None, last_step: int | None, maximum_points: int) -> dict[str, Any]:
