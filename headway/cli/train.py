@@ -126,7 +126,15 @@ def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: An
 @job_options
 def submit(file: Path, **options: Any) -> None:
     """Submit the job that a YAML or JSON file describes, and follow it. `headway init` writes such a file."""
-    _submit(lambda client: client.file_spec(file), **options)
+    from headway.errors import InvalidInput
+
+    try:
+        _submit(lambda client: client.file_spec(file), **options)
+    except InvalidInput as error:
+        field = error.message.partition(":")[0].partition(".")[0]
+        if error.message.startswith("Job file ") or field in job_fields(options):
+            raise
+        raise InvalidInput(f"Job file {file}: {error.message}") from error
 
 
 def work_fields(options: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from headway.core.dataset import Dataset
 from headway.core.frozen import Frozen
+from headway.core.invalid_fields import invalid_field
 from headway.errors import InvalidInput
 
 
@@ -79,9 +80,8 @@ def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -
         return model.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise InvalidInput(
-            f"Parameter {problem['loc'][0]} of trainer {trainer} is {problem['input']!r}: {problem['msg']}."
-        ) from error
+        name, message = invalid_field(problem)
+        raise InvalidInput(f"Parameter {name} of trainer {trainer} is {problem['input']!r}: {message}.") from error
 
 
 def check_samples(trainer: str, dataset: Dataset) -> None:

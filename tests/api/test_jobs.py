@@ -61,7 +61,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({"trainer": "cnn", "dataset": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
         ({"trainer": "cnn", "dataset": "digits", "parameters": {"x": 1}}, "Trainer cnn has no parameter x."),
         ({**SCRIPT, "world_size": 0}, "world_size: Input should be greater than or equal to 1"),
-        ({**SCRIPT, "wolrd_size": 1}, "wolrd_size: Extra inputs are not permitted"),
+        ({**SCRIPT, "wolrd_size": 1}, "wolrd_size: there is no such field. Did you mean world_size?"),
         (
             {**SCRIPT, "name": "No Spaces"},
             "name: 'No Spaces' is not allowed as a name",

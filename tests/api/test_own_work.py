@@ -169,9 +169,10 @@ async def test_a_rerun_is_the_spec_with_changes_checked_as_a_submission_is(api: 
         ({"name": "second"}, "second exists already"),
         ({"variables": {"NOPE": None}}, "Job first: variables has no NOPE, so it cannot be removed; it has: A, B."),
         ({"variables": {"RANK": "1"}}, "would replace RANK"),
-        ({"retries": "many"}, "retries: "),
-        ({"no_such_field": 1}, "no_such_field: Extra inputs are not permitted"),
-        ({"arguments": "--lr"}, "arguments: "),
+        ({"retries": "many"}, "retries: 'many' is text; give a whole number."),
+        ({"no_such_field": 1}, "no_such_field: there is no such field."),
+        ({"arguments": "--lr 0.1"}, 'arguments: \'--lr 0.1\' is text; give a list: ["--lr", "0.1"].'),
+        ({"timeout": 3600}, "timeout: there is no such field. Did you mean timeout_seconds?"),
         ({"trainer": "cnn"}, "give one of trainer, script, module and command"),
     ):
         refused = await api.http.post(path, json=bad)

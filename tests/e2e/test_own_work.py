@@ -576,7 +576,10 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
     assert "Notes: worked" in shown
     (folder / "job.yaml").write_text("script: train.py\nworld_sise: 2\n")
     wrong = shared_fleet.command("submit", "project/job.yaml")
-    assert (wrong.returncode, "world_sise: Extra inputs are not permitted" in wrong.stderr) == (2, True)
+    assert (
+        wrong.returncode,
+        "job.yaml: world_sise: there is no such field. Did you mean world_size?" in wrong.stderr,
+    ) == (2, True)
     (folder / "job.yaml").write_text("script: [")
     broken = shared_fleet.command("submit", "project/job.yaml")
     assert (broken.returncode, "cannot be read" in broken.stderr) == (2, True)

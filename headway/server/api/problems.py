@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from headway.core.json_value import shown
+from headway.core.invalid_fields import invalid_field
 from headway.errors import HeadwayError
 
 _log = logging.getLogger(__name__)
@@ -87,14 +87,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = [
-            ProblemField(
-                at=_unicode(".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0])),
-                message=_unicode(_message(one["type"], one["msg"], one.get("input"))),
-            )
+        fields = [
+            invalid_field({**one, "loc": one["loc"][1:]}, one.get("model") or _body_model(request))
             for one in error.errors()
         ]
-        return problem(422, "invalid_input", f"{problems[0].at}: {problems[0].message}.", errors=problems)
+        problems = [
+            ProblemField(at=_unicode(field.at or str(one["loc"][0])), message=_unicode(field.message))
+            for field, one in zip(fields, error.errors(), strict=True)
+        ]
+        return problem(422, "invalid_input", fields[0].sentence, errors=problems)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -109,10 +110,11 @@ def install(app: FastAPI) -> None:
         return problem(500, "internal_error", "A defect of the server; its log says more. Please report it.")
 
 
-def _message(kind: str, message: str, value: object) -> str:
-    if kind == "string_pattern_mismatch":
-        return f"{shown(value)} does not have the form that is needed here"
-    return message.removeprefix("Value error, ")
+def _body_model(request: Request) -> type[BaseModel] | None:
+    """What the route reads its body as, if that has fields."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    kind = None if body is None else body.field_info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def document_problems(document: dict[str, Any], prefix: str) -> dict[str, Any]:

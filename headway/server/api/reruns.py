@@ -54,6 +54,7 @@ def _changed(job: Job, changes: dict[str, Any]) -> JobSpec:
     try:
         return JobSpec.model_validate(rerun_fields(job.spec, changes))
     except ValidationError as error:
-        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error
+        of_body = [{**one, "loc": ("body", *one["loc"]), "model": JobSpec} for one in error.errors()]
+        raise RequestValidationError(of_body) from error
     except ValueError as error:
         raise InvalidInput(f"Job {job.name}: {error}.") from error

@@ -1,0 +1,106 @@
+"""Sentences about the fields of a request or job file that are wrong, in place of pydantic's own words. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple, get_args
+
+from pydantic import BaseModel
+
+from headway.core.json_value import shown
+
+
+class InvalidField(NamedTuple):
+    """The path of a field, empty for all of it, and what is wrong, with a question mark or without a full stop."""
+
+    at: str
+    message: str
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong with which field."""
+        words = f"{self.at}: {self.message}" if self.at else self.message
+        return words if words.endswith("?") else f"{words}."
+
+
+def invalid_field(error: Mapping[str, Any], model: type[BaseModel] | None = None) -> InvalidField:
+    """What one of `ValidationError.errors()` says. `model`: what was validated, for the names that it has."""
+    path = tuple(error["loc"])
+    return InvalidField(".".join(map(str, path)), _message(error, path, model))
+
+
+def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+    value = error.get("input")
+    match error["type"]:
+        case "extra_forbidden":
+            return f"there is no such field{_meant(str(path[-1]), _fields_at(path[:-1], model))}"
+        case "missing":
+            return "it is missing" if path else "the request has no body"
+        case "string_pattern_mismatch":
+            return f"{shown(value)} does not have the form that is needed here"
+        case "string_type":
+            return f"{_kind_of(value)}; give text, in quotes: {_quoted(value)}"
+        case "tuple_type" | "list_type":
+            return f"{_kind_of(value)}; give a list: {_as_list(value)}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"{_kind_of(value)}; give names with values: {{NAME: VALUE}}"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{_kind_of(value)}; give a whole number{_unit(path)}"
+        case "float_parsing" | "float_type":
+            return f"{_kind_of(value)}; give a number{_unit(path)}"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _meant(name: str, known: list[str]) -> str:
+    longer = [one for one in known if one.startswith(f"{name}_")]
+    close = longer or get_close_matches(name, known, n=1)
+    return f". Did you mean {close[0]}?" if close else ""
+
+
+def _fields_at(path: tuple[int | str, ...], model: type[BaseModel] | None) -> list[str]:
+    """The names that the part of the model at the path has."""
+    for part in path:
+        field = model.model_fields.get(str(part)) if model is not None else None
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    return [*model.model_fields] if model is not None else []
+
+
+def _kind_of(value: Any) -> str:
+    """What the value is, for people."""
+    if value is None:
+        return "it is empty"
+    if isinstance(value, bool):
+        return f"{str(value).lower()} is a truth value"
+    if isinstance(value, int | float):
+        return f"{shown(value)} is a number"
+    if isinstance(value, str):
+        return f"{shown(value)} is text"
+    return "it is a list" if isinstance(value, list | tuple) else "it has names and values"
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, bool):
+        return f"'{str(value).lower()}'"
+    return f"'{shown(value)}'" if isinstance(value, int | float) else "'...'"
+
+
+def _as_list(value: Any) -> str:
+    if not isinstance(value, str):
+        return "[A, B]"
+    try:
+        words = shlex.split(value)
+    except ValueError:  # a quote without its end
+        words = [value]
+    return json.dumps(words) if len(value) < 200 else "[A, B]"
+
+
+def _unit(path: tuple[int | str, ...]) -> str:
+    """The unit that the field's name tells."""
+    name = str(path[-1]) if path else ""
+    units = {"_seconds": " of seconds, such as 3600", "_bytes": " of bytes, such as 4000000000"}
+    return next((unit for ending, unit in units.items() if name.endswith(ending)), "")

@@ -1,0 +1,45 @@
+"""What a user hears of a spec with a wrong field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from headway.core.invalid_fields import invalid_field
+from headway.core.job import JobSpec
+
+SENTENCES: list[tuple[dict[str, Any], str]] = [
+    ({"arguments": ["--lr", 0.1]}, "arguments.1: 0.1 is a number; give text, in quotes: '0.1'."),
+    ({"arguments": "--lr 0.1"}, """arguments: '--lr 0.1' is text; give a list: ["--lr", "0.1"]."""),
+    ({"arguments": "it's"}, """arguments: "it's" is text; give a list: ["it's"]."""),
+    ({"arguments": 5}, "arguments: 5 is a number; give a list: [A, B]."),
+    ({"variables": {"A": 1}}, "variables.A: 1 is a number; give text, in quotes: '1'."),
+    ({"variables": {"A": True}}, "variables.A: true is a truth value; give text, in quotes: 'true'."),
+    ({"variables": {"A": None}}, "variables.A: it is empty; give text, in quotes: '...'."),
+    ({"parameters": [1, 2]}, "parameters: it is a list; give names with values: {NAME: VALUE}."),
+    ({"paramters": {}}, "paramters: there is no such field. Did you mean parameters?"),
+    ({"timeout": "1h"}, "timeout: there is no such field. Did you mean timeout_seconds?"),
+    ({"memory": 5}, "memory: there is no such field. Did you mean memory_bytes?"),
+    ({"args": []}, "args: there is no such field. Did you mean arguments?"),
+    ({"zzz": []}, "zzz: there is no such field."),
+    ({"checkpoints": {"every": 5}}, "checkpoints.every: there is no such field. Did you mean every_steps?"),
+    ({"environment": {"lokc": "x"}}, "environment.lokc: there is no such field. Did you mean lock?"),
+    ({"environment": "uv.lock"}, "environment: 'uv.lock' is text; give names with values: {NAME: VALUE}."),
+    ({"timeout_seconds": "1h"}, "timeout_seconds: '1h' is text; give a number of seconds, such as 3600."),
+    ({"memory_bytes": "4g"}, "memory_bytes: '4g' is text; give a whole number of bytes, such as 4000000000."),
+    ({"world_size": 1.5}, "world_size: 1.5 is a number; give a whole number."),
+    ({"script": None}, "give one of trainer, script, module and command."),
+]
+
+
+@pytest.mark.parametrize(("fields", "sentence"), SENTENCES)
+def test_a_wrong_field_gets_a_plain_sentence(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        JobSpec.model_validate({"script": "t.py", "source": "", **fields})
+    assert invalid_field(raised.value.errors()[0], JobSpec).sentence == sentence
+
+
+def test_no_body_at_all_is_named() -> None:
+    assert invalid_field({"loc": (), "type": "missing", "msg": "Field required"}).sentence == "the request has no body."
