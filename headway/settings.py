@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from headway.core.frozen import Seconds
 from headway.core.protocol import Timeouts
 from headway.errors import SettingInvalid
 
@@ -70,21 +71,21 @@ class Settings(Timeouts):
     """Where workers come from."""
     dataset_directories: tuple[Path, ...] = Field(default_factory=_packaged_sources)
     """Where the sources of the datasets mnist and digits lie."""
-    leader_lease_seconds: float = Field(default=1.5, gt=0)
+    leader_lease_seconds: Seconds = Field(default=1.5, gt=0)
     """Silence of the leading server after which another on the same database takes over."""
     advertised_url: str | None = None
     """Where the other servers on the same database reach this one. Default: its host and port."""
-    claim_timeout_seconds: float = Field(default=10.0, gt=0)
+    claim_timeout_seconds: Seconds = Field(default=10.0, gt=0)
     """How long an offered assignment may stay unclaimed."""
-    shrink_wait_seconds: float = Field(default=5.0, ge=0)
+    shrink_wait_seconds: Seconds = Field(default=5.0, ge=0)
     """How long a job that may run with fewer ranks waits for slots for all of them."""
-    prepare_timeout_seconds: float = Field(default=600.0, gt=0)
+    prepare_timeout_seconds: Seconds = Field(default=600.0, gt=0)
     """How long a claimed assignment may take until its ranks start, data and environment included."""
-    stop_timeout_seconds: float = Field(default=30.0, gt=0)
+    stop_timeout_seconds: Seconds = Field(default=30.0, gt=0)
     """How long a worker may take to end ranks that are to be stopped, beyond their grace, before it is given up."""
-    drain_seconds: float = Field(default=360.0, gt=0)
+    drain_seconds: Seconds = Field(default=360.0, gt=0)
     """How long the streams of a lost worker are waited for after its attempt ended."""
-    catch_up_seconds: float = Field(default=2.0, gt=0)
+    catch_up_seconds: Seconds = Field(default=2.0, gt=0)
     """How long reports already in the broker are read before a lost worker ends its attempt."""
     stream_retention_days: float = Field(default=30.0, gt=0)
     """Age at which logs and metrics of ended jobs are deleted."""
@@ -188,7 +189,7 @@ class WorkerSettings(BaseModel):
     """Bound of the environments built from lock files; one with torch and CUDA has some 6 GB."""
     work_cache_bytes: int = Field(default=50 << 30, gt=0)
     """Bound of the working directories that jobs left here; what was used least recently goes first."""
-    work_retention_seconds: float = Field(default=86_400.0, ge=0)
+    work_retention_seconds: Seconds = Field(default=86_400.0, ge=0)
     """How long a working directory with files that were not stored stays after its job's end."""
     unasked_output_bytes: int = Field(default=2 << 30, ge=0)
     """How much of the new and changed files of a working directory is stored for jobs without `--output`."""

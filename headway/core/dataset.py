@@ -23,7 +23,9 @@ class Array(Frozen):
     """One array of a split: the type of its items and the shape of one sample."""
 
     dtype: str = Field(pattern="^(uint8|int64|float32)$")
-    sample_shape: tuple[Annotated[int, Field(ge=1, le=MAXIMUM_BLOCK_BYTES)], ...] = Field(max_length=MAXIMUM_DIMENSIONS)
+    sample_shape: tuple[Annotated[int, Field(strict=True, ge=1, le=MAXIMUM_BLOCK_BYTES)], ...] = Field(
+        max_length=MAXIMUM_DIMENSIONS
+    )
 
     @property
     def sample_bytes(self) -> int:
@@ -38,14 +40,14 @@ class Block(Frozen):
     """
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    sample_count: int = Field(ge=1, le=MAXIMUM_BLOCK_BYTES)
-    compressed_bytes: int = Field(ge=1, le=MAXIMUM_BLOCK_BYTES)
+    sample_count: int = Field(strict=True, ge=1, le=MAXIMUM_BLOCK_BYTES)
+    compressed_bytes: int = Field(strict=True, ge=1, le=MAXIMUM_BLOCK_BYTES)
 
 
 class Split(Frozen):
     """A named part of a dataset, such as `train` or `test`."""
 
-    sample_count: int = Field(ge=0, le=MAXIMUM_BLOCKS * MAXIMUM_BLOCK_BYTES)
+    sample_count: int = Field(strict=True, ge=0, le=MAXIMUM_BLOCKS * MAXIMUM_BLOCK_BYTES)
     arrays: dict[str, Array] = Field(max_length=16)
     blocks: tuple[Block, ...] = Field(default=(), max_length=MAXIMUM_BLOCKS)
 
@@ -59,11 +61,11 @@ class Dataset(Frozen):
     """The index of a dataset. `input` holds what a model sees, `label` the class of each sample."""
 
     name: Name
-    classes: int = Field(ge=1, le=2**31)
+    classes: int = Field(strict=True, ge=1, le=2**31)
     splits: dict[str, Split] = Field(max_length=16)
-    mean: float = Field(description="Mean of the training inputs as they are stored.")
-    deviation: float = Field(description="Standard deviation of the training inputs as they are stored.")
-    full_scale: float = Field(description="Stored value that stands for 1.0.")
+    mean: float = Field(strict=True, description="Mean of the training inputs as they are stored.")
+    deviation: float = Field(strict=True, description="Standard deviation of the training inputs as they are stored.")
+    full_scale: float = Field(strict=True, description="Stored value that stands for 1.0.")
     source: str = Field(default="", max_length=1024)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict
+from pydantic import AfterValidator, AllowInfNan, BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
@@ -26,3 +26,6 @@ Text = Annotated[str, AfterValidator(_without_nul)]
 """Text that the operating system takes: as an argument, a variable or an address."""
 MetricValue = Annotated[float, AllowInfNan(True)]
 """What a training logged: it may be NaN, Infinity or -Infinity, which JSON has as text."""
+MAXIMUM_SECONDS = 10 * 365 * 86_400
+Seconds = Annotated[float, Field(le=MAXIMUM_SECONDS)]
+"""A time to wait, of ten years at most: the event loop takes no time without bound."""

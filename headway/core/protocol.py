@@ -4,43 +4,45 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.dataset import Dataset
-from headway.core.frozen import Frozen, Text
+from headway.core.frozen import Frozen, Seconds
 from headway.core.job import JobSpec
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription, WorkerLoad
+
+_LARGEST_PORT = 65_535
 
 
 class Timeouts(Frozen):
     """What a worker and its server must agree on; the server sends it at registration."""
 
-    lease_seconds: float = Field(default=10.0, gt=0)
+    lease_seconds: Seconds = Field(default=10.0, gt=0)
     """Silence after which a worker is lost. Long enough for an overloaded machine, short enough to restart soon."""
-    heartbeat_seconds: float = Field(default=2.5, gt=0)
+    heartbeat_seconds: Seconds = Field(default=2.5, gt=0)
     """Time between heartbeats: a quarter of the lease, so that a few may be lost."""
     maximum_log_bytes: int = Field(default=64 << 20, ge=1 << 10)
     """What is kept of each rank's output per attempt; what comes behind is dropped, and that is said."""
-    memory_look_seconds: float = Field(default=0.5, gt=0)
+    memory_look_seconds: Seconds = Field(default=0.5, gt=0)
     """Time between looks at the memory of ranks that have a limit, where no cgroup can enforce it."""
-    stop_grace_seconds: float = Field(default=5.0, ge=0)
+    stop_grace_seconds: Seconds = Field(default=5.0, ge=0)
     """Time a rank has between SIGTERM and SIGKILL."""
-    save_grace_seconds: float = Field(default=20.0, ge=0)
+    save_grace_seconds: Seconds = Field(default=20.0, ge=0)
     """The same where the job goes on from what the rank saves: it is paused, or its worker drained or shut down."""
-    stall_minimum_seconds: float = Field(default=300.0, gt=0)
+    stall_minimum_seconds: Seconds = Field(default=300.0, gt=0)
     """No step for this long, and for ten times the longest step before it, ends an attempt as stalled."""
-    startup_limit_seconds: float = Field(default=1800.0, gt=0)
+    startup_limit_seconds: Seconds = Field(default=1800.0, gt=0)
     """Time a built-in trainer has from its ranks' start to its first step. Scripts and commands that log no step, and
     neither compute nor print for so long, are warned of."""
-    finish_limit_seconds: float = Field(default=3600.0, gt=0)
+    finish_limit_seconds: Seconds = Field(default=3600.0, gt=0)
     """Time a training has from its last step to its end, for evaluation and saving."""
-    exit_limit_seconds: float = Field(default=60.0, gt=0)
+    exit_limit_seconds: Seconds = Field(default=60.0, gt=0)
     """Time the processes of ranks have to end once all ranks have finished; then they are killed, with a warning."""
-    resource_sample_seconds: float = Field(default=10.0, gt=0)
+    resource_sample_seconds: Seconds = Field(default=10.0, gt=0)
     """Time between samples of what each rank uses."""
-    orphan_timeout_seconds: float = Field(default=300.0, gt=0)
+    orphan_timeout_seconds: Seconds = Field(default=300.0, gt=0)
     """How long ranks train on while no server can be reached. Must be shorter than drain_seconds."""
 
 
@@ -152,7 +154,15 @@ class JobIds(Frozen):
 class Claim(Frozen):
     """`endpoint`: `host:port` that the worker bound for the rendezvous store, used if it has rank 0."""
 
-    endpoint: Text = Field(max_length=300)
+    endpoint: str = Field(max_length=300, pattern=r"^[A-Za-z0-9._%:\[\]-]+:[1-9][0-9]{0,4}$")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_port(cls, endpoint: str) -> str:
+        port = int(endpoint.rpartition(":")[2])
+        if port > _LARGEST_PORT:
+            raise ValueError(f"there is no port {port}")
+        return endpoint
 
 
 class Claimed(Frozen):

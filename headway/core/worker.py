@@ -20,6 +20,10 @@ class WorkerState(StrEnum):
     LOST = "lost"
 
 
+HOST = r"^[A-Za-z0-9._%:\[\]-]+$"
+"""The form of an address: a host's name, or IPv4's or IPv6's."""
+
+
 class WorkerDescription(Frozen):
     """What a worker says of itself when it registers."""
 
@@ -27,8 +31,10 @@ class WorkerDescription(Frozen):
     slots: int = Field(ge=1, le=4096)
     threads_per_slot: int = Field(ge=1)
     accelerators: tuple[Annotated[Text, Field(max_length=200)], ...] = Field(default=(), max_length=4096)
-    host: Text = Field(
-        max_length=300, description="Address at which the worker answers the server's probe and other ranks."
+    host: str = Field(
+        max_length=300,
+        pattern=HOST,
+        description="Address at which the worker answers the server's probe and other ranks.",
     )
     port: int = Field(ge=1, le=65535, description="Port that the worker listens on for the probe.")
     version: Text = Field(default="", max_length=200)

@@ -56,7 +56,9 @@ API_MODULES = (
 
 def create_app(server: Server) -> FastAPI:
     """The application of one server, which its caller starts and stops."""
-    app: FastAPI = FastAPIOffline(title="Headway", version=__version__, description=_DESCRIPTION)
+    app: FastAPI = FastAPIOffline(
+        title="Headway", version=__version__, description=_DESCRIPTION, redirect_slashes=False
+    )
     app.state.server = server
     problems.install(app)
     _include_routes(app)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from headway.brokers.base import Broker
 from headway.core import transitions
 from headway.core.fact_transitions import ReportedFacts, apply_facts
-from headway.core.facts import Fact
+from headway.core.facts import Fact, Released
 from headway.core.job import Job
 from headway.core.protocol import StreamKey
 from headway.database.base import Database
@@ -174,7 +174,10 @@ class Recorder:
                     await self._close_complete_drain(key.job, key.attempt)
 
     async def _update(self, job_id: str, number: int, reported: list[ReportedFacts]) -> None:
-        """Apply facts to their job. Those of a report on which that fails by a defect are left out alone."""
+        """Apply facts to their job. Those of a report on which that fails by a defect are left out alone.
+
+        That the report came, and that slots are free, is applied even then.
+        """
         try:
             await self._jobs.update(job_id, self._applied(number, reported))
         except HeadwayError:
@@ -184,11 +187,15 @@ class Recorder:
                 for one in reported:
                     await self._update(job_id, number, [one])
                 return
+            (failed,) = reported
             self.corrupt_reports += 1
             _log.exception(
                 "The facts of report %d of worker %s about attempt %d of job %s are left out (%d put aside so far).",
-                reported[0].number, reported[0].worker, number, job_id, self.corrupt_reports,
+                failed.number, failed.worker, number, job_id, self.corrupt_reports,
             )  # fmt: skip
+            released = tuple(fact for fact in failed.facts if isinstance(fact, Released))
+            if released != failed.facts:
+                await self._update(job_id, number, [failed._replace(facts=released)])
 
     def _applied(self, number: int, reported: list[ReportedFacts]) -> Callable[[Job], Job]:
         now = self._clock.now()

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from headway.core.facts import OutputsStored, RankStarted, Released, ResultStored
-from headway.errors import RangeInvalid
+from headway.errors import RangeInvalid, SettingInvalid
 from headway.reports import Series, encode_metrics
+from headway.server.access import Caller, Kind
 from headway.server.api.files import parse_range
+from headway.settings import Settings, load_settings
 from tests.api.conftest import SCRIPT, Api, finished_rank
 
 pytestmark = pytest.mark.anyio
@@ -212,3 +214,59 @@ async def test_metrics_and_results_that_are_not_finite_survive_the_way_to_users(
         assert '"result":{"test":{"loss":"NaN","f1":"-Infinity"}}' in answer.text
     assert (await api.http.get("/api/v1/jobs", params={"sort": "loss"})).json()["jobs"][0]["name"] == "it"
     assert (await api.server.database.job(job)).result == {"test": {"loss": "NaN", "f1": "-Infinity"}}
+
+
+async def test_a_claim_names_a_host_and_a_port(api: Api) -> None:
+    worker = await api.worker()
+    job = await api.submit(name="mine")
+    path = f"/api/v1/workers/{worker.id}/assignments/{job['id']}/1/claim"
+    for endpoint in (
+        "\x1b[31m evil\n:1",
+        "host",
+        "host:",
+        ":1",
+        "host:0",
+        "host:x",
+        "host:1\n",
+        "a b:1",
+        "host:123456",
+    ):
+        answer = await api.http.post(path, json={"endpoint": endpoint}, headers=worker.headers)
+        assert answer.status_code == 422, endpoint
+        assert "endpoint" in answer.json()["detail"]
+
+
+async def test_a_worker_is_at_a_host(api: Api) -> None:
+    join = api.headers(Caller(Kind.JOIN))
+    for host in ("\x1b[31m evil", "a b", "", "host\n", "a/b"):
+        description = {"name": "one", "slots": 1, "threads_per_slot": 1, "host": host, "port": 9}
+        answer = await api.http.post("/api/v1/workers", json={"worker": description}, headers=join)
+        assert (answer.status_code, "worker.host" in answer.json()["detail"]) == (422, True), host
+
+
+async def test_true_is_no_number_of_a_dataset(api: Api) -> None:
+    array = {"dtype": "uint8", "sample_shape": [1]}
+    split = {"sample_count": 0, "arrays": {"input": array, "label": {**array, "sample_shape": []}}, "blocks": []}
+    good = {"name": "x", "classes": 2, "mean": 0, "deviation": 1.0, "full_scale": 1, "splits": {}}
+    splits = {"train": split, "test": split}
+    wrong = [{name: True} for name in ("classes", "mean", "deviation", "full_scale")]
+    wrong += [{"splits": {**splits, "train": {**split, "sample_count": False}}}]
+    wrong += [{"splits": {**splits, "train": {**split, "arrays": {"input": {**array, "sample_shape": [True]}}}}}]
+    for change in wrong:
+        answer = await api.http.post("/api/v1/datasets", json={**good, "splits": splits, **change})
+        assert answer.status_code == 422, change
+        assert "should be a valid" in answer.json()["detail"], change
+    assert (await api.http.post("/api/v1/datasets", json={**good, "splits": splits})).status_code == 201
+
+
+async def test_no_answer_redirects_to_the_host_that_a_request_names(api: Api) -> None:
+    for path in ("/api/v1/jobs/", "/api/v1/workers/", "/health/"):
+        answer = await api.http.get(path, headers={"Host": "evil.example"})
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.endswith("_seconds")])
+def test_a_time_that_no_loop_can_wait_for_is_refused(name: str) -> None:
+    with pytest.raises(SettingInvalid, match=f"HEADWAY_{name.upper()} is '1e308': Input should be less than"):
+        load_settings({f"HEADWAY_{name.upper()}": "1e308"})

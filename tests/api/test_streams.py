@@ -11,7 +11,9 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from headway.core.facts import RankStarted
+from headway.core import fact_transitions
+from headway.core.facts import CheckpointPartStored, RankStarted, Released
+from headway.core.status import AssignmentState
 from headway.reports import Report, encode_report, stated_bytes
 from headway.server import housekeeping
 from headway.server.api.common import read_page
@@ -254,3 +256,23 @@ async def test_series_that_cannot_be_read_are_left_out(api: Api, name: str) -> N
     answer = await api.http.get("/api/v1/jobs/mine/metrics", params={"attempt": 1})
     assert answer.status_code == 200
     assert [(one["name"], one["count"]) for one in answer.json()["series"]] == [("loss", 2)]
+
+
+async def test_slots_are_free_although_facts_cannot_be_applied(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a defect in applying a fact that came with the release."""
+    job, worker = await started_job(api)
+
+    def defect(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(fact_transitions, "part_stored", defect)
+    facts = CheckpointPartStored(step=1, rank=0), Released()
+    await api.server.recorder.record(
+        [worker.a_report(job, RankStarted(rank=0, pid=1)), worker.a_report(job, *facts, last=True)]
+    )
+    attempt = await api.server.jobs.attempt(await api.server.jobs.find(job), 1)
+    assert attempt is not None
+    (assignment,) = attempt.assignments
+    assert (assignment.applied, assignment.last_number) == (2, 2)
+    assert assignment.state is AssignmentState.RELEASED
+    assert api.server.recorder.corrupt_reports == 1

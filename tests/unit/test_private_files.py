@@ -53,6 +53,31 @@ def test_other_things_in_the_folder_stay_as_they_are(tmp_path: Path) -> None:
     assert open_to_others(tmp_path) == [tmp_path.name, "paper.tex"]
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777, 0o770, 0o733])
+def test_nobody_else_can_write_to_a_home_that_has_other_things(tmp_path: Path, mode: int) -> None:
+    """Given a shared folder with a foreign file in it, others can no longer rename or replace what is ours."""
+    tmp_path.chmod(mode)
+    (tmp_path / "paper.tex").write_text("x")
+    open_home(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == mode & ~0o022
+    assert open_to_others(tmp_path / "secret") == []
+
+
+def test_a_shared_home_of_another_user_is_refused_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    (tmp_path / "paper.tex").write_text("x")
+    tmp_path.chmod(0o777)
+    monkeypatch.setattr(private_files.Path, "chmod", refuse)
+    with pytest.raises(SettingInvalid) as caught:
+        private_home(tmp_path, ["secret"])
+    assert f"{tmp_path} can be changed by others" in caught.value.message
+    assert f"Run: sudo chown {os.geteuid()} {tmp_path} && chmod go-w {tmp_path}" in caught.value.message
+
+
 def test_a_home_of_another_user_is_refused_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
