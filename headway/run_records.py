@@ -58,6 +58,13 @@ def clean_text(text: str) -> str:
     return encoded.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
+def one_line(text: str) -> str:
+    """The text with line ends and other characters that cannot be printed written as escapes such as \\n."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def shown(number: int) -> str:
     """A whole number as a message shows it: Python refuses to write one of many thousand digits."""
     return str(number) if number.bit_length() <= 128 else f"a number of {number.bit_length():,} bits"

@@ -271,8 +271,10 @@ class JobHandle:
         target = Path(folder) if folder is not None else Path(self.name)
         chosen = [one for one in self.data["artifacts"] if _matches(one["name"], artifact)]
         if not chosen:
-            names = ", ".join(one["name"] for one in self.data["artifacts"]) or "none"
-            raise NotFound(f"Job {self.name} has no artifact {artifact or ''}; it has: {names}.")
+            names = ", ".join(one["name"] for one in self.data["artifacts"])
+            if not names:
+                raise NotFound(f"Job {self.name} has kept no files.")
+            raise NotFound(f"Job {self.name} has no artifact {artifact}; it has: {names}.")
         chosen.sort(key=lambda one: one["link_to"] is not None)  # files first, then the links to them
         hashes = {one["name"]: one["sha256"] for one in chosen if one["link_to"] is None}
         return [

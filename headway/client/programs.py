@@ -108,17 +108,32 @@ def _check_name(path: Path, program: str, arguments: list[str], folder: Path) ->
         raise InvalidInput(
             f"There is no program {program}. Did you mean: headway run {_line([script.name], arguments)}"
         )
+    if path.is_dir() and not (program.isidentifier() and (path / "__main__.py").is_file()):
+        raise InvalidInput(_folder_words(path, program, arguments))
     for root in (folder, folder / _SOURCE_FOLDER):
-        if _is_module(root.joinpath(*program.split("."))):
+        module = root.joinpath(*program.split("."))
+        if module.is_dir() and not (module / "__main__.py").is_file():
+            raise InvalidInput(_folder_words(module, str(module.relative_to(folder)), arguments))
+        if _is_module(module):
             raise InvalidInput(f"{program} is a module. Write: headway run {_line(['-m', program], arguments)}")
     close = _close(program, _file_names(folder))
     if close and "." in program:
         raise NotFound(f"There is no program {program}.{_nearest(path, folder)}")
 
 
+def _folder_words(path: Path, program: str, arguments: list[str]) -> str:
+    """What to run instead of a folder: a script in it, if it has any."""
+    scripts = sorted(one.name for one in _listed(path) if one.suffix == ".py" and one.name != "__init__.py")
+    meant = next((name for name in scripts if name in ("train.py", "main.py")), next(iter(scripts), None))
+    if meant is None:
+        return f"{program} is a folder, not a program. Name a program in it."
+    line = _line([os.path.normpath(os.path.join(program, meant))], arguments)
+    return f"{program} is a folder, not a program. Name a script in it, such as: headway run {line}"
+
+
 def _check_file(path: Path, program: str, arguments: list[str], folder: Path) -> None:
     if path.is_dir():
-        raise InvalidInput(f"{program} is a folder, not a program.")
+        raise InvalidInput(_folder_words(path, program, arguments))
     if not path.is_file():
         raise NotFound(f"{program} does not exist in {folder}.{_nearest(path, folder)}")
     with path.open("rb") as file:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 _SHOWN_CHARACTERS = 80
@@ -27,7 +28,12 @@ def whole_number(value: Any, subject: str) -> int:
 
 
 def real_number(value: Any, subject: str) -> float:
-    """The value as a float. Raises TypeError, with `subject` for a name, when it is not one number."""
+    """The value as a float; NaN for one that NumPy has masked.
+
+    Raises TypeError, with `subject` for a name, when it is not one number.
+    """
+    if _is_masked(value):
+        return float("nan")
     try:
         return float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # a tensor of many numbers raises RuntimeError
@@ -43,10 +49,28 @@ def real_numbers(values: Mapping[str, Any]) -> dict[str, float]:
 
 def encode(record: Any) -> str:
     """The record as JSON. Raises TypeError or ValueError for what JSON has no form for."""
-    try:
+    with suppress(TypeError):
         return _ENCODER.encode(record)
+    return _ENCODER.encode(_with_plain_keys(record))
+
+
+def place_without_form(value: Any, place: str) -> str | None:
+    """Where in the value, which is called `place`, lies the first thing that JSON has no form for; None if nowhere."""
+    try:
+        encode(value)
     except TypeError:
-        return _ENCODER.encode(_with_plain_keys(record))
+        parts: Iterable[tuple[Any, Any]] = ()
+        if isinstance(value, dict):
+            parts = value.items()
+        elif isinstance(value, list | tuple):
+            parts = enumerate(value)
+        inner = (place_without_form(one, f"{place}.{name}") for name, one in parts)
+        return next((found for found in inner if found is not None), place)
+    return None
+
+
+def _is_masked(value: Any) -> bool:
+    return type(value).__module__.startswith("numpy.ma") and bool(value.mask.any())
 
 
 def _with_plain_keys(value: Any) -> Any:

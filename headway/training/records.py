@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from headway.run_records import MAXIMUM_DEPTH, MAXIMUM_RECORD_BYTES, storable
-from headway.training.plain_values import encode
+from headway.training.plain_values import encode, place_without_form
 
 _RESULT_BYTES = MAXIMUM_RECORD_BYTES - 1024
 """The rest is for what is around the result in its record."""
@@ -34,6 +34,9 @@ def checked_result(result: dict[str, Any]) -> dict[str, Any]:
 def _encoded(value: Any, subject: str) -> str:
     try:
         return encode(value)
+    except TypeError as error:
+        where, _, key = (place_without_form(value, subject) or subject).partition(".")
+        raise TypeError(f"{key or where}: {error}") from None
     except RecursionError:
         raise ValueError(f"{subject} has more than {MAXIMUM_DEPTH} levels of dicts and lists: give fewer") from None
 

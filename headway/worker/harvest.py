@@ -7,7 +7,7 @@ from typing import Any
 
 from headway.core.facts import Fact
 from headway.reports import LogLine, Series
-from headway.run_records import checked_metric, checked_step, clean_text
+from headway.run_records import checked_metric, checked_step, clean_text, one_line
 from headway.worker.checkpoints import SavedPart
 
 MAXIMUM_HARVEST_BYTES = 6 << 20
@@ -91,7 +91,7 @@ class Harvest:
 
         Raises ValueError for a name or a step that cannot be stored.
         """
-        name = clean_text(checked_metric(name))
+        name = one_line(clean_text(checked_metric(name)))
         step = checked_step(step)
         series = self.series.get((name, rank))
         if series is None:

@@ -433,6 +433,16 @@ async def test_a_worker_hears_which_of_its_jobs_have_ended(api: Api) -> None:
     assert answer.json() == {"jobs": [ended["id"], "j-gone"]}
 
 
+async def test_a_worker_that_shuts_down_is_no_warning(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    worker = await api.worker()
+    with caplog.at_level("INFO"):
+        answer = await api.http.delete(f"/api/v1/workers/{worker.id}", headers=worker.headers)
+    assert answer.status_code == 204
+    said = [(one.levelname, one.getMessage()) for one in caplog.records if one.getMessage().startswith("Worker ")]
+    assert [level for level, words in said if words.endswith(" has shut down.")] == ["INFO"]
+    assert not any("is lost" in words for _, words in said)
+
+
 async def test_pausing_and_resuming_say_from_where_the_job_continues(api: Api) -> None:
     job = await api.submit(name="mine")
     assert job["resumes_from"] is None

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from headway.client.connection import Connection
 from headway.client.job_handle import JobHandle
+from headway.errors import NotFound
 
 CONTENTS = {"old.pt": b"first", "model.pt": b"second", "latest.pt": b"second", "best.pt": b"first"}
 
@@ -46,3 +48,9 @@ def test_a_file_of_the_same_name_that_has_other_bytes_is_not_linked_to(tmp_path:
     assert (tmp_path / "latest.pt").read_bytes() == b"second"
     job_with(artifact("best.pt", "model.pt"), artifact("model.pt")).download(folder=tmp_path)
     assert (tmp_path / "best.pt").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("artifact", [None, "model.pt"])
+def test_a_job_without_files_says_so(tmp_path: Path, artifact: str | None) -> None:
+    with pytest.raises(NotFound, match=r"^Job mine has kept no files\.$"):
+        job_with().download(artifact, tmp_path)

@@ -98,3 +98,20 @@ def test_a_result_may_have_arrays_and_numbers_of_any_kind(run: Run) -> None:
 def test_a_result_that_has_no_form_in_json_is_named(run: Run) -> None:
     with pytest.raises(TypeError, match=r"object at .* \(object\) has no form in JSON"):
         run.finish(model=object())
+
+
+def test_a_result_without_a_form_is_named_by_its_key_alone(run: Run) -> None:
+    """Given a value deep in a result, when it has no form, then the error has its place and no inner exceptions."""
+    for result, place in (({"c": object()}, "c"), ({"a": 1, "b": {"x": [1, object()]}}, "b.x.1")):
+        with pytest.raises(TypeError, match=rf"^{place}: <object object .* has no form in JSON") as raised:
+            run.finish(**result)
+        assert (raised.value.__cause__, raised.value.__suppress_context__) == (None, True)
+
+
+def test_a_masked_number_is_not_a_number(run: Run) -> None:
+    run.log(1, loss=np.ma.masked, one=np.ma.array([1.0], mask=[True]), two=np.ma.array([2.0], mask=[False]))
+    values = next(record for record in records(run) if "values" in record)["values"]
+    assert [np.isnan(float(values[name])) for name in ("loss", "one", "two")] == [True, True, False]
+    assert values["two"] == 2.0
+    with pytest.raises(TypeError, match=r"^step is "):
+        run.log(np.ma.masked, loss=1.0)

@@ -33,6 +33,9 @@ def project(tmp_path: Path) -> Path:
         "tool/__main__.py": "",
         "src/inner/__init__.py": "",
         "src/inner/evaluate.py": "",
+        "my dir/extra.py": "",
+        "my dir/main.py": "",
+        "my.dir/notes.txt": "",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,14 @@ def project(tmp_path: Path) -> Path:
         (["plain.sh"], "headway run -- bash plain.sh$"),
         (["./guarded.sh"], "guarded.sh is not executable: chmod \\+x .*/guarded.sh$"),
         (["./windows.sh"], "The lines of ./windows.sh end as on Windows"),
-        (["./pkg"], "./pkg is a folder, not a program"),
+        (["./pkg"], "./pkg is a folder, not a program. Name a script in it, such as: headway run pkg/train.py$"),
+        (["pkg"], "pkg is a folder, not a program. Name a script in it, such as: headway run pkg/train.py$"),
+        (["inner"], "src/inner is a folder, .* such as: headway run src/inner/evaluate.py$"),
+        (["my dir", "--fast"], "my dir is a folder, .* headway run 'my dir/main.py' -- --fast$"),
+        (["my.dir"], "my.dir is a folder, not a program. Name a program in it.$"),
+        (["."], r"\. is a folder, .* such as: headway run train.py$"),
+        ([".."], r"\.\. is a folder, not a program"),
+        (["tool"], "tool is a module. Write: headway run -m tool$"),
         (["train", "--fast"], "Did you mean: headway run train.py -- --fast$"),
         (["job.yaml"], "If it is a job file: headway submit job.yaml"),
         (["explore.ipynb"], "is a notebook. Make a script of it"),

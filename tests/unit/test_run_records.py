@@ -233,6 +233,13 @@ def test_dropped_metrics_are_said_again_once_they_are_ten_times_as_many(tmp_path
     ]
 
 
+def test_a_metric_name_with_a_line_end_stays_on_one_line(tmp_path: Path) -> None:
+    values = {"a\nb": 1.0, "c\r\x1b[2K\td": 2.0, "größe \u2713": 3.0}
+    run_path(tmp_path, 0).write_text(json.dumps({"step": 1, "at": 1, "values": values}) + "\n")
+    names = [name for harvest in read_all(files_of(tmp_path)) for name, _ in harvest.series]
+    assert names == [r"a\nb", r"c\r\x1b[2K\td", "größe \u2713"]
+
+
 def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> None:
     """Given a rank with all the metrics that it may have, when it logs a new one first, then the others count."""
     with run_path(tmp_path, 0).open("w") as file:

@@ -38,6 +38,7 @@ from headway.settings import Settings
 _log = logging.getLogger(__name__)
 _PROBE_TIMEOUT_SECONDS = 1.0
 _PROBES = 10
+_SHUT_DOWN = "it was shut down"
 
 
 class Workers:
@@ -237,7 +238,7 @@ class Workers:
     async def leave(self, worker_id: str) -> None:
         """The worker has ended its ranks and sent all it had; its process is about to end."""
         self._ready(worker_id)
-        await self.lose(worker_id, "it was shut down")
+        await self.lose(worker_id, _SHUT_DOWN)
 
     def speaks_for(self, worker_id: str) -> frozenset[str]:
         """The worker's id and its former ones: whose reports it may send."""
@@ -277,7 +278,11 @@ class Workers:
         try:
             await self._recorder.catch_up()
             if await self._engine.lose(worker_id, because, self._clock.now()):
-                _log.warning("Worker %s is lost: %s.", self._engine.worker(worker_id).name, because)
+                name = self._engine.worker(worker_id).name
+                if because == _SHUT_DOWN:
+                    _log.info("Worker %s has shut down.", name)
+                else:
+                    _log.warning("Worker %s is lost: %s.", name, because)
             await self._lose_ranks(worker_id)
             self._liveness.forget(worker_id)
             self._loads.pop(worker_id, None)
