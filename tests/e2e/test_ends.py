@@ -124,3 +124,14 @@ print()
     assert ended(job).status == "succeeded"
     (line,) = job.logs()
     assert (line["partial"], line["text"].endswith(" of 10000")) == (False, True)
+
+
+def test_an_exit_handler_that_the_time_limit_cuts_off_is_a_warning(shared_fleet: Fleet) -> None:
+    """Given a script that is through, when the time limit ends its exit handler, then the job succeeds and says so."""
+    source = "import atexit, time\natexit.register(time.sleep, 600)\nprint('trained')"
+    job = ended(shared_fleet.script(source, timeout_seconds=3))
+    assert job.status == "succeeded"
+    assert job.data["warnings"] == [
+        "Rank 0 had finished, but its process was ended before its exit handlers were through, because the job's time "
+        "limit had passed. What they write may be missing."
+    ]
