@@ -15,6 +15,7 @@ _log = logging.getLogger(__name__)
 _REMEMBERED_ROWS = 1_000
 _REASON_CHARACTERS = 300
 _ERRORS = (ValueError, TypeError, LookupError, RecursionError)
+_BLOB = "x'"
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", bound=BaseModel)
 
@@ -39,14 +40,17 @@ class Damage:
 
     def note(self, kind: RowKind, row_id: str, name: str, error: Exception) -> None:
         """Remember a row that cannot be read."""
+        name = row_key(name) if name else row_id
         if (kind, row_id) not in self._rows and len(self._rows) < _REMEMBERED_ROWS:
-            row = DamagedRow(kind=kind, id=row_id, name=name or row_id, reason=_reason(error))
+            row = DamagedRow(kind=kind, id=row_id, name=name, reason=_reason(error))
             self._rows[kind, row_id] = row
             _log.error("The row of %s %s cannot be read and is left out: %s", kind, row.name, row.reason)
 
     def read(self, kind: RowKind, row_id: str, name: str, parse: Callable[[], _Value]) -> _Value | None:
         """What `parse` makes of the row; None if it cannot be read."""
         try:
+            if _BLOB in row_id:
+                raise ValueError("its key is not text")
             value = parse()
         except _ERRORS as error:
             self.note(kind, row_id, name, error)
@@ -72,6 +76,11 @@ class Damage:
             "backup.",
             row_id=row_id,
         )
+
+
+def row_key(*values: object) -> str:
+    """A row's key as text. Bytes have SQL's form, such as `x'ff'`, which no name and no id of ours has."""
+    return "/".join(f"{_BLOB}{value.hex()}'" if isinstance(value, bytes) else str(value) for value in values)
 
 
 def _reason(error: Exception) -> str:

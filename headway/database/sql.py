@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, and_, delete, select, update
+from sqlalchemy import LargeBinary, Row, Text, and_, delete, literal, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -21,6 +22,7 @@ from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database import tables
 from headway.database.base import OVERLOADED, StoredJob, key_reused, name_taken
+from headway.database.damage import row_key
 from headway.database.sql_streams import SqlStreams
 from headway.errors import NotFound, Overloaded, Unavailable
 
@@ -33,6 +35,7 @@ _TABLES = {
     RowKind.WORKER: tables.workers,
     RowKind.DATASET: tables.datasets,
 }
+_BLOB_KEY = re.compile("x'([0-9a-f]{2})*'")
 _Value = TypeVar("_Value")
 
 
@@ -197,7 +200,7 @@ class SqlDatabase(SqlStreams):
         async with self._main(write=False) as connection:
             row = (await connection.execute(select(tables.jobs).where(where))).first()
         if row is not None and (job := self._job(row)) is None:
-            raise self.damage.error(RowKind.JOB, row.id)
+            raise self.damage.error(RowKind.JOB, row_key(row.id))
         return None if row is None else job
 
     async def _select_jobs(self, query: Any, limit: int | None = None) -> list[Job]:
@@ -217,7 +220,7 @@ class SqlDatabase(SqlStreams):
             asked *= 2
 
     def _job(self, row: Row[Any]) -> Job | None:
-        return self.damage.read(RowKind.JOB, row.id, row.name, lambda: _job(row))
+        return self.damage.read(RowKind.JOB, row_key(row.id), row.name, lambda: _job(row))
 
     def _stored_job(self, row: Row[Any]) -> StoredJob | None:
         job = self._job(row)
@@ -226,14 +229,14 @@ class SqlDatabase(SqlStreams):
     async def delete_row(self, row: DamagedRow) -> None:
         async with self._main(write=True) as main, self._streams(write=True) as streams:
             if row.kind is RowKind.JOB:
-                await main.execute(delete(tables.jobs).where(tables.jobs.c.id == row.id))
+                await main.execute(delete(tables.jobs).where(_has_key(tables.jobs.c.id, row.id)))
                 for table in (tables.attempts, tables.events, tables.checkpoint_parts):
-                    await main.execute(delete(table).where(table.c.job == row.id))
-                await streams.execute(delete(tables.reports).where(tables.reports.c.job == row.id))
+                    await main.execute(delete(table).where(_has_key(table.c.job, row.id)))
+                await streams.execute(delete(tables.reports).where(_has_key(tables.reports.c.job, row.id)))
             else:
                 table = _TABLES[row.kind]
                 keys = zip(table.primary_key.columns, row.id.split("/"), strict=True)
-                where = and_(*(column == column.type.python_type(key) for column, key in keys))
+                where = and_(*(_has_key(column, key) for column, key in keys))
                 await (streams if row.kind is RowKind.REPORT else main).execute(delete(table).where(where))
         self.damage.forget(row.kind, row.id)
 
@@ -247,7 +250,7 @@ class SqlDatabase(SqlStreams):
         async with self._main(write=False) as connection:
             query = select(table).where(table.c.job == job_id).order_by(table.c.number)
             rows = (await connection.execute(query)).all()
-        documents = ((f"{job_id}/{row.number}", row.document) for row in rows)
+        documents = ((row_key(job_id, row.number), row.document) for row in rows)
         return self.damage.read_all(RowKind.ATTEMPT, Attempt, documents)
 
     async def put_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
@@ -262,7 +265,7 @@ class SqlDatabase(SqlStreams):
         query = select(table).where(table.c.job == job_id)
         async with self._main(write=False) as connection:
             rows = (await connection.execute(query.order_by(table.c.attempt, table.c.step, table.c.rank))).all()
-        documents = ((f"{job_id}/{row.attempt}/{row.step}/{row.rank}", row.document) for row in rows)
+        documents = ((row_key(job_id, row.attempt, row.step, row.rank), row.document) for row in rows)
         return self.damage.read_all(RowKind.CHECKPOINT, CheckpointPart, documents)
 
     async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
@@ -283,7 +286,7 @@ class SqlDatabase(SqlStreams):
         return await self._select_readable(query, limit, self._event)
 
     def _event(self, row: Row[Any]) -> Event | None:
-        row_id = f"{row.job}/{row.number}"
+        row_id = row_key(row.job, row.number)
         return self.damage.read(RowKind.EVENT, row_id, "", lambda: Event.model_validate_json(row.document))
 
     async def put_worker(self, worker: Worker) -> None:
@@ -303,7 +306,7 @@ class SqlDatabase(SqlStreams):
             rows += await connection.execute(
                 lost.order_by(table.c.registered_at.desc()).limit(_REMEMBERED_LOST_WORKERS)
             )
-        return self.damage.read_all(RowKind.WORKER, Worker, ((row.id, row.document) for row in rows))
+        return self.damage.read_all(RowKind.WORKER, Worker, ((row_key(row.id), row.document) for row in rows))
 
     async def put_dataset(self, dataset: Dataset) -> None:
         document = {"document": dataset.model_dump_json()}
@@ -315,7 +318,17 @@ class SqlDatabase(SqlStreams):
     async def datasets(self) -> list[Dataset]:
         async with self._main(write=False) as connection:
             rows = (await connection.execute(select(tables.datasets).order_by(tables.datasets.c.name))).all()
-        return self.damage.read_all(RowKind.DATASET, Dataset, ((row.name, row.document) for row in rows))
+        return self.damage.read_all(RowKind.DATASET, Dataset, ((row_key(row.name), row.document) for row in rows))
+
+
+def _has_key(column: Any, key: str) -> Any:
+    """The condition that a column has what `row_key` made this text of."""
+    if _BLOB_KEY.fullmatch(key):
+        return column == literal(bytes.fromhex(key[2:-1]), LargeBinary())
+    try:
+        return column == column.type.python_type(key)
+    except ValueError:
+        return column == literal(key, Text())
 
 
 @asynccontextmanager

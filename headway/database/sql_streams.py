@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from headway.core.damaged import RowKind
 from headway.database import tables
 from headway.database.base import Database, ReportIndex, StreamSize
+from headway.database.damage import row_key
 from headway.reports import Report, decode_facts, encode_facts
 
 
@@ -56,7 +57,7 @@ class SqlStreams(Database):
 
     def _report(self, row: Row[Any]) -> Report:
         """Facts that cannot be read are left out; the streams beside them are not lost for it."""
-        row_id = f"{row.job}/{row.attempt}/{row.worker}/{row.number}"
+        row_id = row_key(row.job, row.attempt, row.worker, row.number)
         facts = self.damage.read(RowKind.REPORT, row_id, "", lambda: decode_facts(row.facts)) or ()
         return Report(row.job, row.attempt, row.worker, row.number, row.through, row.last, facts, row.logs, row.metrics)
 

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from pydantic import ValidationError
+
 from headway.brokers.base import Broker
 from headway.brokers.embedded import EmbeddedBroker
 from headway.brokers.envelope import report_key, unseal
@@ -214,24 +216,36 @@ class Server:
     async def _join_installation(self) -> Installation:
         """Take over what the servers of this installation share."""
         drawn = Installation(id=draw_id("i-"), secret=self.tokens.secret)
-        installation = await self.database.installation(drawn)
+        try:
+            installation = await self.database.installation(drawn)
+        except ValidationError as error:
+            raise SettingInvalid(
+                f"Database {redacted(self.settings.effective_database_url)} does not tell whose it is: its row "
+                "`installation` is damaged. Restore a backup with `headway restore`."
+            ) from error
         adopt_secret(self.settings.home, self.tokens, installation.secret)
         return installation
 
     async def _mark_objects(self, installation: Installation) -> None:
         """See that the object store is this installation's: another would not have its checkpoints and models."""
-        store = f"HEADWAY_OBJECTS_URL names {redacted(self.settings.effective_objects_url)}"
+        url = redacted(self.settings.effective_objects_url)
+        store = (
+            f"Objects are stored in {url}" if self.settings.objects_url is None else f"HEADWAY_OBJECTS_URL names {url}"
+        )
         found = await read_mark(self.objects)
         if found is None:
             if await self.database.jobs(JobQuery(limit=1)) and self.database.shared:
                 raise SettingInvalid(
-                    f"{store}, an empty store, but this installation has jobs already. "
+                    f"{store}. It is empty, but this installation has jobs already. "
                     "Name the store that its other servers use."
                 )
             await put_mark(self.objects, installation)
         elif found != installation.id:
             raise SettingInvalid(
-                f"{store}, the store of another installation. Name this one's, or HEADWAY_DATABASE_URL of that one."
+                f"{store}. It is the store of another installation than database "
+                f"{redacted(self.settings.effective_database_url)} has. Restore a backup with `headway restore` if the "
+                "database is new or damaged; else set HEADWAY_OBJECTS_URL or HEADWAY_DATABASE_URL to the one that "
+                "belongs to the other."
             )
 
 

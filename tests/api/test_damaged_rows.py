@@ -6,10 +6,12 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from headway.core.facts import CheckpointPartStored, OutputsStored, RankStarted, Released
+from headway.errors import SettingInvalid
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.api.conftest import finished_rank, opened
@@ -108,3 +110,59 @@ async def test_a_damaged_job_is_not_deleted_while_another_needs_its_checkpoint(t
         while "fork" in {job.name for job in api.server.jobs.unsettled.values()}:
             await asyncio.sleep(0.01)
         assert (await api.http.delete("/api/v1/jobs/source")).status_code == 204
+
+
+BLOBS = {
+    "worker": "INSERT INTO workers VALUES (x'ff', 'ready', 1, '{}')",
+    "worker with a good document": "UPDATE workers SET id = x'ff'",
+    "worker without text": "INSERT INTO workers VALUES (x'', 'ready', x'ff', x'ff')",
+    "dataset": "INSERT INTO datasets VALUES (x'ff', '{}')",
+    "job": "UPDATE jobs SET id = x'ff'",
+    "job's name": "UPDATE jobs SET name = x'ff', document = '{'",
+    "attempt": "INSERT INTO attempts VALUES ('JOB', 'x', '{}')",
+    "attempt's blob": "INSERT INTO attempts VALUES ('JOB', x'ff', '{}')",
+}
+
+
+@pytest.mark.parametrize("name", BLOBS)
+async def test_a_row_whose_key_is_no_text_is_shown_and_deleted(tmp_path: Path, name: str) -> None:
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)) as api:
+        await api.worker()
+        job = await api.submit(name="one", where={"gpu": "none"})
+    write(settings.home, BLOBS[name].replace("JOB", job["id"]))
+    async with opened(Server(settings)) as api:
+        for noun in ("jobs", "workers", "datasets", "jobs/one/logs"):
+            assert (await api.http.get(f"/api/v1/{noun}")).status_code in (200, 404, 409), noun
+        await api.server.database.attempts(job["id"])
+        (row,) = (await api.http.get("/api/v1/damaged")).json()
+        assert row["reason"]
+        answer = await api.http.delete(f"/api/v1/damaged/{row['kind']}/{quote(row['id'])}")
+        assert answer.status_code == 204, answer.text
+    async with opened(Server(settings)) as api:
+        await api.http.get("/api/v1/jobs")
+        await api.server.database.attempts(job["id"])
+        assert (await api.http.get("/api/v1/damaged")).json() == []
+
+
+@pytest.mark.parametrize("document", ["{}", b"\xff", "null"])
+async def test_a_damaged_installation_is_named_with_what_to_do(tmp_path: Path, document: object) -> None:
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)):
+        pass
+    write(settings.home, "UPDATE installation SET document = ? WHERE key = 'installation'", document)
+    with pytest.raises(SettingInvalid, match=r"headway.db .*row `installation` is damaged.* `headway restore`"):
+        async with opened(Server(settings)):
+            pass
+
+
+async def test_a_database_without_its_installation_blames_no_setting_that_is_not_set(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)):
+        pass
+    write(settings.home, "DELETE FROM installation")
+    with pytest.raises(SettingInvalid) as caught:
+        async with opened(Server(settings)):
+            pass
+    assert caught.value.message.startswith(f"Objects are stored in file://{settings.home / 'objects'}. ")
+    assert "`headway restore`" in caught.value.message
