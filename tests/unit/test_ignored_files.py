@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headway.errors import InvalidInput
 from headway.ignored_files import find_files
+from tests.no_root import without_root
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
@@ -117,20 +117,10 @@ def nest(folder: Path, name: str, depth: int) -> None:
     os.close(at)
 
 
-@pytest.fixture
-def _no_root(tmp_path: Path) -> Iterator[None]:
-    """Root may read everything, so its tests become another user's for a moment; the folder is open to that one."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    user = os.geteuid()
-    os.seteuid(65534 if user == 0 else user)
-    yield
-    os.seteuid(user)
-
-
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
-    request.getfixturevalue("_no_root")
-    with pytest.raises(InvalidInput, match=r"closed cannot be read: Permission denied\. Name it"):
+    with (
+        without_root(tmp_path),
+        pytest.raises(InvalidInput, match=r"closed cannot be read: Permission denied\. Name it"),
+    ):
         find_files(tmp_path)
