@@ -53,7 +53,7 @@ class BrokerLink(NamedTuple):
 
 def broker_links(
     registered: Registered,
-    server_url: str,
+    server_url: Callable[[], str],
     *,
     assignments_url: str | None,
     reports_url: str | None,
@@ -63,11 +63,12 @@ def broker_links(
 ) -> list[BrokerLink]:
     """The worker's connection to the server, and to other brokers if that has such. Raises SettingInvalid.
 
+    `server_url`: the server that is asked now, for another may lead when a connection is made again.
     `assignments_url` and `reports_url` take the place of what the server says. Reports go sealed through other brokers.
     """
 
     def embedded() -> WorkerBroker:
-        return EmbeddedWorkerBroker(urljoin(server_url.replace("http", "ws", 1), registered.broker), registered.token)
+        return EmbeddedWorkerBroker(urljoin(server_url().replace("http", "ws", 1), registered.broker), registered.token)
 
     assignments = registered.assignments and (assignments_url or registered.assignments)
     reports = registered.reports and (reports_url or registered.reports)

@@ -302,7 +302,7 @@ class Worker:
 
         links = broker_links(
             registered,
-            self._connection.server_url,
+            lambda: self._connection.server_url,
             assignments_url=self._settings.assignments_url,
             reports_url=self._settings.reports_url,
             receive=partial(self._receive_wakeups, place=place),
