@@ -52,26 +52,33 @@ def unpack_msgpack(content: bytes, maximum_items: int) -> Any:
 
     msgpack itself refuses to nest deeper than 512.
     """
-    left = maximum_items
-
-    def counted(container: Any) -> Any:
-        nonlocal left
-        left -= len(container) + 1
-        if left < 0:
-            raise ValueError(f"it has more than the {maximum_items:,} items allowed")
-        return container
-
+    items = _Items(maximum_items, "it has")
     try:
         return msgpack.unpackb(
             content,
             max_array_len=maximum_items,
             max_map_len=maximum_items,
             max_ext_len=0,
-            list_hook=counted,
-            object_hook=counted,
+            list_hook=items.count,
+            object_hook=items.count,
         )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise Corrupt(f"{len(content):,} bytes cannot be read as MessagePack: {error}") from error
+
+
+class _Items:
+    """How many items lists and maps may still have while they are unpacked."""
+
+    def __init__(self, maximum: int, subject: str) -> None:
+        self.left = maximum
+        self._words = f"{subject} more than the {maximum:,} items allowed"
+
+    def count(self, container: Any) -> Any:
+        """The list or map as it is. Raises ValueError when it is one too many."""
+        self.left -= len(container) + 1
+        if self.left < 0:
+            raise ValueError(self._words)
+        return container
 
 
 class _Bounded:
@@ -99,15 +106,7 @@ def read_packed_list(content: bytes, maximum_bytes: int, maximum_items: int, max
     Raises Corrupt, also when all have more than `maximum_bytes`, the lists of one element more than `maximum_items`,
     or a text more than `maximum_text_bytes`.
     """
-    left = 0
-
-    def counted(container: Any) -> Any:
-        nonlocal left
-        left -= len(container) + 1
-        if left < 0:
-            raise ValueError(f"an element has more than the {maximum_items:,} items allowed")
-        return container
-
+    items = _Items(maximum_items, "an element has")
     try:
         unpacker = msgpack.Unpacker(
             _Bounded(content, maximum_bytes),
@@ -117,10 +116,10 @@ def read_packed_list(content: bytes, maximum_bytes: int, maximum_items: int, max
             max_array_len=maximum_items,
             max_map_len=0,
             max_ext_len=0,
-            list_hook=counted,
+            list_hook=items.count,
         )
         for _ in range(unpacker.read_array_header()):
-            left = maximum_items
+            items.left = maximum_items
             yield unpacker.unpack()
         if unpacker.read_bytes(1):
             raise ValueError("more follows behind their list")
