@@ -13,7 +13,7 @@ import websockets.exceptions
 from headway.brokers.base import Broker, WorkerBroker
 from headway.core.job import WakeUp
 from headway.errors import Unavailable
-from headway.reports import MAXIMUM_REPORT_BYTES
+from headway.formats.reports import MAXIMUM_REPORT_BYTES
 
 _MAXIMUM_QUEUED_REPORTS = 256
 _CONNECT_TIMEOUT_SECONDS = 5.0

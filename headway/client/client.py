@@ -164,7 +164,7 @@ class Client:
 
         With the lock file goes all that it needs. Raises InvalidInput when something of it would be left out.
         """
-        from headway.snapshot import pack
+        from headway.formats.snapshot import pack
 
         if folder is not None and lock is not None:
             check_lock(lock, folder)

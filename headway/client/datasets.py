@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from headway import blocks
 from headway.bounded import decompress_gzip
 from headway.client.connection import Connection, path_part
 from headway.core.dataset import Dataset
 from headway.core.name import check_name
 from headway.errors import Corrupt, InvalidInput, Unavailable
+from headway.formats import blocks
 
 MIRRORS = {
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
@@ -36,7 +36,7 @@ _MAXIMUM_FILE_BYTES = 100 << 20
 
 def add_dataset(connection: Connection, name: str, path: Path) -> dict[str, Any]:
     """See `Client.add_dataset`."""
-    from headway.dataset_files import describe, prepare, read_dataset
+    from headway.formats.dataset_files import describe, prepare, read_dataset
 
     try:
         check_name(name)

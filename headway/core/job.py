@@ -300,14 +300,14 @@ class Job(Frozen):
         return self.attempt.number if self.attempt else 0
 
     @property
-    def live(self) -> bool:
+    def active(self) -> bool:
         """Whether an attempt of the job holds slots or is being ended."""
         return not self.status.terminal and self.status is not JobStatus.QUEUED
 
     @property
     def unsettled(self) -> bool:
-        """Whether a starting server has to take the job up: it is live, drains, or has something undelivered."""
-        return self.live or bool(self.draining or self.events or self.wakeups)
+        """Whether a starting server has to take the job up: it is active, drains, or has something undelivered."""
+        return self.active or bool(self.draining or self.events or self.wakeups)
 
     @property
     def duration_seconds(self) -> float | None:

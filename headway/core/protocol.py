@@ -66,7 +66,7 @@ class Registered(Frozen):
     report_key: str = Field(default="", description="Signs the worker's reports on their way through that broker.")
 
 
-class StreamKey(Frozen):
+class AssignmentKey(Frozen):
     """The reports of one worker about one attempt; `worker` may be a former id."""
 
     job: str
@@ -84,7 +84,7 @@ class Heartbeat(Frozen):
     counter: int = Field(ge=0)
     last_answer: int = Field(ge=-1)
     preparing: tuple[tuple[str, int], ...] = Field(default=(), max_length=10_000)
-    streams: tuple[StreamKey, ...] = Field(default=(), max_length=10_000)
+    streams: tuple[AssignmentKey, ...] = Field(default=(), max_length=10_000)
     load: WorkerLoad | None = None
     leaving: bool = False
     steps: dict[str, int] = Field(default={}, max_length=10_000)
@@ -132,7 +132,7 @@ class InquiryAnswer(Frozen):
 class CommittedStream(Frozen):
     """Up to which number reports are stored and applied; None: no more of them are accepted."""
 
-    stream: StreamKey
+    stream: AssignmentKey
     through: int | None
 
 

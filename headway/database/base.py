@@ -20,7 +20,7 @@ from headway.core.problem import Problem
 from headway.core.worker import Worker
 from headway.database.damage import Damage
 from headway.errors import IdempotencyKeyReused, NameTaken
-from headway.reports import Report
+from headway.formats.reports import Report
 
 reading: ContextVar[bool] = ContextVar("reading", default=False)
 """Whether the request at work only reads for a user. Such reads have connections of their own, so that submissions,

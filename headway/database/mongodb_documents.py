@@ -11,7 +11,7 @@ from headway.core.checkpoint import CheckpointPart
 from headway.core.facts import Fact
 from headway.core.job import Job
 from headway.core.job_query import JobQuery, JobSort, sort_values
-from headway.reports import Report, decode_facts, encode_facts
+from headway.formats.reports import Report, decode_facts, encode_facts
 
 Document = dict[str, Any]
 

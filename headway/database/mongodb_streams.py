@@ -14,7 +14,7 @@ from headway.core.damaged import RowKind
 from headway.database.base import OVERLOADED, Database, ReportIndex, StreamSize
 from headway.database.mongodb_documents import Document, facts_of, report_document, report_of
 from headway.errors import Overloaded, Unavailable
-from headway.reports import Report
+from headway.formats.reports import Report
 
 
 class MongodbStreams(Database):

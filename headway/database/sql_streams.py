@@ -14,7 +14,7 @@ from headway.core.damaged import RowKind
 from headway.database import tables
 from headway.database.base import Database, ReportIndex, StreamSize
 from headway.database.damage import row_key
-from headway.reports import Report, decode_facts, encode_facts
+from headway.formats.reports import Report, decode_facts, encode_facts
 
 
 class SqlStreams(Database):

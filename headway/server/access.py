@@ -8,7 +8,7 @@ from enum import StrEnum
 from headway.errors import NotAllowed
 
 
-class Kind(StrEnum):
+class CallerKind(StrEnum):
     """`user`: a person or program. `join`: a machine that may register. `worker`: a registered one. `rank`: a rank."""
 
     USER = "user"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 class Caller:
     """Who asks, and the worker, or job and attempt, that the token is bound to."""
 
-    kind: Kind
+    kind: CallerKind
     worker: str | None = None
     job: str | None = None
     attempt: int | None = None
@@ -43,18 +43,18 @@ class Action(StrEnum):
     ARTIFACTS_WRITE = "artifacts.write"
 
 
-_ALLOWED: dict[Action, frozenset[Kind]] = {
-    Action.JOBS_READ: frozenset({Kind.USER}),
-    Action.JOBS_WRITE: frozenset({Kind.USER}),
-    Action.FLEET_READ: frozenset({Kind.USER}),
-    Action.FLEET_WRITE: frozenset({Kind.USER}),
-    Action.WORKER_REGISTER: frozenset({Kind.JOIN}),
-    Action.WORKER_ACT: frozenset({Kind.WORKER}),
-    Action.DATASETS_READ: frozenset({Kind.USER, Kind.WORKER}),
-    Action.DATASETS_WRITE: frozenset({Kind.USER}),
-    Action.SNAPSHOTS_READ: frozenset({Kind.USER, Kind.WORKER}),
-    Action.SNAPSHOTS_WRITE: frozenset({Kind.USER}),
-    Action.ARTIFACTS_WRITE: frozenset({Kind.RANK}),
+_ALLOWED: dict[Action, frozenset[CallerKind]] = {
+    Action.JOBS_READ: frozenset({CallerKind.USER}),
+    Action.JOBS_WRITE: frozenset({CallerKind.USER}),
+    Action.FLEET_READ: frozenset({CallerKind.USER}),
+    Action.FLEET_WRITE: frozenset({CallerKind.USER}),
+    Action.WORKER_REGISTER: frozenset({CallerKind.JOIN}),
+    Action.WORKER_ACT: frozenset({CallerKind.WORKER}),
+    Action.DATASETS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),
+    Action.DATASETS_WRITE: frozenset({CallerKind.USER}),
+    Action.SNAPSHOTS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),
+    Action.SNAPSHOTS_WRITE: frozenset({CallerKind.USER}),
+    Action.ARTIFACTS_WRITE: frozenset({CallerKind.RANK}),
 }
 
 
@@ -64,7 +64,7 @@ def authorise(
     """Let the caller do `action` to the named object, or raise NotAllowed."""
     if caller.kind not in _ALLOWED[action]:
         raise NotAllowed(f"A {caller.kind} token does not allow {action}.")
-    if caller.kind is Kind.WORKER and worker is not None and worker != caller.worker:
+    if caller.kind is CallerKind.WORKER and worker is not None and worker != caller.worker:
         raise NotAllowed(f"This token is worker {caller.worker}'s; it does not allow acting as worker {worker}.")
-    if caller.kind is Kind.RANK and (job, attempt) != (caller.job, caller.attempt):
+    if caller.kind is CallerKind.RANK and (job, attempt) != (caller.job, caller.attempt):
         raise NotAllowed(f"This token is for attempt {caller.attempt} of job {caller.job} only.")

@@ -25,9 +25,9 @@ from headway.server.backup_format import (
     MANIFEST,
     OBJECTS,
     PAGE_JOBS,
-    Kind,
     Manifest,
     Record,
+    RecordKind,
     encode_record,
     page_name,
     records_of,
@@ -79,7 +79,7 @@ class _Backup:
         self._database = database
         self._objects = objects
         self._archive = archive
-        self._counts: Counter[Kind] = Counter()
+        self._counts: Counter[RecordKind] = Counter()
         self._members: dict[str, str] = {}
         self._object_bytes = 0
         self._damaged: dict[str, None] = {}
@@ -111,7 +111,7 @@ class _Backup:
         """The job's records, and the objects that it names; again if a server changed it before all were read."""
         begin = records.tell()
         while True:
-            counts: Counter[Kind] = Counter()
+            counts: Counter[RecordKind] = Counter()
             parts: list[CheckpointPart] = []
             try:
                 async for record in records_of(self._database, stored):
@@ -142,8 +142,8 @@ class _Backup:
 
     async def _datasets(self, records: IO[bytes]) -> None:
         for dataset in await self._database.datasets():
-            records.write(encode_record(Record(Kind.DATASET, "", dataset)))
-            self._counts[Kind.DATASET] += 1
+            records.write(encode_record(Record(RecordKind.DATASET, "", dataset)))
+            self._counts[RecordKind.DATASET] += 1
             for split in dataset.splits.values():
                 for block in split.blocks:
                     if not await self._object(block_object(block.sha256), block.sha256):

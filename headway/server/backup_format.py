@@ -21,7 +21,7 @@ from headway.core.installation import Installation
 from headway.core.job import Event, Job
 from headway.database.base import Database, StoredJob
 from headway.errors import Conflict, Corrupt
-from headway.reports import Report, decode_facts, encode_facts
+from headway.formats.reports import Report, decode_facts, encode_facts
 
 FORMAT = 1
 PAGE_JOBS = 100
@@ -33,7 +33,7 @@ _FIELDS = 8
 """The most that any record has: those of a report."""
 
 
-class Kind(StrEnum):
+class RecordKind(StrEnum):
     """What a record is of. Workers have none: after a restore they register anew, and who leads is found anew."""
 
     JOB = "job"
@@ -49,7 +49,7 @@ class Kind(StrEnum):
 class Record:
     """One row or document; `job` is the id of the job that it belongs to."""
 
-    kind: Kind
+    kind: RecordKind
     job: str
     value: Job | Attempt | CheckpointPart | Event | Report | Dataset
 
@@ -65,7 +65,7 @@ class Manifest(Frozen):
     version: str
     taken_at: float
     installation: Installation
-    counts: dict[Kind, int]
+    counts: dict[RecordKind, int]
     members: dict[str, str]
     object_bytes: int
     damaged: tuple[str, ...] = ()
@@ -92,26 +92,26 @@ async def records_of(database: Database, stored: StoredJob) -> AsyncIterator[Rec
     Raises Conflict when its streams were compacted meanwhile: read it again.
     """
     job = stored.job
-    yield Record(Kind.TOMBSTONE if stored.deleted else Kind.JOB, job.id, job)
+    yield Record(RecordKind.TOMBSTONE if stored.deleted else RecordKind.JOB, job.id, job)
     if stored.deleted:
         return
     ended = job.attempt is not None and job.attempt.ended_at is not None
     for attempt in await database.attempts(job.id):
         if attempt.number < job.attempt_number or (ended and attempt.number == job.attempt_number):
-            yield Record(Kind.ATTEMPT, job.id, attempt)
+            yield Record(RecordKind.ATTEMPT, job.id, attempt)
     kept = {one.key for one in job.checkpoints if one.job is None}
     for part in await database.checkpoint_parts(job.id):
         if (part.attempt, part.step) in kept:
-            yield Record(Kind.CHECKPOINT_PART, job.id, part)
+            yield Record(RecordKind.CHECKPOINT_PART, job.id, part)
     number = 0
     while number < job.event_count and (page := await database.events(job.id, number, _PAGE_EVENTS)):
         for event in page:
             if event.number <= job.event_count:
-                yield Record(Kind.EVENT, job.id, event)
+                yield Record(RecordKind.EVENT, job.id, event)
         number = page[-1].number
     for attempt_number in range(1, job.attempt_number + 1):
         async for report in _reports(database, job, attempt_number):
-            yield Record(Kind.REPORT, job.id, report)
+            yield Record(RecordKind.REPORT, job.id, report)
 
 
 async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[Report]:
@@ -145,13 +145,13 @@ def encode_record(record: Record) -> bytes:
     return encoded
 
 
-_MODELS: dict[Kind, type[Job | Attempt | CheckpointPart | Event | Dataset]] = {
-    Kind.JOB: Job,
-    Kind.TOMBSTONE: Job,
-    Kind.ATTEMPT: Attempt,
-    Kind.CHECKPOINT_PART: CheckpointPart,
-    Kind.EVENT: Event,
-    Kind.DATASET: Dataset,
+_MODELS: dict[RecordKind, type[Job | Attempt | CheckpointPart | Event | Dataset]] = {
+    RecordKind.JOB: Job,
+    RecordKind.TOMBSTONE: Job,
+    RecordKind.ATTEMPT: Attempt,
+    RecordKind.CHECKPOINT_PART: CheckpointPart,
+    RecordKind.EVENT: Event,
+    RecordKind.DATASET: Dataset,
 }
 
 
@@ -159,8 +159,8 @@ def decode_records(page: IO[bytes]) -> Iterator[Record]:
     """The records of a page. Raises Corrupt."""
     try:
         for name, job, body in msgpack.Unpacker(page, max_buffer_size=MAXIMUM_RECORD_BYTES, max_array_len=_FIELDS):
-            kind = Kind(name)
-            if kind is Kind.REPORT:
+            kind = RecordKind(name)
+            if kind is RecordKind.REPORT:
                 attempt, worker, number, through, last, facts, logs, metrics = body
                 report = Report(job, attempt, worker, number, through, last, decode_facts(facts), logs, metrics)
                 yield Record(kind, job, report)

@@ -14,7 +14,7 @@ from headway.core.job_query import JobQuery
 from headway.core.status import JobStatus
 from headway.database.base import Database
 from headway.errors import Corrupt, Damaged, HeadwayError, NotFound
-from headway.reports import Report, merge_reports, stated_bytes
+from headway.formats.reports import Report, merge_reports, stated_bytes
 from headway.server.clock import Clock
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints

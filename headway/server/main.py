@@ -19,7 +19,7 @@ import uvicorn
 from headway import __version__
 from headway.brokers.base import Broker
 from headway.errors import SettingInvalid
-from headway.reports import MAXIMUM_REPORT_BYTES
+from headway.formats.reports import MAXIMUM_REPORT_BYTES
 from headway.server.api.links import link_path
 from headway.server.app import create_app
 from headway.server.clock import Clock

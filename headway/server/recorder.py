@@ -12,13 +12,13 @@ from headway.core import transitions
 from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import Fact, Released
 from headway.core.job import Job
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
 from headway.errors import Corrupt, HeadwayError, NotFound
-from headway.reports import Report, decode_report
+from headway.formats.reports import Report, decode_report
 from headway.server.clock import Clock
-from headway.server.live import Live
 from headway.server.services.jobs import Jobs
+from headway.server.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 _BATCH = 64
@@ -70,7 +70,7 @@ class Recorder:
         jobs: Jobs,
         broker: Broker,
         opened: Callable[[bytes], bytes],
-        live: Live,
+        watchers: Watchers,
         clock: Clock,
         catch_up_seconds: float,
     ) -> None:
@@ -79,10 +79,10 @@ class Recorder:
         self._jobs = jobs
         self._broker = broker
         self._opened = opened
-        self._live = live
+        self._watchers = watchers
         self._clock = clock
         self._catch_up_seconds = catch_up_seconds
-        self._streams: dict[StreamKey, _Stream] = {}
+        self._streams: dict[AssignmentKey, _Stream] = {}
         self._recorded = 0
         self._progressed = asyncio.Event()
         self.corrupt_reports = 0
@@ -94,7 +94,8 @@ class Recorder:
         for job in list(self._jobs.unsettled.values()):
             attempt = job.attempt
             if attempt is not None and attempt.ended_at is None:
-                keys = [StreamKey(job=job.id, attempt=attempt.number, worker=one.worker) for one in attempt.assignments]
+                workers = [one.worker for one in attempt.assignments]
+                keys = [AssignmentKey(job=job.id, attempt=attempt.number, worker=worker) for worker in workers]
                 await self._apply([key for key in keys if await self._stream(key) is not None])
 
     async def run(self) -> None:
@@ -127,16 +128,16 @@ class Recorder:
 
     async def record(self, reports: Iterable[Report]) -> None:
         """Store reports and apply their facts, in the order of their numbers; facts that came together in one write."""
-        new: dict[tuple[StreamKey, int], Report] = {}
+        new: dict[tuple[AssignmentKey, int], Report] = {}
         for report in reports:
-            key = StreamKey(job=report.job, attempt=report.attempt, worker=report.worker)
+            key = AssignmentKey(job=report.job, attempt=report.attempt, worker=report.worker)
             stream = await self._stream(key)
             if stream is not None and not stream.has(report.number):
                 new[key, report.number] = report
         if not new:
             return
         await self._database.insert_reports(list(new.values()))
-        touched: dict[StreamKey, None] = {}
+        touched: dict[AssignmentKey, None] = {}
         for (key, number), report in new.items():
             stream = self._streams.get(key)
             if stream is None:
@@ -147,9 +148,9 @@ class Recorder:
             touched[key] = None
         await self._apply(list(touched))
 
-    async def _apply(self, keys: list[StreamKey]) -> None:
+    async def _apply(self, keys: list[AssignmentKey]) -> None:
         attempts: dict[tuple[str, int], list[ReportedFacts]] = {}
-        through: dict[StreamKey, int] = {}
+        through: dict[AssignmentKey, int] = {}
         for key in keys:
             stream = self._streams.get(key)
             if stream is None:
@@ -164,7 +165,7 @@ class Recorder:
         for (job_id, number), reported in attempts.items():
             if reported:
                 await self._update(job_id, number, reported)
-            self._live.changed(job_id)
+            self._watchers.changed(job_id)
         for key, stored in through.items():
             stream = self._streams.get(key)
             if stream is not None:
@@ -201,12 +202,12 @@ class Recorder:
         now = self._clock.now()
         return lambda job: apply_facts(job, number, reported, now)
 
-    async def committed(self, key: StreamKey) -> int | None:
+    async def committed(self, key: AssignmentKey) -> int | None:
         """Up to which number the stream is committed; None: nothing more of it is accepted."""
         stream = await self._stream(key)
         return None if stream is None else stream.committed
 
-    def stored(self, key: StreamKey) -> int | None:
+    def stored(self, key: AssignmentKey) -> int | None:
         """Up to which number an open stream may be read; None: it is closed, all that is stored may be read."""
         stream = self._streams.get(key)
         return None if stream is None else stream.stored
@@ -240,7 +241,7 @@ class Recorder:
         attempt = await self._jobs.attempt(job, number)
         for assignment in attempt.assignments if attempt else ():
             if assignment.streams_missing:
-                stream = self._streams.get(StreamKey(job=job_id, attempt=number, worker=assignment.worker))
+                stream = self._streams.get(AssignmentKey(job=job_id, attempt=number, worker=assignment.worker))
                 if stream is None or not stream.complete:
                     return
         await self.close_drain(job_id, number)
@@ -250,7 +251,7 @@ class Recorder:
             if not _accepts(job, key.attempt):
                 del self._streams[key]
 
-    async def _stream(self, key: StreamKey) -> _Stream | None:
+    async def _stream(self, key: AssignmentKey) -> _Stream | None:
         """The open stream, read from the database when this server first meets it; None if it is closed."""
         if key in self._streams:
             return self._streams[key]

@@ -9,8 +9,8 @@ from headway.brokers.base import Broker
 from headway.core.job import Job
 from headway.database.base import Database
 from headway.errors import HeadwayError
-from headway.server.live import Live
 from headway.server.services.jobs import Jobs
+from headway.server.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
@@ -20,11 +20,11 @@ _GATHER_SECONDS = 0.01
 class Relay:
     """Everything it does may be repeated: after a crash the next server delivers again what is still in the jobs."""
 
-    def __init__(self, jobs: Jobs, database: Database, broker: Broker, live: Live) -> None:
+    def __init__(self, jobs: Jobs, database: Database, broker: Broker, watchers: Watchers) -> None:
         self._jobs = jobs
         self._database = database
         self._broker = broker
-        self._live = live
+        self._watchers = watchers
         self._changed: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._published: dict[str, Job] = {}
@@ -32,7 +32,7 @@ class Relay:
         jobs.on_change.append(self._job_changed)
 
     def _job_changed(self, job: Job) -> None:
-        self._live.changed(job.id)
+        self._watchers.changed(job.id)
         if job.events or job.wakeups:
             self._changed[job.id] = None
             self._woken.set()
@@ -79,4 +79,4 @@ class Relay:
             await self._database.insert_events(events)
         for job in jobs:
             await self._jobs.settle(job)
-            self._live.changed(job.id)
+            self._watchers.changed(job.id)

@@ -17,17 +17,17 @@ from headway.core.dataset import Dataset
 from headway.core.job import Event, Job
 from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, SettingInvalid
+from headway.formats.reports import Report
 from headway.objects.base import Objects
 from headway.registry import backend
-from headway.reports import Report
 from headway.server.backup_format import (
     FORMAT,
     MANIFEST,
     OBJECTS,
     PAGE_JOBS,
-    Kind,
     Manifest,
     Record,
+    RecordKind,
     decode_records,
     encode_record,
     records_of,
@@ -144,7 +144,7 @@ class _Batch:
     async def put(self, record: Record, size_bytes: int) -> None:
         match record.value:
             case Job() as job:
-                await self._put_job(job, deleted=record.kind is Kind.TOMBSTONE)
+                await self._put_job(job, deleted=record.kind is RecordKind.TOMBSTONE)
             case Attempt() as attempt:
                 await self._database.put_attempt(record.job, attempt)
             case CheckpointPart() as part:
@@ -187,7 +187,7 @@ async def _page_digests(database: Database) -> AsyncIterator[bytes]:
         sequence = page[-1].job.sequence
     digest = hashlib.sha256()
     for dataset in await database.datasets():
-        digest.update(encode_record(Record(Kind.DATASET, "", dataset)))
+        digest.update(encode_record(Record(RecordKind.DATASET, "", dataset)))
     yield digest.digest()
 
 

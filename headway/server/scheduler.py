@@ -18,7 +18,7 @@ from headway.core.status import AssignmentState, JobStatus
 from headway.database.base import Database
 from headway.errors import HeadwayError, NotFound
 from headway.server.clock import Clock
-from headway.server.liveness import Liveness
+from headway.server.leases import Leases
 from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
@@ -49,7 +49,7 @@ class Scheduler:
         jobs: Jobs,
         queue: Queue,
         workers: Workers,
-        liveness: Liveness,
+        leases: Leases,
         recorder: Recorder,
         quarantine: Quarantine,
     ) -> None:
@@ -59,7 +59,7 @@ class Scheduler:
         self._jobs = jobs
         self._queue = queue
         self._workers = workers
-        self._liveness = liveness
+        self._leases = leases
         self._recorder = recorder
         self._quarantine = quarantine
         self._since: dict[Hashable, float] = {}
@@ -164,9 +164,9 @@ class Scheduler:
         if now - self._ticked_at > self._settings.lease_seconds / 2:
             self._grant_full_terms()
         self._ticked_at = now
-        if self._liveness.silent():
+        if self._leases.silent():
             await self._database.check()
-        for worker in self._liveness.silent():  # again: some may have been heard while the database was waited for
+        for worker in self._leases.silent():  # again: some may have been heard while the database was waited for
             await self._workers.lose(worker, f"it was silent for {self._settings.lease_seconds:g} s")
         seen: set[Hashable] = set()
         for job in list(self._jobs.unsettled.values()):
@@ -181,7 +181,7 @@ class Scheduler:
             del self._delayed_until[job_id]
 
     def _grant_full_terms(self) -> None:
-        self._liveness.grant_all()
+        self._leases.grant_all()
         self._since.clear()
 
     def _still_queued(self, job_id: str) -> bool:
@@ -230,12 +230,12 @@ class Scheduler:
             case AssignmentState.OFFERED:
                 return self._settings.claim_timeout_seconds
             case AssignmentState.CLAIMED:
-                prepares = self._liveness.prepares(worker, job.id, number)
+                prepares = self._leases.prepares(worker, job.id, number)
                 gathers = job.attempt is not None and not job.attempt.all_claimed
                 waits = prepares or gathers
                 return self._settings.prepare_timeout_seconds if waits else self._settings.claim_timeout_seconds
             case AssignmentState.STOPPING:
-                busy = self._liveness.prepares(worker, job.id, number)
+                busy = self._leases.prepares(worker, job.id, number)
                 saves = job.attempt is not None and job.attempt.reason is not None and job.attempt.reason.saves
                 grace = self._settings.save_grace_seconds if saves else self._settings.stop_grace_seconds
                 return self._settings.prepare_timeout_seconds if busy else self._settings.stop_timeout_seconds + grace

@@ -19,17 +19,16 @@ from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.engines.base import Engine
 from headway.errors import Corrupt, SettingInvalid, Unavailable
+from headway.formats.reports import report_worker
 from headway.objects.base import Objects
 from headway.redaction import redacted
 from headway.registry import backend
-from headway.reports import report_worker
 from headway.server.clock import Clock
 from headway.server.housekeeping import Housekeeping
 from headway.server.installation_mark import put_mark, read_mark
 from headway.server.leading import Leading
+from headway.server.leases import Leases
 from headway.server.links import Links
-from headway.server.live import Live
-from headway.server.liveness import Liveness
 from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.relay import Relay
@@ -46,6 +45,7 @@ from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
 from headway.server.services.workers import Workers
 from headway.server.tokens import adopt_secret, open_home
+from headway.server.watchers import Watchers
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -62,22 +62,22 @@ class Server:
         self.database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
         self.objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
         self.embedded = broker if isinstance(broker, EmbeddedBroker) else EmbeddedBroker()
-        self.assignments = self._broker(settings.effective_assignments_url)
+        self.wakeups = self._broker(settings.effective_assignments_url)
         same = settings.effective_reports_url == settings.effective_assignments_url
-        self.reports = self.assignments if same else self._broker(settings.effective_reports_url)
+        self.reports = self.wakeups if same else self._broker(settings.effective_reports_url)
         self.cache: Cache = backend("cache", settings.cache_url)(settings.cache_url, settings.cache_bytes)
         self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
-        self.live = Live()
+        self.watchers = Watchers()
         self.jobs = Jobs(self.database, self.clock)
-        self.jobs.on_delete.append(self.live.changed)
+        self.jobs.on_delete.append(self.watchers.changed)
         self.queue = Queue(self.database, self.jobs)
-        self.liveness = Liveness(self.clock, settings.lease_seconds)
+        self.leases = Leases(self.clock, settings.lease_seconds)
         self.recorder = Recorder(
             database=self.database,
             jobs=self.jobs,
             broker=self.reports,
             opened=self._opened_report,
-            live=self.live,
+            watchers=self.watchers,
             clock=self.clock,
             catch_up_seconds=settings.catch_up_seconds,
         )
@@ -87,7 +87,7 @@ class Server:
         self.checkpoints = Checkpoints(
             self.database, self.objects, self.jobs, self.clock, settings.maximum_artifact_bytes
         )
-        self.inquiries = Inquiries(self.assignments)
+        self.inquiries = Inquiries(self.wakeups)
         self.links = Links(self.clock)
         self.workers = Workers(
             settings=settings,
@@ -95,7 +95,7 @@ class Server:
             tokens=self.tokens,
             jobs=self.jobs,
             engine=self.engine,
-            liveness=self.liveness,
+            leases=self.leases,
             recorder=self.recorder,
             datasets=self.datasets,
             inquiries=self.inquiries,
@@ -109,11 +109,11 @@ class Server:
             jobs=self.jobs,
             queue=self.queue,
             workers=self.workers,
-            liveness=self.liveness,
+            leases=self.leases,
             recorder=self.recorder,
             quarantine=Quarantine(self.clock, self.engine, self.jobs),
         )
-        self.relay = Relay(self.jobs, self.database, self.assignments, self.live)
+        self.relay = Relay(self.jobs, self.database, self.wakeups, self.watchers)
         self.artifacts = Artifacts(self.objects, self.jobs, settings.maximum_artifact_bytes)
         self.housekeeping = Housekeeping(
             settings=settings,
@@ -125,7 +125,7 @@ class Server:
             clock=self.clock,
         )
         self.damaged = DamagedRows(self.database, self.jobs, self.artifacts, self.checkpoints)
-        self.streams = Streams(self.database, self.jobs, self.recorder, self.live)
+        self.streams = Streams(self.database, self.jobs, self.recorder, self.watchers)
         self.running = False
         self.leading: Leading | None = None
         self.led: asyncio.Task[None] | None = None
@@ -136,7 +136,7 @@ class Server:
         opened: list[Any] = []
         tasks: list[asyncio.Task[None]] = []
         try:
-            brokers = list(dict.fromkeys((self.assignments, self.reports)))
+            brokers = list(dict.fromkeys((self.wakeups, self.reports)))
             backends: tuple[Any, ...] = (self.database, self.objects, self.cache)
             for one in backends:
                 opened.append(one)
@@ -191,11 +191,11 @@ class Server:
 
     async def _reach_broker(self, broker: Broker) -> None:
         """See that a broker can be used, without reading from it. Raises SettingInvalid."""
-        settings, of_assignments = self.settings, broker is self.assignments
-        own = settings.assignments_url if of_assignments else settings.reports_url
+        settings, of_wakeups = self.settings, broker is self.wakeups
+        own = settings.assignments_url if of_wakeups else settings.reports_url
         setting = "HEADWAY_BROKER_URL"
         if own is not None:
-            setting = "HEADWAY_ASSIGNMENTS_URL" if of_assignments else "HEADWAY_REPORTS_URL"
+            setting = "HEADWAY_ASSIGNMENTS_URL" if of_wakeups else "HEADWAY_REPORTS_URL"
         try:
             await broker.problems()
         except Unavailable as error:

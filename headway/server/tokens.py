@@ -10,7 +10,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 
 from headway.errors import NotAuthenticated, SettingInvalid
 from headway.private_files import private_home
-from headway.server.access import Caller, Kind
+from headway.server.access import Caller, CallerKind
 
 
 class Tokens:
@@ -28,7 +28,7 @@ class Tokens:
         """The caller of a token. Raises NotAuthenticated when this installation did not sign it."""
         try:
             kind, worker, job, attempt = self._serializer.loads(token.removeprefix("hw_"))
-            return Caller(Kind(kind), worker, job, attempt)
+            return Caller(CallerKind(kind), worker, job, attempt)
         except (BadSignature, ValueError, TypeError) as error:
             raise NotAuthenticated("The token is not one of this installation. Use the one in its home.") from error
 
@@ -38,7 +38,7 @@ class Tokens:
         self._serializer = URLSafeSerializer(secret, salt="headway.token.1")
 
 
-_FILES = {"user.token": Kind.USER, "worker.token": Kind.JOIN}
+_FILES = {"user.token": CallerKind.USER, "worker.token": CallerKind.JOIN}
 _NAMES = (*_FILES, "secret", "server.url", "headway*.db*", "headway.lock", "objects", "worker", "workers")
 """What a home has."""
 

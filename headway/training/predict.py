@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from headway.core.dataset import Array, Dataset, Split
 from headway.core.parameters import parse_parameters
-from headway.dataset_files import read_idx
 from headway.errors import HeadwayError, InvalidInput
+from headway.formats.dataset_files import read_idx
 from headway.training.loader import normalise
 from headway.training.trainer import build_model
 

@@ -15,9 +15,9 @@ from headway.core.facts import (
     WorkerStopping,
     WorkingDirectoryReady,
 )
-from headway.core.protocol import Claimed, Inquiry, StreamKey
+from headway.core.protocol import AssignmentKey, Claimed, Inquiry
 from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
-from headway.metric_patterns import MetricPatterns
+from headway.formats.metric_patterns import MetricPatterns
 from headway.run_records import clean_text
 from headway.worker.attempt_files import attempt_folder
 from headway.worker.attendance import Attendance
@@ -51,7 +51,7 @@ class RunningAssignment:
     """
 
     def __init__(self, place: Place, job: str, attempt: int) -> None:
-        self.key = StreamKey(job=job, attempt=attempt, worker=place.worker)
+        self.key = AssignmentKey(job=job, attempt=attempt, worker=place.worker)
         self.claimed = False
         self.busy = False
         self.done = False

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from headway.core.facts import Released
-from headway.core.protocol import StreamKey, Timeouts
+from headway.core.protocol import AssignmentKey, Timeouts
 from headway.folders import remove
 from headway.worker.rank_files import RankFiles
 from headway.worker.spool import SpooledStream
@@ -16,12 +16,12 @@ _log = logging.getLogger(__name__)
 _RANK_LOG = re.compile(r"rank-(\d{1,6})\.log")
 
 
-def attempt_folder(home: Path, key: StreamKey) -> Path:
+def attempt_folder(home: Path, key: AssignmentKey) -> Path:
     """Where the files of an attempt's ranks lie."""
     return home / "attempts" / f"{key.job}.{key.attempt}.{key.worker}"
 
 
-def remove_attempt(home: Path, key: StreamKey) -> None:
+def remove_attempt(home: Path, key: AssignmentKey) -> None:
     """Delete the files of an attempt whose last report is committed."""
     remove(attempt_folder(home, key))
 

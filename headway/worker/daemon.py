@@ -17,12 +17,12 @@ from headway import __version__
 from headway.brokers.base import WorkerBroker
 from headway.brokers.envelope import seal
 from headway.core.protocol import (
+    AssignmentKey,
     Heartbeat,
     HeartbeatAnswer,
     OpenAssignment,
     Registered,
     Registration,
-    StreamKey,
     Timeouts,
 )
 from headway.core.status import AssignmentState
@@ -281,7 +281,7 @@ class Worker:
 
     def _release_unknown(self, place: Place, key: tuple[str, int]) -> None:
         """The server believes that we have ranks which we never started: tell it that they are gone."""
-        stream_key = StreamKey(job=key[0], attempt=key[1], worker=place.worker)
+        stream_key = AssignmentKey(job=key[0], attempt=key[1], worker=place.worker)
         if not self._outbox.sends(stream_key):
             stream = SpooledStream(stream_folder(self._home, stream_key), stream_key)
             finish_stream(self._home, stream)
@@ -355,7 +355,7 @@ class Worker:
             if not running.claimed:
                 self._running.pop((running.key.job, running.key.attempt), None)
 
-    def _stream_removed(self, key: StreamKey) -> None:
+    def _stream_removed(self, key: AssignmentKey) -> None:
         self._running.pop((key.job, key.attempt), None)
         self._spawn(asyncio.to_thread(remove_attempt, self._home, key))
 

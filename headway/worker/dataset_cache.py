@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from headway import blocks
 from headway.core.dataset import Block, Dataset, Split
 from headway.errors import TooLarge
+from headway.formats import blocks
 
 _log = logging.getLogger(__name__)
 _PARALLEL_BLOCKS = 4

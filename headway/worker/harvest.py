@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headway.core.facts import Fact
-from headway.reports import LogLine, Series
+from headway.formats.reports import LogLine, Series
 from headway.run_records import checked_metric, checked_step, clean_text, one_line
 from headway.worker.checkpoints import SavedPart
 

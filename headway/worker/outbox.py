@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from headway.brokers.base import WorkerBroker
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.errors import Unavailable
 from headway.worker.spool import SpooledStream
 
@@ -20,12 +20,12 @@ _RETRY_SECONDS = 0.2
 class Outbox:
     """All streams that still have something to send. At most a window of bytes is on its way at a time."""
 
-    def __init__(self, removed: Callable[[StreamKey], None], heartbeat_now: Callable[[], None]) -> None:
-        self._streams: dict[StreamKey, SpooledStream] = {}
+    def __init__(self, removed: Callable[[AssignmentKey], None], heartbeat_now: Callable[[], None]) -> None:
+        self._streams: dict[AssignmentKey, SpooledStream] = {}
         self._removed = removed
         self._heartbeat_now = heartbeat_now
         self._woken = asyncio.Event()
-        self._unchanged: dict[StreamKey, tuple[int, int]] = {}
+        self._unchanged: dict[AssignmentKey, tuple[int, int]] = {}
 
     def add(self, stream: SpooledStream) -> None:
         """Send the stream's reports from now on."""
@@ -36,15 +36,15 @@ class Outbox:
         """There is something to send."""
         self._woken.set()
 
-    def keys(self) -> tuple[StreamKey, ...]:
+    def keys(self) -> tuple[AssignmentKey, ...]:
         """The streams to ask the server about."""
         return tuple(self._streams)
 
-    def sends(self, key: StreamKey) -> bool:
+    def sends(self, key: AssignmentKey) -> bool:
         """Whether the stream is known and not finished."""
         return key in self._streams
 
-    def committed(self, key: StreamKey, through: int | None) -> None:
+    def committed(self, key: AssignmentKey, through: int | None) -> None:
         """The server committed a stream up to `through`, or wants no more of it."""
         stream = self._streams.get(key)
         if stream is None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS
-from headway.metric_patterns import MetricPatterns
-from headway.reports import LogLine
+from headway.formats.metric_patterns import MetricPatterns
+from headway.formats.reports import LogLine
 from headway.worker.checkpoints import SavedPart
 from headway.worker.event_tail import EventTail
 from headway.worker.harvest import MAXIMUM_HARVEST_BYTES, Harvest, KnownSeries

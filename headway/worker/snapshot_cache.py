@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from headway import snapshot
 from headway.errors import Corrupt
+from headway.formats import snapshot
 from headway.worker.transfers import write_chunks
 
 

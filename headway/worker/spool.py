@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from headway.core.facts import Fact
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.errors import Corrupt
-from headway.reports import (
+from headway.formats.reports import (
     MAXIMUM_REPORT_BYTES,
     LogLine,
     Report,
@@ -33,7 +33,7 @@ class SpooledStream:
     The newest file always stays, for it holds how far into the ranks' files the reports go.
     """
 
-    def __init__(self, folder: Path, key: StreamKey) -> None:
+    def __init__(self, folder: Path, key: AssignmentKey) -> None:
         self.key = key
         self.ended = False
         self.offsets: dict[str, list[int]] = {}
@@ -127,7 +127,7 @@ def _without_streams(report: Report, size_bytes: int) -> Report:
     return replace(report, logs=encode_logs(report.number, [LogLine(-1, time.time(), words)]), metrics=b"")
 
 
-def stream_folder(home: Path, key: StreamKey) -> Path:
+def stream_folder(home: Path, key: AssignmentKey) -> Path:
     """Where a stream's reports are spooled."""
     return home / "spool" / f"{key.job}.{key.attempt}.{key.worker}"
 
@@ -138,4 +138,4 @@ def leftover_streams(home: Path) -> Iterator[SpooledStream]:
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
         named = _STREAM.fullmatch(folder.name)
         if named is not None and folder.is_dir():
-            yield SpooledStream(folder, StreamKey(job=named[1], attempt=int(named[2]), worker=named[3]))
+            yield SpooledStream(folder, AssignmentKey(job=named[1], attempt=int(named[2]), worker=named[3]))

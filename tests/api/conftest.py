@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from headway.core.facts import Fact, OutputsStored, RankEnded, RankFinished, RankStarted, Released
-from headway.reports import LogLine, Report, Series, encode_logs, encode_metrics
-from headway.server.access import Caller, Kind
+from headway.formats.reports import LogLine, Report, Series, encode_logs, encode_metrics
+from headway.server.access import Caller, CallerKind
 from headway.server.app import create_app
 from headway.server.server import Server
 from headway.settings import Settings
@@ -40,7 +40,7 @@ class Api:
 
     async def worker(self, slots: int = 2) -> SpokenWorker:
         description = {"name": "one", "slots": slots, "threads_per_slot": 1, "host": "127.0.0.1", "port": 9}
-        join = self.headers(Caller(Kind.JOIN))
+        join = self.headers(Caller(CallerKind.JOIN))
         response = await self.http.post("/api/v1/workers", json={"worker": description}, headers=join)
         assert response.status_code == 201, response.text
         return SpokenWorker(self, response.json())
@@ -106,7 +106,7 @@ async def opened(server: Server) -> AsyncIterator[Api]:
     """The server at work, and a user of it."""
     app = create_app(server)
     async with server.started():
-        token = server.tokens.make(Caller(Kind.USER))
+        token = server.tokens.make(Caller(CallerKind.USER))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from headway.server.access import Action, Caller, Kind
+from headway.server.access import Action, Caller, CallerKind
 from headway.server.api.common import Allow
 from headway.server.app import API_PREFIX, create_app, guarded_routes
 from tests.api.conftest import Api
@@ -14,23 +14,23 @@ from tests.api.conftest import Api
 pytestmark = pytest.mark.anyio
 
 CALLERS = {
-    Kind.USER: Caller(Kind.USER),
-    Kind.JOIN: Caller(Kind.JOIN),
-    Kind.WORKER: Caller(Kind.WORKER, worker="w-mine"),
-    Kind.RANK: Caller(Kind.RANK, job="j-mine", attempt=1),
+    CallerKind.USER: Caller(CallerKind.USER),
+    CallerKind.JOIN: Caller(CallerKind.JOIN),
+    CallerKind.WORKER: Caller(CallerKind.WORKER, worker="w-mine"),
+    CallerKind.RANK: Caller(CallerKind.RANK, job="j-mine", attempt=1),
 }
 MAY = {
-    Action.JOBS_READ: {Kind.USER},
-    Action.JOBS_WRITE: {Kind.USER},
-    Action.FLEET_READ: {Kind.USER},
-    Action.FLEET_WRITE: {Kind.USER},
-    Action.WORKER_REGISTER: {Kind.JOIN},
-    Action.WORKER_ACT: {Kind.WORKER},
-    Action.DATASETS_READ: {Kind.USER, Kind.WORKER},
-    Action.DATASETS_WRITE: {Kind.USER},
-    Action.SNAPSHOTS_READ: {Kind.USER, Kind.WORKER},
-    Action.SNAPSHOTS_WRITE: {Kind.USER},
-    Action.ARTIFACTS_WRITE: {Kind.RANK},
+    Action.JOBS_READ: {CallerKind.USER},
+    Action.JOBS_WRITE: {CallerKind.USER},
+    Action.FLEET_READ: {CallerKind.USER},
+    Action.FLEET_WRITE: {CallerKind.USER},
+    Action.WORKER_REGISTER: {CallerKind.JOIN},
+    Action.WORKER_ACT: {CallerKind.WORKER},
+    Action.DATASETS_READ: {CallerKind.USER, CallerKind.WORKER},
+    Action.DATASETS_WRITE: {CallerKind.USER},
+    Action.SNAPSHOTS_READ: {CallerKind.USER, CallerKind.WORKER},
+    Action.SNAPSHOTS_WRITE: {CallerKind.USER},
+    Action.ARTIFACTS_WRITE: {CallerKind.RANK},
 }
 
 
@@ -73,18 +73,18 @@ async def test_every_route_is_closed_without_credentials(api: Api) -> None:
 async def test_every_route_lets_only_its_kinds_pass(api: Api) -> None:
     for method, path, action in routes_with_names_filled_in():
         for kind, caller in CALLERS.items():
-            if path.endswith("/follow") or (path == "/api/v1/events" and kind is Kind.USER):
+            if path.endswith("/follow") or (path == "/api/v1/events" and kind is CallerKind.USER):
                 continue  # they do not end
             response = await api.http.request(method, path, headers=api.headers(caller))
             assert (response.status_code == 403) is (kind not in MAY[action]), (method, path, kind, response.text)
 
 
 async def test_tokens_are_bound_to_their_worker_job_and_attempt(api: Api) -> None:
-    worker = api.headers(Caller(Kind.WORKER, worker="w-other"))
+    worker = api.headers(Caller(CallerKind.WORKER, worker="w-other"))
     beat = {"counter": 0, "last_answer": -1}
     response = await api.http.post("/api/v1/workers/w-mine/heartbeat", json=beat, headers=worker)
     assert response.status_code == 403
-    for caller in (Caller(Kind.RANK, job="j-other", attempt=1), Caller(Kind.RANK, job="j-mine", attempt=2)):
+    for caller in (Caller(CallerKind.RANK, job="j-other", attempt=1), Caller(CallerKind.RANK, job="j-mine", attempt=2)):
         path = "/api/v1/jobs/j-mine/attempts/1/artifacts/x"
         response = await api.http.put(path, content=b"x", headers=api.headers(caller))
         assert response.status_code == 403

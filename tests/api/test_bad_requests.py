@@ -11,8 +11,8 @@ import pytest
 
 from headway.core.facts import OutputsStored, RankStarted, Released, ResultStored
 from headway.errors import RangeInvalid, SettingInvalid
-from headway.reports import Series, encode_metrics
-from headway.server.access import Caller, Kind
+from headway.formats.reports import Series, encode_metrics
+from headway.server.access import Caller, CallerKind
 from headway.server.api.files import parse_range
 from headway.settings import Settings, load_settings
 from tests.api.conftest import SCRIPT, Api, finished_rank
@@ -237,7 +237,7 @@ async def test_a_claim_names_a_host_and_a_port(api: Api) -> None:
 
 
 async def test_a_worker_is_at_a_host(api: Api) -> None:
-    join = api.headers(Caller(Kind.JOIN))
+    join = api.headers(Caller(CallerKind.JOIN))
     for host in ("\x1b[31m evil", "a b", "", "host\n", "a/b"):
         description = {"name": "one", "slots": 1, "threads_per_slot": 1, "host": host, "port": 9}
         answer = await api.http.post("/api/v1/workers", json={"worker": description}, headers=join)

@@ -15,7 +15,7 @@ import pytest
 from headway.core.json_value import check_json
 from headway.database.base import reading
 from headway.errors import Overloaded
-from headway.server import live
+from headway.server import watchers
 from headway.server.api import bodies
 from headway.server.api.common import MAXIMUM_BODY_BYTES
 from headway.server.http_protocol import MAXIMUM_HEAD_BYTES
@@ -208,7 +208,7 @@ async def test_a_large_body_is_read_beside_the_event_loop(api: Api, monkeypatch:
 
 async def test_more_streams_than_allowed_are_answered_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     await api.submit(name="mine")
-    monkeypatch.setattr(live, "MAXIMUM_FOLLOWERS", 0)
+    monkeypatch.setattr(watchers, "MAXIMUM_FOLLOWERS", 0)
     for path in ("/api/v1/jobs/mine/follow", "/api/v1/events"):
         response = await api.http.get(path)
         assert (response.status_code, response.json()["code"]) == (503, "overloaded"), path

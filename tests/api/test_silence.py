@@ -11,9 +11,9 @@ import pytest
 
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.facts import Released
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.errors import Unavailable
-from headway.reports import Report, encode_report
+from headway.formats.reports import Report, encode_report
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.api.conftest import Api, opened
@@ -75,7 +75,7 @@ async def test_a_worker_that_the_server_could_not_answer_is_kept(
     worker = await api.worker()
     assert (await worker.heartbeat(1)).status_code == 200
 
-    async def unavailable(stream: StreamKey) -> int | None:
+    async def unavailable(stream: AssignmentKey) -> int | None:
         raise Unavailable("The database does not answer.")
 
     streams = [{"job": "j", "attempt": 1, "worker": worker.id}]

@@ -14,7 +14,7 @@ from starlette.types import Message
 from headway.core import fact_transitions
 from headway.core.facts import CheckpointPartStored, RankStarted, Released
 from headway.core.status import AssignmentState
-from headway.reports import Report, encode_report, stated_bytes
+from headway.formats.reports import Report, encode_report, stated_bytes
 from headway.server import housekeeping
 from headway.server.api.common import read_page
 from headway.server.server import Server

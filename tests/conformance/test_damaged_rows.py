@@ -18,8 +18,8 @@ from headway.core.worker import Worker
 from headway.database.base import Database
 from headway.database.sql import SqlDatabase
 from headway.errors import Damaged
+from headway.formats.reports import LogLine, Report, decode_logs, encode_logs
 from headway.registry import backend
-from headway.reports import LogLine, Report, decode_logs, encode_logs
 from tests.services import database_url
 
 pytestmark = pytest.mark.anyio

@@ -20,8 +20,8 @@ from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database.base import Database
 from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid
+from headway.formats.reports import LogLine, Report, encode_logs, merge_reports
 from headway.registry import backend
-from headway.reports import LogLine, Report, encode_logs, merge_reports
 from tests.services import database_url
 
 pytestmark = pytest.mark.anyio

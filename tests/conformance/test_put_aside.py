@@ -16,19 +16,19 @@ from headway.core import transitions
 from headway.core.facts import Fact, RankStarted, StageReached
 from headway.core.job import Job, JobSpec
 from headway.core.placement import Share
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.database.sqlite import SqliteDatabase
+from headway.formats.reports import Report, encode_report
 from headway.registry import backend
-from headway.reports import Report, encode_report
 from headway.server import recorder as recording
 from headway.server.clock import Clock
-from headway.server.live import Live
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
+from headway.server.watchers import Watchers
 from tests.services import broker_url
 
 pytestmark = pytest.mark.anyio
-KEY = StreamKey(job="j-1", attempt=1, worker="w-1")
+KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 @asynccontextmanager
@@ -62,7 +62,7 @@ async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
 def a_recorder(jobs: Jobs, broker: Broker) -> Recorder:
     database = jobs._database
     return Recorder(
-        database=database, jobs=jobs, broker=broker, opened=lambda body: body, live=Live(), clock=Clock(),
+        database=database, jobs=jobs, broker=broker, opened=lambda body: body, watchers=Watchers(), clock=Clock(),
         catch_up_seconds=1.0,
     )  # fmt: skip
 

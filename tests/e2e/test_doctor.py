@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.server.access import Caller, Kind
+from headway.server.access import Caller, CallerKind
 from headway.server.tokens import Tokens
 from tests.fleet import Fleet
 from tests.services import database_for_processes, service_url
@@ -122,7 +122,7 @@ def test_variables_that_are_wrong(lonely: Fleet, changes: dict[str, str], words:
 
 @pytest.mark.usefixtures("quick_torch")
 def test_a_token_of_another_installation(lonely: Fleet) -> None:
-    other = Tokens("another secret").make(Caller(Kind.USER))
+    other = Tokens("another secret").make(Caller(CallerKind.USER))
     _, problems = doctor(lonely, HEADWAY_TOKEN=other)
     assert found(problems, "it is another installation's", "Copy user.token from that server's home")
 

@@ -17,8 +17,8 @@ from headway.core.installation import Installation
 from headway.core.job import Event, Job, JobSpec
 from headway.database.sqlite import SqliteDatabase
 from headway.errors import Corrupt
+from headway.formats.reports import LogLine, Report, decode_logs, encode_logs, merge_reports
 from headway.objects.files import FileObjects
-from headway.reports import LogLine, Report, decode_logs, encode_logs, merge_reports
 from headway.server.backup import take_backup
 from headway.server.restore import restore_backup
 from headway.settings import Settings

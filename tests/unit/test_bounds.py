@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import zstandard
 
-from headway import blocks, checkpoint_files, snapshot, tar_members
+from headway import checkpoint_files, tar_members
 from headway.bounded import decompress_gzip, decompress_zstd, unpack_msgpack
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, Dataset, Split, check_index
 from headway.errors import CheckpointCorrupt, Corrupt, InvalidInput, TooLarge
-from headway.reports import (
+from headway.formats import blocks, snapshot
+from headway.formats.reports import (
     MAXIMUM_REPORT_BYTES,
     MAXIMUM_SECTION_BYTES,
     LogLine,
@@ -240,8 +241,8 @@ def test_reports_are_not_merged_into_a_chunk_that_could_not_be_read() -> None:
 
 
 _BOMBS = {
-    "a report section": "headway.reports.decode_logs(pathlib.Path(path).read_bytes())",
-    "a snapshot's header": "headway.snapshot.unpack(pathlib.Path(path), pathlib.Path(path + '.work'))",
+    "a report section": "headway.formats.reports.decode_logs(pathlib.Path(path).read_bytes())",
+    "a snapshot's header": "headway.formats.snapshot.unpack(pathlib.Path(path), pathlib.Path(path + '.work'))",
 }
 
 
@@ -260,7 +261,8 @@ def test_a_bomb_takes_no_memory(tmp_path: Path, name: str) -> None:
     path.write_bytes(content.getvalue())
     assert path.stat().st_size < 64 << 10
     program = (
-        "import headway.errors, headway.reports, headway.snapshot, pathlib, resource, sys\npath = sys.argv[1]\n"
+        "import headway.errors, headway.formats.reports, headway.formats.snapshot\n"
+        "import pathlib, resource, sys\npath = sys.argv[1]\n"
         f"resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))\n"
         f"try:\n    {_BOMBS[name]}\nexcept headway.errors.Corrupt as error:\n    print(error)"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import headway
-from headway.server.live import Watcher
+from headway.server.watchers import Watcher
 
 pytestmark = pytest.mark.anyio
 

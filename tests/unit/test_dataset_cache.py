@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headway import blocks
 from headway.core.dataset import Dataset
 from headway.errors import TooLarge, Unavailable
+from headway.formats import blocks
 from headway.worker.dataset_cache import DatasetCache
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headway.dataset_files import prepare, read_dataset, read_idx
 from headway.errors import InvalidInput
+from headway.formats.dataset_files import prepare, read_dataset, read_idx
 
 MNIST = Path(__file__).parents[2] / "examples" / "data" / "mnist"
 

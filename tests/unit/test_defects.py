@@ -17,9 +17,9 @@ import pytest
 
 from headway.core.facts import CheckpointNotSaved, Fact, OutputsStored, RankStarted, Released, WorkerFailed
 from headway.core.job import JobSpec
-from headway.core.protocol import Claimed, StreamKey, Timeouts
+from headway.core.protocol import AssignmentKey, Claimed, Timeouts
 from headway.errors import CannotStartRanks
-from headway.reports import decode_report
+from headway.formats.reports import decode_report
 from headway.worker import launcher as launcher_module
 from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import attempt_folder, finish_stream, remove_attempt
@@ -39,7 +39,7 @@ from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
 
 pytestmark = pytest.mark.anyio
-KEY = StreamKey(job="j-1", attempt=1, worker="w-1")
+KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 def reports(folder: Path) -> list[Any]:

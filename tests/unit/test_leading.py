@@ -13,7 +13,7 @@ from headway.server.clock import Clock
 from headway.server.leading import Leading
 from headway.server.services.jobs import Jobs
 from tests.unit.shared_sqlite import SharedSqlite
-from tests.unit.test_liveness import FakeClock
+from tests.unit.test_leases import FakeClock
 
 pytestmark = pytest.mark.anyio
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import zstandard
 
-from headway import blocks
 from headway.core.dataset import Split
 from headway.core.facts import CheckpointPartStored, Fact, RankFinished, RankStarted
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.errors import Corrupt
-from headway.reports import (
+from headway.formats import blocks
+from headway.formats.reports import (
     MAXIMUM_REPORT_LINES,
     LogLine,
     Report,
@@ -39,7 +39,7 @@ from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 
-KEY = StreamKey(job="j-1", attempt=1, worker="w-1")
+KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 def a_report(number: int, *texts: str) -> Report:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway.core.facts import AsksToSave, LinksLeftOut, ResultStored
-from headway.core.protocol import StreamKey
-from headway.metric_patterns import MetricPatterns
-from headway.reports import decode_report
+from headway.core.protocol import AssignmentKey
+from headway.formats.metric_patterns import MetricPatterns
+from headway.formats.reports import decode_report
 from headway.run_records import MAXIMUM_RECORD_BYTES, clean_text
 from headway.training.run import Run
 from headway.worker.harvest import MAXIMUM_SERIES, Harvest, KnownSeries
@@ -167,7 +167,7 @@ def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_b
 async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -> None:
     """Given a record of which nothing is reported, when it is read in pieces, then each piece is read once."""
     run_path(tmp_path, 0).write_bytes(b"x" * (3 << 20))
-    stream = SpooledStream(tmp_path / "spool", StreamKey(job="j", attempt=1, worker="w"))
+    stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
     outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
     samples = ResourceSamples(every_seconds=60.0)
     reporter = Reporter(stream, files_of(tmp_path), outbox, facts=[], processes={}, samples=samples, memory_bytes=None)
@@ -390,7 +390,7 @@ def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:
     assert files.grown({})
     harvests = list(read_all(files))
     assert [list(one.steps) for harvest in harvests for one in harvest.series.values()] == [[4]]
-    key = StreamKey(job="j", attempt=1, worker="w")
+    key = AssignmentKey(job="j", attempt=1, worker="w")
     stream = SpooledStream(tmp_path / "spool", key)
     stream.append((), harvests[0].lines, list(harvests[0].series.values()), harvests[0].offsets)
     assert "events:work/run-%E9/events.out.tfevents.1.host.1.0" in decode_report(stream.read(1)).offsets
@@ -430,7 +430,7 @@ def test_whatever_stands_in_a_run_file_it_is_read(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         run_path(Path(folder), 0).write_bytes(content + b"\n")
         harvests = list(read_all(files_of(Path(folder))))
-        stream = SpooledStream(Path(folder) / "spool", StreamKey(job="j", attempt=1, worker="w"))
+        stream = SpooledStream(Path(folder) / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
         stream.append(tuple(harvests[0].facts), harvests[0].lines, list(harvests[0].series.values()), {})
 
 

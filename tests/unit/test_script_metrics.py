@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headway.errors import InvalidInput
-from headway.metric_patterns import MetricPatterns
+from headway.formats.metric_patterns import MetricPatterns
 from headway.worker.event_files import Scalar, process_of, read_records, scalars
 from headway.worker.rank_files import SETUP_RANK, RankFiles, log_path
 

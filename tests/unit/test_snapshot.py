@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from headway import snapshot
 from headway.checkpoint_files import pack_files, unpack_files
 from headway.errors import Corrupt, InvalidInput, TooLarge
+from headway.formats import snapshot
 from headway.ignored_files import find_files
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from headway.client.job_handle import JobHandle, Message
 from headway.client.progress import Display
-from headway.reports import LogLine, decode_logs, encode_logs
+from headway.formats.reports import LogLine, decode_logs, encode_logs
 from headway.worker import log_space, rank_files
 from headway.worker.rank_files import RankFiles, log_path
 from tests.fake_clock import FakeClock

@@ -28,7 +28,7 @@ from headway.core.name import check_labels, proposed_name
 from headway.core.parameters import parse_parameters
 from headway.core.worker import WorkerDescription, WorkerLoad
 from headway.errors import InvalidInput, SettingInvalid
-from headway.reports import decode_facts, encode_facts
+from headway.formats.reports import decode_facts, encode_facts
 from headway.run_records import storable
 from headway.settings import load_settings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from headway import snapshot
 from headway.core.environment import Environment
 from headway.errors import Corrupt, EnvironmentFailed
+from headway.formats import snapshot
 from headway.worker.environments import Environments
 from headway.worker.forkserver import Forkserver
 from headway.worker.snapshot_cache import SnapshotCache

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
 from headway.errors import HeadwayError, Overloaded, TooLarge
-from headway.server.access import Caller, Kind
+from headway.server.access import Caller, CallerKind
 from headway.server.api.common import MAXIMUM_BODY_BYTES, Allow, authenticate
 from headway.server.api.problems import answer_of
 from headway.server.server import Server
@@ -118,7 +118,7 @@ class Admission:
 
 def _only_reads(scope: Scope, caller: Caller) -> bool:
     """Whether a user only looks: what nobody's training waits for."""
-    return caller.kind is Kind.USER and scope["method"] in ("GET", "HEAD")
+    return caller.kind is CallerKind.USER and scope["method"] in ("GET", "HEAD")
 
 
 def _too_large(scope: Scope, maximum_bytes: int) -> TooLarge:

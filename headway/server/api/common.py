@@ -17,7 +17,7 @@ from headway.core.job import Job
 from headway.errors import InvalidInput, NotAuthenticated
 from headway.server.access import Action, Caller, authorise
 from headway.server.server import Server
-from headway.server.services.streams import Cursor, Item, Kind
+from headway.server.services.streams import Cursor, Item, StreamKind
 
 _PAGE_CHARACTERS = 4 << 20
 """Of a page of log lines, with what goes with each; what the last report has beyond it is in the page, too."""
@@ -121,11 +121,11 @@ def start_cursor(request: Request, cursor: str | None) -> Cursor:
     return Cursor.decode(request.headers.get("last-event-id") or cursor)
 
 
-def event_stream(server: Server, job: Job, cursor: Cursor, kinds: set[Kind]) -> StreamingResponse:
+def event_stream(server: Server, job: Job, cursor: Cursor, kinds: set[StreamKind]) -> StreamingResponse:
     """Server-sent events: each has its cursor as id, so that a reconnect goes on exactly behind it."""
     if not kinds:
         raise InvalidInput("Nothing to follow: name at least one of events, logs, metrics.")
-    server.live.check_room()
+    server.watchers.check_room()
 
     async def send() -> AsyncIterator[str]:
         yield ": connected\n\n"
@@ -143,7 +143,7 @@ def _format(item: Item) -> str:
 
 
 async def read_page(
-    server: Server, request: Request, job: Job, cursor: Cursor, kind: Kind, maximum_items: int
+    server: Server, request: Request, job: Job, cursor: Cursor, kind: StreamKind, maximum_items: int
 ) -> tuple[list[Item], str]:
     """Up to `maximum_items` items of one kind, and the cursor behind them.
 

@@ -30,14 +30,14 @@ async def all_events(server: ServerHere) -> StreamingResponse:
 
     After a lost connection the whole begins anew, so that nothing that changed meanwhile is missed.
     """
-    server.live.check_room()
+    server.watchers.check_room()
     return StreamingResponse(
         _watch(server), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
 
 
 async def _watch(server: Server) -> AsyncIterator[str]:
-    with server.live.watching() as watcher:
+    with server.watchers.watching() as watcher:
         for job in reversed(await _newest(server)):
             yield _format("job", view(job))
         yield "event: ready\ndata: {}\n\n"

@@ -31,7 +31,7 @@ from headway.server.api.checkpoints import CheckpointView, checkpoint_views
 from headway.server.api.common import STREAM, Allow, JobHere, ServerHere, event_stream, start_cursor
 from headway.server.server import Server
 from headway.server.services.jobs import draw_id
-from headway.server.services.streams import Kind
+from headway.server.services.streams import StreamKind
 
 router = router_of_json(prefix="/jobs", tags=["jobs"])
 READ = [Depends(Allow(Action.JOBS_READ))]
@@ -168,9 +168,9 @@ def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
 
 def why_waiting(server: Server, job: Job) -> Waiting:
     """Where a queued job stands, or one that is not submitted yet would."""
-    live = list(server.jobs.unsettled.values())
+    unsettled = list(server.jobs.unsettled.values())
     queue = _queue_with(server, job)
-    return waiting(job, queue, server.workers.placeable(), live, server.workers.remaining_seconds())
+    return waiting(job, queue, server.workers.placeable(), unsettled, server.workers.remaining_seconds())
 
 
 def _queue_with(server: Server, job: Job) -> list[Gang]:
@@ -240,11 +240,11 @@ async def plan_spec(spec: JobSpec, server: Server) -> Plan:
     if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
     workers = server.workers.placeable()
-    live = list(server.jobs.unsettled.values())
+    unsettled = list(server.jobs.unsettled.values())
     job = Job(
         id="", name=spec.name or spec.title, idempotency_key="", body_hash="", spec=spec, created_at=server.clock.now()
     )
-    placements = place_queue(_queue_with(server, job), workers, used_slots(live))
+    placements = place_queue(_queue_with(server, job), workers, used_slots(unsettled))
     shares = next((shares for placed, shares in placements if placed.job == job.id), [])
     sentence = "It would start at once." if shares else why_waiting(server, job).sentence
     return Plan(
@@ -387,7 +387,7 @@ async def follow(
     cursor: Annotated[str | None, Query()] = None,
 ) -> Response:
     """Server-sent events of everything about the job, until it has ended; goes on behind `Last-Event-ID`."""
-    kinds: set[Kind] = set()
+    kinds: set[StreamKind] = set()
     for word in include.split(","):
         match word.strip():
             case "events" | "logs" | "metrics" as kind:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
-from headway.server.access import Action, Caller, Kind
+from headway.server.access import Action, Caller, CallerKind
 from headway.server.api.common import COOKIE, Allow, ServerHere
 from headway.server.links import LINK_SECONDS
 
@@ -32,7 +32,7 @@ async def enter(ticket: str, request: Request, server: ServerHere) -> RedirectRe
     """Redeem a link: the browser gets the user's token as a cookie that scripts cannot read."""
     server.links.redeem(ticket)
     answer = RedirectResponse("/", status_code=303)
-    token = server.tokens.make(Caller(Kind.USER))
+    token = server.tokens.make(Caller(CallerKind.USER))
     secure = request.url.scheme == "https"
     answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=30 * 86_400)
     return answer

@@ -14,7 +14,7 @@ from headway.core.json_value import shown
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
 from headway.errors import Corrupt, HeadwayError
-from headway.reports import report_worker
+from headway.formats.reports import report_worker
 from headway.server.access import Action, authorise
 from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, AttemptNumber, ServerHere, authenticate
@@ -61,7 +61,7 @@ def _view(worker: Worker, server: Server) -> WorkerView:
         used_slots=sum(server.workers.ranks(worker.id).values()),
         ranks=server.workers.ranks(worker.id),
         load=server.workers.load(worker.id),
-        silent_seconds=server.liveness.silent_seconds(worker.id),
+        silent_seconds=server.leases.silent_seconds(worker.id),
     )
 
 

@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
-from headway import blocks
 from headway.caches.base import Cache
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, Dataset, check_index
 from headway.database.base import Database
 from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound, TooLarge
+from headway.formats import blocks
 from headway.objects.base import Objects, in_one_chunk
 
 BUILT_IN = ("digits", "mnist")
@@ -121,7 +121,7 @@ class Datasets:
 
 
 def _build(name: str, folder: Path) -> tuple[Dataset, list[tuple[Block, bytes]]]:
-    from headway.dataset_files import BUILT_IN, describe, prepare, read_dataset
+    from headway.formats.dataset_files import BUILT_IN, describe, prepare, read_dataset
 
     arrays = prepare(read_dataset(folder / BUILT_IN[name]), str(folder))
     splits, contents = blocks.cut_splits(arrays)

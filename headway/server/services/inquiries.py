@@ -91,6 +91,6 @@ def _worker_of(job: Job, rank: int) -> str:
                 return assignment.worker
             break
     else:
-        if job.attempt is not None and job.live:
+        if job.attempt is not None and job.active:
             raise NotFound(f"Job {job.name} has no rank {rank}; its ranks are 0 to {job.attempt.world_size - 1}.")
     raise Conflict(f"Job {job.name} is {job.status}: it has no running rank {rank} to ask.")

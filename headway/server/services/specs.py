@@ -7,7 +7,7 @@ import asyncio
 from headway.core.job import JobSpec
 from headway.core.parameters import check_samples, parse_parameters
 from headway.core.spec_limits import check_limits
-from headway.metric_patterns import MetricPatterns
+from headway.formats.metric_patterns import MetricPatterns
 from headway.server.services.datasets import Datasets
 from headway.server.services.snapshots import Snapshots
 

@@ -21,15 +21,15 @@ from headway.core.frozen import Frozen
 from headway.core.job import Job
 from headway.core.json_value import as_json, shown
 from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
-from headway.core.protocol import StreamKey
+from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, Overloaded
-from headway.reports import LogLine, Report, Series, log_entries, metric_entries, readable_metrics
-from headway.server.live import Live
+from headway.formats.reports import LogLine, Report, Series, log_entries, metric_entries, readable_metrics
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
+from headway.server.watchers import Watchers
 
-Kind = Literal["events", "logs", "metrics"]
+StreamKind = Literal["events", "logs", "metrics"]
 _PAGE_EVENTS = 500
 _PAGE_REPORTS = 10
 """Read at once; one may have some megabytes."""
@@ -89,11 +89,11 @@ class Item:
 class Streams:
     """Streams are served up to each worker's gap-free number, so that nothing is skipped or sent twice."""
 
-    def __init__(self, database: Database, jobs: Jobs, recorder: Recorder, live: Live) -> None:
+    def __init__(self, database: Database, jobs: Jobs, recorder: Recorder, watchers: Watchers) -> None:
         self._database = database
         self._jobs = jobs
         self._recorder = recorder
-        self._live = live
+        self._watchers = watchers
         self._threads = ThreadPoolExecutor(_THREADS, "streams")
 
     async def _unpacked(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
@@ -104,7 +104,7 @@ class Streams:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def read(self, job: Job, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item]:
+    async def read(self, job: Job, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item]:
         """What is there behind the cursor, which moves along."""
         if "logs" in kinds or "metrics" in kinds:
             attempts = await self._jobs.attempts(job, after=cursor.drained)
@@ -122,13 +122,13 @@ class Streams:
                     yield Item("event", event.model_dump(mode="json"), cursor.encode())
 
     async def _read_attempt(
-        self, job: Job, attempt: Attempt, cursor: Cursor, kinds: Collection[Kind], kept_until: float
+        self, job: Job, attempt: Attempt, cursor: Cursor, kinds: Collection[StreamKind], kept_until: float
     ) -> AsyncIterator[Item]:
         number = attempt.number
         ended = attempt.ended_at is not None and number not in job.draining
         positions = cursor.reports.setdefault(str(number), {})
         for assignment in attempt.assignments:
-            key = StreamKey(job=job.id, attempt=number, worker=assignment.worker)
+            key = AssignmentKey(job=job.id, attempt=number, worker=assignment.worker)
             # Asked for first: an open stream ends at its gap-free number, and loads it if this server never met it.
             open_through = self._recorder.stored(key)
             if open_through is None and not ended:
@@ -153,9 +153,9 @@ class Streams:
             cursor.drained = number
             cursor.reports.pop(str(number), None)
 
-    async def follow(self, job_id: str, cursor: Cursor, kinds: Collection[Kind]) -> AsyncIterator[Item | None]:
+    async def follow(self, job_id: str, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item | None]:
         """What is there and what comes, until the job has ended and all of it was sent. None: nothing new for long."""
-        with self._live.following(job_id) as changed:
+        with self._watchers.following(job_id) as changed:
             while True:
                 changed.clear()
                 try:
@@ -244,7 +244,7 @@ def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[
 
 
 def _contents(
-    report: Report, position: int, kinds: Collection[Kind], kept_until: float
+    report: Report, position: int, kinds: Collection[StreamKind], kept_until: float
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """What a report has behind a position, with the position behind it: of a chunk, one report's at a time.
 

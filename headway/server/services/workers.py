@@ -24,9 +24,9 @@ from headway.core.waiting import remaining_seconds
 from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.engines.base import Engine
 from headway.errors import ClaimRefused, Damaged, NotFound, WorkerLost
-from headway.server.access import Caller, Kind
+from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
-from headway.server.liveness import Liveness
+from headway.server.leases import Leases
 from headway.server.recorder import Recorder
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
@@ -52,7 +52,7 @@ class Workers:
         tokens: Tokens,
         jobs: Jobs,
         engine: Engine,
-        liveness: Liveness,
+        leases: Leases,
         recorder: Recorder,
         datasets: Datasets,
         inquiries: Inquiries,
@@ -64,7 +64,7 @@ class Workers:
         self._tokens = tokens
         self._jobs = jobs
         self._engine = engine
-        self._liveness = liveness
+        self._leases = leases
         self._recorder = recorder
         self._datasets = datasets
         self._inquiries = inquiries
@@ -80,7 +80,7 @@ class Workers:
         """Expect the known workers to come back, each with a full term; finish giving up those that were lost."""
         ready = {worker.id for worker in self._engine.workers()}
         for worker_id in ready:
-            self._liveness.watch(worker_id)
+            self._leases.watch(worker_id)
         for job in list(self._jobs.unsettled.values()):
             for assignment in job.attempt.assignments if job.attempt else ():
                 if assignment.worker not in ready:
@@ -102,12 +102,12 @@ class Workers:
         worker_id = draw_id("w-")
         description = registration.worker.model_copy(update={"name": name})
         await self._engine.register(worker_id, description, former, self._clock.now())
-        self._liveness.watch(worker_id)
+        self._leases.watch(worker_id)
         _log.info("Worker %s registered with %d slots.", name, description.slots)
         self._changed()
         return Registered(
             id=worker_id,
-            token=self._tokens.make(Caller(Kind.WORKER, worker=worker_id)),
+            token=self._tokens.make(Caller(CallerKind.WORKER, worker=worker_id)),
             name=name,
             timeouts=self._settings.timeouts,
             broker=f"/api/v1/workers/{worker_id}/broker",
@@ -119,13 +119,13 @@ class Workers:
     async def heartbeat(self, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Answer what the worker is to have. Raises WorkerLost."""
         self._ready(worker_id)
-        self._liveness.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
+        self._leases.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
         if heartbeat.leaving:
             self._leaving.add(worker_id)
         if heartbeat.load is not None:
             self._loads[worker_id] = heartbeat.load
         self._steps[worker_id] = heartbeat.steps
-        with self._liveness.answering(worker_id):
+        with self._leases.answering(worker_id):
             committed = [
                 CommittedStream(stream=stream, through=await self._recorder.committed(stream))
                 for stream in heartbeat.streams
@@ -185,7 +185,7 @@ class Workers:
             group_rank=attempt.assignments.index(assignment),
             group_count=len(attempt.assignments),
             endpoint=attempt.endpoint if attempt.all_claimed else None,
-            rank_token=self._tokens.make(Caller(Kind.RANK, job=job.id, attempt=number)),
+            rank_token=self._tokens.make(Caller(CallerKind.RANK, job=job.id, attempt=number)),
         )
 
     async def ended_jobs(self, job_ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -284,7 +284,7 @@ class Workers:
                 else:
                     _log.warning("Worker %s is lost: %s.", name, because)
             await self._lose_ranks(worker_id)
-            self._liveness.forget(worker_id)
+            self._leases.forget(worker_id)
             self._loads.pop(worker_id, None)
             self._steps.pop(worker_id, None)
             self._leaving.discard(worker_id)

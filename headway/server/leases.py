@@ -17,7 +17,7 @@ class _Beat:
     preparing: frozenset[tuple[str, int]] = frozenset()
 
 
-class Liveness:
+class Leases:
     """A heartbeat is a counter, and the answer to it carries the same number.
 
     Alive is a worker that keeps naming newer answers: then both ways work. Without for a lease it is silent.

@@ -34,7 +34,7 @@ class Watcher:
         return changed
 
 
-class Live:
+class Watchers:
     """One event per follower: set when its job changed, cleared by the follower before it reads."""
 
     def __init__(self) -> None:
