@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from headway.core.job import WakeUp
 from headway.core.problem import Problem
 
-WAKEUPS, REPORTS, DEAD_LETTERS = "headway.wakeups", "headway.formats.reports", "headway.dead-letters"
+WAKEUPS, REPORTS, DEAD_LETTERS = "headway.wakeups", "headway.reports", "headway.dead-letters"
 """What queues and topics are called."""
 
 

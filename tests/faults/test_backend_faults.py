@@ -109,7 +109,7 @@ def test_poison_among_the_reports_is_put_aside_and_counted(tmp_path: Path) -> No
             connection = await aio_pika.connect(fleet.settings["HEADWAY_BROKER_URL"])
             channel = await connection.channel()
             for body in (b"nonsense", b"\x03w-1" + bytes(32) + b"forged"):
-                await channel.default_exchange.publish(aio_pika.Message(body), routing_key="headway.formats.reports")
+                await channel.default_exchange.publish(aio_pika.Message(body), routing_key="headway.reports")
             dead = await channel.declare_queue("headway.dead-letters", passive=True)
             async with asyncio.timeout(20):
                 while dead.declaration_result.message_count < 2:

@@ -88,11 +88,11 @@ async def test_a_server_that_does_not_lead_takes_no_reports(tmp_path: Path) -> N
             waiting = asyncio.create_task(second.enter_async_context(server("two").started("http://two")))
             await asyncio.sleep(1)
             assert not waiting.done()
-            queue = await channel.declare_queue("headway.formats.reports", passive=True)
+            queue = await channel.declare_queue("headway.reports", passive=True)
             assert queue.declaration_result.consumer_count == 1
         async with asyncio.timeout(10):
             await waiting
-        queue = await channel.declare_queue("headway.formats.reports", passive=True)
+        queue = await channel.declare_queue("headway.reports", passive=True)
         assert queue.declaration_result.consumer_count == 1
         await second.aclose()
         await connection.close()
