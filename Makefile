@@ -41,7 +41,7 @@ bench: setup ## Measure, beside the alternatives; prints JSON. The last three ne
 
 proof: setup ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Three hours; needs the servers of CONTRIBUTING.md.
 	$(BIN)/python -m tests.proof_resume
-	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/test_state_machine.py
+	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/core/test_state_machine.py
 	$(BIN)/headway drill --rounds 5
 	$(BIN)/python -m tests.proof_fuzzer
 	$(BIN)/python -m tests.proof_fuzzer --sets

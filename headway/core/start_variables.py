@@ -1,7 +1,7 @@
 """Variables that count only when a process starts, or when torch is imported: for them, ranks cannot start by a fork.
 
-A warm rank is forked from a process that has read its variables already. `tests/unit/test_start_variables.py` records
-what that process reads, so that a variable of a newer torch is noticed.
+A warm rank is forked from a process that has read its variables already. `tests/unit/core/test_start_variables.py`
+records what that process reads, so that a variable of a newer torch is noticed.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from headway.server.services.streams import Cursor
 from headway.settings import Settings
 from tests.api.conftest import Api, SpokenWorker
 from tests.api.test_jobs import eventually
-from tests.unit.test_reports import BAD_LOGS, BAD_METRICS
+from tests.unit.formats.test_reports import BAD_LOGS, BAD_METRICS
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ import pytest
 from headway.errors import InvalidInput
 from headway.formats.dataset_files import prepare, read_dataset, read_idx
 
-MNIST = Path(__file__).parents[2] / "examples" / "data" / "mnist"
+MNIST = Path(__file__).parents[3] / "examples" / "data" / "mnist"
 
 
 def idx(array: np.ndarray) -> bytes:

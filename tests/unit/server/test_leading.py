@@ -12,8 +12,8 @@ from headway.core.placement import Share
 from headway.server.clock import Clock
 from headway.server.leading import Leading
 from headway.server.services.jobs import Jobs
+from tests.fake_clock import FakeClock
 from tests.unit.shared_sqlite import SharedSqlite
-from tests.unit.test_leases import FakeClock
 
 pytestmark = pytest.mark.anyio
 
