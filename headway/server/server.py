@@ -34,15 +34,18 @@ from headway.server.recorder import Recorder
 from headway.server.relay import Relay
 from headway.server.scheduler import Scheduler
 from headway.server.services.artifacts import Artifacts
+from headway.server.services.assignments import Assignments
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
+from headway.server.services.heartbeats import Heartbeats
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.jobs import Jobs, draw_id
 from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
+from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
 from headway.server.tokens import adopt_secret, open_home
 from headway.server.watchers import Watchers
@@ -89,6 +92,7 @@ class Server:
         )
         self.inquiries = Inquiries(self.wakeups)
         self.links = Links(self.clock)
+        self.telemetry = Telemetry(self.clock, self.jobs)
         self.workers = Workers(
             settings=settings,
             clock=self.clock,
@@ -97,9 +101,23 @@ class Server:
             engine=self.engine,
             leases=self.leases,
             recorder=self.recorder,
+            telemetry=self.telemetry,
+        )
+        self.assignments = Assignments(
+            clock=self.clock,
+            tokens=self.tokens,
+            jobs=self.jobs,
+            workers=self.workers,
             datasets=self.datasets,
-            inquiries=self.inquiries,
             checkpoints=self.checkpoints,
+        )
+        self.heartbeats = Heartbeats(
+            workers=self.workers,
+            leases=self.leases,
+            telemetry=self.telemetry,
+            assignments=self.assignments,
+            inquiries=self.inquiries,
+            recorder=self.recorder,
             leads=lambda: self.leading is None or self.leading.proven,
         )
         self.scheduler = Scheduler(

@@ -170,7 +170,7 @@ def why_waiting(server: Server, job: Job) -> Waiting:
     """Where a queued job stands, or one that is not submitted yet would."""
     unsettled = list(server.jobs.unsettled.values())
     queue = _queue_with(server, job)
-    return waiting(job, queue, server.workers.placeable(), unsettled, server.workers.remaining_seconds())
+    return waiting(job, queue, server.workers.placeable(), unsettled, server.telemetry.remaining_seconds())
 
 
 def _queue_with(server: Server, job: Job) -> list[Gang]:

@@ -58,9 +58,9 @@ async def list_workers(server: ServerHere) -> list[WorkerView]:
 def _view(worker: Worker, server: Server) -> WorkerView:
     return WorkerView(
         **{name: getattr(worker, name) for name in WorkerView.model_fields if hasattr(worker, name)},
-        used_slots=sum(server.workers.ranks(worker.id).values()),
-        ranks=server.workers.ranks(worker.id),
-        load=server.workers.load(worker.id),
+        used_slots=sum(server.assignments.ranks_of(worker.id).values()),
+        ranks=server.assignments.ranks_of(worker.id),
+        load=server.telemetry.load(worker.id),
         silent_seconds=server.leases.silent_seconds(worker.id),
     )
 
@@ -98,13 +98,13 @@ async def leave(worker: str, server: ServerHere) -> None:
 @router.post("/{worker}/heartbeat", dependencies=BEAT)
 async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
     """Says that the worker lives; the answer says what it is to have."""
-    return await server.workers.heartbeat(worker, heartbeat)
+    return await server.heartbeats.answer(worker, heartbeat)
 
 
 @router.post("/{worker}/ended-jobs", dependencies=ACT)
 async def ended_jobs(worker: str, asked: JobIds, server: ServerHere) -> JobIds:
     """Which of these jobs have ended, so that the worker can remove what it keeps for them."""
-    return JobIds(jobs=await server.workers.ended_jobs(asked.jobs))
+    return JobIds(jobs=await server.assignments.ended_jobs(asked.jobs))
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim", dependencies=ACT)
@@ -112,13 +112,13 @@ async def claim(
     worker: str, assigned_job: str, assigned_attempt: AttemptNumber, claim: Claim, server: ServerHere
 ) -> Claimed:
     """Takes an assignment; repeated, the same answer."""
-    return await server.workers.claim(worker, assigned_job, assigned_attempt, claim.endpoint)
+    return await server.assignments.claim(worker, assigned_job, assigned_attempt, claim.endpoint)
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/refuse", dependencies=ACT, status_code=204)
 async def refuse(worker: str, assigned_job: str, assigned_attempt: AttemptNumber, server: ServerHere) -> None:
     """Declines an assignment for want of slots."""
-    await server.workers.refuse(worker, assigned_job, assigned_attempt)
+    await server.assignments.refuse(worker, assigned_job, assigned_attempt)
 
 
 @router.websocket("/{worker}/broker")

@@ -1,0 +1,56 @@
+"""The answer to a worker's heartbeat: what the worker is to have, and what of its reports is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headway.core.protocol import CommittedStream, Heartbeat, HeartbeatAnswer
+from headway.server.leases import Leases
+from headway.server.recorder import Recorder
+from headway.server.services.assignments import Assignments
+from headway.server.services.inquiries import Inquiries
+from headway.server.services.telemetry import Telemetry
+from headway.server.services.workers import Workers
+
+
+class Heartbeats:
+    """Each renews its worker's lease and is answered from memory: nothing is read once its streams are known."""
+
+    def __init__(
+        self,
+        *,
+        workers: Workers,
+        leases: Leases,
+        telemetry: Telemetry,
+        assignments: Assignments,
+        inquiries: Inquiries,
+        recorder: Recorder,
+        leads: Callable[[], bool],
+    ) -> None:
+        """`leads`: whether this server certainly leads, so that a worker may forget what it calls committed."""
+        self._workers = workers
+        self._leases = leases
+        self._telemetry = telemetry
+        self._assignments = assignments
+        self._inquiries = inquiries
+        self._recorder = recorder
+        self._leads = leads
+
+    async def answer(self, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        """What the worker is to have. Raises WorkerLost."""
+        self._workers.check_ready(worker_id)
+        self._leases.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
+        if heartbeat.leaving:
+            self._workers.stop_placing_on(worker_id)
+        self._telemetry.heard(worker_id, heartbeat)
+        with self._leases.answering(worker_id):
+            committed = [
+                CommittedStream(stream=stream, through=await self._recorder.committed(stream))
+                for stream in heartbeat.streams
+            ]
+        return HeartbeatAnswer(
+            counter=heartbeat.counter,
+            assignments=self._assignments.open_of(worker_id),
+            committed=tuple(committed) if self._leads() else (),
+            inquiries=self._inquiries.of_worker(worker_id),
+        )
