@@ -1,11 +1,19 @@
-"""Who may do what: the one place where accounts and roles plug in."""
+"""Who may do what. `require` is the one function that decides; everything that users, workers and ranks do asks it.
+
+Every request has a caller. Its route names the action, and `admit` refuses at once a kind of caller that is never
+allowed that action. The service then loads the object and asks `require`. What the caller may not see answers as
+something that does not exist does; what it may see but not do is refused.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
-from headway.errors import NotAllowed
+from headway.errors import NotAllowed, NotFound
 
 
 class CallerKind(StrEnum):
@@ -19,12 +27,16 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and the worker, or job and attempt, that the token is bound to."""
+    """Who asks: the kind, and the worker, or job and attempt, that the token is bound to.
+
+    `credential` is the token's id. It is empty for a token that was made before tokens had ids.
+    """
 
     kind: CallerKind
     worker: str | None = None
     job: str | None = None
     attempt: int | None = None
+    credential: str = ""
 
 
 class Action(StrEnum):
@@ -32,6 +44,8 @@ class Action(StrEnum):
 
     JOBS_READ = "jobs.read"
     JOBS_WRITE = "jobs.write"
+    CHECKPOINTS_READ = "checkpoints.read"
+    ARTIFACTS_WRITE = "artifacts.write"
     FLEET_READ = "fleet.read"
     FLEET_WRITE = "fleet.write"
     WORKER_REGISTER = "worker.register"
@@ -40,12 +54,16 @@ class Action(StrEnum):
     DATASETS_WRITE = "datasets.write"
     SNAPSHOTS_READ = "snapshots.read"
     SNAPSHOTS_WRITE = "snapshots.write"
-    ARTIFACTS_WRITE = "artifacts.write"
+    DAMAGE_READ = "damage.read"
+    DAMAGE_WRITE = "damage.write"
+    SESSIONS_WRITE = "sessions.write"
 
 
-_ALLOWED: dict[Action, frozenset[CallerKind]] = {
+_KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.JOBS_READ: frozenset({CallerKind.USER}),
     Action.JOBS_WRITE: frozenset({CallerKind.USER}),
+    Action.CHECKPOINTS_READ: frozenset({CallerKind.USER, CallerKind.RANK}),
+    Action.ARTIFACTS_WRITE: frozenset({CallerKind.RANK}),
     Action.FLEET_READ: frozenset({CallerKind.USER}),
     Action.FLEET_WRITE: frozenset({CallerKind.USER}),
     Action.WORKER_REGISTER: frozenset({CallerKind.JOIN}),
@@ -54,17 +72,124 @@ _ALLOWED: dict[Action, frozenset[CallerKind]] = {
     Action.DATASETS_WRITE: frozenset({CallerKind.USER}),
     Action.SNAPSHOTS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),
     Action.SNAPSHOTS_WRITE: frozenset({CallerKind.USER}),
-    Action.ARTIFACTS_WRITE: frozenset({CallerKind.RANK}),
+    Action.DAMAGE_READ: frozenset({CallerKind.USER}),
+    Action.DAMAGE_WRITE: frozenset({CallerKind.USER}),
+    Action.SESSIONS_WRITE: frozenset({CallerKind.USER}),
 }
+"""The kinds of callers that an action can be allowed to."""
 
 
-def authorise(
-    caller: Caller, action: Action, *, worker: str | None = None, job: str | None = None, attempt: int | None = None
-) -> None:
-    """Let the caller do `action` to the named object, or raise NotAllowed."""
-    if caller.kind not in _ALLOWED[action]:
+@dataclass(frozen=True)
+class InstallationSubject:
+    """What belongs to no project: the fleet as a whole, damaged rows, browser sessions."""
+
+
+@dataclass(frozen=True)
+class ProjectSubject:
+    """A project: for lists of what it has, and for adding to it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class JobSubject:
+    """A job."""
+
+    id: str
+    project: str
+
+
+@dataclass(frozen=True)
+class AttemptSubject:
+    """An attempt of a job: what its ranks store and read."""
+
+    job: str
+    project: str
+    number: int
+
+
+@dataclass(frozen=True)
+class WorkerSubject:
+    """A worker, by its id."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class DatasetSubject:
+    """A dataset, or a block of it. `project`: None if all share it. `workers`: those whose open assignments need it."""
+
+    name: str
+    project: str | None
+    workers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class SnapshotSubject:
+    """A snapshot of a project. `workers`: those whose open assignments need it."""
+
+    sha256: str
+    project: str
+    workers: frozenset[str] = frozenset()
+
+
+Subject = (
+    InstallationSubject
+    | ProjectSubject
+    | JobSubject
+    | AttemptSubject
+    | WorkerSubject
+    | DatasetSubject
+    | SnapshotSubject
+)
+"""What an action is done to."""
+
+_decided: ContextVar[set[Action] | None] = ContextVar("decided", default=None)
+
+
+@contextmanager
+def decisions() -> Iterator[set[Action]]:
+    """The actions that `require` allows inside, so that an answer that no decision stands behind is noticed."""
+    decided: set[Action] = set()
+    token = _decided.set(decided)
+    try:
+        yield decided
+    finally:
+        _decided.reset(token)
+
+
+def admit(caller: Caller, action: Action) -> None:
+    """Refuse what is never allowed to this kind of caller, before anything is looked up. Raises NotAllowed."""
+    if caller.kind not in _KINDS[action]:
         raise NotAllowed(f"A {caller.kind} token does not allow {action}.")
-    if caller.kind is CallerKind.WORKER and worker is not None and worker != caller.worker:
-        raise NotAllowed(f"This token is worker {caller.worker}'s; it does not allow acting as worker {worker}.")
-    if caller.kind is CallerKind.RANK and (job, attempt) != (caller.job, caller.attempt):
+
+
+def require(caller: Caller, action: Action, subject: Subject, absent: NotFound) -> None:
+    """Let the caller do `action` to the loaded object.
+
+    Raises `absent`, which is the error for an object that does not exist, if the caller may not see this one; raises
+    NotAllowed if it may see it, but not do this.
+    """
+    if not _sees(caller, subject):
+        raise absent
+    admit(caller, action)
+    if caller.kind is CallerKind.RANK and isinstance(subject, AttemptSubject) and subject.number != caller.attempt:
         raise NotAllowed(f"This token is for attempt {caller.attempt} of job {caller.job} only.")
+    decided = _decided.get()
+    if decided is not None:
+        decided.add(action)
+
+
+def _sees(caller: Caller, subject: Subject) -> bool:
+    """Whether the caller may know of the object. Every user belongs to every project."""
+    if caller.kind is CallerKind.USER:
+        return True
+    match subject:
+        case InstallationSubject() | ProjectSubject():
+            return True  # each kind knows that they exist; none of them names one
+        case JobSubject(id=job) | AttemptSubject(job=job):
+            return caller.kind is CallerKind.RANK and job == caller.job
+        case WorkerSubject(id=worker):
+            return caller.kind is CallerKind.WORKER and worker == caller.worker
+        case DatasetSubject(workers=workers) | SnapshotSubject(workers=workers):
+            return caller.kind is CallerKind.WORKER and caller.worker in workers

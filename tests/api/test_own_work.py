@@ -350,7 +350,7 @@ async def test_an_inquiry_goes_out_with_the_heartbeat_and_its_answer_comes_back(
     assert (inquiries[0]["command"], inquiries[0]["rank"]) == (["ls"], 0)
     path = f"/api/v1/workers/{worker.id}/inquiries/{inquiries[0]['id']}"
     other = api.headers(Caller(CallerKind.WORKER, worker="w-other"))
-    assert (await api.http.post(path, json={"output": "x"}, headers=other)).status_code == 403
+    assert (await api.http.post(path, json={"output": "x"}, headers=other)).status_code == 404
     answer = {"exit_code": 0, "output": "train.py\n"}
     assert (await api.http.post(path, json=answer, headers=worker.headers)).status_code == 204
     assert (await asking).json()["output"] == "train.py\n"

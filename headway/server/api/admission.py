@@ -44,7 +44,7 @@ class Admission:
             return
         try:
             connection = HTTPConnection(scope)
-            caller = authenticate(self._server, connection)
+            caller = scope["caller"] = authenticate(self._server, connection)
             bounded = await self._bounded(scope, connection, receive)
         except HeadwayError as error:
             await answer_of(error)(scope, receive, send)

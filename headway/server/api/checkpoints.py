@@ -16,7 +16,7 @@ from headway.server.api.files import FILE, RangeHeader, send_file
 from headway.server.server import Server
 
 router = APIRouter(prefix="/jobs/{job}", tags=["checkpoints"])
-AS_RANK = [Depends(Allow(Action.ARTIFACTS_WRITE))]
+READ_BYTES = [Depends(Allow(Action.CHECKPOINTS_READ))]
 STORE = [Depends(Allow(Action.ARTIFACTS_WRITE, maximum_body_bytes=None))]
 READ = [Depends(Allow(Action.JOBS_READ))]
 Step = Annotated[int, Path(ge=0, le=2**53)]
@@ -125,7 +125,7 @@ async def store_part(
 
 @router.get(
     "/attempts/{attempt}/checkpoints/{from_attempt}/{step}/{rank}",
-    dependencies=AS_RANK,
+    dependencies=READ_BYTES,
     response_class=StreamingResponse,
     responses=FILE,
 )

@@ -14,8 +14,8 @@ from starlette.requests import HTTPConnection, Request
 
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.job import Job
-from headway.errors import InvalidInput, NotAuthenticated
-from headway.server.access import Action, Caller, authorise
+from headway.errors import InvalidInput, NotAllowed, NotAuthenticated, NotFound
+from headway.server.access import Action, Caller, CallerKind, admit
 from headway.server.server import Server
 from headway.server.services.streams import Cursor, Item, StreamKind
 
@@ -61,6 +61,14 @@ def authenticate(server: Server, connection: HTTPConnection) -> Caller:
     return server.tokens.read(token.strip())
 
 
+def get_caller(connection: HTTPConnection) -> Caller:
+    """Who asks, as was settled before the request reached its route."""
+    caller: Caller = connection.scope["caller"]
+    return caller
+
+
+CallerHere = Annotated[Caller, Depends(get_caller)]
+
 AttemptNumber = Annotated[int, Path(ge=1, le=LARGEST_NUMBER)]
 
 MAXIMUM_BODY_BYTES = 1 << 20
@@ -68,7 +76,7 @@ MAXIMUM_BODY_BYTES = 1 << 20
 
 
 class Allow:
-    """A route's dependency: lets a caller pass who may do the action to the object that the path names."""
+    """A route's dependency: names the action that the route's service asks for, and refuses who can never do it."""
 
     def __init__(self, action: Action, *, maximum_body_bytes: int | None = MAXIMUM_BODY_BYTES) -> None:
         """`maximum_body_bytes`: None where the route reads its body as a stream and bounds that itself."""
@@ -76,20 +84,26 @@ class Allow:
         self.maximum_body_bytes = maximum_body_bytes
 
     async def __call__(
-        self, request: Request, _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-    ) -> Caller:
-        caller = authenticate(get_server(request), request)
+        self,
+        request: Request,
+        caller: CallerHere,
+        _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> None:
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             raise InvalidInput("The address has a NUL character (%00). Leave it out.")
-        path = request.path_params
-        authorise(
-            caller,
-            self.action,
-            worker=path.get("worker"),
-            job=path.get("job"),
-            attempt=_number(path.get("attempt")),
-        )
-        return caller
+        admit(caller, self.action)
+        _check_path(caller, request.path_params)
+
+
+def _check_path(caller: Caller, path: dict[str, str]) -> None:
+    """Hold a worker, or a rank, to what its token is bound to."""
+    if caller.kind is CallerKind.WORKER and path.get("worker", caller.worker) != caller.worker:
+        raise NotFound(f"Worker {path['worker']} does not exist.")
+    if caller.kind is CallerKind.RANK and (path.get("job"), _number(path.get("attempt"))) != (
+        caller.job,
+        caller.attempt,
+    ):
+        raise NotAllowed(f"This token is for attempt {caller.attempt} of job {caller.job} only.")
 
 
 def _number(text: str | None) -> int | None:

@@ -13,13 +13,13 @@ from headway.server.api.common import Allow, ServerHere
 router = APIRouter(prefix="/damaged", tags=["damaged"])
 
 
-@router.get("", dependencies=[Depends(Allow(Action.JOBS_READ))])
+@router.get("", dependencies=[Depends(Allow(Action.DAMAGE_READ))])
 async def list_damaged(server: ServerHere, kind: RowKind | None = None) -> list[DamagedRow]:
     """The stored rows that could not be read since the server started. They are left out of everything else."""
     return server.damaged.list(kind)
 
 
-@router.delete("/{kind}/{row:path}", dependencies=[Depends(Allow(Action.JOBS_WRITE))], status_code=204)
+@router.delete("/{kind}/{row:path}", dependencies=[Depends(Allow(Action.DAMAGE_WRITE))], status_code=204)
 async def delete_damaged(
     kind: RowKind,
     row: Annotated[str, Path(max_length=200, description="The row's `id`, as it is listed.")],

@@ -21,7 +21,7 @@ class Link(BaseModel):
     valid_seconds: float
 
 
-@router.post("/links", dependencies=[Depends(Allow(Action.JOBS_WRITE))], status_code=201)
+@router.post("/links", dependencies=[Depends(Allow(Action.SESSIONS_WRITE))], status_code=201)
 async def make_link(server: ServerHere) -> Link:
     """Make a one-time link."""
     return Link(path=link_path(server.links.make()), valid_seconds=LINK_SECONDS)

@@ -13,9 +13,9 @@ from headway.core.job import WakeUp
 from headway.core.json_value import shown
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
-from headway.errors import Corrupt, HeadwayError
+from headway.errors import Corrupt, HeadwayError, NotFound
 from headway.formats.reports import report_worker
-from headway.server.access import Action, authorise
+from headway.server.access import Action, WorkerSubject, require
 from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, AttemptNumber, ServerHere, authenticate
 from headway.server.server import Server
@@ -130,7 +130,8 @@ async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
     await websocket.accept()
     try:
         caller = authenticate(server, websocket)
-        authorise(caller, Action.WORKER_ACT, worker=worker)
+        absent = NotFound(f"Worker {worker} does not exist.")
+        require(caller, Action.WORKER_ACT, WorkerSubject(worker), absent)
     except HeadwayError as error:
         await websocket.close(_UNAUTHORISED, str(error)[:120])
         return

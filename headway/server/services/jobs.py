@@ -118,6 +118,13 @@ class Jobs:
             raise NotFound(f"Job {reference} does not exist. `headway jobs` lists those that do.")
         return job
 
+    async def project_of(self, job_id: str) -> str | None:
+        """The project of the job with that id; None if there is no such job, or it cannot be read."""
+        try:
+            return (self.unsettled.get(job_id) or await self._database.job(job_id)).project
+        except NotFound:
+            return None
+
     async def attempt(self, job: Job, number: int) -> Attempt | None:
         """The job's attempt of that number, also an ended one."""
         if job.attempt is not None and job.attempt.number == number:
