@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.lifeline import adopt_orphans, die_with_parent
+from headway.rank_protocol.plan import Plan
 from headway.training.meeting import Meeting
 from headway.training.memory_limit import MemoryLimit, machine_memory_kills
 from headway.training.process_table import descendants
@@ -73,19 +74,19 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     _send(control, {"launcher": os.getpid()})
     plan = _read_plan(control)
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank, and the watch, has its own handlers
-    finished = mmap.mmap(-1, plan["rank_count"])
+    finished = mmap.mmap(-1, plan.rank_count)
     ranks: dict[int, _Rank] = {}
-    going = going_mark(Path(plan["folder"]))
+    going = going_mark(plan.folder)
     going.touch()
-    for local_rank in range(plan["rank_count"]):
+    for local_rank in range(plan.rank_count):
         pid = os.fork()
         if pid == 0:
             control.close()
             if listener_descriptor is not None:
                 os.close(listener_descriptor)
             run_rank(plan, local_rank, finished)
-        memory = MemoryLimit(pid, plan["memory_bytes"]) if plan["memory_bytes"] else None
-        ranks[pid] = _Rank(plan["first_rank"] + local_rank, memory)
+        memory = MemoryLimit(pid, plan.memory_bytes) if plan.memory_bytes else None
+        ranks[pid] = _Rank(plan.first_rank + local_rank, memory)
     store = _serve_store(plan, listener_descriptor)
     started = [[rank.rank, pid] for pid, rank in ranks.items()]
     _send(control, {"launcher": os.getpid(), "started": started})
@@ -100,10 +101,9 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     _send(control, {"gone": True, "never_met": meeting.never_met()})
 
 
-def _read_plan(control: socket.socket) -> dict[str, Any]:
+def _read_plan(control: socket.socket) -> Plan:
     (size,) = struct.unpack("!I", _read_exactly(control, 4))
-    plan: dict[str, Any] = json.loads(_read_exactly(control, size))
-    return plan
+    return Plan.from_json(_read_exactly(control, size))
 
 
 def _read_exactly(control: socket.socket, size: int) -> bytes:
@@ -116,13 +116,13 @@ def _read_exactly(control: socket.socket, size: int) -> bytes:
     return bytes(content)
 
 
-def _serve_store(plan: dict[str, Any], listener_descriptor: int | None) -> object:
+def _serve_store(plan: Plan, listener_descriptor: int | None) -> object:
     """torch's key-value store that ranks meet at. Its threads start only after the ranks were forked."""
-    if listener_descriptor is None or plan["store"] is None or find_spec("torch") is None:
+    if listener_descriptor is None or plan.store is None or find_spec("torch") is None:
         return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined] # torch exports it without saying so
 
-    host, _, port = plan["store"].rpartition(":")
+    host, _, port = plan.store.rpartition(":")
     return TCPStore(
         host,
         int(port),
@@ -139,7 +139,7 @@ class _Watch:
     def __init__(
         self,
         control: socket.socket,
-        plan: dict[str, Any],
+        plan: Plan,
         ranks: dict[int, _Rank],
         finished: mmap.mmap,
         going: Path,
@@ -219,7 +219,7 @@ class _Watch:
         due = [max(0.05, guest.kill_at - now) for guest in self._guests.values()]
         due += [max(0.05, at - now) for at in (self._kill_at, self._fail_at) if at is not None]
         if any(rank.alive and rank.memory is not None and rank.memory.watched for rank in self._ranks.values()):
-            due.append(self._plan["memory_look_seconds"])
+            due.append(self._plan.memory_look_seconds)
         if (next_look := self._meeting.due_seconds) is not None:
             due.append(next_look)
         return min(due, default=None)
@@ -257,19 +257,19 @@ class _Watch:
             "peak_memory_bytes": rank.peak_memory_bytes,
         }
         _send(self._control, message)
-        failed = exit_code != 0 and not self._finished[rank.rank - self._plan["first_rank"]]
+        failed = exit_code != 0 and not self._finished[rank.rank - self._plan.first_rank]
         if failed and self._kill_at is None and self._fail_at is None:
             self._fail_at = time.monotonic() + (_DECISION_SECONDS if signalled else 0.0)
 
     def _start_guest(self, asked: dict[str, Any]) -> None:
-        environment = rank_environment(self._plan, asked["rank"] - self._plan["first_rank"])
+        environment = rank_environment(self._plan, asked["rank"] - self._plan.first_rank)
         pid = next((pid for pid, rank in self._ranks.items() if rank.rank == asked["rank"]), None)
         environment["HEADWAY_RANK_PID"] = str(pid)
         try:
             with open(asked["file"], "xb") as output:
                 guest = subprocess.Popen(
                     asked["command"],
-                    cwd=self._plan["work"],
+                    cwd=self._plan.work,
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from headway.rank_protocol.plan import Plan
 from headway.training.process_table import descendants
 
 _FIRST_LOOK_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
@@ -36,12 +37,12 @@ class _Connection(NamedTuple):
 class Meeting:
     """The launcher's eyes. They close with the first sign of a meeting, and look less and less often for one."""
 
-    def __init__(self, plan: dict[str, Any], store: Any) -> None:
+    def __init__(self, plan: Plan, store: Any) -> None:
         self._store = store
-        self._mark = meeting_mark(Path(plan["folder"]))
-        self._ignored_ports = _ignored_ports(plan["server_url"])
-        self._known = plan["world_size"] == 1 or sys.platform != "linux"
-        self._tells_itself = not plan["command"]
+        self._mark = meeting_mark(plan.folder)
+        self._ignored_ports = _ignored_ports(plan.server_url)
+        self._known = plan.world_size == 1 or sys.platform != "linux"
+        self._tells_itself = not plan.command
         self._closed_before = self._closed()
         self._began_at = time.monotonic()
         self._pause_seconds = _FIRST_LOOK_SECONDS

@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
@@ -31,6 +31,9 @@ from headway.training.process_end import begin_script, end_interpreter, has_chil
 from headway.training.rendezvous import share_store
 from headway.training.run import Run
 from headway.training.run import run as current_run
+
+if TYPE_CHECKING:
+    from headway.rank_protocol.plan import Plan
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that cannot be started, as a shell gives them."""
@@ -48,7 +51,7 @@ _PEER_ERRORS = (
 )
 
 
-def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoReturn:
+def run_rank(plan: Plan, local_rank: int, finished: mmap.mmap) -> NoReturn:
     """Become the rank. Never returns."""
     status = 1
     try:
@@ -56,7 +59,7 @@ def run_rank(plan: dict[str, Any], local_rank: int, finished: mmap.mmap) -> NoRe
         os.setsid()
         die_with_parent(launcher)
         _enter(plan, local_rank)
-        status = _become(plan) if plan["cold"] or _must_start_cold(plan) else _run_warm(plan)
+        status = _become(plan) if plan.cold or _must_start_cold(plan) else _run_warm(plan)
         if _is_through(status):
             finished[local_rank] = 1
         end_interpreter()
@@ -94,10 +97,10 @@ def _is_through(status: int) -> bool:
     return True
 
 
-def _enter(plan: dict[str, Any], local_rank: int) -> None:
+def _enter(plan: Plan, local_rank: int) -> None:
     """Set up files, variables, signals and random numbers as a fresh process would have them."""
-    folder = Path(plan["folder"])
-    rank = plan["first_rank"] + local_rank
+    folder = plan.folder
+    rank = plan.first_rank + local_rank
     output = os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -116,79 +119,79 @@ def _enter(plan: dict[str, Any], local_rank: int) -> None:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    os.chdir(plan["work"])
+    os.chdir(plan.work)
 
 
-def rank_environment(plan: dict[str, Any], local_rank: int) -> dict[str, str]:
+def rank_environment(plan: Plan, local_rank: int) -> dict[str, str]:
     """All variables of a rank: the worker's but its own settings, the job's, and those that torchrun sets.
 
     https://docs.pytorch.org/docs/stable/elastic/run.html
     """
-    host, _, port = plan["endpoint"].rpartition(":")
-    rank = plan["first_rank"] + local_rank
-    folder = Path(plan["folder"])
+    host, _, port = plan.endpoint.rpartition(":")
+    rank = plan.first_rank + local_rank
+    folder = plan.folder
     ours = {
         "RANK": rank,
         "LOCAL_RANK": local_rank,
-        "WORLD_SIZE": plan["world_size"],
-        "LOCAL_WORLD_SIZE": plan["rank_count"],
-        "GROUP_RANK": plan["group_rank"],
-        "GROUP_WORLD_SIZE": plan["group_count"],
+        "WORLD_SIZE": plan.world_size,
+        "LOCAL_WORLD_SIZE": plan.rank_count,
+        "GROUP_RANK": plan.group_rank,
+        "GROUP_WORLD_SIZE": plan.group_count,
         "ROLE_RANK": rank,
-        "ROLE_WORLD_SIZE": plan["world_size"],
+        "ROLE_WORLD_SIZE": plan.world_size,
         "ROLE_NAME": "default",
         "MASTER_ADDR": host,
         "MASTER_PORT": port,
-        "TORCHELASTIC_RUN_ID": plan["job"],
-        "TORCHELASTIC_RESTART_COUNT": plan["attempt"] - 1,
-        "TORCHELASTIC_MAX_RESTARTS": plan["retries"],
+        "TORCHELASTIC_RUN_ID": plan.job,
+        "TORCHELASTIC_RESTART_COUNT": plan.attempt - 1,
+        "TORCHELASTIC_MAX_RESTARTS": plan.retries,
         "TORCHELASTIC_USE_AGENT_STORE": "False",  # as torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
         "TORCHELASTIC_ERROR_FILE": folder / f"rank-{rank}.error.json",
-        "HEADWAY_SERVER_URL": plan["server_url"],
-        "HEADWAY_JOB_ID": plan["job"],
-        "HEADWAY_ATTEMPT": plan["attempt"],
-        "HEADWAY_PARAMETERS": json.dumps(plan["parameters"]),
+        "HEADWAY_SERVER_URL": plan.server_url,
+        "HEADWAY_JOB_ID": plan.job,
+        "HEADWAY_ATTEMPT": plan.attempt,
+        "HEADWAY_PARAMETERS": json.dumps(plan.parameters),
         "HEADWAY_RUN_FILE": folder / f"rank-{rank}.run",
-        "HEADWAY_OUTPUT_DIRECTORY": plan["output"],
-        "HEADWAY_CHECKPOINT_DIRECTORY": plan["checkpoint_files"],
-        "HEADWAY_CHECKPOINTS": json.dumps(plan["checkpoints"]),
+        "HEADWAY_OUTPUT_DIRECTORY": plan.output,
+        "HEADWAY_CHECKPOINT_DIRECTORY": plan.checkpoint_files,
+        "HEADWAY_CHECKPOINTS": json.dumps(plan.checkpoints),
     }
-    if plan["data"]:
-        ours["HEADWAY_DATA_DIRECTORY"] = plan["data"]
-    threads = plan["variables"].get("OMP_NUM_THREADS", str(plan["threads"])).partition(",")[0]
+    if plan.data:
+        ours["HEADWAY_DATA_DIRECTORY"] = plan.data
+    threads = plan.variables.get("OMP_NUM_THREADS", str(plan.threads)).partition(",")[0]
     usual: dict[str, Any] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     usual["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
-    if plan["interface"]:
-        usual["GLOO_SOCKET_IFNAME"] = plan["interface"]
-        if plan["group_count"] > 1:
-            usual["NCCL_SOCKET_IFNAME"] = plan["interface"]
-    usual |= plan["device_variables"]
+    if plan.interface:
+        usual["GLOO_SOCKET_IFNAME"] = plan.interface
+        if plan.group_count > 1:
+            usual["NCCL_SOCKET_IFNAME"] = plan.interface
+    usual |= plan.device_variables
     # The worker's settings and tokens are not the script's business.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
-    if plan["packages"]:
-        programs = Path(plan["python"]).parent
+    if plan.packages:
+        programs = plan.python.parent
         inherited |= {"PATH": f"{programs}{os.pathsep}{inherited['PATH']}", "VIRTUAL_ENV": str(programs.parent)}
-    variables = {**inherited, **usual, **plan["variables"], **ours}
-    if "PYTHONPATH" in plan["variables"] and "PYTHONPATH" in inherited:
+    variables = {**inherited, **usual, **plan.variables, **ours}
+    if "PYTHONPATH" in plan.variables and "PYTHONPATH" in inherited:
         # That of the worker may be where Headway itself is found.
-        variables["PYTHONPATH"] = os.pathsep.join((plan["variables"]["PYTHONPATH"], inherited["PYTHONPATH"]))
+        variables["PYTHONPATH"] = os.pathsep.join((plan.variables["PYTHONPATH"], inherited["PYTHONPATH"]))
     return {name: str(value) for name, value in variables.items()}
 
 
-def _must_start_cold(plan: dict[str, Any]) -> bool:
+def _must_start_cold(plan: Plan) -> bool:
     """Whether the job's PYTHONPATH would change what this process has imported already; then the log says so."""
-    if plan["trainer"] is not None:
+    if plan.trainer is not None:
         return False
-    reason = program.reason_to_start_cold(plan["variables"].get("PYTHONPATH", ""))
+    reason = program.reason_to_start_cold(plan.variables.get("PYTHONPATH", ""))
     if reason is not None:
         print(f"headway: This rank starts cold: {reason}.", file=sys.stderr)
     return reason is not None
 
 
-def _become(plan: dict[str, Any]) -> int:
+def _become(plan: Plan) -> int:
     """Replace this process by the command, or by a new interpreter. Returns an exit status only if that fails."""
-    command = plan["command"] or [
-        plan["python"], "-P", "-u", "-m", "headway.training.rank", *_kind_and_name(plan), *plan["arguments"]
+    command = plan.command or [
+        str(plan.python), "-P", "-u", "-m", "headway.training.rank", *_kind_and_name(plan), *plan.arguments
     ]  # fmt: skip
     name = command[0]
     try:
@@ -212,22 +215,22 @@ def _start_hint(name: str, error: OSError) -> str:
     return " The interpreter that its first line names is not there."
 
 
-def _kind_and_name(plan: dict[str, Any]) -> tuple[str, str]:
-    return ("script", plan["script"]) if plan["script"] else ("module", plan["module"])
+def _kind_and_name(plan: Plan) -> tuple[str, str]:
+    return ("script", plan.script) if plan.script else ("module", plan.module or "")
 
 
-def _run_warm(plan: dict[str, Any]) -> int:
+def _run_warm(plan: Plan) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it from its start
-    _reseed(plan["threads"])
+    _reseed(plan.threads)
     run = current_run()
-    _write_stacks_on_request(Path(plan["folder"]), run.rank)
-    if plan["store"] is not None:
-        share_store(plan["endpoint"], plan["store"])
-    if plan["trainer"] is None:
-        if plan["packages"]:
-            program.enter_environment(plan["python"], plan["packages"])
-        program.add_import_folders(plan["variables"].get("PYTHONPATH", ""))
-        return _run_program(*_kind_and_name(plan), plan["arguments"], run)
+    _write_stacks_on_request(plan.folder, run.rank)
+    if plan.store is not None:
+        share_store(plan.endpoint, plan.store)
+    if plan.trainer is None:
+        if plan.packages:
+            program.enter_environment(str(plan.python), str(plan.packages))
+        program.add_import_folders(plan.variables.get("PYTHONPATH", ""))
+        return _run_program(*_kind_and_name(plan), plan.arguments, run)
     from headway.training.trainer import train
 
     return _guarded(lambda: train(plan, run), run)

@@ -20,6 +20,7 @@ import headway
 from headway.core.data_order import steps_per_epoch
 from headway.core.dataset import Dataset
 from headway.core.parameters import TrainerParameters, parse_parameters
+from headway.rank_protocol.plan import Plan
 from headway.training.evaluation import evaluate
 from headway.training.loader import Batch, Samples, SplitReader, split_validation
 from headway.training.model_files import write_model
@@ -31,28 +32,28 @@ _EVALUATION_BATCH = 1000
 _WARM_UP_SHARE = 0.25
 
 
-def train(plan: dict[str, Any], run: Run) -> None:
+def train(plan: Plan, run: Run) -> None:
     """Train the job's model on this rank's part of the data; rank 0 leaves it in the output directory.
 
     Raises ValueError when the parameters do not suit the dataset.
     """
-    dataset = Dataset.model_validate(plan["dataset"])
-    trainer: str = plan["trainer"]
-    parameters = parse_parameters(trainer, plan["parameters"])
+    if plan.trainer is None or plan.data is None:
+        raise ValueError("The plan has no trainer, or no dataset for it.")
+    dataset = Dataset.model_validate(plan.dataset)
+    parameters = parse_parameters(plan.trainer, plan.parameters)
     device = _device(run)
     if run.world_size > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    folder = Path(plan["data"])
     training, validation = split_validation(
-        SplitReader(dataset, "train", folder, device),
+        SplitReader(dataset, "train", plan.data, device),
         fraction=parameters.validation_fraction,
         dataset_size=parameters.dataset_size,
         seed=parameters.seed,
     )
-    test_reader = SplitReader(dataset, "test", folder, device)
+    test_reader = SplitReader(dataset, "test", plan.data, device)
 
     torch.manual_seed(parameters.seed)  # the same weights on every rank
-    model = build_model(trainer, dataset, parameters).to(device).to(memory_format=torch.channels_last)
+    model = build_model(plan.trainer, dataset, parameters).to(device).to(memory_format=torch.channels_last)
     seed_dropout(parameters.seed, run.rank)  # but dropout of its own
 
     if not fit(model, training, validation, parameters, run, classes=dataset.classes, device=device):
@@ -208,16 +209,16 @@ def _log_training(totals: torch.Tensor, step: int, epoch: int, learning_rate: fl
 
 def _store(
     model: nn.Module,
-    plan: dict[str, Any],
+    plan: Plan,
     dataset: Dataset,
     parameters: TrainerParameters,
     result: dict[str, Any],
     run: Run,
 ) -> None:
     card = {
-        "job": plan["job"],
-        "name": plan["job_name"],
-        "trainer": plan["trainer"],
+        "job": plan.job,
+        "name": plan.job_name,
+        "trainer": plan.trainer,
         "parameters": parameters.model_dump(),
         "dataset": {"name": dataset.name, "classes": dataset.classes, "sample_shape": list(dataset.sample_shape)},
         "input": {"mean": dataset.mean, "deviation": dataset.deviation},

@@ -24,7 +24,6 @@ from headway.worker.attendance import Attendance
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender
 from headway.worker.inquiries import Inquiries
-from headway.worker.interface import interface_for_ranks
 from headway.worker.launcher import Launcher
 from headway.worker.meeting_ports import MeetingPorts
 from headway.worker.outputs import Stored, store_results
@@ -270,18 +269,7 @@ class RunningAssignment:
         devices = self._place.devices.of_slots(slots)
         of_ranks = zip(claimed.ranks, devices, strict=False)
         self._samples.devices = {rank: one.driver_index for rank, one in of_ranks if one.driver_index is not None}
-        plan = launch_plan(
-            claimed,
-            prepared,
-            folder=self._folder,
-            endpoint=endpoint,
-            threads=self._place.threads_per_slot,
-            device_variables=self._place.devices.variables(devices),
-            interface=self._place.interface
-            or interface_for_ranks(self._place.host, endpoint, claimed.group_rank, claimed.group_count),
-            memory_look_seconds=self._place.timeouts.memory_look_seconds,
-            server_url=self._place.connection.server_url,
-        )
+        plan = launch_plan(claimed, prepared, self._place, devices, folder=self._folder, endpoint=endpoint)
         store = ports.listener if claimed.group_rank == 0 else None
         try:
             launcher = await prepared.forkserver.launch(plan, store)

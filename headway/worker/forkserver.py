@@ -8,9 +8,9 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 from headway.errors import CannotStartRanks
+from headway.rank_protocol.plan import Plan
 from headway.worker.launcher import Launcher
 
 _log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Forkserver:
         finally:
             waiting.cancel()
 
-    async def launch(self, plan: dict[str, Any], listener: socket.socket | None) -> Launcher:
+    async def launch(self, plan: Plan, listener: socket.socket | None) -> Launcher:
         """Fork a launcher and give it its plan. `listener` is the rendezvous store's socket, for rank 0's worker.
 
         Raises CannotStartRanks.

@@ -15,6 +15,7 @@ import psutil
 
 from headway.core.protocol import Inquiry
 from headway.errors import CannotStartRanks
+from headway.rank_protocol.plan import Plan
 from headway.worker.process_tree import end_tree
 
 _log = logging.getLogger(__name__)
@@ -62,9 +63,9 @@ class Launcher:
         except OSError:
             return b""
 
-    async def begin(self, plan: dict[str, Any]) -> None:
+    async def begin(self, plan: Plan) -> None:
         """Give it its plan. Raises CannotStartRanks when it does not come to life."""
-        content = json.dumps(plan).encode()
+        content = plan.to_json()
         try:
             async with asyncio.timeout(_START_SECONDS):
                 first = await self.message()

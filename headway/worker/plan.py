@@ -1,68 +1,65 @@
-"""What a launcher and its ranks need to know, as JSON."""
+"""Writes the plan of an attempt: what a launcher and its ranks need to know."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from headway.core.environment import cold_reason, variables_of_parameters
 from headway.core.protocol import Claimed
+from headway.rank_protocol.plan import Plan
+from headway.worker.devices import Device
+from headway.worker.interface import interface_for_ranks
 from headway.worker.meeting_ports import store_of
+from headway.worker.place import Place
 from headway.worker.preparation import Prepared
 
 
 def launch_plan(
-    claimed: Claimed,
-    prepared: Prepared,
-    *,
-    folder: Path,
-    endpoint: str,
-    threads: int,
-    device_variables: dict[str, str],
-    interface: str | None,
-    memory_look_seconds: float,
-    server_url: str,
-) -> dict[str, Any]:
-    """The plan of one attempt on this worker; `device_variables` tell its ranks which accelerators are theirs.
+    claimed: Claimed, prepared: Prepared, place: Place, devices: Sequence[Device], *, folder: Path, endpoint: str
+) -> Plan:
+    """The plan of one attempt on this worker, whose files are in `folder`. `devices`: those of its ranks, in order.
 
-    `interface`: the one by which its ranks reach the others.
+    Raises OSError when no interface leads to the other workers.
     """
     spec = claimed.spec
     parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
-    return {
-        "job": claimed.job,
-        "job_name": claimed.job_name,
-        "attempt": claimed.attempt,
-        "retries": spec.retries,
-        "trainer": spec.trainer,
-        "script": spec.script,
-        "module": spec.module,
-        "command": list(spec.command),
-        "arguments": list(spec.arguments),
-        "parameters": spec.parameters,
-        "variables": {**parameters, **spec.variables},
-        "cold": cold_reason(spec),
-        "python": str(prepared.overlay.python.absolute() if prepared.overlay else prepared.forkserver.python),
-        "packages": str(prepared.overlay.packages.absolute()) if prepared.overlay else None,
-        "memory_bytes": spec.memory_bytes,
-        "memory_look_seconds": memory_look_seconds,
-        "dataset": claimed.dataset.model_dump(mode="json") if claimed.dataset else None,
-        "data": str(prepared.data.absolute()) if prepared.data else None,
-        "first_rank": claimed.first_rank,
-        "rank_count": claimed.rank_count,
-        "world_size": claimed.world_size,
-        "group_rank": claimed.group_rank,
-        "group_count": claimed.group_count,
-        "endpoint": endpoint,
-        # All ranks of a job meet at the same place: a rank may start cold for its PYTHONPATH.
-        "store": None if cold_reason(spec) or "PYTHONPATH" in spec.variables else store_of(endpoint),
-        "folder": str(folder.absolute()),
-        "work": str(prepared.work.absolute()),
-        "output": str(prepared.output.absolute()),
-        "checkpoint_files": str(prepared.checkpoint_files.absolute()),
-        "checkpoints": spec.checkpoints.model_dump(mode="json"),
-        "threads": threads,
-        "device_variables": device_variables,
-        "interface": interface,
-        "server_url": server_url,
-    }
+    cold = cold_reason(spec)
+    # All ranks of a job meet at the same place, and a rank may start cold for its PYTHONPATH.
+    shares_store = cold is None and "PYTHONPATH" not in spec.variables
+    return Plan(
+        job=claimed.job,
+        job_name=claimed.job_name,
+        attempt=claimed.attempt,
+        retries=spec.retries,
+        trainer=spec.trainer,
+        script=spec.script,
+        module=spec.module,
+        command=list(spec.command),
+        arguments=list(spec.arguments),
+        parameters=spec.parameters,
+        variables={**parameters, **spec.variables},
+        cold=cold,
+        python=prepared.overlay.python.absolute() if prepared.overlay else prepared.forkserver.python,
+        packages=prepared.overlay.packages.absolute() if prepared.overlay else None,
+        memory_bytes=spec.memory_bytes,
+        memory_look_seconds=place.timeouts.memory_look_seconds,
+        dataset=claimed.dataset.model_dump(mode="json") if claimed.dataset else None,
+        data=prepared.data.absolute() if prepared.data else None,
+        first_rank=claimed.first_rank,
+        rank_count=claimed.rank_count,
+        world_size=claimed.world_size,
+        group_rank=claimed.group_rank,
+        group_count=claimed.group_count,
+        endpoint=endpoint,
+        store=store_of(endpoint) if shares_store else None,
+        folder=folder.absolute(),
+        work=prepared.work.absolute(),
+        output=prepared.output.absolute(),
+        checkpoint_files=prepared.checkpoint_files.absolute(),
+        checkpoints=spec.checkpoints.model_dump(mode="json"),
+        threads=place.threads_per_slot,
+        device_variables=place.devices.variables(devices),
+        interface=place.interface or interface_for_ranks(place.host, endpoint, claimed.group_rank, claimed.group_count),
+        server_url=place.connection.server_url,
+    )

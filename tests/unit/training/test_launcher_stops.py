@@ -12,6 +12,7 @@ import pytest
 
 from headway.training import launcher
 from headway.training.launcher import _Rank, _Watch
+from tests.unit.example_plan import PLAN
 
 
 def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +23,7 @@ def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pyte
     ours, theirs = socket.socketpair()
     nobody: Any = None
     with ours, theirs:
-        watch = _Watch(theirs, {}, {7: _Rank(0, None)}, mmap.mmap(-1, 1), tmp_path / "going", nobody)
+        watch = _Watch(theirs, PLAN, {7: _Rank(0, None)}, mmap.mmap(-1, 1), tmp_path / "going", nobody)
         for _ in range(3):
             ours.sendall(b'{"stop": 20.0}\n')
             assert watch._obey()

@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headway.training.meeting import Meeting, connected, mark_meeting, meeting_mark
+from tests.unit.example_plan import PLAN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
@@ -96,7 +98,7 @@ class Store:
 def test_any_sign_of_a_meeting_counts(
     tmp_path: Path, keys: int, marked: bool, command: list[str], world_size: int, never_met: bool
 ) -> None:
-    plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": command, "world_size": world_size}
+    plan = replace(PLAN, folder=tmp_path, command=command, world_size=world_size)
     meeting = Meeting(plan, Store(keys))
     if marked:
         meeting_mark(tmp_path).touch()
@@ -126,7 +128,7 @@ def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkey
     monkeypatch.setattr("headway.training.meeting._connections", refuse)
     monkeypatch.setattr("headway.training.meeting._FIRST_LOOK_SECONDS", 0.0)
     monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
-    plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": ["./a"], "world_size": 2}
+    plan = replace(PLAN, folder=tmp_path, command=["./a"], world_size=2)
     meeting = Meeting(plan, None)
     meeting.look([os.getpid()])
     assert not meeting.never_met()
@@ -134,7 +136,7 @@ def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkey
 
 def test_a_connection_that_was_closed_makes_a_command_unsure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
-    plan = {"folder": str(tmp_path), "server_url": "http://h:1", "command": ["./a"], "world_size": 2}
+    plan = replace(PLAN, folder=tmp_path, command=["./a"], world_size=2)
     meeting = Meeting(plan, None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         first = socket.create_connection(listener.getsockname())
@@ -143,4 +145,4 @@ def test_a_connection_that_was_closed_makes_a_command_unsure(tmp_path: Path, mon
         assert second.recv(1) == b""
         second.close()
     assert not meeting.never_met()
-    assert Meeting({**plan, "command": []}, None).never_met()
+    assert Meeting(replace(plan, command=[]), None).never_met()

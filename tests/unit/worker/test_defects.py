@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +38,7 @@ from headway.worker.resource_samples import ResourceSamples
 from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
+from tests.unit.example_plan import PLAN
 
 pytestmark = pytest.mark.anyio
 KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
@@ -55,7 +57,7 @@ async def test_a_launcher_that_does_not_come_to_life_costs_its_attempt_only(monk
     ours, theirs = socket.socketpair()
     launcher = Launcher(ours)
     with theirs, pytest.raises(CannotStartRanks, match="the launcher does not start"):
-        await launcher.begin({"plan": "x" * 5_000_000})
+        await launcher.begin(replace(PLAN, arguments=["x" * 5_000_000]))
     await launcher.end(0.0)
 
 
