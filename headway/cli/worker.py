@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import signal
@@ -48,6 +47,7 @@ def worker(
     """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
     from headway.errors import SettingInvalid
     from headway.lifeline import die_with_parent
+    from headway.process_log import log_to_stderr
     from headway.settings import WorkerSettings, default_home
     from headway.worker.daemon import Worker
     from headway.worker.devices import find_devices
@@ -57,8 +57,7 @@ def worker(
         die_with_parent(parent)
     if find_spec("torch") is None:
         raise SettingInvalid("This installation cannot train, for it has no torch: pip install 'headway[torch]'.")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s worker: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log_to_stderr("worker: ")
     name = (
         name or re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().split(".")[0].lower())[:60].strip("-._") or "worker"
     )

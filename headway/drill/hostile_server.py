@@ -15,6 +15,7 @@ from pathlib import Path
 
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
+from headway.process_log import log_to_stderr
 from headway.server.clock import Clock
 from headway.server.main import serve
 from headway.settings import load_settings
@@ -75,6 +76,7 @@ def main() -> None:
     """Serve until a signal."""
     folder, port, home = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     settings = load_settings(os.environ, port=port, home=home)
+    log_to_stderr()
     serve(settings, broker=HostileBroker(0, folder / "broker"), clock=HostileClock(folder / "clock"))
 
 

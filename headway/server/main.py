@@ -34,6 +34,9 @@ _TICK_SECONDS = 1.0
 _OPEN_FILES = 16_384
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
+Beside = Callable[[str, str], Coroutine[Any, Any, None]]
+"""What runs beside the server: it gets the server's URL, and a URL that opens it in a browser, once."""
+
 
 class _Http(uvicorn.Server):
     """uvicorn without its own signal handlers, since what runs beside the server is to end before it."""
@@ -62,18 +65,16 @@ class _Http(uvicorn.Server):
 
 def serve(
     settings: Settings,
-    beside: Callable[[str], Coroutine[Any, Any, None]] | None = None,
+    beside: Beside | None = None,
     *,
     broker: Broker | None = None,
     clock: Clock | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `beside` gets the server's URL once it answers, and is cancelled before it stops.
+    """Serve until SIGINT or SIGTERM. `beside` starts once the server answers, and is cancelled before it stops.
 
     `broker` and `clock` are seams for the drill.
     Raises SettingInvalid when a setting is wrong, the port is taken, or a backend cannot be used.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     _allow_many_files()
     os.umask(0o077)  # what is written from here on is the owner's only
     listener = _listen(settings.host, settings.port)
@@ -112,7 +113,7 @@ async def _run(
     make_server: Callable[[], Server],
     listener: socket.socket,
     url: str,
-    beside: Callable[[str], Coroutine[Any, Any, None]] | None,
+    beside: Beside | None,
 ) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -160,7 +161,7 @@ async def _serve(
     server: Server,
     listener: socket.socket,
     url: str,
-    beside: Callable[[str], Coroutine[Any, Any, None]] | None,
+    beside: Beside | None,
     stopped: asyncio.Event,
 ) -> None:
     """Answer until `stopped`, or until another server leads."""
@@ -171,9 +172,7 @@ async def _serve(
     if http.started:
         (server.settings.home / "server.url").write_text(url + "\n")
         _log.info("Headway %s answers at %s", __version__, url)
-        if beside is not None:
-            _log.info("Open it in a browser (once, within ten minutes): %s%s", url, link_path(server.links.make()))
-        companion = asyncio.create_task(beside(url)) if beside else None
+        companion = asyncio.create_task(beside(url, url + link_path(server.links.make()))) if beside else None
         ends = {serving, asyncio.create_task(stopped.wait())}
         led = {server.led} if server.led is not None else set()
         await asyncio.wait(ends | led, return_when=asyncio.FIRST_COMPLETED)
@@ -181,6 +180,7 @@ async def _serve(
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        server.watchers.close()  # streams end by themselves; uvicorn would wait for them, then cancel them
         http.end()
     await serving
 

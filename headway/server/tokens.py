@@ -39,7 +39,17 @@ class Tokens:
 
 
 _FILES = {"user.token": CallerKind.USER, "worker.token": CallerKind.JOIN}
-_NAMES = (*_FILES, "secret", "server.url", "headway*.db*", "headway.lock", "objects", "worker", "workers")
+_NAMES = (
+    *_FILES,
+    "secret",
+    "server.url",
+    "headway*.db*",
+    "headway.lock",
+    "headway.log*",
+    "objects",
+    "worker",
+    "workers",
+)
 """What a home has."""
 
 

@@ -24,6 +24,10 @@ class Watcher:
         self._changed[job_id] = None
         self._woken.set()
 
+    def wake(self) -> None:
+        """End the wait, with or without a change."""
+        self._woken.set()
+
     async def take(self, seconds: float) -> list[str]:
         """Wait for changes, for so long at most, and take them."""
         with suppress(TimeoutError):
@@ -41,6 +45,16 @@ class Watchers:
         self._followers: dict[str, set[asyncio.Event]] = {}
         self._watchers: set[Watcher] = set()
         self._count = 0
+        self.closed = False
+
+    def close(self) -> None:
+        """Wake everyone for the last time: the server stops, and followers end their streams when they see `closed`."""
+        self.closed = True
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.set()
+        for watcher in self._watchers:
+            watcher.wake()
 
     def check_room(self) -> None:
         """Raises Overloaded when there are as many followers as one server can have."""

@@ -41,9 +41,9 @@ async def _watch(server: Server) -> AsyncIterator[str]:
         for job in reversed(await _newest(server)):
             yield _format("job", view(job))
         yield "event: ready\ndata: {}\n\n"
-        while server.running:
+        while not server.watchers.closed:
             changed = await watcher.take(_KEEP_ALIVE_SECONDS)
-            if not changed:
+            if not changed and not server.watchers.closed:
                 yield ": still here\n\n"
             for job_id in changed:
                 try:

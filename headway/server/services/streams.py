@@ -154,9 +154,12 @@ class Streams:
             cursor.reports.pop(str(number), None)
 
     async def follow(self, job_id: str, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item | None]:
-        """What is there and what comes, until the job has ended and all of it was sent. None: nothing new for long."""
+        """What is there and what comes, until the job has ended and all of it was sent, or the server stops.
+
+        None: nothing new for long.
+        """
         with self._watchers.following(job_id) as changed:
-            while True:
+            while not self._watchers.closed:
                 changed.clear()
                 try:
                     job = await self._jobs.find(job_id)
