@@ -307,10 +307,16 @@ class _Watch:
     def _signal_ranks(self, number: signal.Signals) -> None:
         for pid, rank in self._ranks.items():
             if rank.alive:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, number)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
+                _signal_rank(pid, number)
+
+
+def _signal_rank(pid: int, number: signal.Signals) -> None:
+    """Signal a rank and its process group once: a second SIGTERM would interrupt what the first one's handler does."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):  # it has not made its group yet
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _reap() -> list[tuple[int, int, int]]:

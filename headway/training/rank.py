@@ -80,15 +80,15 @@ def _is_through(status: int) -> bool:
     It is when the script, its threads and its child processes have ended, in the rank's own process and not in a fork
     of it, and before Headway asked the rank to end. What the process does from here on is at most a warning.
     """
-    run = current_run()
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         if has_children():
             run_exit_handlers()  # among them is the one that waits for the children
-        if status == 0 and callable(signal.getsignal(signal.SIGTERM)) and not run.obeys_sigterm:
+        if status == 0 and callable(signal.getsignal(signal.SIGTERM)) and not current_run().obeys_sigterm:
             time.sleep(_SAME_SIGNAL_SECONDS)
     except BaseException:  # from a signal's handler; the interpreter ignores it as well
         traceback.print_exc()
+    run = current_run()
     if status != 0 or run.interrupted or not run.of_this_process or run.record_file is None:
         return False
     if run.asked_to_stop or not going_mark(Path(run.record_file).parent).exists():
@@ -275,22 +275,31 @@ def _run_program(kind: str, name: str, arguments: list[str], run: Run) -> int:
 
 
 def _guarded(work: Callable[[], object], run: Run, script: str | None = None) -> int:
-    """Do the work; the exit status. An exception is printed, and recorded for the job's failure."""
+    """Do the work; the exit status. An exception is printed, and recorded for the job's failure.
+
+    The status is settled when the work has ended: what a signal's handler raises after that is printed and ignored.
+    """
+    status = 1
     try:
-        work()
-        return 0
-    except SystemExit as request:
-        if request.code is None or request.code == 0:
-            return 0
-        if isinstance(request.code, int):
-            return request.code & 0xFF
-        print(request.code, file=sys.stderr)
-        return 1
-    except BaseException as error:
-        _record_error(run, error, import_hint(error, script) if script is not None else None)
-        return 1
-    finally:
+        try:
+            work()
+            status = 0
+        except SystemExit as request:
+            status = _exit_status(request)
+        except BaseException as error:
+            _record_error(run, error, import_hint(error, script) if script is not None else None)
         _mark_meeting(run)
+    except BaseException:
+        traceback.print_exc()
+    return status
+
+
+def _exit_status(request: SystemExit) -> int:
+    """As the interpreter takes it: text is printed and means 1."""
+    if request.code is None or isinstance(request.code, int):
+        return (request.code or 0) & 0xFF
+    print(request.code, file=sys.stderr)
+    return 1
 
 
 def _mark_meeting(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import signal
 import socket
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from headway.training import launcher
-from headway.training.launcher import _Rank, _Watch
+from headway.training.launcher import _Rank, _signal_rank, _Watch
 from tests.unit.example_plan import PLAN
 
 
@@ -31,3 +32,19 @@ def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pyte
         ours.sendall(b'{"stop": 0}\n')
         assert watch._obey()
         assert sent[2:] == [signal.SIGKILL]
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_rank_gets_each_signal_once(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a rank with a process group, or one too young for that, when it is signalled, then it gets one signal."""
+    sent: list[int] = []
+
+    def kill_group(pid: int, number: int) -> None:
+        if not grouped:
+            raise ProcessLookupError
+        sent.append(number)
+
+    monkeypatch.setattr(os, "killpg", kill_group)
+    monkeypatch.setattr(os, "kill", lambda _pid, number: sent.append(number))
+    _signal_rank(4711, signal.SIGTERM)
+    assert sent == [signal.SIGTERM]

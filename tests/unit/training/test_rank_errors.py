@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from headway.training import rank
 from headway.training.rank import _guarded
 from headway.training.run import Run
 
@@ -51,3 +53,14 @@ def test_an_exception_is_named_by_its_type_and_message(
     record = json.loads((tmp_path / "rank-0.run").read_text())
     assert record["error"] == summary
     assert record["traceback"] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_signal_after_the_script_does_not_change_its_exit_status(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a script that has exited, when a handler of its raises meanwhile, then the script's own status counts."""
+
+    def interrupted(_run: Run) -> None:
+        raise SystemExit(9)
+
+    monkeypatch.setattr(rank, "_mark_meeting", interrupted)
+    assert _guarded(lambda: sys.exit(code), Run({})) == code
