@@ -31,6 +31,8 @@ RUN_VARIABLES = frozenset(
     }
 )
 """Variables with our prefix that are no settings: of ranks, of the client, and of the test suite."""
+RENAMED = {"HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS", "HEADWAY_ASSIGNMENTS_URL": "HEADWAY_WAKEUPS_URL"}
+"""Former names of settings, with those that they have now."""
 
 
 def default_home() -> Path:
@@ -59,7 +61,7 @@ class Settings(Timeouts):
     """Where artifacts and blocks are stored. Default: files under the home."""
     broker_url: str = "embedded:"
     """Carries wake-ups and reports. Embedded: over the worker's own connection to the server."""
-    assignments_url: str | None = None
+    wakeups_url: str | None = None
     """Carries wake-ups, if another broker than HEADWAY_BROKER_URL's is to."""
     reports_url: str | None = None
     """Carries reports, if another broker than HEADWAY_BROKER_URL's is to."""
@@ -83,7 +85,7 @@ class Settings(Timeouts):
     """How long a claimed assignment may take until its ranks start, data and environment included."""
     stop_timeout_seconds: Seconds = Field(default=30.0, gt=0)
     """How long a worker may take to end ranks that are to be stopped, beyond their grace, before it is given up."""
-    drain_seconds: Seconds = Field(default=360.0, gt=0)
+    settle_seconds: Seconds = Field(default=360.0, gt=0)
     """How long the streams of a lost worker are waited for after its attempt ended."""
     catch_up_seconds: Seconds = Field(default=2.0, gt=0)
     """How long reports already in the broker are read before a lost worker ends its attempt."""
@@ -111,9 +113,9 @@ class Settings(Timeouts):
         return self.database_url or f"sqlite://{self.home.absolute() / 'headway.db'}"
 
     @property
-    def effective_assignments_url(self) -> str:
+    def effective_wakeups_url(self) -> str:
         """The URL of the broker of wake-ups with the default filled in."""
-        return self.assignments_url or self.broker_url
+        return self.wakeups_url or self.broker_url
 
     @property
     def effective_reports_url(self) -> str:
@@ -126,11 +128,19 @@ class Settings(Timeouts):
         return self.objects_url or f"file://{self.home.absolute() / 'objects'}"
 
 
+def refuse_renamed(environment: Mapping[str, str]) -> None:
+    """Raises SettingInvalid for a variable that has another name now, so that no setting is silently without effect."""
+    for former, name in RENAMED.items():
+        if former in environment:
+            raise SettingInvalid(f"{former} is called {name} now: rename the variable.")
+
+
 def load_settings(environment: Mapping[str, str], **options: object) -> Settings:
     """Settings from `HEADWAY_*` variables, then from options that are not None.
 
-    Raises SettingInvalid that names an unknown or invalid setting.
+    Raises SettingInvalid that names an unknown, renamed or invalid setting.
     """
+    refuse_renamed(environment)
     values: dict[str, object] = {}
     for variable, value in environment.items():
         if not variable.startswith(PREFIX) or variable in RUN_VARIABLES:
@@ -148,10 +158,10 @@ def load_settings(environment: Mapping[str, str], **options: object) -> Settings
         problem = error.errors()[0]
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
         raise SettingInvalid(f"{PREFIX}{name.upper()} is {problem['input']!r}: {problem['msg']}.") from error
-    if settings.orphan_timeout_seconds >= settings.drain_seconds:
+    if settings.orphan_timeout_seconds >= settings.settle_seconds:
         raise SettingInvalid(
             f"HEADWAY_ORPHAN_TIMEOUT_SECONDS is {settings.orphan_timeout_seconds:g}; it must be below "
-            f"HEADWAY_DRAIN_SECONDS, which is {settings.drain_seconds:g}."
+            f"HEADWAY_SETTLE_SECONDS, which is {settings.settle_seconds:g}."
         )
     return settings
 
@@ -175,7 +185,7 @@ class WorkerSettings(BaseModel):
     """What jobs can ask for by `where`."""
     host: str | None = None
     """Address for other workers' ranks and the server's probe. Default: that of the route to the server."""
-    assignments_url: str | None = None
+    wakeups_url: str | None = None
     """The broker of wake-ups as this machine reaches it. Default: as the server says."""
     reports_url: str | None = None
     """The broker of reports as this machine reaches it. Default: as the server says."""

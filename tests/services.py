@@ -165,7 +165,7 @@ def settings_of_set(name: str, folder: Path) -> Iterator[dict[str, str]]:
     database, assignments, reports, cache = SETS[name]
     with ExitStack() as stack:
         settings = {"database_url": stack.enter_context(database_for_processes(database, folder))}
-        settings["assignments_url"] = settings["reports_url"] = stack.enter_context(broker_for_processes(assignments))
+        settings["wakeups_url"] = settings["reports_url"] = stack.enter_context(broker_for_processes(assignments))
         if reports != assignments:
             settings["reports_url"] = stack.enter_context(broker_for_processes(reports))
         yield settings | ({"cache_url": service_url(cache)} if cache else {})

@@ -83,14 +83,14 @@ def check_backends() -> Iterator[Problem]:
         yield from _sqlite_problems()
     found = {
         "HEADWAY_DATABASE_URL": ("database", settings.database_url, ()),
-        "HEADWAY_ASSIGNMENTS_URL": ("broker", settings.effective_assignments_url, ()),
+        "HEADWAY_WAKEUPS_URL": ("broker", settings.effective_wakeups_url, ()),
         "HEADWAY_REPORTS_URL": ("broker", settings.effective_reports_url, ()),
         "HEADWAY_CACHE_URL": ("cache", settings.cache_url, (settings.cache_bytes,)),
     }
     for setting, (kind, url, arguments) in found.items():
         if url is None or urlsplit(url).scheme in ("sqlite", "embedded", "memory"):
             continue
-        if setting == "HEADWAY_REPORTS_URL" and url == settings.effective_assignments_url:
+        if setting == "HEADWAY_REPORTS_URL" and url == settings.effective_wakeups_url:
             continue
         try:
             yield from asyncio.run(_problems(backend(kind, url)(url, *arguments)))

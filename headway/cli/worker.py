@@ -48,7 +48,7 @@ def worker(
     from headway.errors import SettingInvalid
     from headway.lifeline import die_with_parent
     from headway.process_log import log_to_stderr
-    from headway.settings import WorkerSettings, default_home
+    from headway.settings import WorkerSettings, default_home, refuse_renamed
     from headway.worker.daemon import Worker
     from headway.worker.devices import find_devices
     from headway.worker.slots import usable_cores
@@ -74,6 +74,7 @@ def worker(
         raise SettingInvalid(
             f"--token-file {token_file} cannot be read ({error.strerror}). Copy worker.token from the server's home."
         ) from error
+    refuse_renamed(os.environ)
     devices = find_devices(os.environ)
     settings = WorkerSettings(
         server_url=server_url,
@@ -83,7 +84,7 @@ def worker(
         labels=labelled,
         host=host,
         interface=interface,
-        assignments_url=os.environ.get("HEADWAY_ASSIGNMENTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
+        wakeups_url=os.environ.get("HEADWAY_WAKEUPS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         reports_url=os.environ.get("HEADWAY_REPORTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         slots=slots or len(devices.found) or usable_cores(),
         **({} if dataset_cache is None else {"dataset_cache_bytes": dataset_cache}),

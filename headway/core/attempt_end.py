@@ -38,10 +38,10 @@ def stop(job: Job, failure: Failure | None, now: float, reason: EndReason | None
     if job.status is not JobStatus.STOPPING:
         job = job.model_copy(update={"status": JobStatus.STOPPING})
         job = wake(job, lambda assignment: assignment.state is AssignmentState.STOPPING)
-    return settle(job, now)
+    return end_when_released(job, now)
 
 
-def settle(job: Job, now: float) -> Job:
+def end_when_released(job: Job, now: float) -> Job:
     """End the attempt once no assignment of it holds slots."""
     attempt = job.attempt
     if attempt is None or attempt.ended_at is not None:
@@ -62,7 +62,7 @@ def settle(job: Job, now: float) -> Job:
     job = emit(job, "attempt.ended", now, attempt=attempt.number, reason=reason.value, sentence=sentence)
     streams_missing = any(assignment.streams_missing for assignment in attempt.assignments)
     if streams_missing:
-        job = job.model_copy(update={"draining": (*job.draining, attempt.number)})
+        job = job.model_copy(update={"settling": (*job.settling, attempt.number)})
     if reason is EndReason.COMPLETED and streams_missing:
         return job.model_copy(
             update={"status": JobStatus.STOPPING, "sentence": "All ranks finished; waiting for the last log lines."}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from headway.core.attempt import Assignment, Failure
-from headway.core.attempt_end import failure_of, settle, stop
+from headway.core.attempt_end import end_when_released, failure_of, stop
 from headway.core.checkpoint_transitions import (
     damaged,
     links_left_out,
@@ -253,4 +253,4 @@ def _released(job: Job, assignment: Assignment, now: float) -> Job:
         left = next(rank for rank in assignment.ranks if rank not in assignment.finished_ranks)
         failure = failure_of(assignment, EndReason.RANK_LEFT, now)
         return stop(job, failure.model_copy(update={"rank": left}), now)
-    return settle(job, now)
+    return end_when_released(job, now)

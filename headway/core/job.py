@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
@@ -247,7 +247,7 @@ class WakeUp(Frozen):
 class Job(Frozen):
     """The aggregate: everything that changes together is in here, under one version.
 
-    `events` and `wakeups` are those that the relay has not delivered yet. `draining` lists ended attempts whose
+    `events` and `wakeups` are those that the relay has not delivered yet. `settling` lists ended attempts whose
     streams may still arrive. `attempt` is the newest one, also after it ended. `labels` and `notes` begin as the
     spec's and may be changed. `failures_in_row`: counted failures since the last checkpoint; `failed_at`: when those
     were that still count; `failed_steps`: the steps of failures in a row at one step; `faulty_workers`: the names of
@@ -275,7 +275,7 @@ class Job(Frozen):
     failed_steps: tuple[int, ...] = ()
     faulty_workers: tuple[str, ...] = ()
     cancel_requested: bool = False
-    draining: tuple[int, ...] = ()
+    settling: tuple[int, ...] = Field(default=(), validation_alias=AliasChoices("settling", "draining"))
     events: tuple[Event, ...] = ()
     event_count: int = 0
     wakeups: tuple[WakeUp, ...] = ()
@@ -306,8 +306,8 @@ class Job(Frozen):
 
     @property
     def unsettled(self) -> bool:
-        """Whether a starting server has to take the job up: it is active, drains, or has something undelivered."""
-        return self.active or bool(self.draining or self.events or self.wakeups)
+        """Whether a starting server takes the job up: it is active, its streams settle, or something is undelivered."""
+        return self.active or bool(self.settling or self.events or self.wakeups)
 
     @property
     def duration_seconds(self) -> float | None:

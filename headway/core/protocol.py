@@ -43,7 +43,7 @@ class Timeouts(Frozen):
     resource_sample_seconds: Seconds = Field(default=10.0, gt=0)
     """Time between samples of what each rank uses."""
     orphan_timeout_seconds: Seconds = Field(default=300.0, gt=0)
-    """How long ranks train on while no server can be reached. Must be shorter than drain_seconds."""
+    """How long ranks train on while no server can be reached. Must be shorter than settle_seconds."""
 
 
 class Registration(Frozen):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headway.core.attempt import Assignment, Attempt
-from headway.core.attempt_end import failure_of, finish, settle, stop
+from headway.core.attempt_end import end_when_released, failure_of, finish, stop
 from headway.core.end_reason import EndReason
 from headway.core.job import Job, WakeUp
 from headway.core.job_change import emit, open_assignment, update_assignment, update_attempt, wake, warn
@@ -104,7 +104,7 @@ def lose_worker(job: Job, worker: str, now: float) -> Job:
     job = files_unknown(update_assignment(job, worker, state=AssignmentState.RELEASED, lost=lost), assignment)
     if attempt.finished:
         job = warn(job, f"Worker {assignment.worker_name} was lost after all ranks had finished.", now)
-        return settle(job, now)
+        return end_when_released(job, now)
     return stop(job, failure_of(assignment, EndReason.WORKER_LOST, now), now)
 
 
@@ -190,12 +190,12 @@ def describe(job: Job, labels: dict[str, str] | None, notes: str | None) -> Job:
     return job.model_copy(update=changes) if changes else job
 
 
-def drained(job: Job, number: int, missing_reports: int, now: float) -> Job:
+def streams_settled(job: Job, number: int, missing_reports: int, now: float) -> Job:
     """The streams of an ended attempt are complete, or are waited for no longer: later arrivals are refused."""
-    if number not in job.draining:
+    if number not in job.settling:
         return job
-    job = job.model_copy(update={"draining": tuple(other for other in job.draining if other != number)})
-    job = emit(job, "attempt.drained", now, attempt=number, missing_reports=missing_reports)
+    job = job.model_copy(update={"settling": tuple(other for other in job.settling if other != number)})
+    job = emit(job, "attempt.settled", now, attempt=number, missing_reports=missing_reports)
     waits = job.attempt is not None and job.attempt.number == number and job.attempt.reason is EndReason.COMPLETED
     if waits and not job.status.terminal:
         return finish(job, EndReason.COMPLETED, EndReason.COMPLETED.explain(None), now)

@@ -158,7 +158,7 @@ class Database(ABC):
 
     @abstractmethod
     async def unsettled_jobs(self) -> list[Job]:
-        """Jobs with a live attempt, a draining one, or undelivered events: what a starting server has to take up."""
+        """Jobs with an active attempt, settling streams, or undelivered events: what a starting server takes up."""
 
     @abstractmethod
     async def delete_job(self, job: Job) -> bool:

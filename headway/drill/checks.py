@@ -55,7 +55,7 @@ def _events(events: list[dict[str, Any]]) -> list[str]:
     if numbers != list(range(1, len(numbers) + 1)):
         found.append("Events are missing or doubled.")
     ends = [event["type"] for event in events if event["type"] in TERMINAL]
-    if len(ends) != 1 or events[-1]["type"] not in (*TERMINAL, "attempt.drained"):
+    if len(ends) != 1 or events[-1]["type"] not in (*TERMINAL, "attempt.settled"):
         found.append(f"The job has {len(ends)} ends: {', '.join(ends)}.")
     return found
 

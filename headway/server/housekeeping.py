@@ -66,7 +66,7 @@ class Housekeeping:
         if job.status.terminal and not job.unsettled:
             self._known_checkpoints.pop(job.id, None)
         attempt = job.attempt
-        if attempt is None or attempt.ended_at is None or attempt.number in job.draining:
+        if attempt is None or attempt.ended_at is None or attempt.number in job.settling:
             return
         if self._seen.get(job.id) != attempt.number:
             self._seen[job.id] = attempt.number
@@ -163,7 +163,7 @@ class Housekeeping:
             except NotFound:
                 await self._database.delete_streams(size.job)
                 continue
-            if not job.status.terminal or job.ended_at is None or job.draining:
+            if not job.status.terminal or job.ended_at is None or job.settling:
                 continue
             if job.ended_at < oldest or total_bytes > self._settings.stream_retention_bytes:
                 await self._database.delete_streams(job.id)

@@ -172,7 +172,7 @@ class Recorder:
                 stream.committed = stored
                 stream.facts = {number: facts for number, facts in stream.facts.items() if number > stored}
                 if stream.complete:
-                    await self._close_complete_drain(key.job, key.attempt)
+                    await self._settle_complete(key.job, key.attempt)
 
     async def _update(self, job_id: str, number: int, reported: list[ReportedFacts]) -> None:
         """Apply facts to their job. Those of a report on which that fails by a defect are left out alone.
@@ -225,18 +225,18 @@ class Recorder:
                 _log.warning("Gave up waiting for %d reports in the broker.", position - self._recorded)
                 return
 
-    async def close_drain(self, job_id: str, number: int) -> None:
+    async def settle_streams(self, job_id: str, number: int) -> None:
         """Wait no longer for the streams of an ended attempt: gaps are counted, later arrivals refused."""
         streams = [
             stream for key, stream in self._streams.items() if key.job == job_id and key.attempt == number
         ]  # fmt: skip
         missing = sum(stream.missing for stream in streams)
         now = self._clock.now()
-        await self._jobs.update(job_id, lambda job: transitions.drained(job, number, missing, now))
+        await self._jobs.update(job_id, lambda job: transitions.streams_settled(job, number, missing, now))
 
-    async def _close_complete_drain(self, job_id: str, number: int) -> None:
+    async def _settle_complete(self, job_id: str, number: int) -> None:
         job = self._jobs.unsettled.get(job_id)
-        if job is None or number not in job.draining:
+        if job is None or number not in job.settling:
             return
         attempt = await self._jobs.attempt(job, number)
         for assignment in attempt.assignments if attempt else ():
@@ -244,7 +244,7 @@ class Recorder:
                 stream = self._streams.get(AssignmentKey(job=job_id, attempt=number, worker=assignment.worker))
                 if stream is None or not stream.complete:
                     return
-        await self.close_drain(job_id, number)
+        await self.settle_streams(job_id, number)
 
     def _job_changed(self, job: Job) -> None:
         for key in [key for key in self._streams if key.job == job.id]:
@@ -280,4 +280,4 @@ class Recorder:
 
 def _accepts(job: Job, number: int) -> bool:
     current = job.attempt is not None and job.attempt.number == number and job.attempt.ended_at is None
-    return current or number in job.draining
+    return current or number in job.settling

@@ -78,5 +78,5 @@ class Relay:
         if events:
             await self._database.insert_events(events)
         for job in jobs:
-            await self._jobs.settle(job)
+            await self._jobs.note_delivered(job)
             self._watchers.changed(job.id)

@@ -159,7 +159,7 @@ class Scheduler:
         return False
 
     async def tick(self) -> None:
-        """End what is overdue: silent workers, assignments, drains. A long gap means that this server was paused."""
+        """End what is overdue: silent workers, assignments, settling streams. A long gap: this server was paused."""
         now = self._clock.monotonic()
         if now - self._ticked_at > self._settings.lease_seconds / 2:
             self._grant_full_terms()
@@ -172,9 +172,9 @@ class Scheduler:
         for job in list(self._jobs.unsettled.values()):
             await self._watch_assignments(job, seen)
             await self._watch_time_limit(job)
-            for number in job.draining:
-                if self._age(("drain", job.id, number), seen) > self._settings.drain_seconds:
-                    await self._recorder.close_drain(job.id, number)
+            for number in job.settling:
+                if self._age(("settle", job.id, number), seen) > self._settings.settle_seconds:
+                    await self._recorder.settle_streams(job.id, number)
         self._since = {key: since for key, since in self._since.items() if key in seen}
         self._ran_since = {key: since for key, since in self._ran_since.items() if key[0] in self._jobs.unsettled}
         for job_id in [job_id for job_id in self._delayed_until if not self._still_queued(job_id)]:

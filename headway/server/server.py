@@ -65,8 +65,8 @@ class Server:
         self.database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
         self.objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
         self.embedded = broker if isinstance(broker, EmbeddedBroker) else EmbeddedBroker()
-        self.wakeups = self._broker(settings.effective_assignments_url)
-        same = settings.effective_reports_url == settings.effective_assignments_url
+        self.wakeups = self._broker(settings.effective_wakeups_url)
+        same = settings.effective_reports_url == settings.effective_wakeups_url
         self.reports = self.wakeups if same else self._broker(settings.effective_reports_url)
         self.cache: Cache = backend("cache", settings.cache_url)(settings.cache_url, settings.cache_bytes)
         self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
@@ -210,10 +210,10 @@ class Server:
     async def _reach_broker(self, broker: Broker) -> None:
         """See that a broker can be used, without reading from it. Raises SettingInvalid."""
         settings, of_wakeups = self.settings, broker is self.wakeups
-        own = settings.assignments_url if of_wakeups else settings.reports_url
+        own = settings.wakeups_url if of_wakeups else settings.reports_url
         setting = "HEADWAY_BROKER_URL"
         if own is not None:
-            setting = "HEADWAY_ASSIGNMENTS_URL" if of_wakeups else "HEADWAY_REPORTS_URL"
+            setting = "HEADWAY_WAKEUPS_URL" if of_wakeups else "HEADWAY_REPORTS_URL"
         try:
             await broker.problems()
         except Unavailable as error:

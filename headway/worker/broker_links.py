@@ -55,7 +55,7 @@ def broker_links(
     registered: Registered,
     server_url: Callable[[], str],
     *,
-    assignments_url: str | None,
+    wakeups_url: str | None,
     reports_url: str | None,
     receive: Use,
     send_plain: Use,
@@ -64,13 +64,13 @@ def broker_links(
     """The worker's connection to the server, and to other brokers if that has such. Raises SettingInvalid.
 
     `server_url`: the server that is asked now, for another may lead when a connection is made again.
-    `assignments_url` and `reports_url` take the place of what the server says. Reports go sealed through other brokers.
+    `wakeups_url` and `reports_url` take the place of what the server says. Reports go sealed through other brokers.
     """
 
     def embedded() -> WorkerBroker:
         return EmbeddedWorkerBroker(urljoin(server_url().replace("http", "ws", 1), registered.broker), registered.token)
 
-    assignments = registered.assignments and (assignments_url or registered.assignments)
+    assignments = registered.assignments and (wakeups_url or registered.assignments)
     reports = registered.reports and (reports_url or registered.reports)
     links = [BrokerLink(embedded, [receive] if reports else [receive, send_plain])]
     if assignments and assignments == reports:

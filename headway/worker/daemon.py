@@ -303,7 +303,7 @@ class Worker:
         links = broker_links(
             registered,
             lambda: self._connection.server_url,
-            assignments_url=self._settings.assignments_url,
+            wakeups_url=self._settings.wakeups_url,
             reports_url=self._settings.reports_url,
             receive=partial(self._receive_wakeups, place=place),
             send_plain=partial(self._send_reports, sealed=bytes),

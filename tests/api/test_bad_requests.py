@@ -105,14 +105,14 @@ async def test_a_dataset_whose_figures_are_not_finite_is_refused(api: Api) -> No
     assert "for example my-data" in (await api.http.post("/api/v1/datasets", content=named, headers=JSON)).text
 
 
-def cursor_of(event: Any = 0, drained: Any = 0, reports: Any = None) -> str:
-    fields = {"event": event, "drained": drained, "reports": {} if reports is None else reports}
+def cursor_of(event: Any = 0, settled: Any = 0, reports: Any = None) -> str:
+    fields = {"event": event, "settled": settled, "reports": {} if reports is None else reports}
     return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
 
 
 CURSORS = [
     cursor_of(event=float("inf")), cursor_of(event=2**31), cursor_of(event=-1), cursor_of(event=10**400),
-    cursor_of(drained=2**70), cursor_of(reports={"1": {"w": 2**31}}), cursor_of(reports={"²": {}}),
+    cursor_of(settled=2**70), cursor_of(reports={"1": {"w": 2**31}}), cursor_of(reports={"²": {}}),
     cursor_of(reports=[1]), cursor_of(event="x"), base64.urlsafe_b64encode(b"[" * 10_000).decode(), "²", "%", "a" * 9,
     base64.urlsafe_b64encode(b"\xff{").decode(), base64.urlsafe_b64encode(b"null").decode(),
 ]  # fmt: skip
@@ -134,6 +134,14 @@ async def test_a_cursor_that_nobody_gave_is_refused(api: Api) -> None:
     for cursor in OF_THE_LIST:
         answer = await api.http.get("/api/v1/jobs", params={"cursor": cursor})
         assert (answer.status_code, "ursor" in answer.json()["detail"]) == (422, True), cursor
+
+
+async def test_a_cursor_of_an_earlier_version_still_holds(api: Api) -> None:
+    """Followers keep theirs while the server is replaced."""
+    await api.submit(name="it")
+    cursor = base64.urlsafe_b64encode(b'{"event":1,"drained":0,"reports":{}}').decode()
+    answer = await api.http.get("/api/v1/jobs/it/events", params={"cursor": cursor, "follow": "false"})
+    assert (answer.status_code, "job.submitted" in answer.text) == (200, False)
 
 
 ADDRESSES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -150,3 +151,12 @@ async def test_a_row_that_is_stored_again_is_not_damaged_any_more(database: Data
     assert len(database.damage.rows()) == 1
     await database.put_dataset(Dataset.model_validate(index))
     assert database.damage.rows() == []
+
+
+async def test_a_job_that_an_earlier_version_stored_is_read(database: Database) -> None:
+    """Streams that settle were called draining."""
+    job = await database.insert_job(a_job("old"))
+    fields = json.loads(job.model_copy(update={"settling": (1, 2)}).model_dump_json())
+    fields["draining"] = fields.pop("settling")
+    await damage(database, RowKind.JOB, json.dumps(fields), id=job.id)
+    assert (await database.job(job.id)).settling == (1, 2)

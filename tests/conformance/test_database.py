@@ -177,10 +177,10 @@ async def test_a_starting_server_finds_what_is_unsettled(database: Database) -> 
     undelivered = await database.insert_job(a_job("undelivered"))
     told = transitions.emit(undelivered, "job.submitted", 1.0)
     await database.replace_job(newer(told))
-    draining = await database.insert_job(a_job("draining"))
-    await database.replace_job(newer(draining, status=JobStatus.FAILED, draining=(1,)))
+    settling = await database.insert_job(a_job("settling"))
+    await database.replace_job(newer(settling, status=JobStatus.FAILED, settling=(1,)))
     found = {job.name for job in await database.unsettled_jobs()}
-    assert found == {"live", "undelivered", "draining"}
+    assert found == {"live", "undelivered", "settling"}
     assert idle.name not in found
 
 

@@ -66,7 +66,7 @@ def test_backends_that_cannot_be_reached_are_named_with_their_setting(shared_fle
     assert status == 1
     for setting, scheme in (
         ("HEADWAY_DATABASE_URL", "postgresql"),
-        ("HEADWAY_ASSIGNMENTS_URL", "amqp"),
+        ("HEADWAY_WAKEUPS_URL", "amqp"),
         ("HEADWAY_CACHE_URL", "redis"),
     ):
         assert found(problems, f"{setting} is {scheme}://someone:***@127.0.0.1:9/", "correct the address"), problems
@@ -100,7 +100,7 @@ def test_no_worker(lonely: Fleet) -> None:
     [
         ({"HEADWAY_LEASE_SECS": "3"}, "HEADWAY_LEASE_SECS is not a setting", "unset it"),
         ({"HEADWAY_LEASE_SECONDS": "soon"}, "HEADWAY_LEASE_SECONDS is 'soon'", "Correct the variable"),
-        ({"HEADWAY_ORPHAN_TIMEOUT_SECONDS": "900"}, "it must be below HEADWAY_DRAIN_SECONDS", "Correct the variable"),
+        ({"HEADWAY_ORPHAN_TIMEOUT_SECONDS": "900"}, "it must be below HEADWAY_SETTLE_SECONDS", "Correct the variable"),
         ({"HEADWAY_DATASET_DIRECTORIES": "/nope/data"}, "names /nope/data, which is no folder", "mkdir /nope/data"),
         ({"HEADWAY_SERVER_URL": "http://127.0.0.1:9"}, "No server answers at http://127.0.0.1:9", "headway up"),
         ({"HEADWAY_SERVER_URL": "127.0.0.1:8420"}, "which is no http address", "Write http://HOST:8420"),

@@ -118,7 +118,8 @@ if os.environ["HEADWAY_ATTEMPT"] == "1":
     assert (job.status, job.data["attempt"]["number"], job.data["retries_used"]) == ("succeeded", 2, 1)
     assert sorted(text for text in counted(job, 0) if "attempt" in text) == ["attempt 1", "attempt 2"]
     wait_until(
-        lambda: any(event["type"] == "attempt.drained" for event in job.events()), "the drain of the first attempt"
+        lambda: any(event["type"] == "attempt.settled" for event in job.events()),
+        "the first attempt's streams",
     )
 
 

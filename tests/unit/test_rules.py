@@ -101,8 +101,10 @@ def test_defaults_are_filled_in() -> None:
     ("variables", "words"),
     [
         ({"HEADWAY_LEASE": "3"}, "HEADWAY_LEASE is not a setting"),
+        ({"HEADWAY_DRAIN_SECONDS": "10"}, "HEADWAY_DRAIN_SECONDS is called HEADWAY_SETTLE_SECONDS now: rename"),
+        ({"HEADWAY_ASSIGNMENTS_URL": "amqp://a"}, "HEADWAY_ASSIGNMENTS_URL is called HEADWAY_WAKEUPS_URL now: rename"),
         ({"HEADWAY_PORT": "x"}, "HEADWAY_PORT is 'x'"),
-        ({"HEADWAY_DRAIN_SECONDS": "10"}, "HEADWAY_ORPHAN_TIMEOUT_SECONDS is 300; it must be below"),
+        ({"HEADWAY_SETTLE_SECONDS": "10"}, "HEADWAY_ORPHAN_TIMEOUT_SECONDS is 300; it must be below"),
     ],
 )
 def test_wrong_settings_are_named(variables: dict[str, str], words: str) -> None:

@@ -222,7 +222,7 @@ class Jobs:
         """Whether what this server knows is what is stored: a former leader that wakes up may have written since."""
         return not self._database.shared or (await self._database.job(job.id)).version == job.version
 
-    async def settle(self, delivered: Job) -> None:
+    async def note_delivered(self, delivered: Job) -> None:
         """What the job had to be delivered is delivered: an ended job forgets it now, others with their next change."""
         self._delivered[delivered.id] = delivered
         if delivered.status.terminal:

@@ -14,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.frozen import Frozen
@@ -44,19 +44,19 @@ _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 
 class _CursorFields(Frozen):
     event: _Number
-    drained: _Number
+    settled: _Number = Field(validation_alias=AliasChoices("settled", "drained"))
     reports: dict[_Number, dict[str, _Number]]
 
 
 @dataclass
 class Cursor:
-    """Where a follower stands: an event number, and a report number per worker of each attempt not yet drained.
+    """Where a follower stands: an event number, and a report number per worker of each attempt that may get more.
 
-    Attempts up to `drained` are read to their end.
+    Attempts up to `settled` are read to their end.
     """
 
     event: int = 0
-    drained: int = 0
+    settled: int = 0
     reports: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def encode(self) -> str:
@@ -74,7 +74,7 @@ class Cursor:
             raise InvalidInput(
                 f"Cursor {shown(word)} is not one of this server. Leave it out to read from the start."
             ) from error
-        return cls(fields.event, fields.drained, {str(number): at for number, at in fields.reports.items()})
+        return cls(fields.event, fields.settled, {str(number): at for number, at in fields.reports.items()})
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Streams:
     async def read(self, job: Job, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item]:
         """What is there behind the cursor, which moves along."""
         if "logs" in kinds or "metrics" in kinds:
-            attempts = await self._jobs.attempts(job, after=cursor.drained)
+            attempts = await self._jobs.attempts(job, after=cursor.settled)
             kept = kept_until(attempts)
             for attempt in attempts:
                 async for item in self._read_attempt(job, attempt, cursor, kinds, kept[attempt.number]):
@@ -125,7 +125,7 @@ class Streams:
         self, job: Job, attempt: Attempt, cursor: Cursor, kinds: Collection[StreamKind], kept_until: float
     ) -> AsyncIterator[Item]:
         number = attempt.number
-        ended = attempt.ended_at is not None and number not in job.draining
+        ended = attempt.ended_at is not None and number not in job.settling
         positions = cursor.reports.setdefault(str(number), {})
         for assignment in attempt.assignments:
             key = AssignmentKey(job=job.id, attempt=number, worker=assignment.worker)
@@ -149,8 +149,8 @@ class Streams:
                     position = positions[assignment.worker] = report.through
                 if len(reports) < _PAGE_REPORTS:
                     break
-        if ended and cursor.drained == number - 1:
-            cursor.drained = number
+        if ended and cursor.settled == number - 1:
+            cursor.settled = number
             cursor.reports.pop(str(number), None)
 
     async def follow(self, job_id: str, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item | None]:

@@ -88,7 +88,7 @@ class Workers:
             name=name,
             timeouts=self._settings.timeouts,
             broker=f"/api/v1/workers/{worker_id}/broker",
-            assignments=_external(self._settings.effective_assignments_url),
+            assignments=_external(self._settings.effective_wakeups_url),
             reports=_external(self._settings.effective_reports_url),
             report_key=report_key(self._tokens.secret, worker_id),
         )

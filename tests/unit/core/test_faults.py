@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headway.core import transitions
-from headway.core.attempt_end import failure_of, settle, stop
+from headway.core.attempt_end import end_when_released, failure_of, stop
 from headway.core.end_reason import EndReason
 from headway.core.faults import avoided_workers, blamed, breaks_workers, charged, excused, proven, restored
 from headway.core.job import Job, JobSpec
@@ -35,7 +35,7 @@ def failed(one: Job, name: str, reason: EndReason) -> Job:
     one = transitions.claim(one, one.attempt_number, f"w-{name}", "h:1")
     assert one.attempt is not None
     one = stop(one, failure_of(one.attempt.assignments[0], reason, 0, error="x"), 0)
-    return settle(update_assignment(one, f"w-{name}", state=AssignmentState.RELEASED), 0)
+    return end_when_released(update_assignment(one, f"w-{name}", state=AssignmentState.RELEASED), 0)
 
 
 def fault(job: str, attempt: int = 1, at: float = 0.0) -> WorkerFault:

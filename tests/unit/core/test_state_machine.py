@@ -207,13 +207,13 @@ class JobMachine(RuleBasedStateMachine):
             assert self.job.status.terminal
 
     @rule()
-    def drain(self) -> None:
-        for number in self.job.draining:
-            self._become(partial(transitions.drained, number=number, missing_reports=0, now=0))
+    def settle_streams(self) -> None:
+        for number in self.job.settling:
+            self._become(partial(transitions.streams_settled, number=number, missing_reports=0, now=0))
 
     @rule()
     def deliver(self) -> None:
-        self.store.run(self.server.settle(self.job))
+        self.store.run(self.server.note_delivered(self.job))
         self.job = self.store.run(self.store.database.job(self.job.id))
         self.seen.append(self.job)
 
@@ -296,10 +296,10 @@ class JobMachine(RuleBasedStateMachine):
         assert numbers == list(range(self.job.event_count - len(numbers) + 1, self.job.event_count + 1))
 
     def teardown(self) -> None:
-        """Whatever happened: losing all workers and ending the drains leads to a terminal state or the queue."""
+        """Whatever happened: losing all workers and settling the streams leads to a terminal state or the queue."""
         for worker in WORKERS:
             self._become(partial(transitions.lose_worker, worker=worker, now=0))
-        self.drain()
+        self.settle_streams()
         assert self.job.status.terminal or self.job.status is JobStatus.QUEUED
 
 

@@ -283,13 +283,13 @@ def test_a_lost_worker_ends_the_attempt_and_counts() -> None:
     assert job.attempt.assignment_of("w0").state is AssignmentState.STOPPING
     job = report(job, "w0", ended_rank(0, signal="SIGTERM", stopped=True), Released(), last=True)
     assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, EndReason.WORKER_LOST, 1)
-    assert job.draining == (1,)  # its spool may still come, but the next attempt does not wait
+    assert job.settling == (1,)  # its spool may still come, but the next attempt does not wait
 
 
 def test_a_worker_lost_after_all_finished_costs_a_warning_and_waits_for_its_streams() -> None:
     job = transitions.lose_worker(finish(running()), "w0", NOW)
     assert job.status is JobStatus.STOPPING
-    job = transitions.drained(job, 1, 2, NOW)
+    job = transitions.streams_settled(job, 1, 2, NOW)
     assert job.status is JobStatus.SUCCEEDED
     assert "lost after all ranks had finished" in job.warnings[0]
 
