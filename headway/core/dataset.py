@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from typing import Annotated
 
@@ -17,6 +18,10 @@ MAXIMUM_BLOCK_BYTES = 64 << 20
 MAXIMUM_BLOCKS = 100_000
 """Of one split: 800 GB in blocks as clients cut them."""
 MAXIMUM_DIMENSIONS = 8
+BUILT_IN = {"digits": "digits.npz", "mnist": ""}
+"""Datasets that a server registers at their first use, and that all projects share. Each with the file that is read in
+the folder of its name; for an empty name the folder itself.
+"""
 
 
 class Array(Frozen):
@@ -72,6 +77,19 @@ class Dataset(Frozen):
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one input."""
         return self.splits["train"].arrays["input"].sample_shape
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedDataset:
+    """A dataset and the project that it belongs to; None: all projects share it."""
+
+    project: str | None
+    dataset: Dataset
+
+
+def project_of_earlier_dataset(name: str) -> str | None:
+    """The project of a dataset that was stored before datasets had one: all was in one project then."""
+    return None if name in BUILT_IN else "default"
 
 
 def check_index(dataset: Dataset) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import ClassVar
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import DamagedRow
-from headway.core.dataset import Dataset
+from headway.core.dataset import Dataset, OwnedDataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
@@ -149,10 +149,6 @@ class Database(ABC):
         """All that were ever submitted, in any project, with a sequence above `after`, oldest first."""
 
     @abstractmethod
-    async def snapshots(self) -> set[str]:
-        """The snapshots that jobs still name."""
-
-    @abstractmethod
     async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
         """The queue of all projects, without those on hold, by priority, then age: behind (priority, sequence)."""
 
@@ -200,7 +196,7 @@ class Database(ABC):
     async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
         """Events with a number above `after`, by number."""
 
-    # Workers and datasets
+    # Workers
     @abstractmethod
     async def put_worker(self, worker: Worker) -> None:
         """Store a worker, replacing what was known of it."""
@@ -209,13 +205,35 @@ class Database(ABC):
     async def workers(self) -> list[Worker]:
         """The workers, lost ones only as far as they were lost lately."""
 
+    # Datasets
     @abstractmethod
-    async def put_dataset(self, dataset: Dataset) -> None:
-        """Store a dataset's index, replacing one of the same name."""
+    async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
+        """Store a dataset's index, replacing one of the same name in the project; None: all projects share it."""
 
     @abstractmethod
-    async def datasets(self) -> list[Dataset]:
-        """The datasets by name."""
+    async def datasets(self) -> list[OwnedDataset]:
+        """The datasets by project and name, those that all share first."""
+
+    # Which projects own an object that is addressed by the hash of its bytes
+    @abstractmethod
+    async def add_owner(self, project: str, object_id: str) -> None:
+        """The project owns the object, as others may; adding it again changes nothing."""
+
+    @abstractmethod
+    async def owned(self, project: str, object_ids: Collection[str]) -> set[str]:
+        """Those of some objects, at most 1,000, that the project owns."""
+
+    @abstractmethod
+    async def owners(self, prefix: str) -> set[tuple[str, str]]:
+        """The owners of all objects whose id begins so, as (project, object id)."""
+
+    @abstractmethod
+    async def remove_owner(self, project: str, object_ids: Collection[str]) -> None:
+        """The project owns these objects, at most 1,000, no more."""
+
+    @abstractmethod
+    async def named_snapshots(self) -> set[tuple[str, str]]:
+        """The snapshots that jobs name, as (project, sha256)."""
 
     # Streams
     @abstractmethod

@@ -18,7 +18,6 @@ from pymongo.errors import BulkWriteError, ConfigurationError, DuplicateKeyError
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import DamagedRow, RowKind
-from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
@@ -26,6 +25,7 @@ from headway.core.problem import Problem, clock_problems
 from headway.core.status import JobStatus
 from headway.core.worker import Worker, WorkerState
 from headway.database.base import READ_PATIENCE_SECONDS, StoredJob, key_reused, name_taken, reading
+from headway.database.mongodb_datasets import MongodbDatasets
 from headway.database.mongodb_documents import (
     INDEXES,
     Document,
@@ -38,7 +38,8 @@ from headway.database.mongodb_streams import MongodbStreams, translated
 from headway.errors import NotFound, SettingInvalid, Unavailable
 from headway.redaction import redacted
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: datasets have a project, and objects owners."""
 _COLLECTIONS = {
     RowKind.JOB: "jobs",
     RowKind.ATTEMPT: "attempts",
@@ -64,7 +65,7 @@ _OF_USERS: dict[str, Any] = {"maxPoolSize": 8, "waitQueueTimeoutMS": int(READ_PA
 """The connections for what users read."""
 
 
-class MongodbDatabase(MongodbStreams):
+class MongodbDatabase(MongodbStreams, MongodbDatasets):
     """Several servers may share it; who of them leads is a document there."""
 
     shared = True
@@ -87,7 +88,12 @@ class MongodbDatabase(MongodbStreams):
                     )
                 for name, indexes in INDEXES.items():
                     await self._collection(name).create_indexes(indexes)
+                if found is not None and found["version"] < 2:
+                    await self._give_projects()
                 await self._upsert("installation", "schema", {"version": SCHEMA})
+        except SettingInvalid:
+            await self.close()
+            raise
         except (Unavailable, ConfigurationError, InvalidURI, ValueError, OSError) as error:
             await self.close()
             raise SettingInvalid(f"HEADWAY_DATABASE_URL is {redacted(self._url)}: {error}") from error
@@ -253,12 +259,6 @@ class MongodbDatabase(MongodbStreams):
             "jobs", {"sequence": {"$gt": after}}, [("sequence", ASCENDING)], limit, self._stored_job
         )
 
-    async def snapshots(self) -> set[str]:
-        async with translated():
-            return set(
-                await self._collection("jobs").distinct("snapshot", {"deleted": False, "snapshot": {"$ne": None}})
-            )
-
     async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
         where: list[Document] = [{"deleted": False, "status": JobStatus.QUEUED.value, "hold": False}]
         if after is not None:
@@ -367,15 +367,6 @@ class MongodbDatabase(MongodbStreams):
             found += [one async for one in lately]
         read = self._reader(RowKind.WORKER, Worker)
         return [worker for one in found if (worker := read(one)) is not None]
-
-    async def put_dataset(self, dataset: Dataset) -> None:
-        async with translated():
-            await self._upsert("datasets", dataset.name, {"document": dataset.model_dump_json()})
-        self.damage.forget(RowKind.DATASET, dataset.name)
-
-    async def datasets(self) -> list[Dataset]:
-        read = self._reader(RowKind.DATASET, Dataset)
-        return await self._find_readable("datasets", {}, [("_id", ASCENDING)], 0, read)
 
 
 _DUPLICATE = 11000

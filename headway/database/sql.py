@@ -14,7 +14,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import DamagedRow, RowKind
-from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery, JobSort, sort_values
@@ -23,6 +22,7 @@ from headway.core.worker import Worker, WorkerState
 from headway.database import tables
 from headway.database.base import OVERLOADED, StoredJob, key_reused, name_taken
 from headway.database.damage import row_key
+from headway.database.sql_datasets import SqlDatasets
 from headway.database.sql_streams import SqlStreams
 from headway.errors import NotFound, Overloaded, Unavailable
 
@@ -39,7 +39,7 @@ _BLOB_KEY = re.compile("x'([0-9a-f]{2})*'")
 _Value = TypeVar("_Value")
 
 
-class SqlDatabase(SqlStreams):
+class SqlDatabase(SqlStreams, SqlDatasets):
     """Jobs and their kin on one connection pool, streams on another, so that neither waits for the other."""
 
     async def check(self) -> None:
@@ -178,12 +178,6 @@ class SqlDatabase(SqlStreams):
         query = select(table).where(table.c.sequence > after).order_by(table.c.sequence)
         return await self._select_readable(query, limit, self._stored_job)
 
-    async def snapshots(self) -> set[str]:
-        async with self._main(write=False) as connection:
-            column = tables.jobs.c.snapshot
-            rows = await connection.execute(select(column).where(_alive() & column.is_not(None)).distinct())
-            return {row.snapshot for row in rows}
-
     async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
         table = tables.jobs
         queue = select(table).where(_alive() & (table.c.status == JobStatus.QUEUED.value) & table.c.hold.is_(False))
@@ -307,18 +301,6 @@ class SqlDatabase(SqlStreams):
                 lost.order_by(table.c.registered_at.desc()).limit(_REMEMBERED_LOST_WORKERS)
             )
         return self.damage.read_all(RowKind.WORKER, Worker, ((row_key(row.id), row.document) for row in rows))
-
-    async def put_dataset(self, dataset: Dataset) -> None:
-        document = {"document": dataset.model_dump_json()}
-        async with self._main(write=True) as connection:
-            upsert = self._insert(tables.datasets).values(name=dataset.name, **document)
-            await connection.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=document))
-        self.damage.forget(RowKind.DATASET, dataset.name)
-
-    async def datasets(self) -> list[Dataset]:
-        async with self._main(write=False) as connection:
-            rows = (await connection.execute(select(tables.datasets).order_by(tables.datasets.c.name))).all()
-        return self.damage.read_all(RowKind.DATASET, Dataset, ((row_key(row.name), row.document) for row in rows))
 
 
 def _has_key(column: Any, key: str) -> Any:

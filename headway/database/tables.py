@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0006"
+MAIN_REVISION = "0007"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -91,8 +91,16 @@ workers = Table(
 datasets = Table(
     "datasets",
     main,
+    Column("project", String(64), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+object_owners = Table(
+    "object_owners",
+    main,
+    Column("project", String(64), primary_key=True),
+    Column("object_id", String(128), primary_key=True),
 )
 
 installation = Table(

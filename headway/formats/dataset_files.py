@@ -153,7 +153,3 @@ def describe(name: str, arrays: Mapping[str, Arrays], splits: dict[str, Split], 
         full_scale=full_scale,
         source=source,
     )
-
-
-BUILT_IN = {"digits": "digits.npz", "mnist": ""}
-"""The datasets with a source of ours: what `read_dataset` takes, within the folder of that name."""

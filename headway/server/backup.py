@@ -26,13 +26,13 @@ from headway.server.backup_format import (
     OBJECTS,
     PAGE_JOBS,
     Manifest,
-    Record,
     RecordKind,
+    dataset_record,
     encode_record,
     page_name,
     records_of,
 )
-from headway.server.services.datasets import block_object
+from headway.server.services.blocks import block_object
 from headway.server.services.snapshots import snapshot_object
 from headway.settings import Settings
 
@@ -141,10 +141,10 @@ class _Backup:
         return [object_id for object_id, sha256 in named.items() if not await self._object(object_id, sha256)]
 
     async def _datasets(self, records: IO[bytes]) -> None:
-        for dataset in await self._database.datasets():
-            records.write(encode_record(Record(RecordKind.DATASET, "", dataset)))
+        for owned in await self._database.datasets():
+            records.write(encode_record(dataset_record(owned)))
             self._counts[RecordKind.DATASET] += 1
-            for split in dataset.splits.values():
+            for split in owned.dataset.splits.values():
                 for block in split.blocks:
                     if not await self._object(block_object(block.sha256), block.sha256):
                         self._damaged[block_object(block.sha256)] = None

@@ -15,7 +15,7 @@ import msgpack
 
 from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.checkpoint import CheckpointPart
-from headway.core.dataset import Dataset
+from headway.core.dataset import Dataset, OwnedDataset, project_of_earlier_dataset
 from headway.core.frozen import Frozen
 from headway.core.installation import Installation
 from headway.core.job import Event, Job
@@ -47,10 +47,10 @@ class RecordKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row or document; `job` is the id of the job that it belongs to."""
+    """One row or document. `owner`: the id of its job; of a dataset its project, empty if all projects share it."""
 
     kind: RecordKind
-    job: str
+    owner: str
     value: Job | Attempt | CheckpointPart | Event | Report | Dataset
 
 
@@ -132,6 +132,11 @@ async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[
             position = page[-1].through
 
 
+def dataset_record(owned: OwnedDataset) -> Record:
+    """The record of a dataset."""
+    return Record(RecordKind.DATASET, owned.project or "", owned.dataset)
+
+
 def encode_record(record: Record) -> bytes:
     """The record as MessagePack. A job's `sequence` is the database's own and left out."""
     value = record.value
@@ -141,30 +146,33 @@ def encode_record(record: Record) -> bytes:
         body = (*place, encode_facts(value.facts), value.logs, value.metrics)
     else:
         body = value.model_dump_json(exclude={"sequence"} if isinstance(value, Job) else None)
-    encoded: bytes = msgpack.packb((record.kind.value, record.job, body))
+    encoded: bytes = msgpack.packb((record.kind.value, record.owner, body))
     return encoded
 
 
-_MODELS: dict[RecordKind, type[Job | Attempt | CheckpointPart | Event | Dataset]] = {
+_MODELS: dict[RecordKind, type[Job | Attempt | CheckpointPart | Event]] = {
     RecordKind.JOB: Job,
     RecordKind.TOMBSTONE: Job,
     RecordKind.ATTEMPT: Attempt,
     RecordKind.CHECKPOINT_PART: CheckpointPart,
     RecordKind.EVENT: Event,
-    RecordKind.DATASET: Dataset,
 }
 
 
 def decode_records(page: IO[bytes]) -> Iterator[Record]:
     """The records of a page. Raises Corrupt."""
     try:
-        for name, job, body in msgpack.Unpacker(page, max_buffer_size=MAXIMUM_RECORD_BYTES, max_array_len=_FIELDS):
+        for name, owner, body in msgpack.Unpacker(page, max_buffer_size=MAXIMUM_RECORD_BYTES, max_array_len=_FIELDS):
             kind = RecordKind(name)
             if kind is RecordKind.REPORT:
                 attempt, worker, number, through, last, facts, logs, metrics = body
-                report = Report(job, attempt, worker, number, through, last, decode_facts(facts), logs, metrics)
-                yield Record(kind, job, report)
+                report = Report(owner, attempt, worker, number, through, last, decode_facts(facts), logs, metrics)
+                yield Record(kind, owner, report)
+            elif kind is RecordKind.DATASET:
+                dataset = Dataset.model_validate_json(body)
+                project = owner or project_of_earlier_dataset(dataset.name)
+                yield dataset_record(OwnedDataset(project, dataset))
             else:
-                yield Record(kind, job, _MODELS[kind].model_validate_json(body))
+                yield Record(kind, owner, _MODELS[kind].model_validate_json(body))
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise Corrupt(f"A record of the backup cannot be read by this version of Headway: {error}") from error

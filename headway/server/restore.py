@@ -28,11 +28,13 @@ from headway.server.backup_format import (
     Manifest,
     Record,
     RecordKind,
+    dataset_record,
     decode_records,
     encode_record,
     records_of,
 )
 from headway.server.installation_mark import put_mark
+from headway.server.services.snapshots import snapshot_object
 from headway.settings import Settings
 
 _CHUNK_BYTES = 1 << 20
@@ -146,13 +148,13 @@ class _Batch:
             case Job() as job:
                 await self._put_job(job, deleted=record.kind is RecordKind.TOMBSTONE)
             case Attempt() as attempt:
-                await self._database.put_attempt(record.job, attempt)
+                await self._database.put_attempt(record.owner, attempt)
             case CheckpointPart() as part:
-                await self._database.put_checkpoint_part(record.job, part)
+                await self._database.put_checkpoint_part(record.owner, part)
             case Dataset() as dataset:
-                await self._database.put_dataset(dataset)
+                await self._database.put_dataset(record.owner or None, dataset)
             case Event() as event:
-                self._events.append((record.job, event))
+                self._events.append((record.owner, event))
             case Report() as report:
                 self._reports.append(report)
         self._bytes += size_bytes
@@ -163,6 +165,8 @@ class _Batch:
         """In the order of age, so that a name is free again before the next job has it."""
         if not deleted:
             await self._database.insert_job(job)
+            if job.spec.snapshot is not None:
+                await self._database.add_owner(job.project, snapshot_object(job.spec.snapshot))
             return
         await self._database.insert_job(job.model_copy(update={"version": job.version - 1}))
         await self._database.delete_job(job)
@@ -186,8 +190,8 @@ async def _page_digests(database: Database) -> AsyncIterator[bytes]:
         yield digest.digest()
         sequence = page[-1].job.sequence
     digest = hashlib.sha256()
-    for dataset in await database.datasets():
-        digest.update(encode_record(Record(RecordKind.DATASET, "", dataset)))
+    for owned in await database.datasets():
+        digest.update(encode_record(dataset_record(owned)))
     yield digest.digest()
 
 

@@ -35,6 +35,7 @@ from headway.server.relay import Relay
 from headway.server.scheduler import Scheduler
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.assignments import Assignments
+from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
@@ -84,7 +85,8 @@ class Server:
             clock=self.clock,
             catch_up_seconds=settings.catch_up_seconds,
         )
-        self.datasets = Datasets(self.database, self.objects, self.cache, settings.dataset_directories)
+        self.blocks = Blocks(self.database, self.objects, self.cache)
+        self.datasets = Datasets(self.database, self.blocks, settings.dataset_directories)
         self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
         self.checkpoints = Checkpoints(

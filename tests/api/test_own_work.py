@@ -116,7 +116,7 @@ async def test_a_built_in_dataset_without_files_says_where_to_get_it(tmp_path: P
     server = Server(Settings(home=tmp_path / "home", dataset_directories=(tmp_path,)))
     async with server.started():
         with pytest.raises(Exception, match="Fetch it with `headway datasets add mnist`") as caught:
-            await server.specs.check(JobSpec(trainer="cnn", dataset="mnist"))
+            await server.specs.check("default", JobSpec(trainer="cnn", dataset="mnist"))
     assert caught.value.code == "dataset_missing"
 
 

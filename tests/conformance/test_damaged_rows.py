@@ -51,7 +51,7 @@ async def damage(database: Database, kind: RowKind, document: str, **row: object
         async with places(write=True) as connection:
             assert (await connection.execute(update, {"value": value, **row})).rowcount == 1
     else:
-        key = {"_id" if name in ("id", "name") else name: one for name, one in row.items()}
+        key = {"_id" if name == "id" else name: one for name, one in row.items()}
         done = await database._collection(COLLECTIONS[kind]).update_one(key, {"$set": {column: value}})  # type: ignore[attr-defined]
         assert done.matched_count == 1
 
@@ -111,26 +111,26 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
         worker = {"id": f"w-{number}", "name": f"w{number}", "slots": 1, "threads_per_slot": 1, "host": "h", "port": 1}
         await database.put_worker(Worker(**worker, registered_at=1.0))
         index = {"name": f"d{number}", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
-        await database.put_dataset(Dataset.model_validate(index))
+        await database.put_dataset("p", Dataset.model_validate(index))
         logs = encode_logs(number, [LogLine(0, 1.0, f"line {number}")])
         await database.insert_reports([Report("j", 1, "w", number, number, logs=logs)])
     await damage(database, RowKind.ATTEMPT, "{", job="j", number=2)
     await damage(database, RowKind.CHECKPOINT, "{}", job="j", step=2)
     await damage(database, RowKind.EVENT, "null", job="j", number=2)
     await damage(database, RowKind.WORKER, "[", id="w-2")
-    await damage(database, RowKind.DATASET, '{"mean": null}', name="d2")
+    await damage(database, RowKind.DATASET, '{"mean": null}', name="d2", project="p")
     await damage(database, RowKind.REPORT, '[{"type": "nonsense"}]', job="j", number=2)
     assert [one.number for one in await database.attempts("j")] == [1, 3]
     assert [one.step for one in await database.checkpoint_parts("j")] == [1, 3]
     assert [one.number for one in await database.events("j", 0, 2)] == [1, 3]
     assert {one.id for one in await database.workers()} == {"w-1", "w-3"}
-    assert [one.name for one in await database.datasets()] == ["d1", "d3"]
+    assert [one.dataset.name for one in await database.datasets()] == ["d1", "d3"]
     reports = await database.reports("j", 1, "w", 0, 9, 9)
     assert [line.text for one in reports for line in decode_logs(one.logs)] == ["line 1", "line 2", "line 3"]
     rows = {row.kind: row.id for row in database.damage.rows()}
     assert rows == {
         RowKind.ATTEMPT: "j/2", RowKind.CHECKPOINT: "j/1/2/0", RowKind.EVENT: "j/2", RowKind.WORKER: "w-2",
-        RowKind.DATASET: "d2", RowKind.REPORT: "j/1/w/2",
+        RowKind.DATASET: "p/d2", RowKind.REPORT: "j/1/w/2",
     }  # fmt: skip
     for row in database.damage.rows():
         await database.delete_row(row)
@@ -145,11 +145,11 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
 
 async def test_a_row_that_is_stored_again_is_not_damaged_any_more(database: Database) -> None:
     index = {"name": "d", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
-    await database.put_dataset(Dataset.model_validate(index))
-    await damage(database, RowKind.DATASET, "{", name="d")
+    await database.put_dataset("p", Dataset.model_validate(index))
+    await damage(database, RowKind.DATASET, "{", name="d", project="p")
     assert await database.datasets() == []
     assert len(database.damage.rows()) == 1
-    await database.put_dataset(Dataset.model_validate(index))
+    await database.put_dataset("p", Dataset.model_validate(index))
     assert database.damage.rows() == []
 
 

@@ -12,7 +12,6 @@ import pytest
 from headway.core import transitions
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
-from headway.core.dataset import Dataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort, sort_values
@@ -160,16 +159,6 @@ async def test_lists_are_sorted_by_figures_with_those_without_last(database: Dat
         assert found == expected
 
 
-async def test_snapshots_are_those_that_jobs_name(database: Database) -> None:
-    for number, snapshot in enumerate(("a" * 64, "b" * 64, "a" * 64)):
-        job = a_job(f"job{number}", key=f"key{number}")
-        spec = JobSpec(script="s.py", snapshot=snapshot)
-        stored = await database.insert_job(job.model_copy(update={"spec": spec}))
-        if number == 1:
-            assert await database.delete_job(newer(stored, status=JobStatus.FAILED))
-    assert await database.snapshots() == {"a" * 64}
-
-
 async def test_a_starting_server_finds_what_is_unsettled(database: Database) -> None:
     idle = await database.insert_job(a_job("idle"))
     live = await database.insert_job(a_job("live"))
@@ -209,16 +198,12 @@ async def test_attempts_and_events_are_stored_once(database: Database) -> None:
     assert [event.number for event in await database.events("j", 0, 2)] == [1, 2]
 
 
-async def test_workers_and_datasets_are_replaced(database: Database) -> None:
+async def test_workers_are_replaced(database: Database) -> None:
     worker = Worker(id="w", name="w", slots=1, threads_per_slot=1, host="h", port=1, registered_at=1.0)
     await database.put_worker(worker)
     lost = worker.model_copy(update={"state": WorkerState.LOST})
     await database.put_worker(lost)
     assert await database.workers() == [lost]
-    for classes in (2, 3):
-        dataset = Dataset(name="d", classes=classes, splits={}, mean=0, deviation=1, full_scale=255)
-        await database.put_dataset(dataset)
-    assert [one.classes for one in await database.datasets()] == [3]
 
 
 async def test_reports_are_stored_once_and_read_in_order(database: Database) -> None:

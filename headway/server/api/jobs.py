@@ -198,7 +198,7 @@ async def submit_spec(
     spec: JobSpec, body: bytes, response: Response, server: Server, idempotency_key: str | None
 ) -> JobView:
     """Check and submit a spec; `body` is what the key stands for."""
-    await server.specs.check(spec)
+    await server.specs.check(DEFAULT_PROJECT, spec)
     if spec.from_checkpoint is None:
         job, new = await server.jobs.submit(spec, body, idempotency_key)
     else:
@@ -236,7 +236,7 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
 
 async def plan_spec(spec: JobSpec, server: Server) -> Plan:
     """Where a job of that spec would run now, or why it would wait."""
-    await server.specs.check(spec)
+    await server.specs.check(DEFAULT_PROJECT, spec)
     if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
     workers = server.workers.placeable()

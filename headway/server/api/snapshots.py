@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
+from headway.core.job import DEFAULT_PROJECT
 from headway.server.access import Action
 from headway.server.api.common import Allow, ServerHere
 from headway.server.api.files import ARCHIVE
@@ -20,14 +21,14 @@ Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of t
 )
 async def store_snapshot(sha256: Sha256, request: Request, server: ServerHere) -> dict[str, str]:
     """Store a working directory: a tar archive packed with zstd. Sent again it changes nothing."""
-    await server.snapshots.store(sha256, request.stream())
+    await server.snapshots.store(DEFAULT_PROJECT, sha256, request.stream())
     return {"sha256": sha256}
 
 
 @router.head("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))], response_class=Response)
 async def has_snapshot(sha256: Sha256, server: ServerHere) -> Response:
-    """Whether the archive is there; 404 otherwise."""
-    return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(sha256))})
+    """Whether the project has the archive; 404 otherwise."""
+    return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(DEFAULT_PROJECT, sha256))})
 
 
 @router.get(
@@ -38,6 +39,6 @@ async def has_snapshot(sha256: Sha256, server: ServerHere) -> Response:
 )
 async def get_snapshot(sha256: Sha256, server: ServerHere) -> Response:
     """The archive."""
-    size_bytes = await server.snapshots.size_bytes(sha256)
+    size_bytes = await server.snapshots.size_bytes(DEFAULT_PROJECT, sha256)
     headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
     return StreamingResponse(server.snapshots.read(sha256), media_type="application/zstd", headers=headers)

@@ -9,42 +9,71 @@ from headway.database.base import Database
 from headway.errors import InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects
 
+SNAPSHOTS = "snapshots/"
+"""What the ids of their objects begin with."""
+
 
 class Snapshots:
-    """Working directories as archives, addressed by the SHA-256 of their bytes, so that none is stored twice."""
+    """Working directories as archives, addressed by the SHA-256 of their bytes, so that none is stored twice.
+
+    A project has those that it sent: a hash alone gives nobody an archive.
+    """
 
     def __init__(self, objects: Objects, database: Database, maximum_bytes: int) -> None:
         self._objects = objects
         self._database = database
         self._maximum_bytes = maximum_bytes
-        self._unused: set[str] = set()
+        self._unused: set[tuple[str, str]] = set()
+        self._ownerless: set[str] = set()
 
-    async def store(self, sha256: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store an archive. Raises InvalidInput when the bytes have another hash, TooLarge; nothing is stored then."""
-        self._unused.discard(snapshot_object(sha256))
-        await self._objects.put(snapshot_object(sha256), self._verified(sha256, chunks))
+    async def store(self, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store an archive that the project sends.
 
-    async def size_bytes(self, sha256: str) -> int:
-        """The archive's size. Raises NotFound."""
+        Raises InvalidInput when the bytes have another hash, TooLarge; nothing is stored then.
+        """
+        object_id = snapshot_object(sha256)
+        self._ownerless.discard(object_id)
+        await self._objects.put(object_id, self._verified(sha256, chunks))
+        await self._database.add_owner(project, object_id)
+
+    async def size_bytes(self, project: str, sha256: str) -> int:
+        """The size of an archive that the project has. Raises NotFound."""
+        absent = f"Snapshot {sha256[:12]} does not exist. Upload the working directory first."
+        object_id = snapshot_object(sha256)
+        self._unused.discard((project, object_id))  # whoever asks is about to use it
+        if not await self._database.owned(project, (object_id,)):
+            raise NotFound(absent)
         try:
-            size_bytes = await self._objects.size_bytes(snapshot_object(sha256))
+            return await self._objects.size_bytes(object_id)
         except NotFound as error:
-            raise NotFound(f"Snapshot {sha256[:12]} does not exist. Upload the working directory first.") from error
-        self._unused.discard(snapshot_object(sha256))  # whoever asks is about to use it
-        return size_bytes
+            raise NotFound(absent) from error
 
     def read(self, sha256: str) -> AsyncIterator[bytes]:
-        """The archive's bytes."""
+        """The archive's bytes, for whoever may read it."""
         return self._objects.get(snapshot_object(sha256))
 
     async def sweep(self) -> None:
-        """Delete what no job names and none named at the sweep before: a submission may still be on its way."""
-        used = {snapshot_object(sha256) for sha256 in await self._database.snapshots()}
-        stored = {object_id async for object_id in self._objects.list("snapshots/")}
-        unused = stored - used
-        for object_id in unused & self._unused:
+        """Delete what no job names and none named at the sweep before: a submission may still be on its way.
+
+        First a project loses what none of its jobs names, then bytes are deleted that no project has.
+        """
+        named = {(project, snapshot_object(sha256)) for project, sha256 in await self._database.named_snapshots()}
+        owners = await self._database.owners(SNAPSHOTS)
+        for project, object_id in named - owners:  # submitted to a server of a version without owners
+            await self._database.add_owner(project, object_id)
+        unused = owners - named
+        lost: set[tuple[str, str]] = set()
+        for owner in unused & self._unused:
+            if owner in self._unused:  # the project has not asked for it meanwhile
+                await self._database.remove_owner(owner[0], (owner[1],))
+                lost.add(owner)
+        self._unused = unused - lost
+        stored = {object_id async for object_id in self._objects.list(SNAPSHOTS)}
+        ownerless = stored - {object_id for _, object_id in (owners | named) - lost}
+        deleted = ownerless & (self._ownerless | {object_id for _, object_id in lost})
+        self._ownerless = ownerless - deleted
+        for object_id in deleted:
             await self._objects.delete(object_id)
-        self._unused = unused - self._unused
 
     async def _verified(self, sha256: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         digest = hashlib.sha256()
@@ -64,4 +93,4 @@ class Snapshots:
 
 def snapshot_object(sha256: str) -> str:
     """The object of a snapshot."""
-    return f"snapshots/{sha256[:2]}/{sha256}"
+    return f"{SNAPSHOTS}{sha256[:2]}/{sha256}"

@@ -1,4 +1,4 @@
-"""Checks a spec against what this installation has, before anything is stored."""
+"""Checks a spec against what a project has, before anything is stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Specs:
         self._datasets = datasets
         self._snapshots = snapshots
 
-    async def check(self, spec: JobSpec) -> None:
+    async def check(self, project: str, spec: JobSpec) -> None:
         """Raises InvalidInput or NotFound that names what is wrong with the spec."""
         check_limits(spec)
         if spec.trainer is not None:
@@ -27,8 +27,8 @@ class Specs:
         if spec.metrics:
             await asyncio.to_thread(MetricPatterns, spec.metrics)
         if spec.dataset_name is not None:
-            dataset = await self._datasets.find(spec.dataset_name)
+            dataset = await self._datasets.find(project, spec.dataset_name)
             if spec.trainer is not None:
                 check_samples(spec.trainer, dataset)
         if spec.snapshot is not None:
-            await self._snapshots.size_bytes(spec.snapshot)
+            await self._snapshots.size_bytes(project, spec.snapshot)

@@ -1,0 +1,83 @@
+"""Datasets by project, and the owners of objects, in SQL. Datasets that all share have the project ''."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from sqlalchemy import Row, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from headway.core.damaged import RowKind
+from headway.core.dataset import Dataset, OwnedDataset
+from headway.database import tables
+from headway.database.base import Database
+from headway.database.damage import row_key
+
+
+class SqlDatasets(Database):
+    """The part of the contract that is about datasets and owners of objects."""
+
+    @abstractmethod
+    def _insert(self, table: Any) -> Any:
+        """The dialect's INSERT, which knows ON CONFLICT."""
+
+    @abstractmethod
+    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction on the main tables."""
+
+    async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
+        key = {"project": project or "", "name": dataset.name}
+        document = {"document": dataset.model_dump_json()}
+        async with self._main(write=True) as connection:
+            upsert = self._insert(tables.datasets).values(**key, **document)
+            await connection.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=document))
+        self.damage.forget(RowKind.DATASET, row_key(*key.values()))
+
+    async def datasets(self) -> list[OwnedDataset]:
+        table = tables.datasets
+        async with self._main(write=False) as connection:
+            rows = (await connection.execute(select(table))).all()
+        rows = sorted(rows, key=lambda row: (row.project, row.name))  # databases sort text in ways of their own
+        return [one for row in rows if (one := self._owned_dataset(row)) is not None]
+
+    def _owned_dataset(self, row: Row[Any]) -> OwnedDataset | None:
+        return self.damage.read(
+            RowKind.DATASET,
+            row_key(row.project, row.name),
+            "",
+            lambda: OwnedDataset(row.project or None, Dataset.model_validate_json(row.document)),
+        )
+
+    async def add_owner(self, project: str, object_id: str) -> None:
+        async with self._main(write=True) as connection:
+            insert = self._insert(tables.object_owners).values(project=project, object_id=object_id)
+            await connection.execute(insert.on_conflict_do_nothing())
+
+    async def owned(self, project: str, object_ids: Collection[str]) -> set[str]:
+        query = select(tables.object_owners.c.object_id).where(_owned(project, object_ids))
+        async with self._main(write=False) as connection:
+            return {row.object_id for row in await connection.execute(query)}
+
+    async def owners(self, prefix: str) -> set[tuple[str, str]]:
+        table = tables.object_owners
+        query = select(table).where(table.c.object_id.startswith(prefix, autoescape=True))
+        async with self._main(write=False) as connection:
+            return {(row.project, row.object_id) for row in await connection.execute(query)}
+
+    async def remove_owner(self, project: str, object_ids: Collection[str]) -> None:
+        async with self._main(write=True) as connection:
+            await connection.execute(delete(tables.object_owners).where(_owned(project, object_ids)))
+
+    async def named_snapshots(self) -> set[tuple[str, str]]:
+        jobs = tables.jobs
+        query = select(jobs.c.project, jobs.c.snapshot).where(jobs.c.deleted.is_(False) & jobs.c.snapshot.is_not(None))
+        async with self._main(write=False) as connection:
+            return {(row.project, row.snapshot) for row in await connection.execute(query.distinct())}
+
+
+def _owned(project: str, object_ids: Collection[str]) -> Any:
+    table = tables.object_owners
+    return (table.c.project == project) & table.c.object_id.in_(object_ids)

@@ -1,0 +1,106 @@
+"""The verbs of blocks: store, find missing ones, read. A block is addressed by its hash and stored once for all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+
+from headway.caches.base import Cache
+from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, OwnedDataset
+from headway.database.base import Database
+from headway.errors import InvalidInput, NotFound, TooLarge
+from headway.objects.base import Objects, in_one_chunk
+
+_ASKED_BLOCKS = 1000
+
+
+class Blocks:
+    """Bytes in the object store, hot ones in the cache.
+
+    A project has the blocks that its datasets and those of all name. It also has those that it sent for a dataset to
+    come: a hash alone gives nobody a block. Owners are stored only until the dataset is registered.
+    """
+
+    def __init__(self, database: Database, objects: Objects, cache: Cache) -> None:
+        self._database = database
+        self._objects = objects
+        self._cache = cache
+        self._datasets: dict[str, tuple[OwnedDataset, ...]] = {}
+
+    def index(self, owned: OwnedDataset) -> None:
+        """Learn which blocks a registered dataset names."""
+        alone = (owned,)  # one tuple for all of its blocks
+        for sha256 in _hashes(owned):
+            others = tuple(one for one in self._datasets.get(sha256, ()) if not _same_place(one, owned))
+            self._datasets[sha256] = (*others, owned) if others else alone
+
+    def datasets_of(self, sha256: str) -> tuple[OwnedDataset, ...]:
+        """The registered datasets, of any project, that name the block."""
+        return self._datasets.get(sha256, ())
+
+    async def read(self, sha256: str) -> bytes:
+        """A block's compressed bytes, for whoever may read one of its datasets. Raises NotFound."""
+        key = f"block/{sha256}"
+        cached = await self._cache.get(key)
+        if cached is not None:
+            return cached
+        content = b"".join([chunk async for chunk in self._objects.get(block_object(sha256))])
+        await self._cache.put(key, content)
+        return content
+
+    async def store(self, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store a block that a project sends. Raises InvalidInput when its bytes have another hash, TooLarge."""
+        content = bytearray()
+        async for chunk in chunks:
+            content += chunk
+            if len(content) > MAXIMUM_BLOCK_BYTES:
+                raise TooLarge(f"Block {sha256[:12]} is larger than {MAXIMUM_BLOCK_BYTES:,} bytes.")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise InvalidInput(f"Block {sha256[:12]} was sent with other bytes: their hash does not match.")
+        await self._objects.put(block_object(sha256), in_one_chunk(bytes(content)))
+        await self._database.add_owner(project, block_object(sha256))
+
+    async def store_missing(self, contents: Iterable[tuple[Block, bytes]]) -> None:
+        """Store the blocks of a dataset that the server reads itself."""
+        for block, compressed in contents:
+            if not await self._stored(block):
+                await self._objects.put(block_object(block.sha256), in_one_chunk(compressed))
+
+    async def missing(self, project: str, blocks: Iterable[Block]) -> set[str]:
+        """The blocks that the project does not have, by hash."""
+        sizes = {block.sha256: block for block in blocks}
+        unnamed = [sha256 for sha256 in sizes if not self._names(project, sha256)]
+        missing = set(unnamed)
+        for start in range(0, len(unnamed), _ASKED_BLOCKS):
+            objects = {block_object(sha256): sha256 for sha256 in unnamed[start : start + _ASKED_BLOCKS]}
+            missing -= {objects[object_id] for object_id in await self._database.owned(project, objects)}
+        lost = {sha256 for sha256, block in sizes.items() if sha256 not in missing and not await self._stored(block)}
+        return missing | lost
+
+    async def forget_owners(self, project: str, owned: OwnedDataset) -> None:
+        """The dataset is registered: from now on its index says that the project has these blocks."""
+        objects = [block_object(sha256) for sha256 in _hashes(owned)]
+        for start in range(0, len(objects), _ASKED_BLOCKS):
+            await self._database.remove_owner(project, objects[start : start + _ASKED_BLOCKS])
+
+    def _names(self, project: str, sha256: str) -> bool:
+        return any(one.project in (None, project) for one in self.datasets_of(sha256))
+
+    async def _stored(self, block: Block) -> bool:
+        try:
+            return await self._objects.size_bytes(block_object(block.sha256)) == block.compressed_bytes
+        except NotFound:
+            return False
+
+
+def _hashes(owned: OwnedDataset) -> Iterable[str]:
+    return (block.sha256 for split in owned.dataset.splits.values() for block in split.blocks)
+
+
+def _same_place(one: OwnedDataset, other: OwnedDataset) -> bool:
+    return (one.project, one.dataset.name) == (other.project, other.dataset.name)
+
+
+def block_object(sha256: str) -> str:
+    """The object of a block."""
+    return f"blocks/{sha256[:2]}/{sha256}"

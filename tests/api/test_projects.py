@@ -1,0 +1,172 @@
+"""What projects share, and what they do not: a hash alone gives nobody an archive or a block."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headway.core.dataset import Block, Dataset
+from headway.core.job import JobSpec
+from headway.errors import InvalidInput, NotFound
+from headway.formats import blocks
+from headway.formats.dataset_files import describe, prepare
+from headway.server.server import Server
+from headway.server.services.snapshots import Snapshots, snapshot_object
+from headway.settings import Settings
+from tests.api.conftest import Api
+
+pytestmark = pytest.mark.anyio
+
+
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def a_dataset(name: str, start: int = 0) -> tuple[Dataset, list[tuple[Block, bytes]]]:
+    inputs = np.arange(start, start + 40 * 4, dtype=np.int64).reshape(40, 2, 2)
+    arrays = prepare({split: {"input": inputs, "label": np.arange(40) % 3} for split in ("train", "test")}, "test")
+    splits, contents = blocks.cut_splits(arrays)
+    return describe(name, arrays, splits, "test"), contents
+
+
+async def send(server: Server, project: str, contents: list[tuple[Block, bytes]]) -> None:
+    for block, compressed in contents:
+        await server.blocks.store(project, block.sha256, once(compressed))
+
+
+async def test_a_project_has_the_snapshots_that_it_sent(api: Api) -> None:
+    """Given a snapshot of one project, then another that knows its hash can neither read nor name it."""
+    snapshots, sha256 = api.server.snapshots, hashlib.sha256(b"code").hexdigest()
+    await snapshots.store("p", sha256, once(b"code"))
+    assert await snapshots.size_bytes("p", sha256) == 4
+    with pytest.raises(NotFound) as absent:
+        await snapshots.size_bytes("q", "0" * 64)
+    with pytest.raises(NotFound) as others:
+        await snapshots.size_bytes("q", sha256)
+    assert str(others.value) == str(absent.value).replace("0" * 12, sha256[:12]), "it looks as if it did not exist"
+    spec = JobSpec(command=("true",), snapshot=sha256)
+    await api.server.specs.check("p", spec)
+    with pytest.raises(NotFound):
+        await api.server.specs.check("q", spec)
+    with pytest.raises(InvalidInput):
+        await snapshots.store("q", sha256, once(b"other"))
+    with pytest.raises(NotFound):
+        await snapshots.size_bytes("q", sha256)
+    await snapshots.store("q", sha256, once(b"code"))
+    assert await snapshots.size_bytes("q", sha256) == 4, "who has the bytes may use them"
+
+
+async def test_a_snapshot_is_kept_as_long_as_one_project_needs_it(api: Api) -> None:
+    """Given one archive in two projects, when one stops using it, then the other still has it, until the end."""
+    server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
+    for project in ("default", "q"):
+        await server.snapshots.store(project, sha256, once(b"code"))
+    job = await api.submit(command=["true"], script=None, source=None, snapshot=sha256)
+    snapshots = Snapshots(server.objects, server.database, maximum_bytes=100)  # nobody else sweeps it
+    for _ in range(2):
+        await snapshots.sweep()
+    assert await server.database.owners("snapshots/") == {("default", snapshot_object(sha256))}
+    assert await snapshots.size_bytes("default", sha256) == 4
+    await api.http.post(f"/api/v1/jobs/{job['id']}/cancel")
+    assert (await api.http.delete(f"/api/v1/jobs/{job['id']}")).status_code == 204
+    for _ in range(2):
+        await snapshots.sweep()
+    assert await server.database.owners("snapshots/") == set()
+    with pytest.raises(NotFound):
+        await server.objects.size_bytes(snapshot_object(sha256))
+
+
+async def test_a_sweep_gives_a_jobs_project_the_snapshot_that_it_names(api: Api) -> None:
+    """Given a job from a server of the version before, which knew no owners, then its snapshot is kept and usable."""
+    server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
+    await server.snapshots.store("default", sha256, once(b"code"))
+    await api.submit(command=["true"], script=None, source=None, snapshot=sha256)
+    await server.database.remove_owner("default", [snapshot_object(sha256)])
+    snapshots = Snapshots(server.objects, server.database, maximum_bytes=100)
+    for _ in range(3):
+        await snapshots.sweep()
+    assert await snapshots.size_bytes("default", sha256) == 4
+
+
+async def test_what_a_project_asks_for_between_sweeps_is_kept(api: Api) -> None:
+    server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
+    snapshots = Snapshots(server.objects, server.database, maximum_bytes=100)
+    await snapshots.store("p", sha256, once(b"code"))
+    await snapshots.sweep()
+    assert await snapshots.size_bytes("p", sha256) == 4
+    await snapshots.sweep()
+    assert await snapshots.size_bytes("p", sha256) == 4
+
+
+async def test_two_projects_have_datasets_of_one_name(api: Api) -> None:
+    datasets = api.server.datasets
+    mine, mine_contents = a_dataset("mine")
+    other, other_contents = a_dataset("mine", start=7)
+    await send(api.server, "p", mine_contents)
+    await send(api.server, "q", other_contents)
+    await datasets.add("p", mine)
+    await datasets.add("q", other)
+    assert (await datasets.find("p", "mine"), await datasets.find("q", "mine")) == (mine, other)
+    assert (datasets.list("p"), datasets.list("q"), datasets.list("r")) == ([mine], [other], [])
+    with pytest.raises(NotFound):
+        datasets.get("r", "mine")
+    with pytest.raises(InvalidInput, match="There are: digits, mnist"):
+        await datasets.find("r", "mine")
+
+
+async def test_a_project_reads_only_blocks_of_its_datasets(api: Api) -> None:
+    """Given a dataset of one project, then another can neither read its blocks nor name them in a dataset."""
+    server = api.server
+    dataset, contents = a_dataset("mine")
+    only = {block.sha256 for block, _ in contents}
+    (sha256, *_) = only
+    await send(server, "p", contents)
+    await server.datasets.add("p", dataset)
+    assert await server.database.owners("blocks/") == set(), "the index says it from now on"
+    content = {block.sha256: compressed for block, compressed in contents}[sha256]
+    assert await server.datasets.block("p", sha256) == content
+    with pytest.raises(NotFound, match="does not exist"):
+        await server.datasets.block("q", sha256)
+    assert await server.blocks.missing("p", [block for block, _ in contents]) == set()
+    assert await server.blocks.missing("q", [block for block, _ in contents]) == only
+    with pytest.raises(InvalidInput, match="blocks that were not sent"):
+        await server.datasets.add("q", dataset)
+    await send(server, "q", contents)
+    await server.datasets.add("q", dataset)
+    assert await server.datasets.block("q", sha256) == content
+
+
+async def test_blocks_that_were_sent_before_a_restart_are_still_the_projects(tmp_path: Path) -> None:
+    """Given an upload that a restart interrupts, then it continues where it was, and its dataset is registered."""
+    dataset, contents = a_dataset("mine")
+    async with Server(Settings(home=tmp_path)).started():
+        pass
+    first = Server(Settings(home=tmp_path))
+    async with first.started():
+        await send(first, "p", contents)
+    second = Server(Settings(home=tmp_path))
+    async with second.started():
+        assert await second.blocks.missing("p", [block for block, _ in contents]) == set()
+        await second.datasets.add("p", dataset)
+    third = Server(Settings(home=tmp_path))
+    async with third.started():
+        assert third.datasets.list("p") == [dataset]
+        assert await third.datasets.block("p", contents[0][0].sha256) == contents[0][1]
+
+
+async def test_built_in_datasets_are_shared_and_a_projects_own_comes_first(api: Api) -> None:
+    """Given a built-in dataset registered for one project, then every project reads it; none may take its name."""
+    server = api.server
+    digits = await server.datasets.find("p", "digits")
+    assert server.datasets.get("q", "digits") == digits
+    assert len(await server.datasets.block("q", digits.splits["train"].blocks[0].sha256)) > 0
+    own, contents = a_dataset("mnist")
+    await send(server, "p", contents)
+    await server.datasets.add("p", own)
+    assert await server.datasets.find("p", "mnist") == own
+    assert [one.name for one in server.datasets.list("p")] == ["digits", "mnist"]
+    assert [one.name for one in server.datasets.list("q")] == ["digits"]
