@@ -15,7 +15,7 @@ from headway.core.facts import (
     WorkerStopping,
     WorkingDirectoryReady,
 )
-from headway.core.protocol import AssignmentKey, Claimed, Inquiry
+from headway.core.protocol import Claimed, Inquiry
 from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
 from headway.formats.metric_patterns import MetricPatterns
 from headway.run_records import clean_text
@@ -28,12 +28,12 @@ from headway.worker.launcher import Launcher
 from headway.worker.meeting_ports import MeetingPorts
 from headway.worker.outputs import Stored, store_results
 from headway.worker.own_faults import is_own_fault
-from headway.worker.place import Place
 from headway.worker.plan import launch_plan
 from headway.worker.preparation import Prepared
 from headway.worker.rank_files import RankFiles
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
+from headway.worker.session import Session
 from headway.worker.spool import SpooledStream, stream_folder
 
 _log = logging.getLogger(__name__)
@@ -49,23 +49,23 @@ class RunningAssignment:
     `busy`: it prepares, or stores what the ranks left, for which the server grants more time.
     """
 
-    def __init__(self, place: Place, job: str, attempt: int) -> None:
-        self.key = AssignmentKey(job=job, attempt=attempt, worker=place.worker)
+    def __init__(self, session: Session, job: str, attempt: int) -> None:
+        self.key = session.key(job, attempt)
         self.claimed = False
         self.busy = False
         self.done = False
-        self._place = place
-        self._folder = attempt_folder(place.home, self.key)
+        self._session = session
+        self._folder = attempt_folder(session.home, self.key)
         self._woken = asyncio.Event()
         self._stopping: float | None = None
         self._attendance: Attendance | None = None
         self._facts: list[Fact] = []
         self._processes: dict[int, int] = {}
-        self._inquiries = Inquiries(self._folder, place.connection)
+        self._inquiries = Inquiries(self._folder, session.connection)
         self._abandoned = self._worker_stops = False
         self._reporter: Reporter | None = None
         self._writing_stacks: asyncio.Task[None] | None = None
-        self._samples = ResourceSamples(place.timeouts.resource_sample_seconds)
+        self._samples = ResourceSamples(session.timeouts.resource_sample_seconds)
         self._store_until = 0.0
 
     @property
@@ -107,7 +107,7 @@ class RunningAssignment:
     async def run(self) -> None:
         """The whole life of the assignment; it ends with the last report in the spool."""
         try:
-            with MeetingPorts(self._place.host) as ports:
+            with MeetingPorts(self._session.host) as ports:
                 claimed = await self._claim(ports)
                 if claimed is not None:
                     await self._run_claimed(claimed, ports)
@@ -117,7 +117,7 @@ class RunningAssignment:
     async def _claim(self, ports: MeetingPorts) -> Claimed | None:
         while True:
             try:
-                return await self._place.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
+                return await self._session.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
             except Unavailable:
                 await asyncio.sleep(_LOOK_SECONDS)  # the server's deadline, or its answer, ends this
                 if self._stopping is not None:
@@ -127,9 +127,9 @@ class RunningAssignment:
                 return None
 
     async def _run_claimed(self, claimed: Claimed, ports: MeetingPorts) -> None:
-        slots = self._place.slots.take(claimed.rank_count)
+        slots = self._session.slots.take(claimed.rank_count)
         if slots is None:
-            await self._place.connection.refuse(self.key.job, self.key.attempt)
+            await self._session.connection.refuse(self.key.job, self.key.attempt)
             return
         self.claimed = self.busy = True
         prepared: Prepared | None = None
@@ -159,13 +159,13 @@ class RunningAssignment:
                 if launcher is not None:
                     await launcher.end(0.0)
                 if prepared is not None:
-                    await self._place.preparation.release(claimed, prepared)
+                    await self._session.preparation.release(claimed, prepared)
             except Exception:
                 _log.exception("A defect at the end of job %s; please report it.", self.key.job)
             finally:
-                self._place.slots.give_back(slots)
+                self._session.slots.give_back(slots)
         if self._reporter is None:  # there is no place for reports on the disk, so the server is told what it can be
-            await self._place.connection.refuse(self.key.job, self.key.attempt)
+            await self._session.connection.refuse(self.key.job, self.key.attempt)
         else:
             await self._reporter.report_last()
 
@@ -173,15 +173,15 @@ class RunningAssignment:
         files = RankFiles(
             self._folder,
             claimed.ranks,
-            maximum_log_bytes=self._place.timeouts.maximum_log_bytes,
+            maximum_log_bytes=self._session.timeouts.maximum_log_bytes,
             patterns=MetricPatterns(claimed.spec.metrics),
         )
-        stream = SpooledStream(stream_folder(self._place.home, self.key), self.key)
-        self._place.outbox.add(stream)
+        stream = SpooledStream(stream_folder(self._session.home, self.key), self.key)
+        self._session.outbox.add(stream)
         return Reporter(
             stream,
             files,
-            self._place.outbox,
+            self._session.outbox,
             facts=self._facts,
             processes=self._processes,
             samples=self._samples,
@@ -192,7 +192,7 @@ class RunningAssignment:
         self, claimed: Claimed, prepared: Prepared, reporter: Reporter, launcher: Launcher
     ) -> list[str]:
         """Until no rank is left, and what they saved last is stored, for the next attempt to start from. Warnings."""
-        sender = CheckpointSender(claimed, self._folder, self._place.connection)
+        sender = CheckpointSender(claimed, self._folder, self._session.connection)
         watch = None
         if claimed.first_rank == 0 and claimed.spec.trainer is None:
             watch = CheckpointWatch(prepared.checkpoint_files, self._folder, prepared.restored)
@@ -202,7 +202,7 @@ class RunningAssignment:
             launcher,
             reporter,
             self._inquiries,
-            self._place.timeouts,
+            self._session.timeouts,
             facts=self._facts,
             processes=self._processes,
         )
@@ -222,7 +222,7 @@ class RunningAssignment:
     async def _wait_for_parts(self, sender: CheckpointSender, sending: asyncio.Task[None]) -> None:
         """Wait until what the ranks saved is sent. A worker that stops has a grace time: the job continues from it."""
         waiting = asyncio.create_task(sender.wait())
-        grace_seconds = self._place.timeouts.save_grace_seconds if self._worker_stops else 0.0
+        grace_seconds = self._session.timeouts.save_grace_seconds if self._worker_stops else 0.0
         self._store_until = time.monotonic() + grace_seconds
         while not (waiting.done() or sending.done()) and (not self._abandoned or time.monotonic() < self._store_until):
             await asyncio.wait({waiting, sending}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -231,7 +231,7 @@ class RunningAssignment:
 
     async def _prepare(self, claimed: Claimed, reporter: Reporter) -> Prepared | None:
         """Prepare, while what that prints is reported; None if it failed or the attempt is not to start any more."""
-        preparing = asyncio.create_task(self._place.preparation.prepare(claimed, self._folder))
+        preparing = asyncio.create_task(self._session.preparation.prepare(claimed, self._folder))
         try:
             while not preparing.done() and self._stopping is None:
                 await asyncio.wait({preparing}, timeout=_LOOK_SECONDS)
@@ -266,10 +266,10 @@ class RunningAssignment:
         endpoint = await self._endpoint(claimed, ports)
         if endpoint is None:
             return None
-        devices = self._place.devices.of_slots(slots)
+        devices = self._session.devices.of_slots(slots)
         of_ranks = zip(claimed.ranks, devices, strict=False)
         self._samples.devices = {rank: one.driver_index for rank, one in of_ranks if one.driver_index is not None}
-        plan = launch_plan(claimed, prepared, self._place, devices, folder=self._folder, endpoint=endpoint)
+        plan = launch_plan(claimed, prepared, self._session, devices, folder=self._folder, endpoint=endpoint)
         store = ports.listener if claimed.group_rank == 0 else None
         try:
             launcher = await prepared.forkserver.launch(plan, store)
@@ -291,8 +291,8 @@ class RunningAssignment:
             stored = await store_results(
                 claimed,
                 prepared,
-                self._place.preparation.work_folders,
-                self._place.connection,
+                self._session.preparation.work_folders,
+                self._session.connection,
                 give_up=lambda: self._abandoned and time.monotonic() >= self._store_until,
             )
         except Exception as error:
@@ -319,7 +319,7 @@ class RunningAssignment:
             self._woken.clear()
             if self._stopping is None:
                 try:
-                    claimed = await self._place.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
+                    claimed = await self._session.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
                 except ClaimRefused:
                     return None
                 except Unavailable:

@@ -20,9 +20,8 @@ _RETRY_SECONDS = 0.2
 class Outbox:
     """All streams that still have something to send. At most a window of bytes is on its way at a time."""
 
-    def __init__(self, removed: Callable[[AssignmentKey], None], heartbeat_now: Callable[[], None]) -> None:
+    def __init__(self, heartbeat_now: Callable[[], None]) -> None:
         self._streams: dict[AssignmentKey, SpooledStream] = {}
-        self._removed = removed
         self._heartbeat_now = heartbeat_now
         self._woken = asyncio.Event()
         self._unchanged: dict[AssignmentKey, tuple[int, int]] = {}
@@ -44,18 +43,16 @@ class Outbox:
         """Whether the stream is known and not finished."""
         return key in self._streams
 
-    def committed(self, key: AssignmentKey, through: int | None) -> None:
-        """The server committed a stream up to `through`, or wants no more of it."""
+    def committed(self, key: AssignmentKey, through: int | None) -> bool:
+        """The server committed a stream up to `through`, or wants no more of it (None). True if that was its end."""
         stream = self._streams.get(key)
         if stream is None:
-            return
+            return False
         if through is None or (stream.ended and through >= stream.number):
             del self._streams[key]
             self._unchanged.pop(key, None)
             stream.remove()
-            if stream.ended:
-                self._removed(key)
-            return
+            return stream.ended
         stream.cut(through)
         # What is not committed two heartbeats after it was sent was lost on its way.
         seen, times = self._unchanged.get(key, (-1, 0))
@@ -65,6 +62,7 @@ class Outbox:
             times = 0
         self._unchanged[key] = (through, times)
         self.wake()
+        return False
 
     def restart(self) -> None:
         """The broker's connection is new: what was on its way may be lost."""

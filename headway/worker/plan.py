@@ -11,12 +11,12 @@ from headway.rank_protocol.plan import Plan
 from headway.worker.devices import Device
 from headway.worker.interface import interface_for_ranks
 from headway.worker.meeting_ports import store_of
-from headway.worker.place import Place
 from headway.worker.preparation import Prepared
+from headway.worker.session import Session
 
 
 def launch_plan(
-    claimed: Claimed, prepared: Prepared, place: Place, devices: Sequence[Device], *, folder: Path, endpoint: str
+    claimed: Claimed, prepared: Prepared, session: Session, devices: Sequence[Device], *, folder: Path, endpoint: str
 ) -> Plan:
     """The plan of one attempt on this worker, whose files are in `folder`. `devices`: those of its ranks, in order.
 
@@ -43,7 +43,7 @@ def launch_plan(
         python=prepared.overlay.python.absolute() if prepared.overlay else prepared.forkserver.python,
         packages=prepared.overlay.packages.absolute() if prepared.overlay else None,
         memory_bytes=spec.memory_bytes,
-        memory_look_seconds=place.timeouts.memory_look_seconds,
+        memory_look_seconds=session.timeouts.memory_look_seconds,
         dataset=claimed.dataset.model_dump(mode="json") if claimed.dataset else None,
         data=prepared.data.absolute() if prepared.data else None,
         first_rank=claimed.first_rank,
@@ -58,8 +58,9 @@ def launch_plan(
         output=prepared.output.absolute(),
         checkpoint_files=prepared.checkpoint_files.absolute(),
         checkpoints=spec.checkpoints.model_dump(mode="json"),
-        threads=place.threads_per_slot,
-        device_variables=place.devices.variables(devices),
-        interface=place.interface or interface_for_ranks(place.host, endpoint, claimed.group_rank, claimed.group_count),
-        server_url=place.connection.server_url,
+        threads=session.threads_per_slot,
+        device_variables=session.devices.variables(devices),
+        interface=session.interface
+        or interface_for_ranks(session.host, endpoint, claimed.group_rank, claimed.group_count),
+        server_url=session.connection.server_url,
     )

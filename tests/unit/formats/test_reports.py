@@ -13,8 +13,7 @@ import pytest
 import zstandard
 
 from headway.core.dataset import Split
-from headway.core.facts import CheckpointPartStored, Fact, RankFinished, RankStarted
-from headway.core.protocol import AssignmentKey
+from headway.core.facts import CheckpointPartStored, RankFinished
 from headway.errors import Corrupt
 from headway.formats import blocks
 from headway.formats.reports import (
@@ -33,13 +32,7 @@ from headway.formats.reports import (
     metric_entries,
     readable_metrics,
 )
-from headway.worker.outbox import Outbox
 from headway.worker.rank_files import MAXIMUM_LINE_BYTES, RankFiles, log_path, run_path
-from headway.worker.reporter import Reporter
-from headway.worker.resource_samples import ResourceSamples
-from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
-
-KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 def a_report(number: int, *texts: str) -> Report:
@@ -245,57 +238,3 @@ def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path
     assert harvest.facts == [RankFinished(rank=0)], "a rank tells of itself only, and what is the worker's to tell"
     assert len(harvest.lines) == 3
     assert all("unreadable run record dropped" in line.text for line in harvest.lines)
-
-
-def test_a_spool_goes_on_where_a_former_life_stopped(tmp_path: Path) -> None:
-    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
-    for number in range(1, 4):
-        stream.append((), [LogLine(0, 0.0, str(number))], [], {"0": [number, 0]})
-    stream.cut(3)  # all committed, but the newest stays: it knows how far the files are read
-    (found,) = leftover_streams(tmp_path)
-    assert (found.key, found.number, found.offsets, found.ended) == (KEY, 3, {"0": [3, 0]}, False)
-    found.append((), [], [], {}, last=True)
-    assert decode_report(found.read(4)).last
-
-
-def test_a_report_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
-    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
-    stream.append((), [LogLine(0, 0.0, "a")], [], {"0": [2, 0]})
-    stream.append((), [LogLine(0, 0.0, "b")], [], {"0": [4, 0]})
-    newest = stream_folder(tmp_path, KEY) / "0000000002.report"
-    newest.write_bytes(newest.read_bytes()[:-3])
-    (found,) = leftover_streams(tmp_path)
-    assert (found.number, found.offsets) == (1, {"0": [2, 0]})
-
-
-def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
-    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
-    for _ in range(3):
-        stream.append((), [], [], {})
-    stream.unsent.clear()
-    stream.unacknowledged = {1: 10, 2: 10, 3: 10}
-    stream.cut(1)
-    stream.resend(1)
-    assert (stream.unsent, stream.unacknowledged) == ([2, 3], {})
-
-
-@pytest.mark.anyio
-async def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
-    """Given a report being written in a thread, when a checkpoint's part is stored meanwhile, then it is not lost."""
-    facts: list[Fact] = [RankStarted(rank=0, pid=1)]
-    stored: list[tuple[Fact, ...]] = []
-
-    class Stream(SpooledStream):
-        def append(self, facts_of_report: tuple[Fact, ...], *_: object, **__: object) -> None:  # type: ignore[override]
-            stored.append(facts_of_report)
-            if len(stored) == 1:
-                facts.append(CheckpointPartStored(step=1, rank=0))
-
-    stream = Stream(stream_folder(tmp_path, KEY), KEY)
-    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
-    samples = ResourceSamples(every_seconds=60.0)
-    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
-    reporter = Reporter(stream, files, outbox, facts=facts, processes={}, samples=samples, memory_bytes=None)
-    for _ in range(2):
-        await reporter.report_new()
-    assert stored == [(RankStarted(rank=0, pid=1),), (CheckpointPartStored(step=1, rank=0),)]

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -30,11 +29,11 @@ from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
 from headway.worker.outbox import Outbox
 from headway.worker.outputs import Stored
-from headway.worker.place import Place
 from headway.worker.process_tree import end_tree
 from headway.worker.rank_files import RankFiles
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
+from headway.worker.session import Session
 from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
@@ -145,7 +144,7 @@ class BadFiles(RankFiles):
 async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_path: Path) -> None:
     facts: list[Fact] = [RankStarted(rank=0, pid=1)]
     stream = SpooledStream(tmp_path, KEY)
-    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
+    outbox = Outbox(heartbeat_now=lambda: None)
     reporter = Reporter(
         stream,
         BadFiles(tmp_path, [0], maximum_log_bytes=1 << 20),
@@ -190,22 +189,20 @@ class Defect:
         raise RuntimeError("unexpected")
 
 
-def place(home: Path, server: Server) -> Place:
-    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
-    fields = {
-        "worker": KEY.worker, "home": home, "host": "127.0.0.1", "interface": None, "threads_per_slot": 1,
-        "connection": server, "timeouts": Timeouts(), "preparation": Defect(), "outbox": outbox,
-        "slots": Slots(2), "devices": None,
-    }  # fmt: skip
-    return SimpleNamespace(**fields)  # type: ignore[return-value]
+def a_session(home: Path, server: Server) -> Session:
+    shared: Any = {"connection": server, "preparation": Defect(), "devices": None}
+    return Session(
+        worker=KEY.worker, report_key="", timeouts=Timeouts(), outbox=Outbox(heartbeat_now=lambda: None), home=home,
+        host="127.0.0.1", interface=None, slots=Slots(2), threads_per_slot=1, **shared,
+    )  # fmt: skip
 
 
 async def test_a_defect_ends_its_attempt_with_the_cause_and_frees_the_slots(tmp_path: Path) -> None:
-    where = place(tmp_path, Server())
-    assignment = RunningAssignment(where, KEY.job, KEY.attempt)
+    session = a_session(tmp_path, Server())
+    assignment = RunningAssignment(session, KEY.job, KEY.attempt)
     await assignment.run()
     assert assignment.done
-    assert where.slots.take(2) is not None
+    assert session.slots.take(2) is not None
     (report,) = reports(stream_folder(tmp_path, KEY))
     assert report.facts == (WorkerFailed(error="RuntimeError: unexpected"), Released())
     assert report.last
@@ -221,8 +218,8 @@ async def test_a_worker_that_stops_says_that_all_is_stored_if_it_is(
         return Stored(cut_off=cut_off)
 
     monkeypatch.setattr("headway.worker.assignment.store_results", store_results)
-    where = place(tmp_path, Server())
-    assignment = RunningAssignment(where, KEY.job, KEY.attempt)
+    session = a_session(tmp_path, Server())
+    assignment = RunningAssignment(session, KEY.job, KEY.attempt)
     await assignment.stop(20.0, worker_stops=True)
     prepared: Any = None
     await assignment._store_outputs(claimed(), prepared, [])
@@ -233,11 +230,11 @@ async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path
     """Given a home in which nothing can be made, when an attempt is claimed, then it is refused and the slots free."""
     server = Server()
     (tmp_path / "spool").write_text("no folder")
-    where = place(tmp_path, server)
-    assignment = RunningAssignment(where, KEY.job, KEY.attempt)
+    session = a_session(tmp_path, server)
+    assignment = RunningAssignment(session, KEY.job, KEY.attempt)
     await assignment.run()
     assert server.refused == [(KEY.job, 1)]
-    assert where.slots.take(2) is not None
+    assert session.slots.take(2) is not None
 
 
 # Checkpoints and environments

@@ -168,7 +168,7 @@ async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -
     """Given a record of which nothing is reported, when it is read in pieces, then each piece is read once."""
     run_path(tmp_path, 0).write_bytes(b"x" * (3 << 20))
     stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
-    outbox = Outbox(removed=lambda key: None, heartbeat_now=lambda: None)
+    outbox = Outbox(heartbeat_now=lambda: None)
     samples = ResourceSamples(every_seconds=60.0)
     reporter = Reporter(stream, files_of(tmp_path), outbox, facts=[], processes={}, samples=samples, memory_bytes=None)
     async with asyncio.timeout(10):

@@ -1,0 +1,146 @@
+"""The assignments of a worker: started, woken and stopped as the server says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from headway.brokers.base import WorkerBroker
+from headway.core.protocol import AssignmentKey, HeartbeatAnswer, OpenAssignment, Timeouts
+from headway.core.status import AssignmentState
+from headway.errors import HeadwayError
+from headway.worker.assignment import RunningAssignment
+from headway.worker.attempt_files import finish_stream, remove_attempt
+from headway.worker.session import Session
+from headway.worker.spool import SpooledStream, stream_folder
+
+_log = logging.getLogger(__name__)
+_END_SECONDS = 30.0
+"""Beyond their grace time, for assignments to end their processes and to report that."""
+
+
+class Assignments:
+    """Those that run here, and those that have ended and whose reports are not all committed."""
+
+    def __init__(self, heartbeat_due: asyncio.Event) -> None:
+        self._heartbeat_due = heartbeat_due
+        self._running: dict[tuple[str, int], RunningAssignment] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asides: set[asyncio.Task[None]] = set()
+
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._running)
+
+    def known(self) -> list[RunningAssignment]:
+        """Those that the server knows to be claimed, and that have not ended."""
+        return [one for one in self._running.values() if one.claimed and not one.done]
+
+    async def receive_wakeups(self, broker: WorkerBroker, session: Session) -> None:
+        """Start or wake what the broker's wake-ups name, until its connection ends."""
+        while True:
+            wakeup = await broker.wakeup()
+            running = self._running.get((wakeup.job, wakeup.attempt))
+            if running is None:
+                self._start(session, wakeup.job, wakeup.attempt)
+            elif not running.done:
+                running.wake()
+                self._heartbeat_due.set()
+
+    async def follow(self, session: Session, answer: HeartbeatAnswer, known: list[RunningAssignment]) -> None:
+        """Do what the server says: start what is new, wake or stop what changed, end what is not listed.
+
+        `known`: what the server was told of when it answered.
+        """
+        for committed in answer.committed:
+            if session.outbox.committed(committed.stream, committed.through):
+                self._forget(session, committed.stream)
+        listed = {(one.job, one.attempt): one for one in answer.assignments}
+        for key, assignment in listed.items():
+            running = self._running.get(key)
+            if assignment.state is AssignmentState.STOPPING:
+                if running is not None:
+                    await running.stop(_grace_seconds(assignment, session.timeouts), stacks=assignment.stacks)
+                else:
+                    _release_unknown(session, session.key(*key))
+            elif running is None:
+                self._start(session, *key)
+            elif assignment.ready:
+                running.wake()
+            if running is not None and assignment.finished:
+                running.all_finished()
+        for inquiry in answer.inquiries:
+            asked = self._running.get((inquiry.job, inquiry.attempt))
+            if asked is not None and not asked.done:
+                self._do_aside(asked.inquire(inquiry))
+        for running in known:
+            if (running.key.job, running.key.attempt) not in listed and not running.done:
+                await running.stop(0)
+
+    async def end_all(self, grace_seconds: float, *, save_seconds: float | None = None) -> None:
+        """End all ranks, and return once their assignments are done, or have taken longer than all their limits.
+
+        `save_seconds`: the worker itself stops, and what ranks saved has so long to be sent.
+        """
+        worker_stops = save_seconds is not None
+        running = [one for one in self._running.values() if not one.done]
+        await asyncio.gather(*(one.stop(grace_seconds, worker_stops=worker_stops) for one in running))
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=grace_seconds + (save_seconds or 0.0) + _END_SECONDS)
+        if late:
+            _log.error("%d assignments do not end; they are left as they are, and their processes killed.", len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=_END_SECONDS)
+
+    def _start(self, session: Session, job: str, attempt: int) -> None:
+        running = self._running[job, attempt] = RunningAssignment(session, job, attempt)
+        task = asyncio.create_task(self._run(running))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, running: RunningAssignment) -> None:
+        try:
+            await running.run()
+        except HeadwayError as error:
+            _log.error("Attempt %d of job %s: %s", running.key.attempt, running.key.job, error)
+        except Exception:
+            _log.exception("A defect in attempt %d of job %s", running.key.attempt, running.key.job)
+        finally:
+            if not running.claimed:
+                self._running.pop((running.key.job, running.key.attempt), None)
+
+    def _forget(self, session: Session, key: AssignmentKey) -> None:
+        """All reports of an assignment are committed: its files are not needed any more."""
+        self._running.pop((key.job, key.attempt), None)
+        self._do_aside(asyncio.to_thread(remove_attempt, session.home, key))
+
+    def _do_aside(self, aside: Coroutine[Any, Any, None]) -> None:
+        """Do something beside all else, which may fail."""
+
+        async def do() -> None:
+            try:
+                await aside
+            except Exception as error:
+                _log.warning("An inquiry was not answered, or files were not deleted: %s", error)
+
+        task = asyncio.create_task(do())
+        self._asides.add(task)
+        task.add_done_callback(self._asides.discard)
+
+
+def _grace_seconds(assignment: OpenAssignment, timeouts: Timeouts) -> float:
+    if assignment.kill:
+        return 0.0
+    return timeouts.save_grace_seconds if assignment.saves else timeouts.stop_grace_seconds
+
+
+def _release_unknown(session: Session, key: AssignmentKey) -> None:
+    """The server believes that this worker has ranks which it never started: report that they are gone."""
+    if not session.outbox.sends(key):
+        stream = SpooledStream(stream_folder(session.home, key), key)
+        finish_stream(session.home, stream)
+        session.outbox.add(stream)

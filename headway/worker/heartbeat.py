@@ -1,0 +1,77 @@
+"""The worker's heartbeat: tells the server that it lives and what it has, and hears what it is to have."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from headway.core.protocol import Heartbeat
+from headway.errors import HeadwayError, WorkerLost
+from headway.worker.assignment import RunningAssignment
+from headway.worker.assignments import Assignments
+from headway.worker.load import read_load
+from headway.worker.session import Session
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 0.5
+
+
+class HeartbeatLoop:
+    """Sends the heartbeats of one session, and has their answers followed."""
+
+    def __init__(
+        self, session: Session, assignments: Assignments, *, due: asyncio.Event, stopped: asyncio.Event
+    ) -> None:
+        """`due` makes the next heartbeat come at once; `stopped`: the worker shuts down, which the server is told."""
+        self._session = session
+        self._assignments = assignments
+        self._due = due
+        self._stopped = stopped
+        self._last_answer = -1
+        self._reached_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Until the server has declared the worker lost: raises WorkerLost."""
+        counter = 0
+        while True:
+            known = self._assignments.known()
+            self._due.clear()
+            try:
+                await self._beat(counter, known)
+            except WorkerLost:
+                raise
+            except HeadwayError as error:
+                await self._unreached(error)
+            except Exception:
+                _log.exception("A defect while following the server's answer; the worker continues.")
+            counter += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._session.timeouts.heartbeat_seconds):
+                    await self._due.wait()
+
+    async def _beat(self, counter: int, known: list[RunningAssignment]) -> None:
+        heartbeat = Heartbeat(
+            counter=counter,
+            last_answer=self._last_answer,
+            preparing=tuple((one.key.job, one.key.attempt) for one in known if one.busy),
+            streams=self._session.outbox.keys(),
+            load=read_load(),
+            leaving=self._stopped.is_set(),
+            steps={one.key.job: one.logged_step for one in known if one.logged_step is not None},
+        )
+        # One that is lost on the way must leave time for others within the lease.
+        patience_seconds = self._session.timeouts.lease_seconds / 4
+        answer = await self._session.connection.heartbeat(heartbeat, patience_seconds)
+        self._last_answer = answer.counter
+        self._reached_at = time.monotonic()
+        await self._assignments.follow(self._session, answer, known)
+
+    async def _unreached(self, error: HeadwayError) -> None:
+        timeouts = self._session.timeouts
+        away_seconds = time.monotonic() - self._reached_at
+        if away_seconds > timeouts.orphan_timeout_seconds and self._assignments.any():
+            _log.error("No server for %.0f s; ending the ranks. %s", away_seconds, error)
+            await self._assignments.end_all(timeouts.stop_grace_seconds)
+        await asyncio.sleep(min(_RETRY_SECONDS, timeouts.heartbeat_seconds))

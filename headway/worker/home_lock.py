@@ -1,0 +1,33 @@
+"""The worker's home, which one worker uses at a time."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headway.errors import SettingInvalid
+from headway.private_files import private_home
+
+_NAMES = ("worker.lock", "session.*", "spool", "attempts", "jobs", "cache", "environments", "packages")
+"""What a worker's home has."""
+
+
+@contextmanager
+def locked_home(home: Path) -> Iterator[None]:
+    """Make the home, close it to other users, and hold its lock.
+
+    Raises SettingInvalid: the home cannot be used, or another worker runs in it.
+    """
+    try:
+        private_home(home, _NAMES)
+        lock = (home / "worker.lock").open("ab")
+    except OSError as error:
+        raise SettingInvalid(f"The worker's home {home} cannot be used: {error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingInvalid(f"Another worker runs in {home}. Give this one another --name or --home.") from None
+        yield

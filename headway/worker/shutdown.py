@@ -1,0 +1,35 @@
+"""The end of a worker: its ranks save and end, and what is left of its reports is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from headway.core.protocol import Timeouts
+from headway.errors import HeadwayError
+from headway.worker.assignments import Assignments
+from headway.worker.connection import Connection
+from headway.worker.outbox import Outbox
+
+_LAST_REPORTS_SECONDS = 5.0
+_LOOK_SECONDS = 0.1
+
+
+async def shut_down(
+    assignments: Assignments,
+    outbox: Outbox,
+    connection: Connection,
+    timeouts: Timeouts,
+    heartbeat_due: asyncio.Event,
+) -> None:
+    """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
+    heartbeat_due.set()
+    await assignments.end_all(timeouts.save_grace_seconds, save_seconds=timeouts.save_grace_seconds)
+    deadline = time.monotonic() + _LAST_REPORTS_SECONDS
+    while outbox.keys() and time.monotonic() < deadline:
+        heartbeat_due.set()
+        await asyncio.sleep(_LOOK_SECONDS)
+    if not outbox.keys():
+        with suppress(HeadwayError):  # without a server there is nobody to tell
+            await connection.leave()

@@ -1,0 +1,121 @@
+"""Reports are sent until they are committed, within a window, whatever the broker does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from headway.brokers.base import WorkerBroker
+from headway.core.job import WakeUp
+from headway.core.protocol import AssignmentKey
+from headway.errors import Unavailable
+from headway.formats.reports import decode_report
+from headway.worker import outbox as outbox_module
+from headway.worker.outbox import Outbox
+from headway.worker.spool import SpooledStream, stream_folder
+
+pytestmark = pytest.mark.anyio
+KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
+
+
+class Broker(WorkerBroker):
+    """Keeps the numbers of the reports that it got; from number `fails_at` on it is gone."""
+
+    def __init__(self, fails_at: int = 1_000) -> None:
+        self.sent: list[int] = []
+        self._fails_at = fails_at
+
+    async def open(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+    async def wakeup(self) -> WakeUp:
+        raise NotImplementedError
+
+    async def publish_report(self, body: bytes, job: str) -> None:
+        number = decode_report(body).number
+        if number >= self._fails_at:
+            raise Unavailable("The broker is gone.")
+        self.sent.append(number)
+
+
+def a_stream(home: Path, reports: int, *, ended: bool = False) -> SpooledStream:
+    stream = SpooledStream(stream_folder(home, KEY), KEY)
+    for number in range(1, reports + 1):
+        stream.append((), [], [], {}, last=ended and number == reports)
+    return stream
+
+
+async def send(outbox: Outbox, broker: Broker, until: Callable[[], bool]) -> None:
+    """Let the outbox send until something holds, or its connection ends."""
+
+    async def watch() -> None:
+        while not until():
+            await asyncio.sleep(0)
+
+    await _first(outbox.run(broker, bytes), watch())
+
+
+async def _first(*coroutines: Awaitable[None]) -> None:
+    tasks = [asyncio.ensure_future(one) for one in coroutines]
+    done, late = await asyncio.wait(tasks, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: Path) -> None:
+    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    outbox.add(a_stream(tmp_path, 3, ended=True))
+    await send(outbox, broker, lambda: len(broker.sent) == 3)
+    assert broker.sent == [1, 2, 3]
+    assert not outbox.committed(KEY, 2)
+    assert outbox.keys() == (KEY,)
+    assert outbox.committed(KEY, 3), "that was its end"
+    assert not outbox.sends(KEY)
+    assert not stream_folder(tmp_path, KEY).exists()
+    assert not outbox.committed(KEY, 3), "it is known no more"
+
+
+async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> None:
+    """Given a connection that ends at the third of four reports, when it is made again, then all four are sent."""
+    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker(fails_at=3)
+    outbox.add(a_stream(tmp_path, 4))
+    with pytest.raises(Unavailable):
+        await send(outbox, broker, lambda: False)
+    assert broker.sent == [1, 2]
+    outbox.restart()
+    again = Broker()
+    await send(outbox, again, lambda: len(again.sent) == 4)
+    assert again.sent == [1, 2, 3, 4]
+
+
+async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: Path) -> None:
+    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    outbox.add(a_stream(tmp_path, 3))
+    await send(outbox, broker, lambda: len(broker.sent) == 3)
+    for _ in range(3):
+        outbox.committed(KEY, 1)
+    await send(outbox, broker, lambda: len(broker.sent) == 5)
+    assert broker.sent == [1, 2, 3, 2, 3]
+
+
+async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a full window, when more is to be sent, then a heartbeat is asked for, whose answer opens the window."""
+    asked: list[None] = []
+    outbox, broker = Outbox(heartbeat_now=lambda: asked.append(None)), Broker()
+    stream = a_stream(tmp_path, 3)
+    monkeypatch.setattr(outbox_module, "_WINDOW_BYTES", len(stream.read(1)))
+    outbox.add(stream)
+    await send(outbox, broker, lambda: bool(asked))
+    assert broker.sent == [1, 2]
+    outbox.committed(KEY, 2)
+    await send(outbox, broker, lambda: len(broker.sent) == 3)
+    assert broker.sent == [1, 2, 3]

@@ -1,0 +1,72 @@
+"""A worker registers again and again until a server takes it, and stays who it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headway.core.protocol import Registered, Registration, Timeouts
+from headway.core.worker import WorkerDescription
+from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, Unavailable
+from headway.worker import registration as registration_module
+from headway.worker.registration import register
+
+pytestmark = pytest.mark.anyio
+DESCRIPTION = WorkerDescription(
+    name="a", slots=1, threads_per_slot=1, host="127.0.0.1", port=1, version="1", platform="linux"
+)
+
+
+class Server:
+    """Answers one registration after the other by an error, or takes the worker in."""
+
+    def __init__(self, *answers: HeadwayError | None) -> None:
+        self._answers = list(answers)
+        self.former: list[str | None] = []
+
+    async def register(self, registration: Registration, _token: str) -> Registered:
+        self.former.append(registration.former_token)
+        answer = self._answers.pop(0)
+        if answer is not None:
+            raise answer
+        return Registered(id="w-2", token="second", name="a", timeouts=Timeouts(), broker="/broker")
+
+
+async def registered(server: Server, home: Path) -> Registered:
+    connection: Any = server
+    return await register(connection, DESCRIPTION, "join", home)
+
+
+async def test_it_waits_for_a_server_and_keeps_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration_module, "_RETRY_SECONDS", 0.0)
+    server = Server(Unavailable("No server answers."), Unavailable("No server answers."), None, None)
+    await registered(server, tmp_path)
+    assert server.former == [None, None, None]
+    file = tmp_path / "session.json"
+    assert json.loads(file.read_text()) == {"id": "w-2", "token": "second"}
+    assert file.stat().st_mode & 0o077 == 0
+    await registered(server, tmp_path)
+    assert server.former[-1] == "second"
+
+
+async def test_a_server_with_a_new_home_takes_it_without_its_former_id(tmp_path: Path) -> None:
+    (tmp_path / "session.json").write_text('{"id": "w-1", "token": "first"}')
+    server = Server(NotAuthenticated("The token is not of this server."), None)
+    await registered(server, tmp_path)
+    assert server.former == ["first", None]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "5"])
+async def test_a_damaged_note_is_left_out(tmp_path: Path, content: str) -> None:
+    (tmp_path / "session.json").write_text(content)
+    server = Server(None)
+    await registered(server, tmp_path)
+    assert server.former == [None]
+
+
+async def test_a_refused_worker_ends_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid, match="refuses this worker: The token is wrong"):
+        await registered(Server(NotAuthenticated("The token is wrong.")), tmp_path)

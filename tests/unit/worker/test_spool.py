@@ -1,0 +1,86 @@
+"""Reports on the worker's disk: nothing is lost by a restart, and nothing is kept beyond its commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from headway.core.facts import Released
+from headway.core.protocol import AssignmentKey
+from headway.formats.reports import LogLine, decode_logs, decode_report
+from headway.worker import spool as spool_module
+from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
+
+KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
+
+
+def test_a_spool_continues_where_the_former_start_stopped(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    for number in range(1, 4):
+        stream.append((), [LogLine(0, 0.0, str(number))], [], {"0": [number, 0]})
+    stream.cut(3)  # all committed, but the newest stays: it knows how far the files are read
+    (found,) = leftover_streams(tmp_path)
+    assert (found.key, found.number, found.offsets, found.ended) == (KEY, 3, {"0": [3, 0]}, False)
+    found.append((), [], [], {}, last=True)
+    assert decode_report(found.read(4)).last
+
+
+def test_a_report_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    stream.append((), [LogLine(0, 0.0, "a")], [], {"0": [2, 0]})
+    stream.append((), [LogLine(0, 0.0, "b")], [], {"0": [4, 0]})
+    newest = stream_folder(tmp_path, KEY) / "0000000002.report"
+    newest.write_bytes(newest.read_bytes()[:-3])
+    (found,) = leftover_streams(tmp_path)
+    assert (found.number, found.offsets) == (1, {"0": [2, 0]})
+
+
+def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    for _ in range(3):
+        stream.append((), [], [], {})
+    stream.unsent.clear()
+    stream.unacknowledged = {1: 10, 2: 10, 3: 10}
+    stream.cut(1)
+    stream.resend(1)
+    assert (stream.unsent, stream.unacknowledged) == ([2, 3], {})
+
+
+def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a disk that takes no more, when a report is written, then its number is free for the next try."""
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            stream.append((Released(),), [], [], {"0": [9, 0]}, last=True)
+    assert (stream.number, stream.offsets, stream.ended, stream.unsent) == (0, {}, False, [])
+    stream.append((Released(),), [], [], {"0": [9, 0]}, last=True)
+    assert (stream.number, stream.ended, stream.unsent) == (1, True, [1])
+
+
+def test_a_report_that_no_broker_carries_keeps_its_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "MAXIMUM_REPORT_BYTES", 4096)
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    lines = [LogLine(0, 0.0, Random(0).randbytes(8192).hex())]
+    stream.append((Released(),), lines, [], {}, last=True)
+    body = stream.read(1)
+    assert len(body) < 4096
+    assert decode_report(body).facts == (Released(),)
+    (line,) = decode_logs(decode_report(body).logs)
+    assert "lines and metrics were dropped here" in line.text
+
+
+def test_an_ended_stream_is_cut_whole(tmp_path: Path) -> None:
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    stream.append((), [], [], {})
+    stream.append((Released(),), [], [], {}, last=True)
+    stream.cut(2)
+    assert not list(stream_folder(tmp_path, KEY).glob("*.report"))
+    stream.remove()
+    assert list(leftover_streams(tmp_path)) == []
