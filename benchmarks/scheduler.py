@@ -74,7 +74,7 @@ class Simulation:
             description = WorkerDescription(
                 name=f"w{n:04}", slots=8, threads_per_slot=1, host="h", port=1, labels={"site": str(n % SITES)}
             )
-            await self.server.engine.register(f"w-{n}", description, None, self.clock.now())
+            await self.server.backends.engine.register(f"w-{n}", description, None, self.clock.now())
         for n in range(jobs):
             site = {"site": str(self.random.randrange(SITES))} if self.random.random() < SITE_SHARE else {}
             size = self.random.choices(SIZES, SHARES)[0]
@@ -122,8 +122,8 @@ async def simulate(workers: int, jobs: int, seed: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         simulation = Simulation(Path(folder), seed)
         server = simulation.server
-        await server.database.open()
-        await server.engine.open()
+        await server.backends.database.open()
+        await server.backends.engine.open()
         await simulation.fill(workers, jobs)
         decisions, writes, passed, rounds, done = [], 0.0, 0, 0, 0
         ends: dict[int, list[str]] = defaultdict(list)
@@ -144,7 +144,7 @@ async def simulate(workers: int, jobs: int, seed: int) -> dict[str, object]:
                 await simulation.finish(job_id)
                 done += 1
         cpu_seconds = time.process_time() - cpu_began
-        await server.database.close()
+        await server.backends.database.close()
     return {
         "workers": workers,
         "jobs": jobs,

@@ -77,7 +77,7 @@ def main() -> None:
     folder, port, home = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     settings = load_settings(os.environ, port=port, home=home)
     log_to_stderr()
-    serve(settings, broker=HostileBroker(0, folder / "broker"), clock=HostileClock(folder / "clock"))
+    serve(settings, embedded=HostileBroker(0, folder / "broker"), clock=HostileClock(folder / "clock"))
 
 
 if __name__ == "__main__":

@@ -56,9 +56,9 @@ class Housekeeping:
         self._known_checkpoints: dict[str, tuple[tuple[Checkpoint, ...], int]] = {}
         self._ended: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._seen: dict[str, int] = {}
-        jobs.on_change.append(self._job_changed)
 
-    def _job_changed(self, job: Job) -> None:
+    def job_changed(self, job: Job) -> None:
+        """Note what may be tidied up now: an attempt that ended, checkpoints that others replaced."""
         waited_for = min(job.attempt.saving, default=0) if job.attempt else 0
         if (job.checkpoints, waited_for) != self._known_checkpoints.get(job.id, ((), 0)):
             self._known_checkpoints[job.id] = job.checkpoints, waited_for

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from pydantic import ValidationError
+
 from headway.core.installation import Leadership
 from headway.database.base import Database
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, SettingInvalid
 from headway.server.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -22,28 +24,34 @@ class Leading:
     worker forget what the next leader may not have: that takes `proven`.
     """
 
-    def __init__(self, database: Database, clock: Clock, server: str, url: str, lease_seconds: float) -> None:
+    def __init__(self, database: Database, clock: Clock, server: str, lease_seconds: float) -> None:
         self._database = database
         self._clock = clock
         self._server = server
-        self._url = url
         self._lease_seconds = lease_seconds
         self._known = Leadership()
         self._proven_at = float("-inf")
         self._ahead_seconds: float | None = None
+        self._url = ""
         self.leader_url: str | None = None
+        self.over = asyncio.Event()
+        """Set once this server has led and leads no more."""
 
     @property
     def proven(self) -> bool:
         """Whether nobody else can lead yet: this server has shown within its lease that it lives."""
         return self._clock.monotonic() - self._proven_at < self._lease_seconds
 
-    async def acquire(self) -> None:
-        """Wait until this server leads; `leader_url` is where the leader is meanwhile."""
+    async def acquire(self, url: str) -> None:
+        """Wait until this server, at `url`, leads; `leader_url` is where the leader is meanwhile.
+
+        Raises SettingInvalid when the row is damaged.
+        """
+        self._url = url
         seen_at = self._clock.monotonic()
         while True:
             try:
-                found = await self._database.leadership()
+                found = await self._read()
                 if self.look(found):
                     seen_at = self._clock.monotonic()
                 self.leader_url = found.url if found.server else None
@@ -52,6 +60,8 @@ class Leading:
                     self.leader_url = None
                     _log.info("This server leads now (term %d).", self._known.term)
                     return
+            except SettingInvalid:
+                raise
             except HeadwayError as error:
                 _log.error("Who leads cannot be read: %s", error)
                 seen_at = self._clock.monotonic()
@@ -82,17 +92,23 @@ class Leading:
         return False
 
     async def keep(self) -> None:
-        """Show that this server lives, until another leads."""
-        while True:
-            await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
-            try:
-                beat = self._known.model_copy(update={"beat": self._known.beat + 1})
-                # An answer that was lost looks like another's change: it leads as long as the row names it.
-                if not await self._put(beat) and not await self._still_ours():
-                    _log.warning("Another server leads now.")
+        """Show that this server lives, until another leads, or nobody can tell who does."""
+        try:
+            while True:
+                await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
+                try:
+                    beat = self._known.model_copy(update={"beat": self._known.beat + 1})
+                    # An answer that was lost looks like another's change: it leads as long as the row names it.
+                    if not await self._put(beat) and not await self._still_ours():
+                        _log.warning("Another server leads now.")
+                        return
+                except SettingInvalid as error:
+                    _log.error("This server leads no more: %s", error)
                     return
-            except HeadwayError as error:
-                _log.error("This server cannot show that it lives: %s", error)
+                except HeadwayError as error:
+                    _log.error("This server cannot show that it lives: %s", error)
+        finally:
+            self.over.set()
 
     async def resign(self) -> None:
         """Let another take over at once, if this server still leads."""
@@ -100,6 +116,15 @@ class Leading:
             await self._put(self._known.model_copy(update={"server": "", "beat": self._known.beat + 1}))
         except HeadwayError as error:
             _log.error("The lead could not be given up; another takes it after its lease: %s", error)
+
+    async def _read(self) -> Leadership:
+        try:
+            return await self._database.leadership()
+        except ValidationError as error:
+            raise SettingInvalid(
+                "The database does not tell which of its servers leads: its row `leadership` of `installation` is "
+                "damaged. Stop all servers, delete that row, and start them again."
+            ) from error
 
     async def _put(self, new: Leadership) -> bool:
         asked_at = self._clock.monotonic()
@@ -111,7 +136,7 @@ class Leading:
         return done
 
     async def _still_ours(self) -> bool:
-        found = await self._database.leadership()
+        found = await self._read()
         ours = (found.term, found.server) == (self._known.term, self._server)
         if ours:
             self._known = found

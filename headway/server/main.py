@@ -17,7 +17,7 @@ from typing import Any
 import uvicorn
 
 from headway import __version__
-from headway.brokers.base import Broker
+from headway.brokers.embedded import EmbeddedBroker
 from headway.errors import SettingInvalid
 from headway.formats.reports import MAXIMUM_REPORT_BYTES
 from headway.server.api.links import link_path
@@ -26,6 +26,7 @@ from headway.server.clock import Clock
 from headway.server.http_protocol import BoundedHttp
 from headway.server.server import Server
 from headway.server.standby import Standby
+from headway.server.startup import started
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -67,19 +68,19 @@ def serve(
     settings: Settings,
     beside: Beside | None = None,
     *,
-    broker: Broker | None = None,
+    embedded: EmbeddedBroker | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM. `beside` starts once the server answers, and is cancelled before it stops.
 
-    `broker` and `clock` are seams for the drill.
+    `embedded` and `clock` are seams for the drill.
     Raises SettingInvalid when a setting is wrong, the port is taken, or a backend cannot be used.
     """
     _allow_many_files()
     os.umask(0o077)  # what is written from here on is the owner's only
     listener = _listen(settings.host, settings.port)
     url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
-    seams = partial(Server, settings, broker=broker, clock=clock)
+    seams = partial(Server, settings, embedded=embedded, clock=clock)
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="uvloop").get_loop_factory()) as runner:
         runner.run(_run(seams, listener, url, beside))
 
@@ -130,7 +131,11 @@ async def _leads(
 ) -> bool:
     """Start the server; while another leads, pass connections on to that. False if it is to stop before it leads."""
     advertised = server.settings.advertised_url or url
-    if server.database.shared and server.settings.advertised_url is None and server.settings.host in _ANY_ADDRESS:
+    if (
+        server.backends.database.shared
+        and server.settings.advertised_url is None
+        and server.settings.host in _ANY_ADDRESS
+    ):
         raise SettingInvalid(
             f"This server listens on {server.settings.host}, so HEADWAY_ADVERTISED_URL must say where the others on "
             "its database reach it, as http://HOST:PORT."
@@ -141,8 +146,8 @@ async def _leads(
         return None if found == advertised else found  # our own former life, or another machine's 127.0.0.1
 
     standby = Standby(listener, leader_url)
-    standing_by = asyncio.create_task(standby.run()) if server.database.shared else None
-    starting = asyncio.create_task(stack.enter_async_context(server.started(advertised)))
+    standing_by = asyncio.create_task(standby.run()) if server.backends.database.shared else None
+    starting = asyncio.create_task(stack.enter_async_context(started(server, advertised)))
     stopping = asyncio.create_task(stopped.wait())
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,8 +179,9 @@ async def _serve(
         _log.info("Headway %s answers at %s", __version__, url)
         companion = asyncio.create_task(beside(url, url + link_path(server.links.make()))) if beside else None
         ends = {serving, asyncio.create_task(stopped.wait())}
-        led = {server.led} if server.led is not None else set()
-        await asyncio.wait(ends | led, return_when=asyncio.FIRST_COMPLETED)
+        if server.leading is not None:
+            ends.add(asyncio.create_task(server.leading.over.wait()))
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in (*(ends - {serving}), companion):
             if task is not None:
                 task.cancel()

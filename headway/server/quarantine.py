@@ -14,7 +14,6 @@ from headway.core.worker import Worker, WorkerFault
 from headway.engines.base import Engine
 from headway.errors import Conflict, NotFound
 from headway.server.clock import Clock
-from headway.server.services.jobs import Jobs
 
 _log = logging.getLogger(__name__)
 
@@ -26,20 +25,24 @@ class Quarantine:
     this server first saw the quarantine; a worker that was started again is tried at once.
     """
 
-    def __init__(self, clock: Clock, engine: Engine, jobs: Jobs) -> None:
+    def __init__(self, clock: Clock, engine: Engine) -> None:
         self._clock = clock
         self._engine = engine
         self._unjudged: dict[str, Job] = {}
         self._rests_since: dict[str, float] = {}
-        self._began_at = clock.now()
-        jobs.on_change.append(self._job_changed)
+        self._began_at = float("inf")
+
+    def open(self) -> None:
+        """Note when this server began. Its clock goes by the times of the leader before by now."""
+        self._began_at = self._clock.now()
 
     @property
     def holds(self) -> bool:
         """Whether a worker waits for its next try."""
         return any(worker.quarantine is not None for worker in self._engine.workers())
 
-    def _job_changed(self, job: Job) -> None:
+    def job_changed(self, job: Job) -> None:
+        """Note an attempt that ended or began to work."""
         attempt = job.attempt
         if attempt is not None and (attempt.ended_at is not None or "first_step" in attempt.stages):
             self._unjudged[job.id] = job

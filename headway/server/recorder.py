@@ -86,7 +86,6 @@ class Recorder:
         self._recorded = 0
         self._progressed = asyncio.Event()
         self.corrupt_reports = 0
-        jobs.on_change.append(self._job_changed)
 
     async def open(self) -> None:
         """Apply what an earlier server stored but did not apply. The broker is open by now."""
@@ -246,7 +245,8 @@ class Recorder:
                     return
         await self.settle_streams(job_id, number)
 
-    def _job_changed(self, job: Job) -> None:
+    def job_changed(self, job: Job) -> None:
+        """Close the streams of attempts whose reports are not accepted any more."""
         for key in [key for key in self._streams if key.job == job.id]:
             if not _accepts(job, key.attempt):
                 del self._streams[key]

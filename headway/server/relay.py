@@ -29,10 +29,9 @@ class Relay:
         self._woken = asyncio.Event()
         self._published: dict[str, Job] = {}
         self._storable = asyncio.Event()
-        jobs.on_change.append(self._job_changed)
 
-    def _job_changed(self, job: Job) -> None:
-        self._watchers.changed(job.id)
+    def job_changed(self, job: Job) -> None:
+        """Deliver soon what the change left in the job."""
         if job.events or job.wakeups:
             self._changed[job.id] = None
             self._woken.set()

@@ -33,7 +33,7 @@ from headway.server.backup_format import (
     encode_record,
     records_of,
 )
-from headway.server.installation_mark import put_mark
+from headway.server.installation import put_mark
 from headway.server.services.snapshots import snapshot_object
 from headway.settings import Settings
 

@@ -71,14 +71,13 @@ class Scheduler:
         self._ticked_at = clock.monotonic()
         self._woken = asyncio.Event()
         self._woken.set()
-        jobs.on_change.append(self._job_changed)
-        workers.on_change.append(self.wake)
 
     def wake(self) -> None:
         """Look at the queue now."""
         self._woken.set()
 
-    def _job_changed(self, job: Job) -> None:
+    def job_changed(self, job: Job) -> None:
+        """Look at the queue now; a job that is to have another attempt may have to wait a little."""
         if job.status is JobStatus.QUEUED and job.attempt is not None and job.id not in self._delayed_until:
             in_row = max(job.failures_in_row, len(job.faulty_workers))
             delay = requeue_delay_seconds(job.attempt.reason, in_row, random.random())  # noqa: S311

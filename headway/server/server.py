@@ -1,37 +1,18 @@
-"""The server: its backends and services, wired together, and the tasks that run for ever."""
+"""The wiring of a server: which backends and services it has, what each is given, and who hears of changes."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
-
-from pydantic import ValidationError
-
-from headway.brokers.base import Broker
 from headway.brokers.embedded import EmbeddedBroker
-from headway.brokers.envelope import report_key, unseal
-from headway.caches.base import Cache
-from headway.core.installation import Installation
-from headway.core.job_query import JobQuery
-from headway.database.base import Database
-from headway.engines.base import Engine
-from headway.errors import Corrupt, SettingInvalid, Unavailable
-from headway.formats.reports import report_worker
-from headway.objects.base import Objects
-from headway.redaction import redacted
-from headway.registry import backend
+from headway.server.backends import Backends
 from headway.server.clock import Clock
 from headway.server.housekeeping import Housekeeping
-from headway.server.installation_mark import put_mark, read_mark
 from headway.server.leading import Leading
 from headway.server.leases import Leases
 from headway.server.links import Links
 from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.relay import Relay
+from headway.server.report_senders import ReportSenders
 from headway.server.scheduler import Scheduler
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.assignments import Assignments
@@ -48,59 +29,76 @@ from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
 from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
-from headway.server.tokens import adopt_secret, open_home
+from headway.server.tokens import open_home
 from headway.server.watchers import Watchers
 from headway.settings import Settings
 
-_log = logging.getLogger(__name__)
-_BROKER_SECONDS = 1.0
-
 
 class Server:
-    """Everything one server process has. `broker` and `clock` are seams for tests."""
+    """Everything one server process has; `headway.server.startup` starts it. `embedded` and `clock` are test seams.
 
-    def __init__(self, settings: Settings, *, broker: Broker | None = None, clock: Clock | None = None) -> None:
+    `running`: it has started, leads, and is not being stopped.
+    """
+
+    def __init__(
+        self, settings: Settings, *, embedded: EmbeddedBroker | None = None, clock: Clock | None = None
+    ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
         self.tokens = open_home(settings.home)
-        self.database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
-        self.objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
-        self.embedded = broker if isinstance(broker, EmbeddedBroker) else EmbeddedBroker()
-        self.wakeups = self._broker(settings.effective_wakeups_url)
-        same = settings.effective_reports_url == settings.effective_wakeups_url
-        self.reports = self.wakeups if same else self._broker(settings.effective_reports_url)
-        self.cache: Cache = backend("cache", settings.cache_url)(settings.cache_url, settings.cache_bytes)
-        self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
+        self.links = Links(self.clock)
+        self.backends = Backends(settings, embedded)
+        self.leading: Leading | None = None
+        if self.backends.database.shared:
+            self.leading = Leading(self.backends.database, self.clock, draw_id("s-"), settings.leader_lease_seconds)
+        self.running = False
+        self._wire_jobs()
+        self._wire_data()
+        self._wire_workers()
+        self._wire_loops()
+        self._wire_changes()
+
+    def _wire_jobs(self) -> None:
+        """What jobs are, and what is known of them."""
+        database = self.backends.database
         self.watchers = Watchers()
-        self.jobs = Jobs(self.database, self.clock)
-        self.jobs.on_delete.append(self.watchers.changed)
-        self.queue = Queue(self.database, self.jobs)
-        self.leases = Leases(self.clock, settings.lease_seconds)
+        self.jobs = Jobs(database, self.clock)
+        self.queue = Queue(database)
+        embedded = self.backends.reports is self.backends.embedded  # checked as it came over the worker's connection
+        self.senders = ReportSenders(self.tokens, self.backends.engine)
         self.recorder = Recorder(
-            database=self.database,
+            database=database,
             jobs=self.jobs,
-            broker=self.reports,
-            opened=self._opened_report,
+            broker=self.backends.reports,
+            opened=(lambda body: body) if embedded else self.senders.opened,
             watchers=self.watchers,
             clock=self.clock,
-            catch_up_seconds=settings.catch_up_seconds,
+            catch_up_seconds=self.settings.catch_up_seconds,
         )
-        self.blocks = Blocks(self.database, self.objects, self.cache)
-        self.datasets = Datasets(self.database, self.blocks, settings.dataset_directories)
-        self.snapshots = Snapshots(self.objects, self.database, settings.maximum_snapshot_bytes)
+        self.streams = Streams(database, self.jobs, self.recorder, self.watchers)
+
+    def _wire_data(self) -> None:
+        """What jobs read and leave."""
+        database, objects, settings = self.backends.database, self.backends.objects, self.settings
+        self.blocks = Blocks(database, objects, self.backends.cache)
+        self.datasets = Datasets(database, self.blocks, settings.dataset_directories)
+        self.snapshots = Snapshots(objects, database, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
-        self.checkpoints = Checkpoints(
-            self.database, self.objects, self.jobs, self.clock, settings.maximum_artifact_bytes
-        )
-        self.inquiries = Inquiries(self.wakeups)
-        self.links = Links(self.clock)
+        self.checkpoints = Checkpoints(database, objects, self.jobs, self.clock, settings.maximum_artifact_bytes)
+        self.artifacts = Artifacts(objects, self.jobs, settings.maximum_artifact_bytes)
+        self.damaged = DamagedRows(database, self.jobs, self.artifacts, self.checkpoints)
+
+    def _wire_workers(self) -> None:
+        """Who runs jobs, and what workers ask."""
+        self.leases = Leases(self.clock, self.settings.lease_seconds)
         self.telemetry = Telemetry(self.clock, self.jobs)
+        self.inquiries = Inquiries(self.backends.wakeups)
         self.workers = Workers(
-            settings=settings,
+            settings=self.settings,
             clock=self.clock,
             tokens=self.tokens,
             jobs=self.jobs,
-            engine=self.engine,
+            engine=self.backends.engine,
             leases=self.leases,
             recorder=self.recorder,
             telemetry=self.telemetry,
@@ -122,158 +120,47 @@ class Server:
             recorder=self.recorder,
             leads=lambda: self.leading is None or self.leading.proven,
         )
+
+    def _wire_loops(self) -> None:
+        """What acts by itself, besides the recorder."""
+        database = self.backends.database
+        self.quarantine = Quarantine(self.clock, self.backends.engine)
         self.scheduler = Scheduler(
-            settings=settings,
+            settings=self.settings,
             clock=self.clock,
-            database=self.database,
+            database=database,
             jobs=self.jobs,
             queue=self.queue,
             workers=self.workers,
             leases=self.leases,
             recorder=self.recorder,
-            quarantine=Quarantine(self.clock, self.engine, self.jobs),
+            quarantine=self.quarantine,
         )
-        self.relay = Relay(self.jobs, self.database, self.wakeups, self.watchers)
-        self.artifacts = Artifacts(self.objects, self.jobs, settings.maximum_artifact_bytes)
+        self.relay = Relay(self.jobs, database, self.backends.wakeups, self.watchers)
         self.housekeeping = Housekeeping(
-            settings=settings,
-            database=self.database,
+            settings=self.settings,
+            database=database,
             jobs=self.jobs,
             artifacts=self.artifacts,
             snapshots=self.snapshots,
             checkpoints=self.checkpoints,
             clock=self.clock,
         )
-        self.damaged = DamagedRows(self.database, self.jobs, self.artifacts, self.checkpoints)
-        self.streams = Streams(self.database, self.jobs, self.recorder, self.watchers)
-        self.running = False
-        self.leading: Leading | None = None
-        self.led: asyncio.Task[None] | None = None
 
-    @asynccontextmanager
-    async def started(self, url: str = "") -> AsyncIterator[None]:
-        """The server at work, once it leads, at `url`. Raises SettingInvalid when a backend cannot be used."""
-        opened: list[Any] = []
-        tasks: list[asyncio.Task[None]] = []
-        try:
-            brokers = list(dict.fromkeys((self.wakeups, self.reports)))
-            backends: tuple[Any, ...] = (self.database, self.objects, self.cache)
-            for one in backends:
-                opened.append(one)
-                await one.open()
-            for one in brokers:
-                await self._reach_broker(one)
-            installation = await self._join_installation()
-            if self.database.shared:
-                lease_seconds = self.settings.leader_lease_seconds
-                self.leading = Leading(self.database, self.clock, draw_id("s-"), url, lease_seconds)
-                await self.leading.acquire()
-                self.led = asyncio.create_task(self.leading.keep())
-            await self._mark_objects(installation)
-            for one in brokers:  # only now: a server that does not lead must take no reports from the one that does
-                opened.append(one)
-                await self._open_broker(one)
-            await self.engine.open()
-            await self.datasets.open()
-            await self.jobs.open()
-            await self.queue.open()
-            await self.recorder.open()
-            await self.workers.open()
-            loops = (self.recorder.run, self.relay.run, self.scheduler.run, self.housekeeping.run)
-            tasks = [asyncio.create_task(_for_ever(loop)) for loop in loops]
-            self.running = True
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if self.led is not None and self.leading is not None:
-                self.led.cancel()
-                await asyncio.gather(self.led, return_exceptions=True)
-                await self.leading.resign()
-            self.running = False
-            self.streams.close()
-            for one in reversed(opened):
-                await one.close()
+    def _wire_changes(self) -> None:
+        """Who hears of changes, in which order.
 
-    def _broker(self, url: str) -> Broker:
-        found: type[Broker] = backend("broker", url)
-        return self.embedded if found is EmbeddedBroker else found(url)  # type: ignore[call-arg]
-
-    def _opened_report(self, body: bytes) -> bytes:
-        """A report as its worker wrote it. Raises Corrupt for one that its sender did not sign or may not send."""
-        if self.reports is self.embedded:
-            return body  # it came over the worker's own connection
-        sender, report = unseal(body, lambda worker: report_key(self.tokens.secret, worker))
-        if report_worker(report) not in self.workers.speaks_for(sender):
-            raise Corrupt(f"Worker {sender} sent a report in the name of another.")
-        return report
-
-    async def _reach_broker(self, broker: Broker) -> None:
-        """See that a broker can be used, without reading from it. Raises SettingInvalid."""
-        settings, of_wakeups = self.settings, broker is self.wakeups
-        own = settings.wakeups_url if of_wakeups else settings.reports_url
-        setting = "HEADWAY_BROKER_URL"
-        if own is not None:
-            setting = "HEADWAY_WAKEUPS_URL" if of_wakeups else "HEADWAY_REPORTS_URL"
-        try:
-            await broker.problems()
-        except Unavailable as error:
-            raise SettingInvalid(f"{setting} is {redacted(own or settings.broker_url)}: {error}") from error
-
-    async def _open_broker(self, broker: Broker) -> None:
-        """At a start it has just been reached; one that is away when this server takes over is waited for."""
-        while True:
-            try:
-                await broker.open()
-                return
-            except SettingInvalid as error:
-                if not self.database.shared:
-                    raise
-                _log.error("The lead waits for its broker. %s", error)
-                await asyncio.sleep(_BROKER_SECONDS)
-
-    async def _join_installation(self) -> Installation:
-        """Take over what the servers of this installation share."""
-        drawn = Installation(id=draw_id("i-"), secret=self.tokens.secret)
-        try:
-            installation = await self.database.installation(drawn)
-        except ValidationError as error:
-            raise SettingInvalid(
-                f"Database {redacted(self.settings.effective_database_url)} does not tell whose it is: its row "
-                "`installation` is damaged. Restore a backup with `headway restore`."
-            ) from error
-        adopt_secret(self.settings.home, self.tokens, installation.secret)
-        return installation
-
-    async def _mark_objects(self, installation: Installation) -> None:
-        """See that the object store is this installation's: another would not have its checkpoints and models."""
-        url = redacted(self.settings.effective_objects_url)
-        store = (
-            f"Objects are stored in {url}" if self.settings.objects_url is None else f"HEADWAY_OBJECTS_URL names {url}"
+        A listener only notes the change and wakes its loop; it neither waits nor fails. So no loop acts before all
+        listeners have noted the change, and a later listener may read what an earlier one noted.
+        """
+        self.jobs.on_change = (
+            self.queue.job_changed,  # whether the job is to be placed: the scheduler reads the queue
+            self.recorder.job_changed,  # which reports are accepted: whoever reads streams asks the recorder
+            self.quarantine.job_changed,  # what is to be judged: the scheduler judges before it places
+            self.scheduler.job_changed,  # wakes the scheduler, which finds the queue and the quarantine up to date
+            self.relay.job_changed,  # wakes the relay: wake-ups and events of what the server already goes by
+            lambda job: self.watchers.changed(job.id),  # wakes followers, who read what all of the above know
+            self.housekeeping.job_changed,  # tidies up when there is time: last, for nobody waits for it
         )
-        found = await read_mark(self.objects)
-        if found is None:
-            if await self.database.jobs(JobQuery(limit=1)) and self.database.shared:
-                raise SettingInvalid(
-                    f"{store}. It is empty, but this installation has jobs already. "
-                    "Name the store that its other servers use."
-                )
-            await put_mark(self.objects, installation)
-        elif found != installation.id:
-            raise SettingInvalid(
-                f"{store}. It is the store of another installation than database "
-                f"{redacted(self.settings.effective_database_url)} has. Restore a backup with `headway restore` if the "
-                "database is new or damaged; else set HEADWAY_OBJECTS_URL or HEADWAY_DATABASE_URL to the one that "
-                "belongs to the other."
-            )
-
-
-async def _for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a loop again if a defect of ours ends it: one bad job must not stop the others. It is logged each time."""
-    while True:
-        try:
-            await loop()
-        except Exception:
-            _log.exception("A defect stopped %s; it goes on in a second. Please report this.", loop.__qualname__)
-            await asyncio.sleep(1.0)
+        self.jobs.on_delete = (self.watchers.changed,)  # followers find that the job is gone
+        self.workers.on_change = (self.scheduler.wake,)  # slots came or went

@@ -16,6 +16,7 @@ from headway.formats.reports import LogLine, Report, Series, encode_logs, encode
 from headway.server.access import Caller, CallerKind
 from headway.server.app import create_app
 from headway.server.server import Server
+from headway.server.startup import started
 from headway.settings import Settings
 
 SCRIPT = {"script": "script.py", "source": "print(1)"}
@@ -105,7 +106,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 async def opened(server: Server) -> AsyncIterator[Api]:
     """The server at work, and a user of it."""
     app = create_app(server)
-    async with server.started():
+    async with started(server):
         token = server.tokens.make(Caller(CallerKind.USER))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(

@@ -221,7 +221,7 @@ async def test_metrics_and_results_that_are_not_finite_survive_the_way_to_users(
         assert answer.status_code == 200
         assert '"result":{"test":{"loss":"NaN","f1":"-Infinity"}}' in answer.text
     assert (await api.http.get("/api/v1/jobs", params={"sort": "loss"})).json()["jobs"][0]["name"] == "it"
-    assert (await api.server.database.job(job)).result == {"test": {"loss": "NaN", "f1": "-Infinity"}}
+    assert (await api.server.backends.database.job(job)).result == {"test": {"loss": "NaN", "f1": "-Infinity"}}
 
 
 async def test_a_claim_names_a_host_and_a_port(api: Api) -> None:

@@ -134,14 +134,14 @@ async def test_a_row_whose_key_is_no_text_is_shown_and_deleted(tmp_path: Path, n
     async with opened(Server(settings)) as api:
         for noun in ("jobs", "workers", "datasets", "jobs/one/logs"):
             assert (await api.http.get(f"/api/v1/{noun}")).status_code in (200, 404, 409), noun
-        await api.server.database.attempts(job["id"])
+        await api.server.backends.database.attempts(job["id"])
         (row,) = (await api.http.get("/api/v1/damaged")).json()
         assert row["reason"]
         answer = await api.http.delete(f"/api/v1/damaged/{row['kind']}/{quote(row['id'])}")
         assert answer.status_code == 204, answer.text
     async with opened(Server(settings)) as api:
         await api.http.get("/api/v1/jobs")
-        await api.server.database.attempts(job["id"])
+        await api.server.backends.database.attempts(job["id"])
         assert (await api.http.get("/api/v1/damaged")).json() == []
 
 

@@ -151,7 +151,7 @@ async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_go_on(
 ) -> None:
     """Given users' reads that hold every connection they may have, submissions, claims and heartbeats are served."""
     worker = await api.worker()
-    database: Any = api.server.database
+    database: Any = api.server.backends.database
     engine = database._engines["main", "user read"]
     monkeypatch.setattr(engine.pool, "_timeout", 0.05)
     held = [await engine.connect() for _ in range(3)]
@@ -220,7 +220,7 @@ async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypa
     monkeypatch.setattr(streams, "_OVERLOADED_SECONDS", 0.0)
     job = await api.submit(name="mine")
     await api.http.post("/api/v1/jobs/mine/cancel")
-    original = api.server.database.events
+    original = api.server.backends.database.events
     refusals = iter(range(3))
 
     async def events(*arguments: Any) -> Any:
@@ -228,7 +228,7 @@ async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypa
             raise Overloaded("busy")
         return await original(*arguments)
 
-    monkeypatch.setattr(api.server.database, "events", events)
+    monkeypatch.setattr(api.server.backends.database, "events", events)
     items = [item async for item in api.server.streams.follow(job["id"], streams.Cursor(), {"events"})]
     numbers = [item.data["number"] for item in items if item is not None and item.kind == "event"]
     assert numbers == list(range(1, len(numbers) + 1))

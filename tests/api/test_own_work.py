@@ -20,6 +20,7 @@ from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
 from headway.server.server import Server
 from headway.server.services.snapshots import Snapshots
+from headway.server.startup import started
 from headway.settings import Settings
 from tests.api.conftest import SCRIPT, Api, finished_rank
 from tests.api.test_jobs import eventually
@@ -66,9 +67,10 @@ async def test_a_job_without_its_snapshot_is_refused(api: Api) -> None:
 async def test_snapshots_that_no_job_names_go_at_the_second_sweep(api: Api) -> None:
     used, unused = await put_snapshot(api, b"used"), await put_snapshot(api, b"unused")
     await api.submit(source=None, snapshot=used)
-    snapshots = Snapshots(api.server.objects, api.server.database, maximum_bytes=100)  # nobody else sweeps it
+    backends = api.server.backends
+    snapshots = Snapshots(backends.objects, backends.database, maximum_bytes=100)  # nobody else sweeps it
     await snapshots.sweep()
-    assert (await api.server.objects.size_bytes(f"snapshots/{unused[:2]}/{unused}")) == 6
+    assert (await backends.objects.size_bytes(f"snapshots/{unused[:2]}/{unused}")) == 6
     await snapshots.sweep()
     assert (await api.http.head(f"/api/v1/snapshots/{used}")).status_code == 200
     assert (await api.http.head(f"/api/v1/snapshots/{unused}")).status_code == 404
@@ -114,7 +116,7 @@ async def test_an_index_that_does_not_hold_together_is_refused(
 
 async def test_a_built_in_dataset_without_files_says_where_to_get_it(tmp_path: Path) -> None:
     server = Server(Settings(home=tmp_path / "home", dataset_directories=(tmp_path,)))
-    async with server.started():
+    async with started(server):
         with pytest.raises(Exception, match="Fetch it with `headway datasets add mnist`") as caught:
             await server.specs.check("default", JobSpec(trainer="cnn", dataset="mnist"))
     assert caught.value.code == "dataset_missing"
@@ -272,7 +274,7 @@ async def test_retention_deletes_the_files_of_old_jobs_and_says_so(api: Api) -> 
     gone = await api.http.get(path)
     assert gone.status_code == 404
     assert "its files were deleted by retention" in gone.json()["detail"]
-    assert [one async for one in api.server.objects.list("artifacts/")] == []
+    assert [one async for one in api.server.backends.objects.list("artifacts/")] == []
 
 
 async def test_a_link_opens_once_and_leaves_a_cookie(api: Api) -> None:

@@ -66,18 +66,18 @@ async def test_a_snapshot_is_kept_as_long_as_one_project_needs_it(api: Api) -> N
     for project in ("default", "q"):
         await server.snapshots.store(project, sha256, once(b"code"))
     job = await api.submit(command=["true"], script=None, source=None, snapshot=sha256)
-    snapshots = Snapshots(server.objects, server.database, maximum_bytes=100)  # nobody else sweeps it
+    snapshots = Snapshots(server.backends.objects, server.backends.database, maximum_bytes=100)  # nobody else sweeps it
     for _ in range(2):
         await snapshots.sweep()
-    assert await server.database.owners("snapshots/") == {("default", snapshot_object(sha256))}
+    assert await server.backends.database.owners("snapshots/") == {("default", snapshot_object(sha256))}
     assert await snapshots.size_bytes("default", sha256) == 4
     await api.http.post(f"/api/v1/jobs/{job['id']}/cancel")
     assert (await api.http.delete(f"/api/v1/jobs/{job['id']}")).status_code == 204
     for _ in range(2):
         await snapshots.sweep()
-    assert await server.database.owners("snapshots/") == set()
+    assert await server.backends.database.owners("snapshots/") == set()
     with pytest.raises(NotFound):
-        await server.objects.size_bytes(snapshot_object(sha256))
+        await server.backends.objects.size_bytes(snapshot_object(sha256))
 
 
 async def test_a_sweep_gives_a_jobs_project_the_snapshot_that_it_names(api: Api) -> None:
@@ -85,8 +85,8 @@ async def test_a_sweep_gives_a_jobs_project_the_snapshot_that_it_names(api: Api)
     server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
     await server.snapshots.store("default", sha256, once(b"code"))
     await api.submit(command=["true"], script=None, source=None, snapshot=sha256)
-    await server.database.remove_owner("default", [snapshot_object(sha256)])
-    snapshots = Snapshots(server.objects, server.database, maximum_bytes=100)
+    await server.backends.database.remove_owner("default", [snapshot_object(sha256)])
+    snapshots = Snapshots(server.backends.objects, server.backends.database, maximum_bytes=100)
     for _ in range(3):
         await snapshots.sweep()
     assert await snapshots.size_bytes("default", sha256) == 4
@@ -94,7 +94,7 @@ async def test_a_sweep_gives_a_jobs_project_the_snapshot_that_it_names(api: Api)
 
 async def test_what_a_project_asks_for_between_sweeps_is_kept(api: Api) -> None:
     server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
-    snapshots = Snapshots(server.objects, server.database, maximum_bytes=100)
+    snapshots = Snapshots(server.backends.objects, server.backends.database, maximum_bytes=100)
     await snapshots.store("p", sha256, once(b"code"))
     await snapshots.sweep()
     assert await snapshots.size_bytes("p", sha256) == 4
@@ -126,7 +126,7 @@ async def test_a_project_reads_only_blocks_of_its_datasets(api: Api) -> None:
     (sha256, *_) = only
     await send(server, "p", contents)
     await server.datasets.add("p", dataset)
-    assert await server.database.owners("blocks/") == set(), "the index says it from now on"
+    assert await server.backends.database.owners("blocks/") == set(), "the index says it from now on"
     content = {block.sha256: compressed for block, compressed in contents}[sha256]
     assert await server.datasets.block("p", sha256) == content
     with pytest.raises(NotFound, match="does not exist"):

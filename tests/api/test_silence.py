@@ -62,7 +62,7 @@ async def test_a_worker_heard_while_the_database_is_awaited_is_kept(
     async def answers_late() -> None:
         assert (await worker.heartbeat(2)).status_code == 200
 
-    monkeypatch.setattr(api.server.database, "check", answers_late)
+    monkeypatch.setattr(api.server.backends.database, "check", answers_late)
     assert (await worker.heartbeat(1)).status_code == 200
     await pass_time(api, clock, LEASE_SECONDS + 1)
     assert (await worker.heartbeat(3)).status_code == 200
@@ -112,14 +112,14 @@ async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(
     worker = await api.worker()
     assert (await worker.claim(job["id"])).status_code == 200
     await api.http.post(f"/api/v1/jobs/{job['id']}/cancel")
-    database_is_back, insert_reports = asyncio.Event(), api.server.database.insert_reports
+    database_is_back, insert_reports = asyncio.Event(), api.server.backends.database.insert_reports
 
     async def insert_late(reports: Sequence[Report]) -> None:
         await database_is_back.wait()
         await insert_reports(reports)
 
-    monkeypatch.setattr(api.server.database, "insert_reports", insert_late)
-    await api.server.embedded.receive_report(encode_report(worker.a_report(job["id"], Released(), last=True)))
+    monkeypatch.setattr(api.server.backends.database, "insert_reports", insert_late)
+    await api.server.backends.embedded.receive_report(encode_report(worker.a_report(job["id"], Released(), last=True)))
     asyncio.get_running_loop().call_later(0.2, database_is_back.set)
     for counter in range(1, 100):
         assert (await worker.heartbeat(counter)).status_code == 200
@@ -143,6 +143,6 @@ class BeginningAt(EmbeddedBroker):
 async def test_a_server_with_nothing_to_read_catches_up_at_once(tmp_path: Path) -> None:
     """Given a stream of reports that ends where the server begins to read, nobody waits for those before."""
     settings = Settings(home=tmp_path / "home", catch_up_seconds=60.0)
-    async with opened(Server(settings, broker=BeginningAt(1_000))) as api:
+    async with opened(Server(settings, embedded=BeginningAt(1_000))) as api:
         async with asyncio.timeout(5):
             await api.server.recorder.catch_up()

@@ -19,6 +19,7 @@ from headway.server import housekeeping
 from headway.server.api.common import read_page
 from headway.server.server import Server
 from headway.server.services.streams import Cursor
+from headway.server.startup import started
 from headway.settings import Settings
 from tests.api.conftest import Api, SpokenWorker
 from tests.api.test_jobs import eventually
@@ -61,7 +62,7 @@ async def test_a_cursor_holds_across_compaction_and_restart(api: Api, tmp_path: 
     assert found == ["first"]
     await api.server.recorder.record([worker.a_report(job, lines=(f"line {n}",)) for n in range(5)])
     await api.server.housekeeping.compact(job, 1)
-    assert len(await api.server.database.report_index(job, 1)) == 1
+    assert len(await api.server.backends.database.report_index(job, 1)) == 1
     assert (await texts(api, cursor))[0] == [f"line {n}" for n in range(5)]
     assert len((await texts(api))[0]) == 6
 
@@ -78,7 +79,7 @@ async def test_compaction_looks_at_each_report_a_few_times_only(api: Api, monkey
 
     monkeypatch.setattr(housekeeping, "stated_bytes", counted)
     await api.server.housekeeping.compact(job, 1)
-    assert len(await api.server.database.report_index(job, 1)) == 1
+    assert len(await api.server.backends.database.report_index(job, 1)) == 1
     assert len(measured) <= 200
 
 
@@ -104,21 +105,21 @@ async def test_committed_means_stored_and_applied(api: Api) -> None:
 async def test_facts_stored_before_a_crash_are_applied_after_it(api: Api, tmp_path: Path) -> None:
     """Given a server that died between storing a report and applying its facts, the next one applies them."""
     job, worker = await started_job(api)
-    await api.server.database.insert_reports([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
+    await api.server.backends.database.insert_reports([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
     assert (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "starting"
-    await api.server.database.close()
-    async with Server(Settings(home=tmp_path / "home")).started():
+    await api.server.backends.database.close()
+    async with started(Server(Settings(home=tmp_path / "home"))):
         pass
     restarted = Server(Settings(home=tmp_path / "home"))
-    async with restarted.started():
+    async with started(restarted):
         assert (await restarted.jobs.find("mine")).status == "running"
-    await api.server.database.open()
+    await api.server.backends.database.open()
 
 
 async def test_a_broken_report_is_counted_and_dropped(api: Api) -> None:
     job, worker = await started_job(api)
-    await api.server.embedded.receive_report(b"nonsense")
-    await api.server.embedded.receive_report(encode_report(worker.a_report(job, lines=("after",))))
+    await api.server.backends.embedded.receive_report(b"nonsense")
+    await api.server.backends.embedded.receive_report(encode_report(worker.a_report(job, lines=("after",))))
     for _ in range(100):
         if (await texts(api))[0]:
             break
@@ -194,7 +195,7 @@ async def test_retention_deletes_old_streams_of_ended_jobs_only(api: Api) -> Non
     await eventually(api, "mine", "starting")
     await worker.run_to_the_end(ended["id"], lines=("old",))
     await eventually(api, "mine", "succeeded")
-    while len(await api.server.database.report_index(ended["id"], 1)) > 1:
+    while len(await api.server.backends.database.report_index(ended["id"], 1)) > 1:
         await asyncio.sleep(0.02)  # housekeeping compacts first
     settings = api.server.settings.model_copy(update={"stream_retention_bytes": 1})
     api.server.housekeeping._settings = settings
@@ -218,7 +219,7 @@ async def test_many_empty_lines_are_read_in_pages_of_bounded_size(api: Api) -> N
     for compacted in (False, True):
         if compacted:
             await api.server.housekeeping.compact(job, 1)
-            assert len(await api.server.database.report_index(job, 1)) == 1
+            assert len(await api.server.backends.database.report_index(job, 1)) == 1
         pages = await pages_of_logs(api)
         assert sum(map(len, pages)) == 5 * 16_384
         assert max(map(len, pages)) <= 3 * 16_384

@@ -11,6 +11,7 @@ import uvicorn
 from headway.drill.hostile_server import HostileBroker
 from headway.server.app import create_app
 from headway.server.server import Server
+from headway.server.startup import started
 from headway.settings import Settings
 from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
 from tests.fleet import Fleet, ended
@@ -23,13 +24,13 @@ async def test_a_hostile_broker_costs_only_time(tmp_path: Path, seed: int) -> No
     with Fleet(tmp_path) as fleet:
         settings = Settings(home=fleet.home, port=fleet.port, heartbeat_seconds=0.3)
         broker = HostileBroker(seed)
-        server = Server(settings, broker=broker)
+        server = Server(settings, embedded=broker)
         config = uvicorn.Config(
             create_app(server), port=fleet.port, lifespan="off", log_level="warning", ws="websockets-sansio"
         )  # fmt: skip
         http = uvicorn.Server(config)
         http.install_signal_handlers = lambda: None
-        async with server.started():
+        async with started(server):
             serving = asyncio.create_task(http.serve())
             while not http.started:
                 await asyncio.sleep(0.01)

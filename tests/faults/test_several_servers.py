@@ -17,6 +17,7 @@ import pytest
 
 from headway.errors import SettingInvalid
 from headway.server.server import Server
+from headway.server.startup import started
 from headway.settings import Settings
 from tests.faults.test_kills import COUNTING, assert_nothing_lost_or_doubled
 from tests.fleet import Fleet, ended, wait_until
@@ -83,9 +84,9 @@ async def test_a_server_that_does_not_lead_takes_no_reports(tmp_path: Path) -> N
         connection = await aio_pika.connect(broker)
         channel = await connection.channel()
         async with AsyncExitStack() as first:
-            await first.enter_async_context(server("one").started("http://one"))
+            await first.enter_async_context(started(server("one"), "http://one"))
             second = AsyncExitStack()
-            waiting = asyncio.create_task(second.enter_async_context(server("two").started("http://two")))
+            waiting = asyncio.create_task(second.enter_async_context(started(server("two"), "http://two")))
             await asyncio.sleep(1)
             assert not waiting.done()
             queue = await channel.declare_queue("headway.reports", passive=True)
@@ -138,10 +139,10 @@ def test_a_server_on_all_addresses_has_to_say_where_the_others_reach_it(tmp_path
 async def test_a_server_with_another_object_store_is_refused(kind: str, tmp_path: Path) -> None:
     async with database_url(kind, tmp_path) as url:
         first = Server(Settings(home=tmp_path / "one", database_url=url, objects_url=f"file://{tmp_path / 'objects'}"))
-        async with first.started():
+        async with started(first):
             pass
         other = Settings(home=tmp_path / "two", database_url="sqlite:////" + str(tmp_path / "other.db"))
         elsewhere = Server(other.model_copy(update={"objects_url": f"file://{tmp_path / 'objects'}"}))
         with pytest.raises(SettingInvalid, match="the store of another installation"):
-            async with elsewhere.started():
+            async with started(elsewhere):
                 pass

@@ -43,5 +43,5 @@ async def readyz(server: ServerHere) -> dict[str, str]:
     """Requests can be served: the database answers. 503 otherwise."""
     if not server.running:
         raise Unavailable("The server is starting or stopping.")
-    await server.database.check()
+    await server.backends.database.check()
     return {"status": "ok"}

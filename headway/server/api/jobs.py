@@ -205,7 +205,7 @@ async def submit_spec(
         job, new = await _fork(spec, spec.from_checkpoint, body, idempotency_key, server)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
-    return view(job, explain_misfit(job, server.engine.workers()) if new else None)
+    return view(job, explain_misfit(job, server.backends.engine.workers()) if new else None)
 
 
 async def _fork(
@@ -237,7 +237,7 @@ async def plan(spec: Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)], 
 async def plan_spec(spec: JobSpec, server: Server) -> Plan:
     """Where a job of that spec would run now, or why it would wait."""
     await server.specs.check(DEFAULT_PROJECT, spec)
-    if spec.name is not None and await server.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
+    if spec.name is not None and await server.backends.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
     workers = server.workers.placeable()
     unsettled = list(server.jobs.unsettled.values())

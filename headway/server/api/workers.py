@@ -8,13 +8,10 @@ import contextlib
 from fastapi import Depends, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel
 
-from headway.brokers.embedded import EmbeddedBroker
 from headway.core.job import WakeUp
-from headway.core.json_value import shown
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
 from headway.errors import Corrupt, HeadwayError, NotFound
-from headway.formats.reports import report_worker
 from headway.server.access import Action, WorkerSubject, require
 from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, AttemptNumber, ServerHere, authenticate
@@ -52,7 +49,7 @@ class WorkerView(BaseModel):
 @router.get("", dependencies=[Depends(Allow(Action.FLEET_READ))])
 async def list_workers(server: ServerHere) -> list[WorkerView]:
     """The workers that take assignments, by name."""
-    return [_view(worker, server) for worker in server.engine.workers()]
+    return [_view(worker, server) for worker in server.backends.engine.workers()]
 
 
 def _view(worker: Worker, server: Server) -> WorkerView:
@@ -135,10 +132,10 @@ async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
     except HeadwayError as error:
         await websocket.close(_UNAUTHORISED, str(error)[:120])
         return
-    async with server.embedded.attached(worker) as wakeups:
+    async with server.backends.embedded.attached(worker) as wakeups:
         sender = asyncio.create_task(_send_wakeups(websocket, wakeups))
         try:
-            await _receive_reports(websocket, server, server.embedded, worker)
+            await _receive_reports(websocket, server, worker)
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
@@ -160,15 +157,13 @@ async def _received(websocket: WebSocket) -> bytes:
     return body
 
 
-async def _receive_reports(websocket: WebSocket, server: Server, broker: EmbeddedBroker, worker: str) -> None:
+async def _receive_reports(websocket: WebSocket, server: Server, worker: str) -> None:
     with contextlib.suppress(WebSocketDisconnect):
         while True:
             body = await _received(websocket)
             try:
-                sender = report_worker(body)
-                if sender not in server.workers.speaks_for(worker):
-                    raise Corrupt(f"Worker {worker} sent a report in the name of {shown(sender)}.")
+                server.senders.check(worker, body)
             except Corrupt as error:
                 await server.recorder.put_aside(body, error)
                 continue
-            await broker.receive_report(body)
+            await server.backends.embedded.receive_report(body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from headway.core import transitions
@@ -42,8 +42,10 @@ class Jobs:
         self._waiting: dict[str, int] = {}
         self._delivered: dict[str, Job] = {}
         self.unsettled: dict[str, Job] = {}
-        self.on_change: list[Callable[[Job], None]] = []
-        self.on_delete: list[Callable[[str], None]] = []
+        self.on_change: Sequence[Callable[[Job], None]] = ()
+        """Whom to tell of each change, in this order."""
+        self.on_delete: Sequence[Callable[[str], None]] = ()
+        """Whom to tell of each deletion, by id, in this order."""
 
     async def open(self) -> None:
         """Take up what an earlier server left unsettled."""

@@ -8,7 +8,6 @@ from headway.core.job import Job
 from headway.core.placement import Gang, gang_of
 from headway.core.status import JobStatus
 from headway.database.base import Database
-from headway.server.services.jobs import Jobs
 
 _PAGE_JOBS = 500
 _Entry = tuple[int, int, Gang]
@@ -17,18 +16,17 @@ _Entry = tuple[int, int, Gang]
 class Queue:
     """All of it, however long: one that looked at its front only would starve who waits for other workers."""
 
-    def __init__(self, database: Database, jobs: Jobs) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._entries: list[_Entry] = []
         self._of_job: dict[str, _Entry] = {}
-        jobs.on_change.append(self._job_changed)
 
     async def open(self) -> None:
         """Take up what an earlier server left queued."""
         after: tuple[int, int] | None = None
         while page := await self._database.queued_jobs(after, _PAGE_JOBS):
             for job in page:
-                self._job_changed(job)
+                self.job_changed(job)
             after = page[-1].spec.priority, page[-1].sequence
 
     def gangs(self) -> list[Gang]:
@@ -38,7 +36,8 @@ class Queue:
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._of_job
 
-    def _job_changed(self, job: Job) -> None:
+    def job_changed(self, job: Job) -> None:
+        """Keep the queue as the change left it."""
         known = self._of_job.pop(job.id, None)
         if known is not None:
             del self._entries[bisect_left(self._entries, known)]

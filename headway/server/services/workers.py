@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from headway.brokers.envelope import report_key
 from headway.core import transitions
@@ -51,7 +51,8 @@ class Workers:
         self._telemetry = telemetry
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
-        self.on_change: list[Callable[[], None]] = []
+        self.on_change: Sequence[Callable[[], None]] = ()
+        """Whom to tell that workers or their slots came or went, in this order."""
 
     async def open(self) -> None:
         """Expect the known workers to come back, each with a full term; finish losing those that were lost."""
@@ -129,18 +130,6 @@ class Workers:
         """The worker has ended its ranks and sent all it had; its process is about to end."""
         self.check_ready(worker_id)
         await self.lose(worker_id, _SHUT_DOWN)
-
-    def speaks_for(self, worker_id: str) -> frozenset[str]:
-        """The worker's id and its former ones: whose reports it may send."""
-        ids: set[str] = set()
-        current: str | None = worker_id
-        while current is not None and current not in ids:
-            ids.add(current)
-            try:
-                current = self._engine.worker(current).former
-            except NotFound:
-                break
-        return frozenset(ids)
 
     async def connection_closed(self, worker_id: str) -> None:
         """Lose the worker now if its process has ended; else its lease decides."""

@@ -103,7 +103,7 @@ async def test_a_server_that_takes_over_goes_by_the_clock_of_the_one_before(tmp_
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()
     clock = Skewed()
-    standby = Leading(database, clock, "s-2", "http://two", 1.5)
+    standby = Leading(database, clock, "s-2", 1.5)
     beats = [Leadership(term=1, beat=beat, server="s-1", url="http://one", at=T + skew + beat) for beat in range(3)]
     await database.put_leadership(beats[0], Leadership())
     standby.look(await database.leadership())
@@ -111,7 +111,7 @@ async def test_a_server_that_takes_over_goes_by_the_clock_of_the_one_before(tmp_
     standby.look(beats[1])
     assert clock.now() == T + 1
     await database.put_leadership(Leadership(term=1, beat=9, url="http://one", at=T + skew + 1), beats[0])
-    await standby.acquire()
+    await standby.acquire("http://two")
     assert clock.now() == pytest.approx(T + skew + 1)
     assert (await database.leadership()).at == pytest.approx(T + skew + 1)
     await database.close()
@@ -124,7 +124,7 @@ async def test_a_server_whose_clock_is_behind_what_was_written_last_goes_on_from
     clock = Clock()
     ahead = clock.now() + 600
     await database.put_leadership(Leadership(term=1, beat=1, at=ahead), Leadership())
-    await Leading(database, clock, "s-2", "http://two", 1.5).acquire()
+    await Leading(database, clock, "s-2", 1.5).acquire("http://two")
     assert clock.now() >= ahead
     await database.close()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from headway.core import transitions
 from headway.core.job import JobSpec
 from headway.core.placement import Share
+from headway.errors import SettingInvalid
 from headway.server.clock import Clock
 from headway.server.leading import Leading
 from headway.server.services.jobs import Jobs
@@ -31,7 +34,7 @@ async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(
     await leader.open()
     claimed = await former.update(job.id, lambda job: transitions.claim(job, 1, "w", "host:1"))
     heard = []
-    leader.on_change.append(heard.append)
+    leader.on_change = (heard.append,)
     answered = await leader.update(job.id, lambda job: transitions.claim(job, 1, "w", "host:1"))
     assert answered.version == claimed.version
     assert leader.unsettled[job.id].version == claimed.version
@@ -43,12 +46,43 @@ async def test_a_leader_that_was_paused_has_nothing_proven(tmp_path: Path) -> No
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()
     clock = FakeClock()
-    leading = Leading(database, clock, "s-1", "http://here", 1.5)
+    leading = Leading(database, clock, "s-1", 1.5)
     assert not leading.proven
-    await leading.acquire()
+    await leading.acquire("http://here")
     assert leading.proven
     clock.seconds += 1.4
     assert leading.proven
     clock.seconds += 0.2
     assert not leading.proven
+    await database.close()
+
+
+async def damage_leadership(database: SharedSqlite) -> None:
+    async with database._main(write=True) as connection:
+        await connection.execute(text("UPDATE installation SET document = '{' WHERE key = 'leadership'"))
+
+
+async def test_a_damaged_row_stops_a_start_and_says_what_to_do(tmp_path: Path) -> None:
+    database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
+    await database.open()
+    await Leading(database, FakeClock(), "s-1", 1.5).acquire("http://one")
+    await damage_leadership(database)
+    with pytest.raises(
+        SettingInvalid, match=r"row `leadership` of `installation` is damaged\. Stop all servers, delete"
+    ):
+        await Leading(database, FakeClock(), "s-2", 1.5).acquire("http://two")
+    await database.close()
+
+
+async def test_a_leader_whose_row_is_damaged_leads_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
+    await database.open()
+    leading = Leading(database, FakeClock(), "s-1", 0.05)
+    await leading.acquire("http://here")
+    assert not leading.over.is_set()
+    await damage_leadership(database)
+    async with asyncio.timeout(10):
+        await leading.keep()
+    assert leading.over.is_set()
+    assert "This server leads no more: The database does not tell which of its servers leads" in caplog.text
     await database.close()

@@ -39,7 +39,9 @@ class Server:
         self.clock = FakeClock()
         self.jobs = Jobs(database, self.clock)
         self.engine: Engine = backend("engine", "fleet:")("fleet:", database)
-        self.quarantine = Quarantine(self.clock, self.engine, self.jobs)
+        self.quarantine = Quarantine(self.clock, self.engine)
+        self.jobs.on_change = (self.quarantine.job_changed,)
+        self.quarantine.open()
 
     async def register(self, name: str, former: str | None = None) -> None:
         description = WorkerDescription(name=name[0], slots=1, threads_per_slot=1, host="h", port=1)
@@ -64,7 +66,10 @@ class Server:
 
 
 async def quarantined(database: Database) -> Server:
-    server = Server(database)
+    return await quarantined_on(Server(database))
+
+
+async def quarantined_on(server: Server) -> Server:
     await server.register("a")
     await server.register("b")
     for _ in range(3):
@@ -117,6 +122,20 @@ async def test_a_worker_that_starts_again_is_still_quarantined_and_tried_at_once
     await server.register("a2", former="a")
     assert [one.id for one in server.engine.workers() if not one.takes_jobs] == ["a2"]
     assert server.due() == {"a2"}
+
+
+async def test_a_server_that_goes_by_the_times_of_the_leader_before_grants_a_full_pause_too(database: Database) -> None:
+    """Given a leader whose clock was ahead, its workers registered at times that this machine has not reached."""
+    former = Server(database)
+    former.clock.ahead_seconds = 3600
+    await quarantined_on(former)
+    server = Server(database)
+    server.clock.ahead_seconds = 3600  # as it is from its lead on, which is after it was made
+    server.quarantine.open()
+    await server.engine.open()
+    assert server.due() == set()
+    server.clock.seconds = 30
+    assert server.due() == {"a"}
 
 
 async def test_one_job_that_fails_wherever_it_runs_quarantines_nobody(database: Database) -> None:

@@ -1,0 +1,99 @@
+"""The backends that the settings name: made by the wiring, opened and closed by the start-up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from headway.brokers.base import Broker
+from headway.brokers.embedded import EmbeddedBroker
+from headway.caches.base import Cache
+from headway.database.base import Database
+from headway.engines.base import Engine
+from headway.errors import SettingInvalid, Unavailable
+from headway.objects.base import Objects
+from headway.redaction import redacted
+from headway.registry import backend
+from headway.settings import Settings
+
+_log = logging.getLogger(__name__)
+_BROKER_RETRY_SECONDS = 1.0
+
+
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+class Backends:
+    """One of each kind. `wakeups` and `reports` are brokers, and the same one unless the settings part them.
+
+    `embedded` is the broker that workers reach over their own connection, whether or not messages take that way.
+    """
+
+    def __init__(self, settings: Settings, embedded: EmbeddedBroker | None = None) -> None:
+        self._settings = settings
+        database_url, objects_url = settings.effective_database_url, settings.effective_objects_url
+        self.database: Database = backend("database", database_url)(database_url)
+        self.objects: Objects = backend("objects", objects_url)(objects_url)
+        self.cache: Cache = backend("cache", settings.cache_url)(settings.cache_url, settings.cache_bytes)
+        self.embedded = embedded or EmbeddedBroker()
+        self.wakeups = self._broker(settings.effective_wakeups_url)
+        same = settings.effective_reports_url == settings.effective_wakeups_url
+        self.reports = self.wakeups if same else self._broker(settings.effective_reports_url)
+        self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
+        self._opened: list[_Closable] = []
+
+    def _broker(self, url: str) -> Broker:
+        found: type[Broker] = backend("broker", url)
+        return self.embedded if found is EmbeddedBroker else found(url)  # type: ignore[call-arg]
+
+    @property
+    def _brokers(self) -> list[Broker]:
+        return list(dict.fromkeys((self.wakeups, self.reports)))
+
+    async def open_stores(self) -> None:
+        """Connect to database, objects and cache. Raises SettingInvalid."""
+        for one in (self.database, self.objects, self.cache):
+            self._opened.append(one)
+            await one.open()
+
+    async def reach_brokers(self) -> None:
+        """See that the brokers can be used, without reading from them. Raises SettingInvalid."""
+        for broker in self._brokers:
+            try:
+                await broker.problems()
+            except Unavailable as error:
+                setting, url = self._broker_setting(broker)
+                raise SettingInvalid(f"{setting} is {redacted(url)}: {error}") from error
+
+    def _broker_setting(self, broker: Broker) -> tuple[str, str]:
+        """The setting that names the broker, and its value."""
+        settings = self._settings
+        if broker is self.wakeups and settings.wakeups_url is not None:
+            return "HEADWAY_WAKEUPS_URL", settings.wakeups_url
+        if broker is not self.wakeups and settings.reports_url is not None:
+            return "HEADWAY_REPORTS_URL", settings.reports_url
+        return "HEADWAY_BROKER_URL", settings.broker_url
+
+    async def open_brokers(self) -> None:
+        """Begin to read from the brokers. Raises SettingInvalid.
+
+        On a shared database one that is away is waited for: this server takes over, and its broker was just reached.
+        """
+        for broker in self._brokers:
+            self._opened.append(broker)
+            while True:
+                try:
+                    await broker.open()
+                    break
+                except SettingInvalid as error:
+                    if not self.database.shared:
+                        raise
+                    _log.error("The leading server waits for its broker. %s", error)
+                    await asyncio.sleep(_BROKER_RETRY_SECONDS)
+
+    async def close(self) -> None:
+        """Close what was opened, the newest first."""
+        while self._opened:
+            await self._opened.pop().close()

@@ -1,0 +1,68 @@
+"""Whose a database and an object store are: a server joins the installation that it finds in them, or begins one."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from headway.core.installation import Installation
+from headway.core.job_query import JobQuery
+from headway.database.base import Database
+from headway.errors import NotFound, SettingInvalid
+from headway.objects.base import Objects, in_one_chunk
+from headway.redaction import redacted
+from headway.server.services.jobs import draw_id
+from headway.server.tokens import Tokens, adopt_secret
+from headway.settings import Settings
+
+_MARK = "installation"
+
+
+async def join_installation(settings: Settings, database: Database, tokens: Tokens) -> Installation:
+    """Sign tokens with the secret that the servers on this database share. Raises SettingInvalid."""
+    drawn = Installation(id=draw_id("i-"), secret=tokens.secret)
+    try:
+        installation = await database.installation(drawn)
+    except ValidationError as error:
+        raise SettingInvalid(
+            f"Database {redacted(settings.effective_database_url)} does not tell whose it is: its row "
+            "`installation` is damaged. Restore a backup with `headway restore`."
+        ) from error
+    adopt_secret(settings.home, tokens, installation.secret)
+    return installation
+
+
+async def claim_objects(settings: Settings, installation: Installation, database: Database, objects: Objects) -> None:
+    """Mark a new object store as this installation's.
+
+    Raises SettingInvalid for the store of another installation, which does not have this one's checkpoints and models.
+    """
+    url = redacted(settings.effective_objects_url)
+    store = f"Objects are stored in {url}" if settings.objects_url is None else f"HEADWAY_OBJECTS_URL names {url}"
+    found = await read_mark(objects)
+    if found is None:
+        if await database.jobs(JobQuery(limit=1)) and database.shared:
+            raise SettingInvalid(
+                f"{store}. It is empty, but this installation has jobs already. "
+                "Name the store that its other servers use."
+            )
+        await put_mark(objects, installation)
+    elif found != installation.id:
+        raise SettingInvalid(
+            f"{store}. It is the store of another installation than database "
+            f"{redacted(settings.effective_database_url)} has. Restore a backup with `headway restore` if the "
+            "database is new or damaged; else set HEADWAY_OBJECTS_URL or HEADWAY_DATABASE_URL to the one that "
+            "belongs to the other."
+        )
+
+
+async def read_mark(objects: Objects) -> str | None:
+    """The id of the installation that the store belongs to; None if it is new."""
+    try:
+        return b"".join([chunk async for chunk in objects.get(_MARK)]).decode()
+    except NotFound:
+        return None
+
+
+async def put_mark(objects: Objects, installation: Installation) -> None:
+    """Make the store this installation's."""
+    await objects.put(_MARK, in_one_chunk(installation.id.encode()))

@@ -1,0 +1,45 @@
+"""Which worker may send which reports: its own, and those that its former lives on the same home left."""
+
+from __future__ import annotations
+
+from headway.brokers.envelope import report_key, unseal
+from headway.core.json_value import shown
+from headway.engines.base import Engine
+from headway.errors import Corrupt, NotFound
+from headway.formats.reports import report_worker
+from headway.server.tokens import Tokens
+
+
+class ReportSenders:
+    """Checks each report before it is decoded."""
+
+    def __init__(self, tokens: Tokens, engine: Engine) -> None:
+        self._tokens = tokens
+        self._engine = engine
+
+    def opened(self, envelope: bytes) -> bytes:
+        """The report in an envelope that came through an external broker.
+
+        Raises Corrupt for one that its sender did not sign or may not send.
+        """
+        sender, report = unseal(envelope, lambda worker: report_key(self._tokens.secret, worker))
+        self.check(sender, report)
+        return report
+
+    def check(self, sender: str, report: bytes) -> None:
+        """Raises Corrupt for a report that this worker may not send."""
+        named = report_worker(report)
+        if named not in self._lives_of(sender):
+            raise Corrupt(f"Worker {sender} sent a report in the name of {shown(named)}.")
+
+    def _lives_of(self, worker_id: str) -> frozenset[str]:
+        """The worker's id and its former ones."""
+        ids: set[str] = set()
+        current: str | None = worker_id
+        while current is not None and current not in ids:
+            ids.add(current)
+            try:
+                current = self._engine.worker(current).former
+            except NotFound:
+                break
+        return frozenset(ids)
