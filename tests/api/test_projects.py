@@ -16,6 +16,7 @@ from headway.formats import blocks
 from headway.formats.dataset_files import describe, prepare
 from headway.server.server import Server
 from headway.server.services.snapshots import Snapshots, snapshot_object
+from headway.server.startup import started
 from headway.settings import Settings
 from tests.api.conftest import Api
 
@@ -143,17 +144,17 @@ async def test_a_project_reads_only_blocks_of_its_datasets(api: Api) -> None:
 async def test_blocks_that_were_sent_before_a_restart_are_still_the_projects(tmp_path: Path) -> None:
     """Given an upload that a restart interrupts, then it continues where it was, and its dataset is registered."""
     dataset, contents = a_dataset("mine")
-    async with Server(Settings(home=tmp_path)).started():
+    async with started(Server(Settings(home=tmp_path))):
         pass
     first = Server(Settings(home=tmp_path))
-    async with first.started():
+    async with started(first):
         await send(first, "p", contents)
     second = Server(Settings(home=tmp_path))
-    async with second.started():
+    async with started(second):
         assert await second.blocks.missing("p", [block for block, _ in contents]) == set()
         await second.datasets.add("p", dataset)
     third = Server(Settings(home=tmp_path))
-    async with third.started():
+    async with started(third):
         assert third.datasets.list("p") == [dataset]
         assert await third.datasets.block("p", contents[0][0].sha256) == contents[0][1]
 
