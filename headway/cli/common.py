@@ -22,6 +22,8 @@ STATUS_COLOURS = {
     "failed": "red",
     "cancelled": "bright_black",
 }
+EXIT_STATUS = {"failed": 1, "cancelled": 3}
+"""What commands that follow a job end with; 0 for everything else."""
 STAGES = ("placed", "launched", "data_ready", "first_step", "trained", "evaluated", "stored")
 
 

@@ -10,8 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from headway.cli.common import STATUS_COLOURS, duration, figure, stage_times
-from headway.cli.train import EXIT_STATUS
+from headway.cli.common import EXIT_STATUS, STATUS_COLOURS, duration, figure, stage_times
 from headway.client import JobHandle
 from headway.client.progress import follow_with_progress
 from headway.core.size import size

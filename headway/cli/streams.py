@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table, when
-from headway.cli.train import EXIT_STATUS
+from headway.cli.common import EXIT_STATUS, json_option, print_json, print_table, when
 from headway.client import Client
 from headway.client.progress import UnfinishedLines, rank_prefix
 

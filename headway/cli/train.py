@@ -9,11 +9,9 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json
+from headway.cli.common import EXIT_STATUS, json_option, print_json
 from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, text_pair
 
-EXIT_STATUS = {"failed": 1, "cancelled": 3}
-"""What commands that follow a job end with; 0 for everything else."""
 _MERGED = ("labels", "where", "checkpoints")
 """Mappings of a job file that options change entry by entry."""
 

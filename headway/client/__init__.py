@@ -2,6 +2,7 @@
 
 from headway.client.client import Client
 from headway.client.connection import DEFAULT_URL
-from headway.client.job_handle import JobHandle, Message
+from headway.client.job_handle import JobHandle
+from headway.client.message import Message
 
 __all__ = ["DEFAULT_URL", "Client", "JobHandle", "Message"]

@@ -6,7 +6,6 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,11 @@ from httpx_sse import connect_sse
 
 from headway.client.connection import RETRIES_SECONDS, TIMEOUT_SECONDS, Connection, error_of
 from headway.client.downloads import download, download_file
+from headway.client.message import Message
 from headway.errors import JobEnded, NotFound, Unavailable
 
 MODEL_FILES = ("model.safetensors", "model.pt", "card.json")
 _FOLLOW_TIMEOUT_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Message:
-    """One thing that happened to a followed job: an `event`, a `report` (lines and series) or, at last, the `end`."""
-
-    kind: str
-    data: dict[str, Any]
-    cursor: str
 
 
 class JobHandle:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from headway.client.job_handle import JobHandle, Message
+from headway.client.message import Message
 
 _EVENT_WORDS = {
     "attempt.placed": "placed",
@@ -29,6 +29,19 @@ def rank_prefix(rank: int, world_size: int) -> str:
     if rank < 0:
         return "[setup] "
     return f"[{rank}] " if world_size > 1 else ""
+
+
+class FollowedJob(Protocol):
+    """The job whose progress is shown: what `JobHandle` has of it."""
+
+    data: dict[str, Any]
+
+    def refresh(self) -> object:
+        """Ask the server how the job stands now; `data` says it."""
+
+    def follow(self) -> Iterator[Message]:
+        """All that happened and happens, until the job has ended."""
+        ...
 
 
 class UnfinishedLines:
@@ -59,7 +72,7 @@ class _ProgressBelowBars(Progress):
 class Display:
     """The live part: what the job does, how far it is, and its newest figures."""
 
-    def __init__(self, job: JobHandle, console: Console) -> None:
+    def __init__(self, job: FollowedJob, console: Console) -> None:
         """`progress` is the context to enter while messages are shown."""
         self.job = job
         self.console = console
@@ -150,7 +163,7 @@ class Display:
         return "  ".join(words or [f"{name} {value:.4g}" for name, value in list(self.figures.items())[:3]])
 
 
-def follow_with_progress(job: JobHandle, console: Console | None = None) -> None:
+def follow_with_progress(job: FollowedJob, console: Console | None = None) -> None:
     """Show all that happens to the job, until it has ended."""
     display = Display(job, console or Console(highlight=False))
     with display.progress:

@@ -8,35 +8,12 @@ from pydantic import model_validator
 
 from headway.core.checkpoint import Saving
 from headway.core.end_reason import EndReason
+from headway.core.failure import Failure
 from headway.core.frozen import Frozen
 from headway.core.status import AssignmentState
-from headway.core.worker import WorkerLoad
 
 LARGEST_NUMBER = 2**31 - 1
 """Of attempts, reports and events; every database has room for it."""
-
-
-class Failure(Frozen):
-    """The first thing that went wrong in an attempt, and where. `step`: the last that had been logged.
-
-    `hint`: what else happened there that may be why. `memory_curve`: what the rank held over time, as (seconds since
-    the epoch, bytes); the last is its peak. `worker_load`: what was used of its machine then.
-    """
-
-    reason: EndReason
-    worker: str
-    worker_name: str
-    at: float
-    rank: int | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    error: str | None = None
-    hint: str | None = None
-    memory_curve: tuple[tuple[float, int], ...] = ()
-    worker_load: WorkerLoad | None = None
-    traceback: str | None = None
-    log_tail: tuple[str, ...] = ()
-    step: int | None = None
 
 
 class Assignment(Frozen):

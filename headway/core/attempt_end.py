@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from headway.core.attempt import Assignment, Attempt, Failure
+from headway.core.attempt import Assignment, Attempt
 from headway.core.checkpoint_transitions import warn_unless_restored
 from headway.core.end_reason import EndReason
+from headway.core.failure import Failure, explain_end
 from headway.core.faults import charged, is_fault
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, wake, warn
@@ -56,7 +57,7 @@ def end_when_released(job: Job, now: float) -> Job:
     if attempt.finished:
         job = _warn_unless_met(warn_unless_restored(job, now), attempt, now)
     job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
-    sentence = reason.explain(failure)
+    sentence = explain_end(reason, failure)
     if reason.saves:
         sentence = f"{sentence} {resume_sentence(job)}"
     job = emit(job, "attempt.ended", now, attempt=attempt.number, reason=reason.value, sentence=sentence)
@@ -90,14 +91,14 @@ def _follow(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | No
     if counted:
         failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
         if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
-            words = EndReason.SAME_STEP.explain(failure, sentence=sentence)
+            words = explain_end(EndReason.SAME_STEP, failure, sentence=sentence)
             job = update_attempt(job, decision="Three failures in a row were at one step, so it is not tried again.")
             return finish(job, EndReason.SAME_STEP, words, now)
         job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
     if job.origin is not None and not job.checkpoints:
         lost = EndReason.CHECKPOINT_LOST
         job = update_attempt(job, decision="No checkpoint is left to start from, so it is not tried again.")
-        return finish(job, lost, lost.explain(None, error=sentence), now)
+        return finish(job, lost, lost.explain(error=sentence), now)
     retries_used = job.retries_used + int(counted)
     failures_in_row = job.failures_in_row + int(counted)
     changes = {"retries_used": retries_used, "failures_in_row": failures_in_row, "sentence": sentence}

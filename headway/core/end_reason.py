@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from headway.core.status import JobStatus
-
-if TYPE_CHECKING:
-    from headway.core.attempt import Failure
 
 
 class Blame(StrEnum):
@@ -156,31 +152,13 @@ class EndReason(StrEnum):
         """Whether it is a worker's own fault, which costs the job no retry unless it happens again and again."""
         return self in (EndReason.WORKER_FAULTY, EndReason.RANKS_VANISHED)
 
-    def explain(self, failure: Failure | None, **facts: str | int | None) -> str:
-        """The sentence for a person, with the failure's facts, or those given, filled in.
+    def explain(self, **facts: str | int | None) -> str:
+        """The sentence for a person, with the facts filled in.
 
-        A fact that nobody knows gets a word that says so: a placeholder is never shown.
+        A fact that is not known gets a word that says so: a placeholder is never shown.
         """
-        known: dict[str, str | int | None] = {}
-        if failure is not None:
-            known = {
-                "rank": failure.rank,
-                "worker": failure.worker_name,
-                "exit_code": failure.exit_code,
-                "signal": failure.signal,
-                "step": failure.step,
-                "hint": failure.hint or _hint_of(failure),
-                "error": failure.error and failure.error.rstrip("."),
-            }
-        told = {name: value for name, value in {**known, **facts}.items() if value is not None}
+        told = {name: value for name, value in facts.items() if value is not None}
         return self.sentence.format_map({**_NOT_KNOWN, **told})
-
-
-def _hint_of(failure: Failure) -> str:
-    """What is likely to have sent a signal of which nothing else is known: the kernel sends SIGKILL only."""
-    if failure.signal == "SIGKILL":
-        return f"perhaps because worker {failure.worker_name} ran out of memory"
-    return "not by Headway, but perhaps by the script itself, a user or a batch system"
 
 
 _NOT_KNOWN = {

@@ -1,17 +1,12 @@
-"""What software and which variables a job's ranks run with, and whether they can start warm."""
+"""What software and which variables a job's ranks run with."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from headway.core.frozen import Frozen, Text
-from headway.core.start_variables import counts_only_when
-
-if TYPE_CHECKING:
-    from headway.core.job import JobSpec
 
 VARIABLE_PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 TORCHRUN_VARIABLES = frozenset(
@@ -69,15 +64,3 @@ def check_variable(name: str, subject: str) -> None:
         raise ValueError(f"{subject} cannot be a variable: use letters, digits and underscores, not a digit first")
     if name in TORCHRUN_VARIABLES or name.startswith("HEADWAY_"):
         raise ValueError(f"{subject} would replace {name}, which Headway sets: choose another name")
-
-
-def cold_reason(spec: JobSpec) -> str | None:
-    """Why the job's ranks start as new processes, not by forking a warm one; None if they start warm."""
-    if spec.command:
-        return f"{spec.command[0]} is a command, not a Python script"
-    if spec.trainer is None:
-        for name in sorted({*spec.variables, *variables_of_parameters(spec.parameters)}):
-            moment = counts_only_when(name)
-            if moment is not None:
-                return f"the variable {name} counts only when {moment}"
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from headway.core.attempt import Assignment, Failure
+from headway.core.attempt import Assignment
 from headway.core.attempt_end import end_when_released, failure_of, stop
 from headway.core.checkpoint_transitions import (
     damaged,
@@ -41,6 +41,7 @@ from headway.core.facts import (
     WorkerStopping,
     WorkingDirectoryReady,
 )
+from headway.core.failure import Failure
 from headway.core.job import Job
 from headway.core.job_change import emit, update_assignment, update_attempt, warn
 from headway.core.job_times import dated

@@ -130,7 +130,7 @@ def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
         return job
     job = emit(job.model_copy(update={"cancel_requested": True}), "job.cancel_requested", now)
     if job.status is JobStatus.QUEUED:
-        return finish(job, EndReason.CANCELLED, EndReason.CANCELLED.explain(None), now)
+        return finish(job, EndReason.CANCELLED, EndReason.CANCELLED.explain(), now)
     if job.attempt is None or job.attempt.finished:
         return job
     return stop(job, None, now, reason=EndReason.CANCELLED)
@@ -170,7 +170,7 @@ def time_out(job: Job, now: float) -> Job:
     if job.status.terminal or attempt is None or attempt.finished:
         return job
     if job.status is JobStatus.QUEUED:
-        return finish(job, EndReason.TIMED_OUT, EndReason.TIMED_OUT.explain(None), now)
+        return finish(job, EndReason.TIMED_OUT, EndReason.TIMED_OUT.explain(), now)
     if attempt.reason is EndReason.TIMED_OUT:
         return job
     return stop(update_attempt(job, reason=EndReason.TIMED_OUT), None, now, reason=EndReason.TIMED_OUT)
@@ -198,7 +198,7 @@ def streams_settled(job: Job, number: int, missing_reports: int, now: float) -> 
     job = emit(job, "attempt.settled", now, attempt=number, missing_reports=missing_reports)
     waits = job.attempt is not None and job.attempt.number == number and job.attempt.reason is EndReason.COMPLETED
     if waits and not job.status.terminal:
-        return finish(job, EndReason.COMPLETED, EndReason.COMPLETED.explain(None), now)
+        return finish(job, EndReason.COMPLETED, EndReason.COMPLETED.explain(), now)
     return job
 
 

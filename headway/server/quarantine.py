@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
-from headway.core.attempt import Attempt, Failure
+from headway.core.attempt import Attempt
+from headway.core.failure import Failure, explain_end
 from headway.core.faults import blamed, breaks_workers, excused, is_fault, proven
 from headway.core.job import Job
 from headway.core.placement import gang_of, has_labels
@@ -68,7 +69,7 @@ class Quarantine:
             for worker in workers:
                 await self._change(worker.id, lambda worker: excused(worker, job.id))
             return
-        error = failure.error or failure.reason.explain(failure)
+        error = failure.error or explain_end(failure.reason, failure)
         fault = WorkerFault(
             job=job.id, attempt=attempt.number, placed_at=attempt.placed_at, at=self._clock.now(), error=error
         )

@@ -321,14 +321,20 @@ class Run:
         epoch only, whatever the world size. After `restore` the same call continues behind the last batch before the
         save. Raises InvalidInput when the job has no dataset.
         """
-        from headway.training.script_data import script_batches
+        from headway.training.script_data import script_samples
 
+        samples = script_samples(self.data_directory, split)
         name = json.dumps([batch_size, epochs, split, shuffle, seed])
         start = self._start_positions.pop(name, 0)
-        batches = script_batches(
-            self, batch_size, epochs=epochs, split=split, shuffle=shuffle, seed=seed, first_step=start
+        batches = samples.epochs(
+            epochs,
+            seed=seed if shuffle else None,
+            batch_size=batch_size,
+            rank=self.rank,
+            world_size=self.world_size,
+            first_step=start,
         )
-        return self._counted(batches, name, start)
+        return self._counted(((batch.inputs, batch.labels) for batch in batches), name, start)
 
     def _counted(self, batches: Iterator[Any], name: str, position: int) -> Iterator[Any]:
         """Note how many batches were handed out, for the next save, until they are through."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from headway.core.environment import cold_reason, variables_of_parameters
+from headway.core.cold_start import cold_reason
+from headway.core.environment import variables_of_parameters
 from headway.core.protocol import Claimed
 from headway.rank_protocol.plan import Plan
 from headway.worker.devices import Device

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import headway
-from headway.core.attempt import Failure
 from headway.core.data_order import batch_bounds, gradient_weight, rank_bounds, steps_per_epoch
 from headway.core.end_reason import EndReason
+from headway.core.failure import Failure, explain_end
 from headway.core.parameters import parse_parameters
 from headway.core.retry import may_retry, requeue_delay_seconds
 from headway.errors import Conflict, InvalidInput, NameTaken, SettingInvalid, Unavailable, error_from_problem
@@ -43,7 +43,7 @@ def test_no_sentence_shows_a_placeholder(reason: EndReason, known: str) -> None:
     if known == "all":
         more = {"rank": 3, "exit_code": 1, "signal": "SIGKILL", "error": "E: {odd}", "hint": "none", "step": 7}
         failure = failure.model_copy(update=more)
-    sentence = reason.explain(None if known == "nothing" else failure, sentence="It failed.")
+    sentence = explain_end(reason, None if known == "nothing" else failure, sentence="It failed.")
     assert "None" not in sentence
     assert "{" not in sentence.replace("{odd}", "")
 
@@ -51,7 +51,7 @@ def test_no_sentence_shows_a_placeholder(reason: EndReason, known: str) -> None:
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"])
 def test_only_sigkill_is_explained_by_memory(signal: str) -> None:
     failure = Failure(reason=EndReason.RANK_KILLED, worker="w-1", worker_name="one", at=0, rank=0, signal=signal)
-    assert ("ran out of memory" in EndReason.RANK_KILLED.explain(failure)) is (signal == "SIGKILL")
+    assert ("ran out of memory" in explain_end(EndReason.RANK_KILLED, failure)) is (signal == "SIGKILL")
 
 
 def test_the_first_retry_is_immediate_and_later_ones_back_off() -> None:

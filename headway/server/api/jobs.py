@@ -12,8 +12,8 @@ from pydantic import AllowInfNan, BaseModel, Field, TypeAdapter, ValidationError
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
+from headway.core.cold_start import cold_reason
 from headway.core.damaged import DamagedRow, RowKind
-from headway.core.environment import cold_reason
 from headway.core.frozen import Frozen
 from headway.core.goodput import Goodput, goodput
 from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, JobSpec, Origin

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from headway.core.environment import check_variable, cold_reason, variables_of_parameters
+from headway.core.cold_start import cold_reason
+from headway.core.environment import check_variable, variables_of_parameters
 from headway.core.job import JobSpec
 from headway.core.spec_limits import check_limits
 from headway.errors import InvalidInput

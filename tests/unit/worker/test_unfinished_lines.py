@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from headway.client.job_handle import JobHandle, Message
+from headway.client.job_handle import JobHandle
+from headway.client.message import Message
 from headway.client.progress import Display
 from headway.formats.reports import LogLine, decode_logs, encode_logs
 from headway.worker import log_space, rank_files
