@@ -139,6 +139,13 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class AnswerUnreadable(HeadwayError):
+    """Raised by a worker or client that does not know the form of a server's answer: it is older than the server."""
+
+    code = "answer_unreadable"
+    status = 502
+
+
 class EnvironmentFailed(HeadwayError):
     """Raised when the environment that a job asks for cannot be built or used."""
 

@@ -102,7 +102,7 @@ class EmbeddedWorkerBroker(WorkerBroker):
 
     async def wakeup(self) -> WakeUp:
         try:
-            return WakeUp.model_validate_json(await self._connected().recv())
+            return WakeUp.model_validate_json(await self._connected().recv(), extra="ignore")
         except websockets.exceptions.ConnectionClosed as error:
             raise Unavailable("The server closed the broker's connection.") from error
 

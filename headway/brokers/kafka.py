@@ -276,7 +276,7 @@ class KafkaWorkerBroker(_Connected, WorkerBroker):
             raise Unavailable("Kafka is not connected.")
         while True:
             for body in await self._reader.read(1):
-                wakeup = WakeUp.model_validate_json(body)
+                wakeup = WakeUp.model_validate_json(body, extra="ignore")
                 if wakeup.worker == self._worker:
                     return wakeup
 

@@ -263,7 +263,7 @@ class RabbitmqWorkerBroker(WorkerBroker):
             await asyncio.wait({coming, broken}, return_when=asyncio.FIRST_COMPLETED)
             if not coming.done():
                 raise Unavailable("The connection to RabbitMQ is gone.")
-            return WakeUp.model_validate_json(coming.result())
+            return WakeUp.model_validate_json(coming.result(), extra="ignore")
         finally:
             coming.cancel()
             broken.cancel()

@@ -113,7 +113,7 @@ def _get(url: str) -> bytes:
 def download_dataset(connection: Connection, name: str, folder: Path) -> Path:
     """See `Client.download_dataset`."""
     index = connection.request("GET", f"/datasets/{path_part(name)}")
-    dataset = Dataset.model_validate_json(index.content)
+    dataset = Dataset.model_validate_json(index.content, extra="ignore")
     folder.mkdir(parents=True, exist_ok=True)
     for split_name, split in dataset.splits.items():
         files = {array: (folder / f"{split_name}.{array}.npy").open("wb") for array in split.arrays}

@@ -23,7 +23,7 @@ def download(connection: Connection, job: str, artifact: dict[str, Any], folder:
     """
     from headway.core.artifact import Artifact  # here, as pydantic takes longer to import than most commands run
 
-    checked = Artifact.model_validate(artifact)  # its name stays inside the folder
+    checked = Artifact.model_validate(artifact, extra="ignore")  # its name stays inside the folder
     if linked and checked.link_to is not None:
         return _link(folder / checked.name, folder / checked.link_to)
     url = f"/jobs/{job}/artifacts/{quote(checked.name)}"

@@ -22,7 +22,7 @@ class Assignment(Frozen):
     `applied` is the number of the last report whose facts are in the job; `last_number` that of the worker's last
     report, once it is known; `never_met`: none of its ranks connected to another; `lost`: released because its worker
     is gone. `left_ranks` exited with 0 after Headway had asked them to end: whether their work was done, only the
-    script can say.
+    script can say. `counted_finished`: further ranks that finished, of a job stored by a version that counted them.
     """
 
     worker: str
@@ -35,6 +35,7 @@ class Assignment(Frozen):
     last_number: int | None = None
     started_ranks: int = 0
     finished_ranks: tuple[int, ...] = ()
+    counted_finished: int = 0
     left_ranks: tuple[int, ...] = ()
     ended_ranks: int = 0
     outputs_stored: bool = False
@@ -49,15 +50,15 @@ class Assignment(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _finished_ranks_were_counted(cls, value: Any) -> Any:
-        """Jobs that were stored before ranks were told apart have a number there."""
+        """Jobs that were stored before ranks were told apart have a number there: which ranks it counts is unknown."""
         if isinstance(value, dict) and isinstance(value.get("finished_ranks"), int):
-            first = value.get("first_rank", 0)
-            return {**value, "finished_ranks": tuple(range(first, first + value["finished_ranks"]))}
+            return {**value, "finished_ranks": (), "counted_finished": value["finished_ranks"]}
         return value
 
     def finished(self, *, said: bool) -> bool:
         """Whether the script of every rank was through; `said`: it said so, which counts for ranks that left."""
-        return {*self.ranks} <= {*self.finished_ranks, *(self.left_ranks if said else ())}
+        named = {*self.finished_ranks, *(self.left_ranks if said else ())}
+        return len({*self.ranks} - named) <= self.counted_finished
 
     def done(self, *, said: bool) -> bool:
         """Whether all its ranks finished, and all that they left is stored."""

@@ -39,7 +39,7 @@ def is_fault(attempt: Attempt, reason: EndReason) -> bool:
 
     Ranks that all finished had what they needed.
     """
-    return reason.of_worker and sum(len(one.finished_ranks) for one in attempt.assignments) < attempt.world_size
+    return reason.of_worker and not all(one.finished(said=False) for one in attempt.assignments)
 
 
 def charged(attempt: Attempt, reason: EndReason, faulty_workers: Sequence[str]) -> bool:

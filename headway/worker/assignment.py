@@ -16,7 +16,14 @@ from headway.core.facts import (
     WorkingDirectoryReady,
 )
 from headway.core.protocol import Claimed, Inquiry
-from headway.errors import CheckpointCorrupt, ClaimRefused, EnvironmentFailed, HeadwayError, Unavailable
+from headway.errors import (
+    AnswerUnreadable,
+    CheckpointCorrupt,
+    ClaimRefused,
+    EnvironmentFailed,
+    HeadwayError,
+    Unavailable,
+)
 from headway.formats.metric_patterns import MetricPatterns
 from headway.run_records import clean_text
 from headway.worker.attempt_files import attempt_folder
@@ -122,6 +129,10 @@ class RunningAssignment:
                 await asyncio.sleep(_LOOK_SECONDS)  # the server's deadline, or its answer, ends this
                 if self._stopping is not None:
                     return None
+            except AnswerUnreadable as error:
+                _log.error("Attempt %d of job %s is refused: %s", self.key.attempt, self.key.job, error)
+                await self._place.connection.refuse(self.key.job, self.key.attempt)
+                return None
             except HeadwayError as error:
                 _log.info("Attempt %d of job %s was not claimed: %s", self.key.attempt, self.key.job, error)
                 return None

@@ -10,8 +10,9 @@ from typing import BinaryIO, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from headway import __version__
 from headway.core.artifact import Artifact
 from headway.core.checkpoint import CHECKPOINT_FORMAT, CheckpointPart, PartKind
 from headway.core.protocol import (
@@ -24,7 +25,7 @@ from headway.core.protocol import (
     Registered,
     Registration,
 )
-from headway.errors import HeadwayError, Unavailable, error_from_answer
+from headway.errors import AnswerUnreadable, HeadwayError, Unavailable, error_from_answer
 from headway.worker.regular_files import open_file
 
 _TIMEOUT_SECONDS = 5.0
@@ -36,7 +37,10 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class Connection:
-    """Raises Unavailable when no server answers, and otherwise the error that the server names."""
+    """Raises Unavailable when no server answers, and otherwise the error that the server names.
+
+    A server may be newer than its workers: what its answers have beyond what is known here is ignored.
+    """
 
     def __init__(self, server_urls: str) -> None:
         """`server_urls`: of one server, or of several on one database, with commas between."""
@@ -80,7 +84,7 @@ class Connection:
         await self._send("DELETE", f"/api/v1/workers/{self._worker}")
 
     async def claim(self, job: str, attempt: int, endpoint: str) -> Claimed:
-        """Take an assignment. Raises ClaimRefused."""
+        """Take an assignment. Raises ClaimRefused, and AnswerUnreadable for a job that only newer workers can run."""
         return await self._post(f"{self._assignment(job, attempt)}/claim", Claim(endpoint=endpoint), Claimed)
 
     async def refuse(self, job: str, attempt: int) -> None:
@@ -110,7 +114,7 @@ class Connection:
     async def store_artifact(self, claimed: Claimed, name: str, path: Path) -> Artifact:
         """Store a file of the attempt that was claimed. Raises Conflict when the attempt has ended."""
         response = await self._put_file(claimed, f"artifacts/{quote(name)}", path)
-        return Artifact.model_validate_json(response.content)
+        return _read(Artifact, response)
 
     async def _put_file(self, claimed: Claimed, name: str, path: Path) -> httpx.Response:
         file = await asyncio.to_thread(open_file, path)
@@ -165,7 +169,7 @@ class Connection:
         self, path: str, body: BaseModel, answer: type[_Answer], timeout_seconds: float = _TIMEOUT_SECONDS
     ) -> _Answer:
         response = await self._send("POST", path, body.model_dump_json().encode(), timeout_seconds)
-        return answer.model_validate_json(response.content)
+        return _read(answer, response)
 
     async def _send(
         self,
@@ -186,6 +190,18 @@ class Connection:
         if response.is_success:
             return response
         raise _error(response)
+
+
+def _read(model: type[_Answer], response: httpx.Response) -> _Answer:
+    try:
+        return model.model_validate_json(response.content, extra="ignore")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise AnswerUnreadable(
+            f"The answer of server {response.url.host} cannot be read ({where}: {first['msg']}): "
+            f"this is Headway {__version__}, update it to the server's version."
+        ) from error
 
 
 def _error(response: httpx.Response) -> HeadwayError:

@@ -1,0 +1,70 @@
+"""What a worker makes of a server's answers, also of a server that is newer than it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from headway import __version__
+from headway.core.job import JobSpec
+from headway.core.protocol import Claimed, Heartbeat, HeartbeatAnswer, OpenAssignment
+from headway.core.status import AssignmentState
+from headway.errors import AnswerUnreadable
+from headway.worker.connection import Connection
+
+pytestmark = pytest.mark.anyio
+
+CLAIMED = Claimed(
+    job="j-1",
+    job_name="train-1",
+    project="default",
+    attempt=1,
+    spec=JobSpec(command=("true",)),
+    dataset=None,
+    first_rank=0,
+    rank_count=1,
+    world_size=1,
+    group_rank=0,
+    group_count=1,
+    endpoint=None,
+    rank_token="token",
+)
+
+
+def connection_to(answer: Any) -> Connection:
+    connection = Connection("http://server:1")
+
+    def respond(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=json.dumps(answer))
+
+    connection._http = httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="http://server:1")
+    return connection
+
+
+def with_news(value: Any) -> Any:
+    """The same with a field in each object that this version does not know."""
+    if isinstance(value, dict):
+        return {**{name: with_news(one) for name, one in value.items()}, "since_next_version": [1]}
+    return [with_news(one) for one in value] if isinstance(value, list) else value
+
+
+async def test_what_a_newer_server_adds_to_an_answer_is_ignored() -> None:
+    listed = OpenAssignment(job="j-1", attempt=1, state=AssignmentState.RUNNING, ready=True)
+    answer = HeartbeatAnswer(counter=7, assignments=(listed,))
+    connection = connection_to(with_news(answer.model_dump(mode="json")))
+    assert await connection.heartbeat(Heartbeat(counter=7, last_answer=6), timeout_seconds=1) == answer
+    claimed = CLAIMED.model_dump(mode="json")
+    claimed["spec"] = with_news({"command": ["true"]})
+    connection = connection_to({**claimed, "since_next_version": 1})
+    assert await connection.claim("j-1", 1, "host:1") == CLAIMED
+
+
+async def test_work_of_a_kind_that_only_newer_workers_know_is_named_with_what_to_do() -> None:
+    """Given a claimed job of a kind that this version does not have, then the error says which version it is."""
+    claimed = CLAIMED.model_dump(mode="json")
+    claimed["spec"] = {"notebook": "train.ipynb"}
+    with pytest.raises(AnswerUnreadable, match=rf"spec: .*give one of.*Headway {__version__}, update it"):
+        await connection_to(claimed).claim("j-1", 1, "host:1")
