@@ -131,7 +131,7 @@ class RunningAssignment:
                     return None
             except AnswerUnreadable as error:
                 _log.error("Attempt %d of job %s is refused: %s", self.key.attempt, self.key.job, error)
-                await self._place.connection.refuse(self.key.job, self.key.attempt)
+                await self._session.connection.refuse(self.key.job, self.key.attempt)
                 return None
             except HeadwayError as error:
                 _log.info("Attempt %d of job %s was not claimed: %s", self.key.attempt, self.key.job, error)

@@ -18,7 +18,7 @@ import pytest
 from headway.core.facts import CheckpointNotSaved, Fact, OutputsStored, RankStarted, Released, WorkerFailed
 from headway.core.job import JobSpec
 from headway.core.protocol import AssignmentKey, Claimed, Timeouts
-from headway.errors import CannotStartRanks
+from headway.errors import AnswerUnreadable, CannotStartRanks
 from headway.formats.reports import decode_report
 from headway.worker import launcher as launcher_module
 from headway.worker.assignment import RunningAssignment
@@ -235,6 +235,17 @@ async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path
     await assignment.run()
     assert server.refused == [(KEY.job, 1)]
     assert session.slots.take(2) is not None
+
+
+async def test_an_attempt_that_only_a_newer_worker_can_run_is_given_back(tmp_path: Path) -> None:
+    class NewerServer(Server):
+        async def claim(self, *_: object) -> Claimed:
+            raise AnswerUnreadable("a kind of work that this version does not have")
+
+    server = NewerServer()
+    assignment = RunningAssignment(a_session(tmp_path, server), KEY.job, KEY.attempt)
+    await assignment.run()
+    assert server.refused == [(KEY.job, 1)]
 
 
 # Checkpoints and environments
