@@ -90,9 +90,9 @@ class Recorder:
     async def open(self) -> None:
         """Apply what an earlier server stored but did not apply. The broker is open by now."""
         self._recorded = self._broker.taken
-        for job in list(self._jobs.unsettled.values()):
+        for job in self._jobs.unsettled.active():
             attempt = job.attempt
-            if attempt is not None and attempt.ended_at is None:
+            if attempt is not None:
                 workers = [one.worker for one in attempt.assignments]
                 keys = [AssignmentKey(job=job.id, attempt=attempt.number, worker=worker) for worker in workers]
                 await self._apply([key for key in keys if await self._stream(key) is not None])
@@ -234,7 +234,7 @@ class Recorder:
         await self._jobs.update(job_id, lambda job: transitions.streams_settled(job, number, missing, now))
 
     async def _settle_complete(self, job_id: str, number: int) -> None:
-        job = self._jobs.unsettled.get(job_id)
+        job = self._jobs.unsettled.find(job_id)
         if job is None or number not in job.settling:
             return
         attempt = await self._jobs.attempt(job, number)
@@ -256,7 +256,7 @@ class Recorder:
         if key in self._streams:
             return self._streams[key]
         try:
-            job = self._jobs.unsettled.get(key.job) or await self._database.job(key.job)
+            job = self._jobs.unsettled.find(key.job) or await self._database.job(key.job)
         except NotFound:
             return None
         attempt = await self._jobs.attempt(job, key.attempt) if _accepts(job, key.attempt) else None

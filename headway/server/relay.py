@@ -48,7 +48,7 @@ class Relay:
             await self._woken.wait()
             self._woken.clear()
             changed, self._changed = self._changed, {}
-            for job in [self._jobs.unsettled[job] for job in changed if job in self._jobs.unsettled]:
+            for job in filter(None, map(self._jobs.unsettled.find, changed)):
                 for wakeup in job.wakeups:
                     await self._broker.publish_wakeup(wakeup)
                 self._published[job.id] = job

@@ -12,7 +12,7 @@ from headway.core import transitions
 from headway.core.attempt import Assignment
 from headway.core.job import Job
 from headway.core.job_change import open_assignment
-from headway.core.placement import Gang, Share, place_queue, used_slots
+from headway.core.placement import Gang, Share, place_queue
 from headway.core.retry import requeue_delay_seconds
 from headway.core.status import AssignmentState, JobStatus
 from headway.database.base import Database
@@ -107,7 +107,7 @@ class Scheduler:
         """Place what fits, in order of priority, then age."""
         await self._quarantine.judge()
         workers, tried = self._quarantine.with_tries(self._workers.placeable())
-        used = used_slots(self._jobs.unsettled.values())
+        used = self._jobs.unsettled.used_slots()
         if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
             return
         now = self._clock.monotonic()
@@ -168,14 +168,15 @@ class Scheduler:
         for worker in self._leases.silent():  # again: some may have been heard while the database was waited for
             await self._workers.lose(worker, f"it was silent for {self._settings.lease_seconds:g} s")
         seen: set[Hashable] = set()
-        for job in list(self._jobs.unsettled.values()):
+        for job in self._jobs.unsettled.active():
             await self._watch_assignments(job, seen)
             await self._watch_time_limit(job)
+        for job in self._jobs.unsettled.settling():
             for number in job.settling:
                 if self._age(("settle", job.id, number), seen) > self._settings.settle_seconds:
                     await self._recorder.settle_streams(job.id, number)
         self._since = {key: since for key, since in self._since.items() if key in seen}
-        self._ran_since = {key: since for key, since in self._ran_since.items() if key[0] in self._jobs.unsettled}
+        self._ran_since = {key: since for key, since in self._ran_since.items() if self._jobs.unsettled.find(key[0])}
         for job_id in [job_id for job_id in self._delayed_until if not self._still_queued(job_id)]:
             del self._delayed_until[job_id]
 
@@ -184,7 +185,7 @@ class Scheduler:
         self._since.clear()
 
     def _still_queued(self, job_id: str) -> bool:
-        job = self._jobs.unsettled.get(job_id)
+        job = self._jobs.unsettled.find(job_id)
         return job is None or job.status is JobStatus.QUEUED
 
     async def _watch_assignments(self, job: Job, seen: set[Hashable]) -> None:
@@ -207,7 +208,7 @@ class Scheduler:
 
     def _still(self, job_id: str, number: int, assignment: Assignment) -> bool:
         """Whether an assignment is in the same state yet."""
-        job = self._jobs.unsettled.get(job_id)
+        job = self._jobs.unsettled.find(job_id)
         now = open_assignment(job, number, assignment.worker) if job else None
         return now is not None and now.state is assignment.state
 

@@ -107,7 +107,7 @@ async def test_a_damaged_job_is_not_deleted_while_another_needs_its_checkpoint(t
         assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
         assert refused.json()["detail"].startswith("Job fork started from a checkpoint of job source.")
         await api.http.post("/api/v1/jobs/fork/cancel")
-        while "fork" in {job.name for job in api.server.jobs.unsettled.values()}:
+        while api.server.jobs.unsettled.started_from(source["id"]):
             await asyncio.sleep(0.01)
         assert (await api.http.delete("/api/v1/jobs/source")).status_code == 204
 

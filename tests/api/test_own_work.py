@@ -414,13 +414,13 @@ async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_fo
     job = await api.submit(name="mine")
     queued = await api.server.jobs.find("mine")
 
-    async def found_before(reference: str) -> Job:
+    async def read_before(project: str, name: str) -> Job:
         return queued
 
     await api.worker(slots=1)
-    while api.server.jobs.unsettled[job["id"]].status is JobStatus.QUEUED:
+    while (await api.server.jobs.find(job["id"])).status is JobStatus.QUEUED:
         await asyncio.sleep(0.01)
-    monkeypatch.setattr(api.server.jobs, "find", found_before)
+    monkeypatch.setattr(api.server.backends.database, "job_named", read_before)
     shown = (await api.http.get("/api/v1/jobs/mine")).json()
     assert (shown["status"], shown["sentence"]) == ("starting", "Its workers are preparing it and starting its ranks.")
 

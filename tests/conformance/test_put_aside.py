@@ -94,7 +94,7 @@ async def test_a_report_of_other_types_is_put_aside_alone(kind: str, jobs: Jobs)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert recorder.corrupt_reports == 8
-        attempt = jobs.unsettled["j-1"].attempt
+        attempt = (await jobs.find("j-1")).attempt
         assert attempt is not None
         assert attempt.stages == {"first_step": 1.0}
 
@@ -113,6 +113,6 @@ async def test_facts_on_which_the_server_fails_are_left_out_alone(jobs: Jobs, mo
     await recorder.record([a_report(number, fact) for number, fact in enumerate(facts, 1)])
     assert await recorder.committed(KEY) == 3
     assert recorder.corrupt_reports == 1
-    attempt = jobs.unsettled["j-1"].attempt
+    attempt = (await jobs.find("j-1")).attempt
     assert attempt is not None
     assert attempt.stages == {"launched": 1.0, "trained": 2.0}

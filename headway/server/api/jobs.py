@@ -20,7 +20,7 @@ from headway.core.job import DEFAULT_PROJECT, MAXIMUM_NOTES_CHARACTERS, Job, Job
 from headway.core.job_query import JobQuery, JobSort, sort_values
 from headway.core.json_value import LARGEST_INTEGER, shown
 from headway.core.name import check_labels
-from headway.core.placement import Gang, gang_of, place_queue, used_slots
+from headway.core.placement import Gang, gang_of, place_queue
 from headway.core.resume_point import resume_sentence, resumes_from, stop_sentence
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
@@ -168,9 +168,9 @@ def explain(server: Server, job: Job) -> tuple[str, Waiting | None]:
 
 def why_waiting(server: Server, job: Job) -> Waiting:
     """Where a queued job stands, or one that is not submitted yet would."""
-    unsettled = list(server.jobs.unsettled.values())
     queue = _queue_with(server, job)
-    return waiting(job, queue, server.workers.placeable(), unsettled, server.telemetry.remaining_seconds())
+    active = server.jobs.unsettled.active()
+    return waiting(job, queue, server.workers.placeable(), active, server.telemetry.remaining_seconds())
 
 
 def _queue_with(server: Server, job: Job) -> list[Gang]:
@@ -240,11 +240,10 @@ async def plan_spec(spec: JobSpec, server: Server) -> Plan:
     if spec.name is not None and await server.backends.database.job_named(DEFAULT_PROJECT, spec.name) is not None:
         raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
     workers = server.workers.placeable()
-    unsettled = list(server.jobs.unsettled.values())
     job = Job(
         id="", name=spec.name or spec.title, idempotency_key="", body_hash="", spec=spec, created_at=server.clock.now()
     )
-    placements = place_queue(_queue_with(server, job), workers, used_slots(unsettled))
+    placements = place_queue(_queue_with(server, job), workers, server.jobs.unsettled.used_slots())
     shares = next((shares for placed, shares in placements if placed.job == job.id), [])
     sentence = "It would start at once." if shares else why_waiting(server, job).sentence
     return Plan(
@@ -307,7 +306,6 @@ def _decode(cursor: str) -> tuple[float | None, int]:
 @router.get("/{job}", dependencies=READ)
 async def get_job(job: JobHere, server: ServerHere) -> JobView:
     """One job, by id or name."""
-    job = server.jobs.unsettled.get(job.id, job)  # it may have been placed meanwhile
     return view(job, *explain(server, job))
 
 

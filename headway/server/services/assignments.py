@@ -5,7 +5,6 @@ from __future__ import annotations
 from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.protocol import Claimed, OpenAssignment
-from headway.core.status import AssignmentState
 from headway.errors import ClaimRefused, Damaged, NotFound
 from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
@@ -38,34 +37,23 @@ class Assignments:
 
     def open_of(self, worker_id: str) -> tuple[OpenAssignment, ...]:
         """The assignments that the worker is to have; it ends what is not among them."""
-        found = []
-        for job in self._jobs.unsettled.values():
-            attempt = job.attempt
-            assignment = attempt.assignment_of(worker_id) if attempt else None
-            if attempt is None or assignment is None or assignment.state is AssignmentState.RELEASED:
-                continue
-            found.append(
-                OpenAssignment(
-                    job=job.id,
-                    attempt=attempt.number,
-                    state=assignment.state,
-                    ready=attempt.all_claimed,
-                    finished=attempt.all_finished,
-                    kill=attempt.kill,
-                    saves=attempt.reason is not None and attempt.reason.saves,
-                    stacks=attempt.reason is EndReason.STALLED,
-                )
+        return tuple(
+            OpenAssignment(
+                job=job.id,
+                attempt=attempt.number,
+                state=assignment.state,
+                ready=attempt.all_claimed,
+                finished=attempt.all_finished,
+                kill=attempt.kill,
+                saves=attempt.reason is not None and attempt.reason.saves,
+                stacks=attempt.reason is EndReason.STALLED,
             )
-        return tuple(found)
+            for job, attempt, assignment in self._jobs.unsettled.held_by(worker_id)
+        )
 
     def ranks_of(self, worker_id: str) -> dict[str, int]:
         """The jobs that use slots of the worker, by name, and how many."""
-        found: dict[str, int] = {}
-        for job in self._jobs.unsettled.values():
-            assignment = job.attempt.assignment_of(worker_id) if job.attempt else None
-            if assignment is not None and assignment.state is not AssignmentState.RELEASED:
-                found[job.name] = assignment.rank_count
-        return found
+        return {one.job.name: one.assignment.rank_count for one in self._jobs.unsettled.held_by(worker_id)}
 
     async def claim(self, worker_id: str, job_id: str, number: int, endpoint: str) -> Claimed:
         """The worker takes its assignment; repeated, the same answer, with the endpoint once all have claimed.

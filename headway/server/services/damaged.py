@@ -31,12 +31,13 @@ class DamagedRows:
         row = self._database.damage.find(kind, row_id)
         if row is None:
             raise NotFound(f"There is no damaged row {kind} {row_id}. `headway damaged` lists those that were found.")
-        if kind is RowKind.JOB and row_id in self._jobs.unsettled:
+        if kind is RowKind.JOB and self._jobs.unsettled.find(row_id) is not None:
             raise Conflict(f"Job {row.name} is at work, and stored again with its next change. Cancel it first.")
-        needs = [one.name for one in self._jobs.unsettled.values() if any(at.job == row_id for at in one.checkpoints)]
+        needs = self._jobs.unsettled.started_from(row_id)
         if kind is RowKind.JOB and needs:
             raise Conflict(
-                f"Job {needs[0]} started from a checkpoint of job {row.name}. Wait until it has ended, or cancel it."
+                f"Job {needs[0].name} started from a checkpoint of job {row.name}. "
+                "Wait until it has ended, or cancel it."
             )
         await self._database.delete_row(row)
         if kind is RowKind.JOB:

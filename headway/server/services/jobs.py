@@ -19,6 +19,7 @@ from headway.core.job_times import in_order
 from headway.database.base import Database
 from headway.errors import Conflict, Damaged, HeadwayError, IdempotencyKeyReused, NameTaken, NotFound
 from headway.server.clock import Clock
+from headway.server.services.unsettled import UnsettledJobs
 
 _PAGE_JOBS = 200
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -41,7 +42,7 @@ class Jobs:
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
         self._delivered: dict[str, Job] = {}
-        self.unsettled: dict[str, Job] = {}
+        self.unsettled = UnsettledJobs()
         self.on_change: Sequence[Callable[[Job], None]] = ()
         """Whom to tell of each change, in this order."""
         self.on_delete: Sequence[Callable[[str], None]] = ()
@@ -106,8 +107,9 @@ class Jobs:
 
     async def find(self, reference: str) -> Job:
         """The job with that id or name. Raises NotFound, Damaged."""
-        if reference in self.unsettled:
-            return self.unsettled[reference]
+        known = self.unsettled.find(reference)
+        if known is not None:
+            return known
         if reference.startswith("j-"):
             try:
                 return await self._database.job(reference)
@@ -118,12 +120,12 @@ class Jobs:
         job = await self._database.job_named(DEFAULT_PROJECT, reference)
         if job is None:
             raise NotFound(f"Job {reference} does not exist. `headway jobs` lists those that do.")
-        return job
+        return self.unsettled.find(job.id) or job  # it may have changed while it was read
 
     async def project_of(self, job_id: str) -> str | None:
         """The project of the job with that id; None if there is no such job, or it cannot be read."""
         try:
-            return (self.unsettled.get(job_id) or await self._database.job(job_id)).project
+            return (self.unsettled.find(job_id) or await self._database.job(job_id)).project
         except NotFound:
             return None
 
@@ -189,7 +191,7 @@ class Jobs:
                 )
             if not await self._database.delete_job(job.model_copy(update={"version": job.version + 1})):
                 raise Conflict(f"Job {job.name} was changed at the same moment; try again.")
-            self.unsettled.pop(job.id, None)
+            self.unsettled.forget(job.id)
             self._delivered.pop(job.id, None)
         for tell in self.on_delete:
             tell(job.id)
@@ -199,7 +201,7 @@ class Jobs:
         async with self._locked(job_id):
             known_newest = True
             while True:
-                job = self._without_delivered(self.unsettled.get(job_id) or await self._database.job(job_id))
+                job = self._without_delivered(self.unsettled.find(job_id) or await self._database.job(job_id))
                 refusal = None
                 try:
                     changed = transition(job)
@@ -218,7 +220,7 @@ class Jobs:
                         self._announce(changed)
                         return changed
                 known_newest = False
-                self.unsettled.pop(job_id, None)
+                self.unsettled.forget(job_id)
 
     async def _is_newest(self, job: Job) -> bool:
         """Whether what this server knows is what is stored: a former leader that wakes up may have written since."""
@@ -250,10 +252,7 @@ class Jobs:
                 del self._waiting[job_id], self._locks[job_id]
 
     def _announce(self, job: Job) -> None:
-        if job.unsettled:
-            self.unsettled[job.id] = job
-        else:
-            self.unsettled.pop(job.id, None)
+        self.unsettled.keep(job)
         for tell in self.on_change:
             tell(job)
 

@@ -36,7 +36,7 @@ class Telemetry:
     def remaining_seconds(self) -> dict[str, float]:
         """How long the jobs that say how far they are will probably still train, by id."""
         found: dict[str, float] = {}
-        for job in self._jobs.unsettled.values():
+        for job in self._jobs.unsettled.active():
             workers = [one.worker for one in job.attempt.assignments] if job.attempt else []
             steps = [self._steps[worker][job.id] for worker in workers if job.id in self._steps.get(worker, {})]
             seconds = remaining_seconds(job, max(steps, default=None), self._clock.now())

@@ -59,7 +59,7 @@ class Workers:
         ready = {worker.id for worker in self._engine.workers()}
         for worker_id in ready:
             self._leases.watch(worker_id)
-        for job in list(self._jobs.unsettled.values()):
+        for job in self._jobs.unsettled.active():
             for assignment in job.attempt.assignments if job.attempt else ():
                 if assignment.worker not in ready:
                     await self._lose_ranks(assignment.worker)
@@ -100,9 +100,8 @@ class Workers:
         await self._engine.drain(worker_id, draining=draining)
         now = self._clock.now()
         if draining:
-            for job in list(self._jobs.unsettled.values()):
-                if job.attempt is not None and job.attempt.assignment_of(worker_id):
-                    await self._jobs.update(job.id, lambda job: transitions.drain_worker(job, worker_id, now))
+            for held in self._jobs.unsettled.held_by(worker_id):
+                await self._jobs.update(held.job.id, lambda job: transitions.drain_worker(job, worker_id, now))
         self._changed()
         return self._engine.worker(worker_id)
 
@@ -162,9 +161,8 @@ class Workers:
 
     async def _lose_ranks(self, worker_id: str) -> None:
         now = self._clock.now()
-        for job in list(self._jobs.unsettled.values()):
-            if job.attempt is not None and job.attempt.assignment_of(worker_id):
-                await self._jobs.update(job.id, lambda job: transitions.lose_worker(job, worker_id, now))
+        for held in self._jobs.unsettled.held_by(worker_id):
+            await self._jobs.update(held.job.id, lambda job: transitions.lose_worker(job, worker_id, now))
 
     def check_ready(self, worker_id: str) -> None:
         """Raises WorkerLost for a worker that is unknown, lost, or being declared lost."""

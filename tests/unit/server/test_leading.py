@@ -37,7 +37,9 @@ async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(
     leader.on_change = (heard.append,)
     answered = await leader.update(job.id, lambda job: transitions.claim(job, 1, "w", "host:1"))
     assert answered.version == claimed.version
-    assert leader.unsettled[job.id].version == claimed.version
+    known = leader.unsettled.find(job.id)
+    assert known is not None
+    assert known.version == claimed.version
     assert [one.version for one in heard] == [claimed.version]
     await database.close()
 
