@@ -10,11 +10,13 @@ import platform
 import shutil
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from headway.core.environment import Environment
 from headway.errors import CannotStartRanks, EnvironmentFailed
+from headway.folders import remove
 from headway.lock_files import LockContents, read_lock
 from headway.worker.builds import find_uv, run_build
 from headway.worker.editables import Overlay, build_overlay, remove_editables, without_leftovers
@@ -26,6 +28,20 @@ _WARM = 2
 _OLDEST_PYTHON = (3, 11)
 _PACKAGE = Path(__file__).parent.parent
 _COMPLETE = "headway-complete"
+
+
+@dataclass(frozen=True)
+class BuildSite:
+    """What an attempt's environment is made from: its working directory `work`, and a folder of its own.
+
+    `say` gets the lines of a build. `unpack` writes what was sent into a folder that it makes; None if `work` still is
+    as it was sent.
+    """
+
+    work: Path
+    own: Path
+    say: Callable[[str], None]
+    unpack: Callable[[Path], Awaitable[None]] | None = None
 
 
 class Environments:
@@ -49,18 +65,16 @@ class Environments:
                 task.cancel()
             await asyncio.gather(*(task for _, task in self._warm.values()), return_exceptions=True)
 
-    async def acquire(
-        self, environment: Environment, work: Path, own: Path, say: Callable[[str], None]
-    ) -> tuple[Forkserver, Overlay | None]:
-        """The forkserver of an environment, which stays until released; `say` gets the lines of a build.
+    async def acquire(self, environment: Environment, site: BuildSite) -> tuple[Forkserver, Overlay | None]:
+        """The forkserver of an environment, which stays until released.
 
-        Second: what the attempt has over it, in the folder `own`, if its lock file installs projects in place. Raises
+        Second: what the attempt has over it, in its own folder, if its lock file installs projects in place. Raises
         EnvironmentFailed when the environment cannot be had, CannotStartRanks when this worker is to blame.
         """
         if not environment.foreign:
             await self.own.wait_until_warm()
             return self.own, None
-        python, overlay = await self._python(environment, work, own, say)
+        python, overlay = await self._python(environment, site)
         if python not in self._warm:
             forkserver = Forkserver(self._threads, python, self._packages())
             self._warm[python] = (forkserver, asyncio.create_task(forkserver.run()))
@@ -105,15 +119,13 @@ class Environments:
             link.symlink_to(_PACKAGE)
         return folder
 
-    async def _python(
-        self, environment: Environment, work: Path, own: Path, say: Callable[[str], None]
-    ) -> tuple[Path, Overlay | None]:
+    async def _python(self, environment: Environment, site: BuildSite) -> tuple[Path, Overlay | None]:
         if environment.lock is not None:
-            return await self._locked(environment.lock, environment.python or sys.executable, work, own, say)
+            return await self._locked(environment.lock, environment.python or sys.executable, site)
         python = Path(environment.python or sys.executable)
         if not python.is_absolute() or not os.access(python, os.X_OK) or not python.is_file():
             raise EnvironmentFailed(f"{python} is not the path of an interpreter on this worker.")
-        await self._check_version(python, work)
+        await self._check_version(python, site.work)
         return python, None
 
     async def _check_version(self, python: Path, work: Path) -> None:
@@ -125,27 +137,33 @@ class Environments:
         if version < _OLDEST_PYTHON:
             raise EnvironmentFailed(f"{python} is Python {answer[-1].replace(' ', '.')}; 3.11 or newer is needed.")
 
-    async def _locked(
-        self, name: str, python: str, work: Path, own: Path, say: Callable[[str], None]
-    ) -> tuple[Path, Overlay | None]:
+    async def _locked(self, name: str, python: str, site: BuildSite) -> tuple[Path, Overlay | None]:
         """The interpreter of the lock's environment, built unless it is there already, and what goes over it."""
-        work = work.absolute()
-        lock = work / name
-        contents = await asyncio.to_thread(read_lock, lock, work)
+        work = site.work.absolute()
+        contents = await asyncio.to_thread(read_lock, work / name, work)
         with without_leftovers({*contents.editables, *contents.packages}):
             overlay = None
             if contents.editables:
-                overlay = await build_overlay(contents.editables, python, own, work, say)
-            folder = await self._kept(lock, python, work, contents, overlay, say)
+                overlay = await build_overlay(contents.editables, python, site.own, work, site.say)
+            copied = any(package.is_relative_to(work) for package in contents.packages)
+            if site.unpack is None or not copied:
+                folder = await self._kept(work / name, python, work, overlay, site.say)
+            else:  # earlier attempts have left files among those that are copied
+                sent = site.own.with_name("sent").absolute()
+                try:
+                    await site.unpack(sent)
+                    folder = await self._kept(sent / name, python, sent, overlay, site.say)
+                finally:
+                    await asyncio.to_thread(remove, sent)
         if overlay is not None:
             overlay.link(folder)
         return folder / "bin" / "python", overlay
 
     async def _kept(
-        self, lock: Path, python: str, work: Path, contents: LockContents, overlay: Overlay | None,
-        say: Callable[[str], None],
-    ) -> Path:  # fmt: skip
+        self, lock: Path, python: str, work: Path, overlay: Overlay | None, say: Callable[[str], None]
+    ) -> Path:
         """The environment that is kept for all jobs with the same lock, built unless it is there already."""
+        contents = await asyncio.to_thread(read_lock, lock, work)
         key = await asyncio.to_thread(_key, python, lock, work, contents, overlay)
         folder = (self._home / "environments" / key).absolute()
         async with self._building.setdefault(key, asyncio.Lock()):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headway.core.checkpoint import PartKind
+from headway.core.job import JobSpec
 from headway.core.protocol import Claimed
 from headway.worker.checkpoints import fetch_checkpoint
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.editables import Overlay
-from headway.worker.environments import Environments
+from headway.worker.environments import BuildSite, Environments
 from headway.worker.forkserver import Forkserver
 from headway.worker.read_watch import ReadWatch
 from headway.worker.snapshot_cache import SnapshotCache
@@ -72,19 +74,18 @@ class Preparation:
             raise
 
     async def _open_work_folder(self, claimed: Claimed) -> bool:
-        spec = claimed.spec
+        return await self.work_folders.open(claimed.job, partial(self._unpack, claimed.spec))
 
-        async def fill(work: Path) -> None:
-            if spec.snapshot is not None:
-                await self._snapshots.unpack(spec.snapshot, work)
-            else:
-                work.mkdir(parents=True)
-            if spec.source is not None and spec.script is not None:
-                script = work / spec.script
-                script.parent.mkdir(parents=True, exist_ok=True)
-                script.write_text(spec.source, encoding="utf-8", newline="")
-
-        return await self.work_folders.open(claimed.job, fill)
+    async def _unpack(self, spec: JobSpec, folder: Path) -> None:
+        """Make a folder with what was sent."""
+        if spec.snapshot is not None:
+            await self._snapshots.unpack(spec.snapshot, folder)
+        else:
+            folder.mkdir(parents=True)
+        if spec.source is not None and spec.script is not None:
+            script = folder / spec.script
+            script.parent.mkdir(parents=True, exist_ok=True)
+            script.write_text(spec.source, encoding="utf-8", newline="")
 
     async def _prepare_in(self, claimed: Claimed, folder: Path, *, fresh: bool) -> Prepared:
         work, output = self.work_folders.path(claimed.job), folder / "output"
@@ -96,9 +97,9 @@ class Preparation:
         data = await self._datasets.acquire(claimed.dataset) if claimed.dataset is not None else None
         try:
             with setup_log(folder).open("a", encoding="utf-8", buffering=1) as log:
-                forkserver, overlay = await self._environments.acquire(
-                    claimed.spec.environment, work, folder / "environment", lambda line: print(line, file=log)
-                )
+                unpack = partial(self._unpack, claimed.spec) if changed else None
+                site = BuildSite(work, folder / "environment", lambda line: print(line, file=log), unpack)
+                forkserver, overlay = await self._environments.acquire(claimed.spec.environment, site)
         except BaseException:
             self._release_data(claimed, data)
             raise

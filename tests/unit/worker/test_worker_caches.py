@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -15,11 +16,15 @@ import pytest
 from headway.core.environment import Environment
 from headway.errors import Corrupt, EnvironmentFailed
 from headway.formats import snapshot
-from headway.worker.environments import Environments
+from headway.worker.environments import BuildSite, Environments
 from headway.worker.forkserver import Forkserver
 from headway.worker.snapshot_cache import SnapshotCache
 
 pytestmark = pytest.mark.anyio
+
+
+def site_in(folder: Path) -> BuildSite:
+    return BuildSite(folder, folder / "own", print)
 
 
 def packed(folder: Path, text: str) -> tuple[str, bytes]:
@@ -94,7 +99,7 @@ async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch:
     lines: list[str] = []
     for name in ("a.txt", "b.txt"):
         (work / name).write_text(f"# {name}: nothing to install\n")
-        python, _ = await environments._python(Environment(lock=name), work, tmp_path / "own", lines.append)
+        python, _ = await environments._python(Environment(lock=name), BuildSite(work, tmp_path / "own", lines.append))
         assert python.exists()
     (kept,) = (tmp_path / "home" / "environments").iterdir()
     assert python.is_relative_to(kept)
@@ -102,7 +107,7 @@ async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch:
         "Building the environment of a.txt; it is kept for later jobs.",
         "Building the environment of b.txt; it is kept for later jobs.",
     ]
-    await environments._python(Environment(lock="b.txt"), work, tmp_path / "own", lines.append)
+    await environments._python(Environment(lock="b.txt"), BuildSite(work, tmp_path / "own", lines.append))
     assert len([line for line in lines if line.startswith("Building")]) == 2
 
 
@@ -111,7 +116,7 @@ async def test_an_environment_that_is_built_or_used_is_not_dropped(tmp_path: Pat
     pythons = []
     for name in ("used.txt", "idle.txt"):
         (tmp_path / name).write_text(f"# {name}\n")
-        python, _ = await environments._python(Environment(lock=name), tmp_path, tmp_path / "own", print)
+        python, _ = await environments._python(Environment(lock=name), site_in(tmp_path))
         pythons.append(python)
         if name == "used.txt":
             environments._used[pythons[0]] = 1
@@ -121,7 +126,7 @@ async def test_an_environment_that_is_built_or_used_is_not_dropped(tmp_path: Pat
     left_over.mkdir()
     async with environments._building.setdefault(half_built.name, asyncio.Lock()):
         (tmp_path / "third.txt").write_text("# third\n")
-        third, _ = await environments._python(Environment(lock="third.txt"), tmp_path, tmp_path / "own", print)
+        third, _ = await environments._python(Environment(lock="third.txt"), site_in(tmp_path))
     assert [python.exists() for python in pythons] == [True, False]
     assert third.exists()
     assert half_built.exists()
@@ -131,9 +136,9 @@ async def test_an_environment_that_is_built_or_used_is_not_dropped(tmp_path: Pat
 async def test_an_interpreter_that_vanished_is_built_again(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
     (tmp_path / "a.txt").write_text("")
-    python, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
+    python, _ = await environments._python(Environment(lock="a.txt"), site_in(tmp_path))
     python.unlink()
-    again, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
+    again, _ = await environments._python(Environment(lock="a.txt"), site_in(tmp_path))
     assert again == python
     assert python.exists()
 
@@ -141,12 +146,44 @@ async def test_an_interpreter_that_vanished_is_built_again(tmp_path: Path) -> No
 async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
     (tmp_path / "a.txt").write_text("")
-    python, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
+    python, _ = await environments._python(Environment(lock="a.txt"), site_in(tmp_path))
     (python.parent.parent / "headway-complete").unlink()
     python.unlink()
-    again, _ = await environments._python(Environment(lock="a.txt"), tmp_path, tmp_path / "own", print)
+    again, _ = await environments._python(Environment(lock="a.txt"), site_in(tmp_path))
     assert again == python
     assert python.exists()
+
+
+async def test_what_attempts_leave_in_the_working_directory_makes_no_other_environment(tmp_path: Path) -> None:
+    """Given a requirement `.`, when a retry finds files of the first attempt, then what was sent is built, once."""
+
+    async def unpack(folder: Path) -> None:
+        (folder / "mine").mkdir(parents=True)
+        (folder / "mine" / "__init__.py").write_text("VALUE = 'sent'")
+        (folder / "requirements.txt").write_text(".\n")
+        (folder / "pyproject.toml").write_text(
+            '[project]\nname = "mine"\nversion = "1"\n[tool.setuptools]\npackages = ["mine"]\n'
+        )
+
+    def value(python: Path) -> str:
+        command = [python, "-c", "import mine; print(mine.VALUE)"]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    lines: list[str] = []
+    work, own = tmp_path / "work", tmp_path / "own"
+    await unpack(work)
+    environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
+    lock = Environment(lock="requirements.txt")
+    first, _ = await environments._python(lock, BuildSite(work, own, lines.append))
+    (work / "checkpoint-1.pt").write_text("weights")
+    (work / "mine" / "__init__.py").write_text("VALUE = 'changed'")
+    again, _ = await environments._python(lock, BuildSite(work, own, lines.append, unpack))
+    assert again == first
+    assert len([line for line in lines if line.startswith("Building the environment")]) == 1
+    other = Environments(tmp_path / "other", threads=1, maximum_bytes=1 << 40)
+    elsewhere, _ = await other._python(lock, BuildSite(work, own, lines.append, unpack))
+    assert (value(first), value(elsewhere)) == ("sent\n", "sent\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "other", "work"}
 
 
 async def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
@@ -155,8 +192,8 @@ async def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     old.chmod(0o755)
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
     with pytest.raises(EnvironmentFailed, match=r"is Python 3\.8; 3\.11 or newer is needed"):
-        await environments._python(Environment(python=str(old)), tmp_path, tmp_path / "own", print)
-    assert await environments._python(Environment(python=sys.executable), tmp_path, tmp_path / "own", print)
+        await environments._python(Environment(python=str(old)), site_in(tmp_path))
+    assert await environments._python(Environment(python=sys.executable), site_in(tmp_path))
 
 
 async def test_an_attempt_that_is_cancelled_while_its_environment_warms_up_holds_it_no_longer(
@@ -173,7 +210,7 @@ async def test_an_attempt_that_is_cancelled_while_its_environment_warms_up_holds
     monkeypatch.setattr(Forkserver, "wait_until_warm", wait)
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1)
     environment = Environment(python=sys.executable)
-    acquiring = asyncio.create_task(environments.acquire(environment, tmp_path, tmp_path / "own", print))
+    acquiring = asyncio.create_task(environments.acquire(environment, site_in(tmp_path)))
     await waits.wait()
     while not any(environments._used.values()):
         await asyncio.sleep(0.01)
