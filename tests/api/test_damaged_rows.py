@@ -36,7 +36,7 @@ async def test_damaged_rows_stop_neither_start_nor_lists(tmp_path: Path) -> None
             await worker.run_to_the_end(job["id"])
         for name in ("broken-queued", "queued"):
             await api.submit(name=name, where={"gpu": "none"})
-        await api.server.datasets.find("digits")
+        await api.server.datasets.find("default", "digits")
         ids = {one["name"]: one["id"] for one in (await api.http.get("/api/v1/jobs")).json()["jobs"]}
     home = settings.home
     write(home, "UPDATE jobs SET document = replace(document, '86400', 'null') WHERE name = 'broken-queued'")
@@ -116,7 +116,7 @@ BLOBS = {
     "worker": "INSERT INTO workers VALUES (x'ff', 'ready', 1, '{}')",
     "worker with a good document": "UPDATE workers SET id = x'ff'",
     "worker without text": "INSERT INTO workers VALUES (x'', 'ready', x'ff', x'ff')",
-    "dataset": "INSERT INTO datasets VALUES (x'ff', '{}')",
+    "dataset": "INSERT INTO datasets VALUES ('', x'ff', '{}')",
     "job": "UPDATE jobs SET id = x'ff'",
     "job's name": "UPDATE jobs SET name = x'ff', document = '{'",
     "attempt": "INSERT INTO attempts VALUES ('JOB', 'x', '{}')",
