@@ -27,7 +27,8 @@ class TakingTurns(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         content = (Path(__file__).parent.parent / nodeid.partition("::")[0]).read_text()
         alone = "kafka" in nodeid.lower() or "disturbs_servers" in content or "Proxies(" in content
-        return "servers" if alone and "from tests.services import" in content else nodeid
+        uses_servers = "from tests.services import" in content or nodeid.startswith("tests/conformance/")
+        return "servers" if alone and uses_servers else nodeid
 
 
 _PROCESSES_PER_CORE = 3

@@ -19,8 +19,8 @@ from headway.core.job_query import JobQuery
 from headway.core.problem import Problem
 from headway.core.worker import Worker
 from headway.database.damage import Damage
+from headway.database.streams import StreamStore
 from headway.errors import IdempotencyKeyReused, NameTaken
-from headway.formats.reports import Report
 
 reading: ContextVar[bool] = ContextVar("reading", default=False)
 """Whether the request at work only reads for a user. Such reads have connections of their own, so that submissions,
@@ -30,30 +30,11 @@ OVERLOADED = "Too many requests wait for the database. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
-class ReportIndex:
-    """Which report numbers a stored row covers, and whether facts are in it."""
-
-    worker: str
-    number: int
-    through: int
-    last: bool
-    has_facts: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StoredJob:
     """A job as it is stored; of a deleted one the tombstone."""
 
     job: Job
     deleted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSize:
-    """Bytes of the streams of one job."""
-
-    job: str
-    size_bytes: int
 
 
 def key_reused(job: Job) -> IdempotencyKeyReused:
@@ -73,6 +54,8 @@ class Database(ABC):
     """
 
     shared: ClassVar[bool] = False
+    streams: StreamStore
+    """What workers reported. It opens and closes with the database. Who deletes a job deletes its streams, too."""
 
     @cached_property
     def damage(self) -> Damage:
@@ -160,12 +143,13 @@ class Database(ABC):
     async def delete_job(self, job: Job) -> bool:
         """Compare and set as `replace_job`, leaving a tombstone: key and body hash stay, the name is free.
 
-        Its attempts, events, checkpoint parts and reports go with it.
+        Its attempts, events and checkpoint parts go with it.
         """
 
     @abstractmethod
     async def delete_row(self, row: DamagedRow) -> None:
-        """Delete a damaged row; of a job also its attempts, events, checkpoint parts and reports. Its key is free."""
+        """Delete a damaged row that is no report. A job's attempts, events and checkpoint parts go with it; its key is
+        free."""
 
     # Attempts and events
     @abstractmethod
@@ -234,34 +218,3 @@ class Database(ABC):
     @abstractmethod
     async def named_snapshots(self) -> set[tuple[str, str]]:
         """The snapshots that jobs name, as (project, sha256)."""
-
-    # Streams
-    @abstractmethod
-    async def insert_reports(self, reports: Sequence[Report]) -> None:
-        """Store whole reports by (job, attempt, worker, number); those that are there already stay."""
-
-    @abstractmethod
-    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
-        """What is stored of an attempt, by worker and number, without contents."""
-
-    @abstractmethod
-    async def reports(
-        self, job_id: str, attempt: int, worker: str, after: int, through: int, limit: int
-    ) -> list[Report]:
-        """Reports and chunks that cover numbers in (after, through], by number."""
-
-    @abstractmethod
-    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
-        """The metrics of an attempt's reports, by worker and number."""
-
-    @abstractmethod
-    async def compact(self, chunk: Report) -> None:
-        """Replace the reports that `chunk` covers by it."""
-
-    @abstractmethod
-    async def stream_sizes(self) -> list[StreamSize]:
-        """Bytes of streams per job, oldest first."""
-
-    @abstractmethod
-    async def delete_streams(self, job_id: str) -> None:
-        """Delete the reports of a job."""

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
 from collections.abc import Collection
-from typing import Any
 
 from pymongo import ASCENDING
 
 from headway.core.damaged import RowKind
 from headway.core.dataset import Dataset, OwnedDataset, project_of_earlier_dataset
-from headway.database.base import Database
+from headway.database.mongodb_collections import MongodbCollections
+from headway.database.mongodb_connections import translated
 from headway.database.mongodb_documents import Document
-from headway.database.mongodb_streams import translated
 
 
-class MongodbDatasets(Database):
+class MongodbDatasets(MongodbCollections):
     """The part of the contract that is about datasets and owners of objects."""
-
-    @abstractmethod
-    def _collection(self, name: str) -> Any:
-        """A collection, on the connections for this kind of request."""
-
-    @abstractmethod
-    async def _upsert(self, collection: str, key: str, document: Document) -> None:
-        """Store a document by its `_id`."""
 
     async def _give_projects(self) -> None:
         """Bring what a version before projects stored into today's form; repeated, it changes nothing."""
-        async for old in self._collection("datasets").find({"project": {"$exists": False}}):
+        async for old in self._connections.collection("datasets").find({"project": {"$exists": False}}):
             name = old.pop("_id")
             project = project_of_earlier_dataset(name) or ""
-            await self._upsert("datasets", f"{project}/{name}", {**old, "project": project, "name": name})
-            await self._collection("datasets").delete_one({"_id": name})
+            await self._connections.upsert("datasets", f"{project}/{name}", {**old, "project": project, "name": name})
+            await self._connections.collection("datasets").delete_one({"_id": name})
         for project, sha256 in await self.named_snapshots():
             await self.add_owner(project, f"snapshots/{sha256[:2]}/{sha256}")
 
@@ -41,13 +31,13 @@ class MongodbDatasets(Database):
         key = f"{project or ''}/{dataset.name}"
         fields = {"project": project or "", "name": dataset.name, "document": dataset.model_dump_json()}
         async with translated():
-            await self._upsert("datasets", key, fields)
+            await self._connections.upsert("datasets", key, fields)
         self.damage.forget(RowKind.DATASET, key)
 
     async def datasets(self) -> list[OwnedDataset]:
         order = [("project", ASCENDING), ("name", ASCENDING)]
         async with translated():
-            found = [one async for one in self._collection("datasets").find({}, sort=order)]
+            found = [one async for one in self._connections.collection("datasets").find({}, sort=order)]
         return [one for document in found if (one := self._owned_dataset(document)) is not None]
 
     def _owned_dataset(self, document: Document) -> OwnedDataset | None:
@@ -62,28 +52,28 @@ class MongodbDatasets(Database):
     async def add_owner(self, project: str, object_id: str) -> None:
         async with translated():
             fields = {"project": project, "object_id": object_id}
-            await self._upsert("object_owners", f"{project}/{object_id}", fields)
+            await self._connections.upsert("object_owners", f"{project}/{object_id}", fields)
 
     async def owned(self, project: str, object_ids: Collection[str]) -> set[str]:
         async with translated():
-            found = self._collection("object_owners").find(_owned(project, object_ids))
+            found = self._connections.collection("object_owners").find(_owned(project, object_ids))
             return {one["object_id"] async for one in found}
 
     async def owners(self, prefix: str) -> set[tuple[str, str]]:
         where = {"object_id": {"$regex": f"^{re.escape(prefix)}"}}
         async with translated():
-            found = self._collection("object_owners").find(where)
+            found = self._connections.collection("object_owners").find(where)
             return {(one["project"], one["object_id"]) async for one in found}
 
     async def remove_owner(self, project: str, object_ids: Collection[str]) -> None:
         async with translated():
-            await self._collection("object_owners").delete_many(_owned(project, object_ids))
+            await self._connections.collection("object_owners").delete_many(_owned(project, object_ids))
 
     async def named_snapshots(self) -> set[tuple[str, str]]:
         named = {"$match": {"deleted": False, "snapshot": {"$ne": None}}}
         distinct = {"$group": {"_id": {"project": "$project", "snapshot": "$snapshot"}}}
         async with translated():
-            found = await self._collection("jobs").aggregate([named, distinct])
+            found = await self._connections.collection("jobs").aggregate([named, distinct])
             return {(one["_id"]["project"], one["_id"]["snapshot"]) async for one in found}
 
 

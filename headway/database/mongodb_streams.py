@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
 
 from pymongo import ASCENDING
-from pymongo.errors import ConfigurationError, DuplicateKeyError, PyMongoError, WaitQueueTimeoutError
 
-from headway.core.damaged import RowKind
-from headway.database.base import OVERLOADED, Database, ReportIndex, StreamSize
+from headway.core.damaged import DamagedRow, RowKind
+from headway.database.damage import Damage
+from headway.database.mongodb_connections import MongodbConnections, translated
 from headway.database.mongodb_documents import Document, facts_of, report_document, report_of
-from headway.errors import Overloaded, Unavailable
+from headway.database.streams import ReportIndex, StreamStore
 from headway.formats.reports import Report
 
 
-class MongodbStreams(Database):
-    """The part of the contract that is about reports."""
+class MongodbStreams(StreamStore):
+    """One collection of reports and chunks."""
 
-    @abstractmethod
-    def _collection(self, name: str) -> Any:
-        """A collection, whose writes the majority of the replica set has."""
+    def __init__(self, connections: MongodbConnections, damage: Damage) -> None:
+        self._connections = connections
+        self._damage = damage
 
-    @abstractmethod
-    async def _insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
-        """Insert those that are not there yet."""
-
-    async def insert_reports(self, reports: Sequence[Report]) -> None:
+    async def insert(self, reports: Sequence[Report]) -> None:
         async with translated():
-            await self._insert_missing("reports", [report_document(report) for report in reports])
+            await self._connections.insert_missing("reports", [report_document(report) for report in reports])
 
-    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
+    async def index(self, job_id: str, attempt: int) -> list[ReportIndex]:
         fields = {"worker": 1, "number": 1, "through": 1, "last": 1, "has_facts": 1}
         return [
             ReportIndex(one["worker"], one["number"], one["through"], one["last"], one["has_facts"])
@@ -46,7 +39,7 @@ class MongodbStreams(Database):
         where |= {"through": {"$gt": after}, "number": {"$lte": through}}
         found: list[Report] = []
         async for one in self._uncovered(where):
-            facts = self.damage.read(RowKind.REPORT, one["_id"], "", lambda one=one: facts_of(one)) or ()  # type: ignore[misc]
+            facts = self._damage.read(RowKind.REPORT, one["_id"], "", lambda one=one: facts_of(one)) or ()  # type: ignore[misc]
             found.append(report_of(one, facts))
             if len(found) == limit:
                 break
@@ -62,7 +55,7 @@ class MongodbStreams(Database):
         order = [("worker", ASCENDING), ("number", ASCENDING)]
         worker, through = "", 0
         async with translated():
-            async for one in self._collection("reports").find(where, fields, sort=order):
+            async for one in self._connections.collection("reports").find(where, fields, sort=order):
                 if one["worker"] == worker and one["number"] <= through:
                     continue
                 worker, through = one["worker"], one["through"]
@@ -74,33 +67,23 @@ class MongodbStreams(Database):
         covered = {"job": chunk.job, "attempt": chunk.attempt, "worker": chunk.worker}
         covered |= {"number": {"$gt": chunk.number}, "through": {"$lte": chunk.through}}
         async with translated():
-            await self._collection("reports").replace_one({"_id": document["_id"]}, document, upsert=True)
-            await self._collection("reports").delete_many(covered)
+            await self._connections.collection("reports").replace_one({"_id": document["_id"]}, document, upsert=True)
+            await self._connections.collection("reports").delete_many(covered)
 
-    async def stream_sizes(self) -> list[StreamSize]:
+    async def sizes(self) -> dict[str, int]:
+        group = {"$group": {"_id": "$job", "size_bytes": {"$sum": "$size_bytes"}}}
         async with translated():
-            grouped = await self._collection("reports").aggregate(
-                [{"$group": {"_id": "$job", "size_bytes": {"$sum": "$size_bytes"}}}]
-            )
-            sizes = {one["_id"]: int(one["size_bytes"]) async for one in grouped}
-            jobs = self._collection("jobs").find({}, {"_id": 1}, sort=[("sequence", ASCENDING)])
-            return [StreamSize(one["_id"], sizes[one["_id"]]) async for one in jobs if one["_id"] in sizes]
+            found = await self._connections.collection("reports").aggregate([group])
+            return {one["_id"]: int(one["size_bytes"]) async for one in found}
 
-    async def delete_streams(self, job_id: str) -> None:
+    async def delete(self, job_id: str) -> None:
         async with translated():
-            await self._collection("reports").delete_many({"job": job_id})
+            await self._connections.collection("reports").delete_many({"job": job_id})
 
-
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Library errors become ours, cause kept."""
-    try:
-        yield
-    except (DuplicateKeyError, ConfigurationError):
-        raise
-    except WaitQueueTimeoutError as error:
-        raise Overloaded(OVERLOADED) from error
-    except (PyMongoError, OSError) as error:
-        # PyMongo goes on with its timeouts and all it knows of the servers.
-        said = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
-        raise Unavailable(f"MongoDB does not answer: {said}") from error
+    async def delete_damaged(self, row: DamagedRow) -> None:
+        if row.kind is RowKind.JOB:
+            await self.delete(row.id)
+            return
+        async with translated():
+            await self._connections.collection("reports").delete_one({"_id": row.id})
+        self._damage.forget(row.kind, row.id)

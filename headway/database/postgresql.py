@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -20,7 +21,9 @@ from headway.core.problem import Problem, clock_problems
 from headway.database import tables
 from headway.database.base import READ_PATIENCE_SECONDS, reading
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
-from headway.database.sql import SqlDatabase, translate_errors
+from headway.database.sql import SqlDatabase
+from headway.database.sql_connections import translate_errors
+from headway.database.sql_streams import SqlStreams
 from headway.errors import SettingInvalid, Unavailable
 from headway.redaction import redacted
 
@@ -41,9 +44,10 @@ class PostgresqlDatabase(SqlDatabase):
     def __init__(self, url: str) -> None:
         self._url = url
         self._engines: dict[tuple[str, bool], AsyncEngine] = {}
+        self.streams = SqlStreams(partial(self._transaction, STREAMS.name), insert, self.damage)
 
     async def open(self) -> None:
-        for name in ("main", "streams"):
+        for name in (MAIN.name, STREAMS.name):
             for of_users, connections in ((False, _CONNECTIONS), (True, _READERS)):
                 self._engines[name, of_users] = create_async_engine(
                     "postgresql+asyncpg://",
@@ -84,13 +88,11 @@ class PostgresqlDatabase(SqlDatabase):
         return lines.op("@>")(cast([line.strip()], ARRAY(Text)))
 
     def _main(self, *, write: bool) -> Any:
-        return self._transaction("main", of_users=reading.get() and not write)
-
-    def _streams(self, *, write: bool) -> Any:
-        return self._transaction("streams", of_users=reading.get() and not write)
+        return self._transaction(MAIN.name, write=write)
 
     @asynccontextmanager
-    async def _transaction(self, name: str, *, of_users: bool) -> AsyncIterator[AsyncConnection]:
+    async def _transaction(self, name: str, *, write: bool) -> AsyncIterator[AsyncConnection]:
+        of_users = reading.get() and not write
         async with translate_errors():
             try:
                 async with self._engines[name, of_users].begin() as connection:

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Collection
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sqlalchemy import Row, delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from headway.core.damaged import RowKind
 from headway.core.dataset import Dataset, OwnedDataset
 from headway.database import tables
-from headway.database.base import Database
 from headway.database.damage import row_key
+from headway.database.sql_connections import SqlConnections
 
 
-class SqlDatasets(Database):
+class SqlDatasets(SqlConnections):
     """The part of the contract that is about datasets and owners of objects."""
-
-    @abstractmethod
-    def _insert(self, table: Any) -> Any:
-        """The dialect's INSERT, which knows ON CONFLICT."""
-
-    @abstractmethod
-    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction on the main tables."""
 
     async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
         key = {"project": project or "", "name": dataset.name}
@@ -40,7 +29,8 @@ class SqlDatasets(Database):
         table = tables.datasets
         async with self._main(write=False) as connection:
             rows = (await connection.execute(select(table))).all()
-        rows = sorted(rows, key=lambda row: (row.project, row.name))  # databases sort text in ways of their own
+        # Databases sort text in ways of their own, and SQLite may hold keys that are no text.
+        rows = sorted(rows, key=lambda row: (row_key(row.project), row_key(row.name)))
         return [one for row in rows if (one := self._owned_dataset(row)) is not None]
 
     def _owned_dataset(self, row: Row[Any]) -> OwnedDataset | None:

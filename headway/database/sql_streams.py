@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from headway.core.damaged import RowKind
+from headway.core.damaged import DamagedRow, RowKind
 from headway.database import tables
-from headway.database.base import Database, ReportIndex, StreamSize
-from headway.database.damage import row_key
+from headway.database.damage import Damage, row_key
+from headway.database.sql_connections import has_key, has_row_key
+from headway.database.streams import ReportIndex, StreamStore
 from headway.formats.reports import Report, decode_facts, encode_facts
 
 
-class SqlStreams(Database):
-    """The part of the contract that is about reports."""
+class Transaction(Protocol):
+    """A transaction on the streams' table."""
 
-    @abstractmethod
-    def _insert(self, table: Any) -> Any:
-        """The dialect's INSERT, which knows ON CONFLICT."""
+    def __call__(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
-    @abstractmethod
-    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction on the main tables."""
 
-    @abstractmethod
-    def _streams(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction on the streams' table."""
+class SqlStreams(StreamStore):
+    """One table of reports and chunks."""
 
-    async def insert_reports(self, reports: Sequence[Report]) -> None:
-        async with self._streams(write=True) as connection:
+    def __init__(self, transaction: Transaction, insert: Callable[[Any], Any], damage: Damage) -> None:
+        """`insert`: the dialect's INSERT, which knows ON CONFLICT."""
+        self._transaction = transaction
+        self._insert = insert
+        self._damage = damage
+
+    async def insert(self, reports: Sequence[Report]) -> None:
+        async with self._transaction(write=True) as connection:
             insert = self._insert(tables.reports).on_conflict_do_nothing()
             await connection.execute(insert, [_report_columns(report) for report in reports])
 
-    async def report_index(self, job_id: str, attempt: int) -> list[ReportIndex]:
+    async def index(self, job_id: str, attempt: int) -> list[ReportIndex]:
         table = tables.reports
         columns = (table.c.worker, table.c.number, table.c.through, table.c.last, func.length(table.c.facts) > 2)
         query = select(*columns).where((table.c.job == job_id) & (table.c.attempt == attempt))
-        async with self._streams(write=False) as connection:
+        async with self._transaction(write=False) as connection:
             rows = await connection.execute(query.order_by(table.c.worker, table.c.number))
             return [ReportIndex(row[0], row[1], row[2], bool(row[3]), bool(row[4])) for row in rows]
 
@@ -51,20 +51,20 @@ class SqlStreams(Database):
         table = tables.reports
         where = (table.c.job == job_id) & (table.c.attempt == attempt) & (table.c.worker == worker)
         where &= (table.c.through > after) & (table.c.number <= through)
-        async with self._streams(write=False) as connection:
+        async with self._transaction(write=False) as connection:
             rows = (await connection.execute(select(table).where(where).order_by(table.c.number).limit(limit))).all()
         return [self._report(row) for row in rows]
 
     def _report(self, row: Row[Any]) -> Report:
         """Facts that cannot be read are left out; the streams beside them are not lost for it."""
         row_id = row_key(row.job, row.attempt, row.worker, row.number)
-        facts = self.damage.read(RowKind.REPORT, row_id, "", lambda: decode_facts(row.facts)) or ()
+        facts = self._damage.read(RowKind.REPORT, row_id, "", lambda: decode_facts(row.facts)) or ()
         return Report(row.job, row.attempt, row.worker, row.number, row.through, row.last, facts, row.logs, row.metrics)
 
     async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
         table = tables.reports
         where = (table.c.job == job_id) & (table.c.attempt == attempt) & (func.length(table.c.metrics) > 0)
-        async with self._streams(write=False) as connection:
+        async with self._transaction(write=False) as connection:
             query = select(table.c.metrics).where(where).order_by(table.c.worker, table.c.number)
             return [row.metrics for row in await connection.execute(query)]
 
@@ -72,23 +72,29 @@ class SqlStreams(Database):
         table = tables.reports
         where = (table.c.job == chunk.job) & (table.c.attempt == chunk.attempt) & (table.c.worker == chunk.worker)
         where &= (table.c.number >= chunk.number) & (table.c.through <= chunk.through)
-        async with self._streams(write=True) as connection:
+        async with self._transaction(write=True) as connection:
             await connection.execute(delete(table).where(where))
             await connection.execute(table.insert().values(**_report_columns(chunk)))
 
-    async def stream_sizes(self) -> list[StreamSize]:
+    async def sizes(self) -> dict[str, int]:
         table = tables.reports
         size = func.sum(func.length(table.c.facts) + func.length(table.c.logs) + func.length(table.c.metrics))
-        async with self._streams(write=False) as connection:
-            rows = (await connection.execute(select(table.c.job, size).group_by(table.c.job))).all()
-        sizes: dict[str, int] = {row[0]: int(row[1]) for row in rows}
-        async with self._main(write=False) as connection:
-            order = (await connection.execute(select(tables.jobs.c.id).order_by(tables.jobs.c.sequence))).all()
-        return [StreamSize(row.id, sizes[row.id]) for row in order if row.id in sizes]
+        async with self._transaction(write=False) as connection:
+            rows = await connection.execute(select(table.c.job, size).group_by(table.c.job))
+            return {row_key(job): int(size_bytes) for job, size_bytes in rows}
 
-    async def delete_streams(self, job_id: str) -> None:
-        async with self._streams(write=True) as connection:
+    async def delete(self, job_id: str) -> None:
+        async with self._transaction(write=True) as connection:
             await connection.execute(delete(tables.reports).where(tables.reports.c.job == job_id))
+
+    async def delete_damaged(self, row: DamagedRow) -> None:
+        table = tables.reports
+        is_job = row.kind is RowKind.JOB
+        where = has_key(table.c.job, row.id) if is_job else has_row_key(table.primary_key.columns, row.id)
+        async with self._transaction(write=True) as connection:
+            await connection.execute(delete(table).where(where))
+        if not is_job:
+            self._damage.forget(row.kind, row.id)
 
 
 def _report_columns(report: Report) -> dict[str, Any]:

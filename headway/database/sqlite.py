@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -17,7 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from headway.database.base import READ_PATIENCE_SECONDS, reading
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
-from headway.database.sql import SqlDatabase, translate_errors
+from headway.database.sql import SqlDatabase
+from headway.database.sql_connections import translate_errors
+from headway.database.sql_streams import SqlStreams
 from headway.errors import SettingInvalid
 from headway.private_files import close, make_private
 
@@ -37,6 +40,7 @@ class SqliteDatabase(SqlDatabase):
         self._streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
         self._lock: BinaryIO | None = None
         self._engines: dict[tuple[str, str], AsyncEngine] = {}
+        self.streams = SqlStreams(partial(self._transaction, STREAMS.name), insert, self.damage)
 
     async def open_to_read(self) -> None:
         if not self._path.is_file():
@@ -98,10 +102,7 @@ class SqliteDatabase(SqlDatabase):
         return insert(table)
 
     def _main(self, *, write: bool) -> Any:
-        return self._transaction("main", write=write)
-
-    def _streams(self, *, write: bool) -> Any:
-        return self._transaction("streams", write=write)
+        return self._transaction(MAIN.name, write=write)
 
     @asynccontextmanager
     async def _transaction(self, name: str, *, write: bool) -> AsyncIterator[AsyncConnection]:

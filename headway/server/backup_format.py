@@ -120,11 +120,11 @@ async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[
     Of attempts before, all facts are in the job or refused.
     """
     live = job.attempt if job.attempt is not None and job.attempt.number == attempt else None
-    for worker in sorted({row.worker for row in await database.report_index(job.id, attempt)}):
+    for worker in sorted({row.worker for row in await database.streams.index(job.id, attempt)}):
         assignment = live.assignment_of(worker) if live is not None else None
         applied = assignment.applied if assignment is not None else LARGEST_NUMBER
         position = 0
-        while page := await database.reports(job.id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS):
+        while page := await database.streams.reports(job.id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS):
             if page[0].number <= position:
                 raise Conflict(f"Reports of job {job.name} were compacted while they were read.")
             for report in page:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from typing import NamedTuple
 
 from headway.core import transitions
 from headway.core.attempt import LARGEST_NUMBER
@@ -101,11 +102,11 @@ class Housekeeping:
 
     async def compact(self, job_id: str, attempt: int) -> None:
         """Merge the reports of an ended attempt into chunks of about a megabyte."""
-        index = await self._database.report_index(job_id, attempt)
+        index = await self._database.streams.index(job_id, attempt)
         for worker in sorted({row.worker for row in index}):
             run = _Run()
             position = 0
-            while page := await self._database.reports(
+            while page := await self._database.streams.reports(
                 job_id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS
             ):
                 for report in page:
@@ -119,7 +120,7 @@ class Housekeeping:
     async def _replace(self, run: list[Report]) -> None:
         if len(run) > 1:
             try:
-                await self._database.compact(await asyncio.to_thread(merge_reports, run))
+                await self._database.streams.compact(await asyncio.to_thread(merge_reports, run))
             except Corrupt as error:
                 _log.warning("Reports of job %s stay as they are: %s", run[0].job, error)
 
@@ -152,23 +153,36 @@ class Housekeeping:
             after = (page[-1].created_at, page[-1].sequence)
 
     async def _sweep_streams(self) -> None:
-        sizes = await self._database.stream_sizes()
-        total_bytes = sum(size.size_bytes for size in sizes)
-        oldest = self._clock.now() - self._settings.stream_retention_days * _DAY_SECONDS
-        for size in sizes:
+        sizes = await self._database.streams.sizes()
+        total_bytes = sum(sizes.values())
+        ended: list[_EndedStreams] = []
+        for job_id, size_bytes in sizes.items():
             try:
-                job = await self._database.job(size.job)
+                job = await self._database.job(job_id)
             except Damaged:
                 continue  # whoever deletes the job deletes them
-            except NotFound:
-                await self._database.delete_streams(size.job)
+            except NotFound:  # a server died after it had deleted the job
+                await self._database.streams.delete(job_id)
+                total_bytes -= size_bytes
                 continue
-            if not job.status.terminal or job.ended_at is None or job.settling:
-                continue
-            if job.ended_at < oldest or total_bytes > self._settings.stream_retention_bytes:
-                await self._database.delete_streams(job.id)
-                total_bytes -= size.size_bytes
-                _log.info("Logs and metrics of job %s (%d bytes) were deleted by retention.", job.name, size.size_bytes)
+            if job.status.terminal and job.ended_at is not None and not job.settling:
+                ended.append(_EndedStreams(job.sequence, job.id, job.name, job.ended_at, size_bytes))
+        oldest = self._clock.now() - self._settings.stream_retention_days * _DAY_SECONDS
+        for one in sorted(ended):
+            if one.ended_at < oldest or total_bytes > self._settings.stream_retention_bytes:
+                await self._database.streams.delete(one.job)
+                total_bytes -= one.size_bytes
+                _log.info("Logs and metrics of job %s (%d bytes) were deleted by retention.", one.name, one.size_bytes)
+
+
+class _EndedStreams(NamedTuple):
+    """Streams that retention may delete, by their job's age."""
+
+    sequence: int
+    job: str
+    name: str
+    ended_at: float
+    size_bytes: int
 
 
 class _Run:

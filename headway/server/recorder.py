@@ -135,7 +135,7 @@ class Recorder:
                 new[key, report.number] = report
         if not new:
             return
-        await self._database.insert_reports(list(new.values()))
+        await self._database.streams.insert(list(new.values()))
         touched: dict[AssignmentKey, None] = {}
         for (key, number), report in new.items():
             stream = self._streams.get(key)
@@ -264,11 +264,11 @@ class Recorder:
         if assignment is None:
             return None
         stream = _Stream()
-        for row in await self._database.report_index(key.job, key.attempt):
+        for row in await self._database.streams.index(key.job, key.attempt):
             if row.worker == key.worker:
                 stream.add(row.number, row.through, row.last)
                 if (row.has_facts or row.last) and row.through > assignment.applied:
-                    for report in await self._database.reports(
+                    for report in await self._database.streams.reports(
                         key.job, key.attempt, key.worker, row.number - 1, row.number, 1
                     ):
                         stream.facts[row.number] = report.facts

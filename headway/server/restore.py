@@ -175,7 +175,7 @@ class _Batch:
         if self._events:
             await self._database.insert_events(self._events)
         if self._reports:
-            await self._database.insert_reports(self._reports)
+            await self._database.streams.insert(self._reports)
         self._events, self._reports, self._bytes = [], [], 0
 
 

@@ -112,13 +112,13 @@ async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(
     worker = await api.worker()
     assert (await worker.claim(job["id"])).status_code == 200
     await api.http.post(f"/api/v1/jobs/{job['id']}/cancel")
-    database_is_back, insert_reports = asyncio.Event(), api.server.backends.database.insert_reports
+    database_is_back, insert = asyncio.Event(), api.server.backends.database.streams.insert
 
     async def insert_late(reports: Sequence[Report]) -> None:
         await database_is_back.wait()
-        await insert_reports(reports)
+        await insert(reports)
 
-    monkeypatch.setattr(api.server.backends.database, "insert_reports", insert_late)
+    monkeypatch.setattr(api.server.backends.database.streams, "insert", insert_late)
     await api.server.backends.embedded.receive_report(encode_report(worker.a_report(job["id"], Released(), last=True)))
     asyncio.get_running_loop().call_later(0.2, database_is_back.set)
     for counter in range(1, 100):

@@ -62,7 +62,7 @@ async def test_a_cursor_holds_across_compaction_and_restart(api: Api, tmp_path: 
     assert found == ["first"]
     await api.server.recorder.record([worker.a_report(job, lines=(f"line {n}",)) for n in range(5)])
     await api.server.housekeeping.compact(job, 1)
-    assert len(await api.server.backends.database.report_index(job, 1)) == 1
+    assert len(await api.server.backends.database.streams.index(job, 1)) == 1
     assert (await texts(api, cursor))[0] == [f"line {n}" for n in range(5)]
     assert len((await texts(api))[0]) == 6
 
@@ -79,7 +79,7 @@ async def test_compaction_looks_at_each_report_a_few_times_only(api: Api, monkey
 
     monkeypatch.setattr(housekeeping, "stated_bytes", counted)
     await api.server.housekeeping.compact(job, 1)
-    assert len(await api.server.backends.database.report_index(job, 1)) == 1
+    assert len(await api.server.backends.database.streams.index(job, 1)) == 1
     assert len(measured) <= 200
 
 
@@ -105,7 +105,7 @@ async def test_committed_means_stored_and_applied(api: Api) -> None:
 async def test_facts_stored_before_a_crash_are_applied_after_it(api: Api, tmp_path: Path) -> None:
     """Given a server that died between storing a report and applying its facts, the next one applies them."""
     job, worker = await started_job(api)
-    await api.server.backends.database.insert_reports([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
+    await api.server.backends.database.streams.insert([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
     assert (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "starting"
     await api.server.backends.database.close()
     async with started(Server(Settings(home=tmp_path / "home"))):
@@ -189,20 +189,6 @@ async def test_metrics_are_thinned_to_their_extremes(api: Api) -> None:
     assert (await api.http.get("/api/v1/jobs/mine/metrics", params={"name": "none"})).json()["series"] == []
 
 
-async def test_retention_deletes_old_streams_of_ended_jobs_only(api: Api) -> None:
-    worker = await api.worker()
-    ended = await api.submit(name="mine")
-    await eventually(api, "mine", "starting")
-    await worker.run_to_the_end(ended["id"], lines=("old",))
-    await eventually(api, "mine", "succeeded")
-    while len(await api.server.backends.database.report_index(ended["id"], 1)) > 1:
-        await asyncio.sleep(0.02)  # housekeeping compacts first
-    settings = api.server.settings.model_copy(update={"stream_retention_bytes": 1})
-    api.server.housekeeping._settings = settings
-    await api.server.housekeeping.sweep()
-    assert (await texts(api))[0] == []
-
-
 async def pages_of_logs(api: Api) -> list[list[str]]:
     pages: list[list[str]] = []
     found, cursor = await texts(api)
@@ -219,7 +205,7 @@ async def test_many_empty_lines_are_read_in_pages_of_bounded_size(api: Api) -> N
     for compacted in (False, True):
         if compacted:
             await api.server.housekeeping.compact(job, 1)
-            assert len(await api.server.backends.database.report_index(job, 1)) == 1
+            assert len(await api.server.backends.database.streams.index(job, 1)) == 1
         pages = await pages_of_logs(api)
         assert sum(map(len, pages)) == 5 * 16_384
         assert max(map(len, pages)) <= 3 * 16_384

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -20,8 +18,6 @@ from headway.database.base import Database
 from headway.database.sql import SqlDatabase
 from headway.errors import Damaged
 from headway.formats.reports import LogLine, Report, decode_logs, encode_logs
-from headway.registry import backend
-from tests.services import database_url
 
 pytestmark = pytest.mark.anyio
 COLLECTIONS = {
@@ -31,15 +27,6 @@ COLLECTIONS = {
 DOCUMENTS = ["", "{", "null", "[]", '{"id": 1}', '{"name": "x", "spec": {"parameters": {"lr": null}}}']
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    async with database_url(request.param, tmp_path) as url:
-        database: Database = backend("database", url)(url)
-        await database.open()
-        yield database
-        await database.close()
-
-
 async def damage(database: Database, kind: RowKind, document: str, **row: object) -> None:
     """Put another document into a row, or other facts into a report."""
     column = "facts" if kind is RowKind.REPORT else "document"
@@ -47,12 +34,12 @@ async def damage(database: Database, kind: RowKind, document: str, **row: object
     if isinstance(database, SqlDatabase):
         where = " AND ".join(f"{name} = :{name}" for name in row)
         update = text(f"UPDATE {COLLECTIONS[kind]} SET {column} = :value WHERE {where}")  # noqa: S608
-        places = database._streams if kind is RowKind.REPORT else database._main
-        async with places(write=True) as connection:
+        transaction = database.streams._transaction if kind is RowKind.REPORT else database._main
+        async with transaction(write=True) as connection:
             assert (await connection.execute(update, {"value": value, **row})).rowcount == 1
     else:
         key = {"_id" if name == "id" else name: one for name, one in row.items()}
-        done = await database._collection(COLLECTIONS[kind]).update_one(key, {"$set": {column: value}})  # type: ignore[attr-defined]
+        done = await database._connections.collection(COLLECTIONS[kind]).update_one(key, {"$set": {column: value}})  # type: ignore[attr-defined]
         assert done.matched_count == 1
 
 
@@ -89,16 +76,17 @@ async def test_a_deleted_damaged_job_is_gone_with_all_it_had(database: Database)
     job = await database.insert_job(a_job("one"))
     await database.put_attempt(job.id, Attempt(number=1, placed_at=1.0, assignments=()))
     await database.insert_events([(job.id, Event(number=1, type="t", at=1.0))])
-    await database.insert_reports([Report(job.id, 1, "w", 1, 1)])
+    await database.streams.insert([Report(job.id, 1, "w", 1, 1)])
     await damage(database, RowKind.JOB, "{", id=job.id)
     assert await database.jobs(JobQuery()) == []
     (row,) = database.damage.rows()
+    await database.streams.delete_damaged(row)
     await database.delete_row(row)
     assert database.damage.rows() == []
     assert await database.job_named("default", "one") is None
     assert await database.attempts(job.id) == []
     assert await database.events(job.id, 0, 9) == []
-    assert await database.report_index(job.id, 1) == []
+    assert await database.streams.index(job.id, 1) == []
     assert (await database.insert_job(a_job("one"))).name == "one"
 
 
@@ -113,7 +101,7 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
         index = {"name": f"d{number}", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
         await database.put_dataset("p", Dataset.model_validate(index))
         logs = encode_logs(number, [LogLine(0, 1.0, f"line {number}")])
-        await database.insert_reports([Report("j", 1, "w", number, number, logs=logs)])
+        await database.streams.insert([Report("j", 1, "w", number, number, logs=logs)])
     await damage(database, RowKind.ATTEMPT, "{", job="j", number=2)
     await damage(database, RowKind.CHECKPOINT, "{}", job="j", step=2)
     await damage(database, RowKind.EVENT, "null", job="j", number=2)
@@ -125,7 +113,7 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
     assert [one.number for one in await database.events("j", 0, 2)] == [1, 3]
     assert {one.id for one in await database.workers()} == {"w-1", "w-3"}
     assert [one.dataset.name for one in await database.datasets()] == ["d1", "d3"]
-    reports = await database.reports("j", 1, "w", 0, 9, 9)
+    reports = await database.streams.reports("j", 1, "w", 0, 9, 9)
     assert [line.text for one in reports for line in decode_logs(one.logs)] == ["line 1", "line 2", "line 3"]
     rows = {row.kind: row.id for row in database.damage.rows()}
     assert rows == {
@@ -133,13 +121,13 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
         RowKind.DATASET: "p/d2", RowKind.REPORT: "j/1/w/2",
     }  # fmt: skip
     for row in database.damage.rows():
-        await database.delete_row(row)
+        await (database.streams.delete_damaged if row.kind is RowKind.REPORT else database.delete_row)(row)
     assert database.damage.rows() == []
     await database.attempts("j")
     await database.checkpoint_parts("j")
     await database.events("j", 0, 9)
     assert len(await database.workers()) == len(await database.datasets()) == 2
-    assert [one.number for one in await database.reports("j", 1, "w", 0, 9, 9)] == [1, 3]
+    assert [one.number for one in await database.streams.reports("j", 1, "w", 0, 9, 9)] == [1, 3]
     assert database.damage.rows() == []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,24 +17,10 @@ from headway.database.mongodb import MongodbDatabase
 from headway.database.schema import MAIN, migrate
 from headway.errors import SettingInvalid
 from headway.registry import backend
-from tests.services import database_url
+from tests.conformance.backends import run
 
 pytestmark = pytest.mark.anyio
 A, B = "a" * 64, "b" * 64
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
-async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    async with database_url(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    database: Database = backend("database", url)(url)
-    await database.open()
-    yield database
-    await database.close()
 
 
 def a_dataset(name: str, classes: int = 2) -> Dataset:
@@ -95,14 +80,14 @@ async def test_named_snapshots_are_those_of_jobs_that_are_not_deleted(database: 
     assert await database.named_snapshots() == {("p", A), ("q", A)}
 
 
-async def test_a_home_from_before_projects_keeps_its_datasets_and_snapshots(url: str) -> None:
+async def test_a_home_from_before_projects_keeps_its_datasets_and_snapshots(database_url: str) -> None:
     """Given what the version before stored, when this one opens it, built-in datasets are shared and others are not."""
     old = [a_dataset("digits"), a_dataset("mine")]
-    if url.startswith("mongodb"):
-        await store_in_old_mongodb(url, old)
+    if database_url.startswith("mongodb"):
+        await store_in_old_mongodb(database_url, old)
     else:
-        await store_in_old_sql(url, old)
-    database: Database = backend("database", url)(url)
+        await store_in_old_sql(database_url, old)
+    database: Database = backend("database", database_url)(database_url)
     for _ in range(2):  # opened again, nothing changes
         await database.open()
         assert await database.datasets() == [OwnedDataset(None, old[0]), OwnedDataset("default", old[1])]
@@ -140,30 +125,32 @@ async def store_in_old_mongodb(url: str, datasets: list[Dataset]) -> None:
     database = MongodbDatabase(url)
     await database.open()
     await database.insert_job(a_job("one", "default", A))
-    await database._collection("installation").update_one({"_id": "schema"}, {"$set": {"version": 1}})
+    await database._connections.collection("installation").update_one({"_id": "schema"}, {"$set": {"version": 1}})
     for one in datasets:
-        await database._collection("datasets").insert_one({"_id": one.name, "document": one.model_dump_json()})
+        await database._connections.collection("datasets").insert_one(
+            {"_id": one.name, "document": one.model_dump_json()}
+        )
     await database.close()
 
 
 async def test_what_a_leader_of_the_version_before_adds_meanwhile_is_found(tmp_path: Path) -> None:
     """Given a MongoDB that this version has opened, when the old leader adds a dataset, it is there."""
-    async with database_url("mongodb", tmp_path) as url:
+    async with run("database", "mongodb", tmp_path) as url:
         database = MongodbDatabase(url)
         await database.open()
         document = a_dataset("late").model_dump_json()
-        await database._collection("datasets").insert_one({"_id": "late", "document": document})
+        await database._connections.collection("datasets").insert_one({"_id": "late", "document": document})
         assert await database.datasets() == [OwnedDataset("default", a_dataset("late"))]
         await database.close()
 
 
 async def test_a_server_of_the_version_before_refuses_a_mongodb_with_projects(tmp_path: Path) -> None:
-    async with database_url("mongodb", tmp_path) as url:
+    async with run("database", "mongodb", tmp_path) as url:
         database = MongodbDatabase(url)
         await database.open()
-        stored = await database._collection("installation").find_one({"_id": "schema"})
+        stored = await database._connections.collection("installation").find_one({"_id": "schema"})
         assert stored["version"] == 2, "the version before knows 1"
-        await database._collection("installation").update_one({"_id": "schema"}, {"$set": {"version": 3}})
+        await database._connections.collection("installation").update_one({"_id": "schema"}, {"$set": {"version": 3}})
         await database.close()
         with pytest.raises(SettingInvalid, match="has schema 3"):
             await database.open()

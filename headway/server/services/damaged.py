@@ -39,7 +39,10 @@ class DamagedRows:
                 f"Job {needs[0].name} started from a checkpoint of job {row.name}. "
                 "Wait until it has ended, or cancel it."
             )
-        await self._database.delete_row(row)
+        if kind in (RowKind.JOB, RowKind.REPORT):
+            await self._database.streams.delete_damaged(row)
+        if kind is not RowKind.REPORT:
+            await self._database.delete_row(row)
         if kind is RowKind.JOB:
             await self._artifacts.delete_all(row_id)
             await self._checkpoints.delete_objects(row_id)

@@ -195,6 +195,7 @@ class Jobs:
             self._delivered.pop(job.id, None)
         for tell in self.on_delete:
             tell(job.id)
+        await self._database.streams.delete(job.id)  # housekeeping does it if this server dies before
 
     async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
         """Apply a pure transition by compare-and-set, again from the newest version if another writer was first."""

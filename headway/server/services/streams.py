@@ -137,7 +137,7 @@ class Streams:
             through = LARGEST_NUMBER if open_through is None else open_through
             position = positions.get(assignment.worker, 0)
             while position < through:
-                reports = await self._database.reports(
+                reports = await self._database.streams.reports(
                     job.id, number, assignment.worker, position, through, _PAGE_REPORTS
                 )
                 for report in reports:
@@ -211,7 +211,7 @@ class Streams:
         return repeated_steps(attempts, [_logged_steps(await self._series(job, one.number)) for one in attempts])
 
     async def _series(self, job: Job, number: int) -> list[Series]:
-        sections = await self._database.metrics_sections(job.id, number)
+        sections = await self._database.streams.metrics_sections(job.id, number)
         return await self._unpacked(readable_metrics, sections)
 
     async def _joined(self, job: Job) -> tuple[list[Series], int]:

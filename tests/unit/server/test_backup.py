@@ -15,6 +15,7 @@ from headway.core.attempt import Assignment, Attempt
 from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.installation import Installation
 from headway.core.job import Event, Job, JobSpec
+from headway.database.sql_streams import SqlStreams
 from headway.database.sqlite import SqliteDatabase
 from headway.errors import Corrupt
 from headway.formats.reports import LogLine, Report, decode_logs, encode_logs, merge_reports
@@ -51,7 +52,7 @@ class Installed:
         job = Job(id="j-1", name="one", idempotency_key="1", body_hash="", spec=spec, created_at=1.0, attempt=attempt)
         job = await self.database.insert_job(job.model_copy(update={"event_count": 2}))
         await self.database.insert_events([("j-1", Event(number=n, type="t", at=1.0)) for n in (1, 2, 3)])
-        await self.database.insert_reports([a_report(number) for number in range(1, REPORTS + 1)])
+        await self.database.streams.insert([a_report(number) for number in range(1, REPORTS + 1)])
         await self.save(10)
 
     async def save(self, step: int) -> None:
@@ -110,16 +111,16 @@ async def test_reports_that_are_compacted_while_they_are_read(tmp_path: Path, mo
     """Given reports that become one chunk behind the first page, then each line is in the backup once."""
     home = Installed(tmp_path / "home")
     await home.fill()
-    read, compacted = SqliteDatabase.reports, []
+    read, compacted = SqlStreams.reports, []
 
-    async def compacting(self: SqliteDatabase, *place: Any) -> list[Report]:
+    async def compacting(self: SqlStreams, *place: Any) -> list[Report]:
         found = await read(self, *place)
         if not compacted:
             compacted.append(True)
-            await home.database.compact(merge_reports([a_report(number) for number in range(1, REPORTS + 1)]))
+            await home.database.streams.compact(merge_reports([a_report(number) for number in range(1, REPORTS + 1)]))
         return found
 
-    monkeypatch.setattr(SqliteDatabase, "reports", compacting)
+    monkeypatch.setattr(SqlStreams, "reports", compacting)
     await take_backup(home.settings, tmp_path / "backup.zip")
     monkeypatch.undo()
     await home.close()
@@ -128,7 +129,7 @@ async def test_reports_that_are_compacted_while_they_are_read(tmp_path: Path, mo
     await new.open()
     lines = [
         line.text
-        for report in await new.database.reports("j-1", 1, "w", 0, REPORTS, REPORTS)
+        for report in await new.database.streams.reports("j-1", 1, "w", 0, REPORTS, REPORTS)
         for line in decode_logs(report.logs)
     ]
     assert lines == [str(number) for number in range(1, REPORTS + 1)]

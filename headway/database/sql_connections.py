@@ -1,0 +1,73 @@
+"""What all of SQL shares: a transaction, the dialect's upsert, reading rows that may be damaged, and errors as ours."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import LargeBinary, Row, Text, and_, literal
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from headway.database.base import OVERLOADED, Database
+from headway.errors import Overloaded, Unavailable
+
+_BLOB_KEY = re.compile("x'([0-9a-f]{2})*'")
+_Value = TypeVar("_Value")
+
+
+class SqlConnections(Database):
+    """What a SQL database has to supply."""
+
+    @abstractmethod
+    def _insert(self, table: Any) -> Any:
+        """The dialect's INSERT, which knows ON CONFLICT."""
+
+    @abstractmethod
+    def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction on the main tables."""
+
+    async def _select_readable(
+        self, query: Any, limit: int | None, read: Callable[[Row[Any]], _Value | None]
+    ) -> list[_Value]:
+        """Up to `limit` rows that can be read: damaged ones must not make a page look like the last."""
+        asked = limit
+        while True:
+            async with self._main(write=False) as connection:
+                rows = (await connection.execute(query.limit(asked))).all()
+            found = [one for row in rows if (one := read(row)) is not None]
+            if limit is None or asked is None or len(found) >= limit or len(rows) < asked:
+                return found[:limit]
+            asked *= 2
+
+
+def has_row_key(columns: Any, row_id: str) -> Any:
+    """The condition that these columns have what `row_key` made this text of."""
+    return and_(*(has_key(column, key) for column, key in zip(columns, row_id.split("/"), strict=True)))
+
+
+def has_key(column: Any, key: str) -> Any:
+    """The condition that a column has what `row_key` made this text of."""
+    if _BLOB_KEY.fullmatch(key):
+        return column == literal(bytes.fromhex(key[2:-1]), LargeBinary())
+    try:
+        return column == column.type.python_type(key)
+    except ValueError:
+        return column == literal(key, Text())
+
+
+@asynccontextmanager
+async def translate_errors() -> AsyncIterator[None]:
+    """Library errors become ours, cause kept; an integrity error passes, for the caller knows what it means."""
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except PoolTimeout as error:
+        raise Overloaded(OVERLOADED) from error
+    except DBAPIError as error:
+        raise Unavailable(f"The database does not answer: {error.orig}") from error
