@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from headway.cli.common import json_option, print_json, print_table, when
+from headway.cli.names import job_argument
 from headway.client import Client
 from headway.core.size import size
 
@@ -14,7 +15,7 @@ _SHOWN_METRICS = 3
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @json_option
 def checkpoints(job: str, as_json: bool) -> None:
     """List a job's checkpoints: what its next attempt, or a fork, can start from."""

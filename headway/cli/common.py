@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +14,9 @@ import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
+_GAP = "  "
+_CUT_CHARACTERS = 12
+"""What is left at least of a column that is cut before others are left out."""
 STATUS_COLOURS = {
     "queued": "yellow",
     "paused": "yellow",
@@ -32,16 +37,58 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as they need to be; a status has its colour."""
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, cut: Sequence[str] = (), drop: Sequence[str] = ()
+) -> None:
+    """Columns as wide as they need to be; a status has its colour.
+
+    On a terminal that is too narrow the columns `cut` lose their ends, then the columns `drop` are left out, in this
+    order, and then all columns lose their ends.
+    """
     table = [list(headings), *[list(row) for row in rows]]
-    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    if sys.stdout.isatty():
+        table = fitted(table, shutil.get_terminal_size().columns, cut, drop)
+    widths = _widths(table)
     for number, row in enumerate(table):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         if number == 0:
-            click.secho("  ".join(cells).rstrip(), bold=True)
+            click.secho(_GAP.join(cells).rstrip(), bold=True)
         else:
-            click.echo("  ".join(_colour(cell) for cell in cells).rstrip())
+            click.echo(_GAP.join(_colour(cell) for cell in cells).rstrip())
+
+
+def fitted(table: list[list[str]], line_characters: int, cut: Sequence[str], drop: Sequence[str]) -> list[list[str]]:
+    """The table, with its headings in the first row, so that it fits into lines of a terminal. See `print_table`."""
+    table = _shrunk(table, line_characters, [table[0].index(heading) for heading in cut], _CUT_CHARACTERS)
+    for heading in drop:
+        if _line_width(table) <= line_characters:
+            break
+        column = table[0].index(heading)
+        table = [row[:column] + row[column + 1 :] for row in table]
+    return _shrunk(table, line_characters, range(len(table[0])), 1)
+
+
+def _shrunk(table: list[list[str]], line_characters: int, columns: Sequence[int], least: int) -> list[list[str]]:
+    """The table with the widest of these columns made narrower, as far as it is needed and as they go."""
+    widths, excess = _widths(table), _line_width(table) - line_characters
+    for _ in range(excess):
+        widest = max(columns, key=lambda column: widths[column], default=None)
+        if widest is None or widths[widest] <= least:
+            break
+        widths[widest] -= 1
+    return [[_ended(cell, width) for cell, width in zip(row, widths, strict=True)] for row in table]
+
+
+def _widths(table: list[list[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*table, strict=True)]
+
+
+def _line_width(table: list[list[str]]) -> int:
+    return sum(_widths(table)) + len(_GAP) * (len(table[0]) - 1)
+
+
+def _ended(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else cell[: width - 1] + "…"
 
 
 def print_damaged(rows: Iterable[dict[str, Any]]) -> None:
@@ -72,6 +119,16 @@ def shown_status(job: dict[str, Any]) -> str:
 def when(seconds: float | None) -> str:
     """A date and time for people."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S") if seconds else "-"
+
+
+def when_briefly(seconds: float | None) -> str:
+    """A date and time in twelve characters at most: the time today, the day and time this year, else the date."""
+    if not seconds:
+        return "-"
+    moment, now = datetime.fromtimestamp(seconds), datetime.now()
+    if moment.date() == now.date():
+        return f"{moment:%H:%M:%S}"
+    return f"{moment:%b %d %H:%M}" if moment.year == now.year else f"{moment:%Y-%m-%d}"
 
 
 def duration(seconds: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from headway.cli.common import json_option, print_damaged, print_json, print_table
+from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
 from headway.core.size import size
 
@@ -66,7 +67,7 @@ def add(name: str, path: Path | None) -> None:
 
 
 @datasets.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_datasets)
 @click.option("--to", type=click.Path(path_type=Path), help="Folder to write into.  [default: the dataset's name]")
 def download(name: str, to: Path | None) -> None:
     """Write a dataset as ranks see it: a .npy file per array, and dataset.json."""
@@ -76,7 +77,7 @@ def download(name: str, to: Path | None) -> None:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_trainers)
 @json_option
 def trainers(name: str | None, as_json: bool) -> None:
     """List the built-in trainers, or the parameters of one with defaults, ranges and help."""

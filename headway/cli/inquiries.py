@@ -6,12 +6,13 @@ import sys
 
 import click
 
+from headway.cli.names import job_argument
 from headway.cli.values import DURATION
 from headway.client import Client
 
 
 @click.command("exec")
-@click.argument("job")
+@job_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--rank", type=click.IntRange(0), default=0, show_default=True, help="Beside which rank.")
 @click.option("--timeout", type=DURATION, default="60s", show_default=True, help="It is ended after that.")
@@ -33,7 +34,7 @@ def execute(job: str, command: tuple[str, ...], rank: int, timeout: float) -> No
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 def stacks(job: str) -> None:
     """Print where each rank of a running job is: the Python stacks of all its threads."""
     with Client() as client:

@@ -18,13 +18,14 @@ from headway.cli.common import (
     print_table,
     shown_status,
     when,
+    when_briefly,
     work_of,
 )
+from headway.cli.names import job_argument
 from headway.cli.values import MOMENT, pair, text_pair
 from headway.client import Client
 from headway.core.size import size
 
-_WORK_CHARACTERS = 40
 _SHOWN_SECONDS = 0.05
 
 
@@ -65,26 +66,27 @@ def jobs(
     if as_json:
         print_json(found)
     elif not found and (status or name or dataset or labels or after or before):
-        click.echo("No job is like that. All of them: headway jobs")
+        click.echo("No matching jobs. All jobs: headway jobs")
     elif not found:
         click.echo("No jobs yet. Submit one: headway train cnn --dataset mnist --world-size 2")
     else:
-        print_table(("NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "TOOK", "TEST ACCURACY"), map(_row, found))
+        headings = ("NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "RAN", "TEST ACCURACY")
+        print_table(headings, map(_row, found), cut=("NAME", "WORK"), drop=("TEST ACCURACY", "SUBMITTED", "RANKS"))
     print_damaged(damaged)
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
     work = work_of(job["spec"], arguments=False)
-    took = (job["ended_at"] or time.time()) - job["created_at"]
+    ran = None if job["started_at"] is None else (job["ended_at"] or time.time()) - job["started_at"]
     test = (job["result"] or {}).get("test")
     accuracy = test.get("accuracy") if isinstance(test, dict) else None
     return (
         job["name"],
         shown_status(job),
         _ranks(job),
-        work if len(work) <= _WORK_CHARACTERS else f"{work[: _WORK_CHARACTERS - 3]}...",
-        when(job["created_at"]),
-        duration(took),
+        work,
+        when_briefly(job["created_at"]),
+        duration(ran),
         "-" if accuracy is None else figure(accuracy, ".2%"),
     )
 
@@ -97,7 +99,7 @@ def _ranks(job: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @json_option
 def show(job: str, as_json: bool) -> None:
     """Show a job: how it stands, why, and what to do."""
@@ -179,7 +181,7 @@ def _summary(data: dict[str, Any]) -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 def follow(job: str) -> None:
     """Follow a job until it ends; the exit status is the job's. Ctrl-C detaches."""
     from headway.cli.follow import follow_job
@@ -189,7 +191,7 @@ def follow(job: str) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @json_option
 def cancel(job: str, as_json: bool) -> None:
     """End a job. Its ranks get SIGTERM, and SIGKILL a few seconds later."""
@@ -197,7 +199,7 @@ def cancel(job: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @json_option
 def kill(job: str, as_json: bool) -> None:
     """End a job at once: its ranks get SIGKILL, without time to save anything."""
@@ -214,7 +216,7 @@ def _end(job: str, *, kill: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @json_option
 def pause(job: str, as_json: bool) -> None:
     """Ask a job's ranks to save and end. It needs no slots until `headway resume`.
@@ -230,7 +232,7 @@ def pause(job: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @json_option
 def resume(job: str, as_json: bool) -> None:
     """Let a paused job continue from its newest checkpoint; without one it starts from the beginning."""
@@ -244,7 +246,7 @@ def resume(job: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Set a label; NAME= removes it.")
 @click.option("--notes", help="Replace the notes.")
 def edit(job: str, labels: tuple[str, ...], notes: str | None) -> None:
@@ -259,7 +261,7 @@ def edit(job: str, labels: tuple[str, ...], notes: str | None) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @click.confirmation_option("--yes", prompt="Delete the job with its logs, metrics and files?")
 def delete(job: str) -> None:
     """Delete an ended job with its logs, metrics and files."""
@@ -269,7 +271,7 @@ def delete(job: str) -> None:
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @click.argument("artifact", required=False)
 @click.option("--to", type=click.Path(path_type=Path), help="Folder to write into.  [default: the job's name]")
 @click.option("--checkpoint", type=click.IntRange(0), metavar="STEP", help="The checkpoint of that step instead.")

@@ -1,7 +1,8 @@
-"""`headway`: the commands, each imported only when it is used."""
+"""`headway`: the command line."""
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -9,48 +10,8 @@ from typing import Any
 import click
 
 from headway import __version__
+from headway.cli.commands import COMMANDS, GROUPS, MEANT
 from headway.errors import HeadwayError
-
-COMMANDS = {
-    "up": ("headway.cli.up:up", "Start a server and a worker on this machine."),
-    "server": ("headway.cli.up:server", "Start a server alone."),
-    "worker": ("headway.cli.worker:worker", "Start a worker for a server."),
-    "train": ("headway.cli.train:train", "Train a built-in model."),
-    "run": ("headway.cli.train:run", "Run your own script, or any command."),
-    "submit": ("headway.cli.train:submit", "Submit a job file."),
-    "init": ("headway.cli.init:init", "Write a commented job file."),
-    "jobs": ("headway.cli.jobs:jobs", "List jobs."),
-    "show": ("headway.cli.jobs:show", "Show how a job stands, why, and what to do."),
-    "follow": ("headway.cli.jobs:follow", "Follow a job until it ends."),
-    "logs": ("headway.cli.streams:logs", "Print what a job printed."),
-    "metrics": ("headway.cli.streams:metrics", "Print or plot a job's metrics."),
-    "events": ("headway.cli.streams:events", "Print what happened to a job."),
-    "download": ("headway.cli.jobs:download", "Download a job's model or files."),
-    "predict": ("headway.cli.predict:predict", "Run a job's model on samples."),
-    "checkpoints": ("headway.cli.checkpoints:checkpoints", "List what a job can go on from."),
-    "pause": ("headway.cli.jobs:pause", "Pause a job: its ranks save and end."),
-    "resume": ("headway.cli.jobs:resume", "Let a paused job continue."),
-    "cancel": ("headway.cli.jobs:cancel", "End a job."),
-    "kill": ("headway.cli.jobs:kill", "End a job without any grace."),
-    "rerun": ("headway.cli.rerun:rerun", "Submit a job again, with changes."),
-    "edit": ("headway.cli.jobs:edit", "Change a job's labels and notes."),
-    "delete": ("headway.cli.jobs:delete", "Delete an ended job."),
-    "exec": ("headway.cli.inquiries:execute", "Run a command beside a running rank."),
-    "stacks": ("headway.cli.inquiries:stacks", "Print where a running job's ranks are."),
-    "goodput": ("headway.cli.goodput:goodput", "Show where the time of all jobs went."),
-    "workers": ("headway.cli.workers:workers", "List workers and what is used of them."),
-    "datasets": ("headway.cli.datasets:datasets", "List, add and download datasets."),
-    "trainers": ("headway.cli.datasets:trainers", "List the built-in trainers and their parameters."),
-    "backup": ("headway.cli.backup:backup", "Write a whole installation to one file."),
-    "restore": ("headway.cli.backup:restore", "Write a backup to an empty home or database."),
-    "damaged": ("headway.cli.damaged:damaged", "List stored rows that cannot be read."),
-    "migrate": ("headway.cli.migrate:migrate", "Bring the database up to date."),
-    "doctor": ("headway.cli.doctor:doctor", "Find what is misconfigured, and say how to mend it."),
-    "drill": ("headway.cli.drill:drill", "Strike a throw-away fleet and see whether everything holds."),
-    "link": ("headway.cli.link:link", "Print a link that opens Headway in a browser."),
-    "schema": ("headway.cli.init:schema", "Print the JSON schema of job files."),
-    "completion": ("headway.cli.completion:completion", "Print a shell's completion."),
-}
 
 
 class _LazyGroup(click.Group):
@@ -60,27 +21,40 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        command: click.Command = getattr(import_module(f"headway.cli.{module}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help) for name, (_, help) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), one.summary) for name, one in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            import difflib
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {close[0]}?" if close else ""
-            ctx.fail(f"There is no command {args[0]}.{hint}")
+            ctx.fail(f"There is no command {args[0]}.{_hint(args[0])}")
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def _hint(wrong: str) -> str:
+    """What was probably meant."""
+    import difflib
+
+    meant = MEANT.get(wrong) or next(iter(difflib.get_close_matches(wrong, COMMANDS, n=1)), None)
+    return f" Did you mean: headway {meant}" if meant else ""
+
+
+def _colour() -> bool | None:
+    """Whether to colour: as NO_COLOR and FORCE_COLOR say (https://no-color.org), else if it is a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "color": _colour()})
 @click.version_option(__version__, prog_name="headway")
 def cli() -> None:
     """Train models on the machines you have.
@@ -93,10 +67,10 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the followed job was cancelled.
 
-    docs/reference/exit-status.md says the same to users.
+    docs/reference/command-line.md says the same to users.
     """
     try:
         return cli.main(arguments, prog_name="headway", standalone_mode=True)
     except HeadwayError as error:
-        click.secho(f"Error: {error}", err=True, fg="red")
+        click.secho(f"Error: {error}", err=True, fg="red", color=_colour())
         sys.exit(2 if error.code in ("invalid_input", "setting_invalid") else 1)

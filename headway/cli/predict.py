@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from headway.cli.common import json_option, print_json, print_table
+from headway.cli.names import job_argument
 from headway.client import Client
 from headway.errors import InvalidInput, SettingInvalid
 
@@ -19,7 +20,7 @@ _SHOWN = 20
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def predict(job: str, file: Path, as_json: bool) -> None:

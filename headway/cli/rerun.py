@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from headway.cli.names import job_argument
 from headway.cli.train import (
     ProgramCommand,
     follow_or_detach,
@@ -28,7 +29,7 @@ class _WithArguments(ProgramCommand):
 
 
 @click.command(cls=_WithArguments)
-@click.argument("job")
+@job_argument
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Remove a parameter.")
 @click.option("--unset-env", "unset_variables", multiple=True, metavar="NAME", help="Remove a variable.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from headway.cli.common import EXIT_STATUS, json_option, print_json
+from headway.cli.names import complete_datasets, complete_trainers
 from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, text_pair
 
 _MERGED = ("labels", "where", "checkpoints")
@@ -35,7 +36,7 @@ def job_options(command: Any) -> Any:
     for option in (
         json_option,
         click.option("--dry-run", is_flag=True, help="Check it, and say where it would run or why it would wait."),
-        click.option("--detach", is_flag=True, help="Submit and return at once."),
+        click.option("-d", "--detach", is_flag=True, help="Submit and return at once."),
         click.option("--notes", help="Free text for people."),
         click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="To find it by; may be repeated."),
         click.option("--timeout", type=DURATION, help="Time limit, such as 90s, 30m, 2h.  [default: none]"),
@@ -44,10 +45,12 @@ def job_options(command: Any) -> Any:
         click.option("--where", multiple=True, metavar="NAME=VALUE", help="A label that each worker must have."),
         click.option("--ranks-per-worker", type=click.IntRange(1), help="Ranks on each worker, exactly."),
         click.option("--from-checkpoint", metavar="JOB[@STEP]", help="Start from a checkpoint of another job."),
-        click.option("--save-every", type=DURATION, help="Save at the first step after so long.  [default: 60s]"),
-        click.option("--save-steps", type=click.IntRange(1), help="Save each so many steps."),
-        click.option("--world-size", type=WORLD_SIZE, help="Ranks that train together, or 2-8: as many.  [default: 1]"),
-        click.option("--name", help="The job's name.  [default: made up]"),
+        click.option("--save-every", type=DURATION, help="Save every so often, such as 10m.  [default: 60s]"),
+        click.option("--save-steps", type=click.IntRange(1), help="Save every N steps.", metavar="N"),
+        click.option(
+            "-w", "--world-size", type=WORLD_SIZE, help="Ranks that train together, such as 4 or 2-8.  [default: 1]"
+        ),
+        click.option("-n", "--name", help="The job's name.  [default: made up]"),
     ):
         command = option(command)
     return command
@@ -69,15 +72,20 @@ def work_options(command: Any) -> Any:
         click.option(
             "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter, as text; also a variable."
         ),
-        click.option("--data", metavar="DATASET", help="A dataset that the ranks get as a directory."),
+        click.option(
+            "--data",
+            metavar="DATASET",
+            shell_complete=complete_datasets,
+            help="A dataset for the ranks, as a directory.",
+        ),
     ):
         command = option(command)
     return command
 
 
 @click.command()
-@click.argument("trainer")
-@click.option("--dataset", required=True, help="What to train on, such as mnist or digits.")
+@click.argument("trainer", shell_complete=complete_trainers)
+@click.option("--dataset", required=True, shell_complete=complete_datasets, help="Such as mnist or digits.")
 @click.option("--epochs", type=int, help="Passes over the training samples.")
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
 @job_options

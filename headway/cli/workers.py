@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_damaged, print_json, print_table, when
+from headway.cli.common import json_option, print_damaged, print_json, print_table, when, when_briefly
+from headway.cli.names import complete_workers
 from headway.client import Client
 from headway.core.size import size
 
@@ -26,9 +27,9 @@ def workers(context: click.Context, as_json: bool) -> None:
     elif not found:
         click.echo("No worker is connected. Start one: headway worker --server URL --token-file FILE")
     else:
-        print_table(
-            ("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "LABELS", "ADDRESS", "SINCE"), map(_row, found)
-        )
+        headings = ("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "LABELS", "ADDRESS", "SINCE")
+        drop = ("SINCE", "ADDRESS", "LABELS", "EACH SLOT", "MEMORY", "CPU")
+        print_table(headings, map(_row, found), cut=("NAME", "JOBS", "LABELS"), drop=drop)
         for worker in found:
             if worker["quarantine"] is not None:
                 click.echo(_quarantined(worker))
@@ -36,7 +37,7 @@ def workers(context: click.Context, as_json: bool) -> None:
 
 
 @workers.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_workers)
 def drain(name: str) -> None:
     """Ask a worker's jobs to save and continue elsewhere, and give it no more until `undrain`."""
     with Client() as client:
@@ -47,7 +48,7 @@ def drain(name: str) -> None:
 
 
 @workers.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_workers)
 def undrain(name: str) -> None:
     """Let a drained worker take jobs again."""
     with Client() as client:
@@ -56,7 +57,7 @@ def undrain(name: str) -> None:
 
 
 @workers.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_workers)
 def restore(name: str) -> None:
     """Let a quarantined worker take jobs again, once what was wrong with it is fixed."""
     with Client() as client:
@@ -89,7 +90,7 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         ", ".join(f"{name} ({ranks})" for name, ranks in worker["ranks"].items()) or "-",
         " ".join(f"{name}={value}" for name, value in worker["labels"].items()) or "-",
         worker["host"],
-        when(worker["registered_at"]),
+        when_briefly(worker["registered_at"]),
     )
 
 

@@ -168,7 +168,7 @@ class JobHandle:
         return self
 
     def follow(self, include: str = "events,logs,metrics", cursor: str | None = None) -> Iterator[Message]:
-        """All that happened and happens, until the job has ended. It goes on behind a lost connection by itself."""
+        """All that happened and happens, until the job has ended. It continues after a lost connection by itself."""
         patience = iter((*RETRIES_SECONDS, *[2.0] * 30))
         while True:
             try:
@@ -220,6 +220,14 @@ class JobHandle:
                 else:
                     yield line
         yield from unfinished.values()
+
+    def logs_so_far(self) -> tuple[str, list[dict[str, Any]]]:
+        """The cursor behind the log lines so far, for `follow`, and the lines."""
+        cursor, lines = "", []
+        for page in self._pages("logs"):
+            cursor = page["cursor"]
+            lines += [line for line in page["lines"] if not line.get("partial")]
+        return cursor, lines
 
     def _pages(self, noun: str) -> Iterator[dict[str, Any]]:
         cursor = None

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import psutil
 
+from headway.core.metric import SYSTEM
 from headway.worker.devices import device_use
 
 
@@ -51,15 +52,15 @@ class ResourceSamples:
                 family = [process, *process.children(recursive=True)]
                 memory_bytes = sum(one.memory_info().rss for one in family)
                 cpu_seconds = sum(sum(one.cpu_times()[:2]) for one in family)
-                samples.append(Sample("system/memory_bytes", rank, time.time(), float(memory_bytes)))
+                samples.append(Sample(f"{SYSTEM}memory_bytes", rank, time.time(), float(memory_bytes)))
                 if rank in self._cpu_seconds:
                     cores = max(0.0, cpu_seconds - self._cpu_seconds[rank]) / elapsed
-                    samples.append(Sample("system/cpu_cores", rank, time.time(), cores))
+                    samples.append(Sample(f"{SYSTEM}cpu_cores", rank, time.time(), cores))
                     self._cores[rank] = cores
                 self._cpu_seconds[rank] = cpu_seconds
         use = device_use() if self.devices else {}
         for rank, index in self.devices.items():
             if rank in processes and index in use:
-                samples.append(Sample("system/gpu_fraction", rank, time.time(), use[index].busy_fraction))
-                samples.append(Sample("system/gpu_memory_bytes", rank, time.time(), use[index].memory_bytes))
+                samples.append(Sample(f"{SYSTEM}gpu_fraction", rank, time.time(), use[index].busy_fraction))
+                samples.append(Sample(f"{SYSTEM}gpu_memory_bytes", rank, time.time(), use[index].memory_bytes))
         return samples

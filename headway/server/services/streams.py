@@ -20,6 +20,7 @@ from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.frozen import Frozen
 from headway.core.job import Job
 from headway.core.json_value import as_json, shown
+from headway.core.metric import SYSTEM
 from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
 from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
@@ -37,8 +38,6 @@ _KEEP_ALIVE_SECONDS = 15.0
 _OVERLOADED_SECONDS = 1.0
 _THREADS = 2
 _Result = TypeVar("_Result")
-SYSTEM = "system/"
-"""How names of samples of what ranks use begin; they are given only where they are asked for."""
 _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 
 

@@ -1,0 +1,83 @@
+"""The commands by group: where each is, and one line on what it does. Each is imported only when it is used."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """`place` is its module and name; `summary` is what `headway --help` says."""
+
+    place: str
+    summary: str
+
+
+GROUPS: dict[str, dict[str, Command]] = {
+    "Start": {
+        "up": Command("up:up", "Start a server and a worker on this machine."),
+        "server": Command("up:server", "Start a server alone."),
+        "worker": Command("worker:worker", "Start a worker for a server."),
+        "link": Command("link:link", "Print a link that opens Headway in a browser."),
+    },
+    "Jobs": {
+        "run": Command("train:run", "Run your own script, or any command."),
+        "train": Command("train:train", "Train a built-in model."),
+        "submit": Command("train:submit", "Submit a job file."),
+        "init": Command("init:init", "Write a commented job file."),
+        "jobs": Command("jobs:jobs", "List jobs."),
+        "rerun": Command("rerun:rerun", "Submit a job again, with changes."),
+        "pause": Command("jobs:pause", "Pause a job: its ranks save and end."),
+        "resume": Command("jobs:resume", "Let a paused job continue."),
+        "cancel": Command("jobs:cancel", "End a job. Its ranks have time to save."),
+        "kill": Command("jobs:kill", "End a job at once."),
+        "edit": Command("jobs:edit", "Change a job's labels and notes."),
+        "delete": Command("jobs:delete", "Delete an ended job."),
+    },
+    "Look inside": {
+        "show": Command("jobs:show", "Show how a job stands, why, and what to do."),
+        "follow": Command("jobs:follow", "Follow a job until it ends."),
+        "logs": Command("logs:logs", "Print what a job printed."),
+        "metrics": Command("streams:metrics", "Print or plot a job's metrics."),
+        "events": Command("streams:events", "Print what happened to a job."),
+        "checkpoints": Command("checkpoints:checkpoints", "List what a job can continue from."),
+        "exec": Command("inquiries:execute", "Run a command beside a running rank."),
+        "stacks": Command("inquiries:stacks", "Print where a running job's ranks are."),
+    },
+    "Data and results": {
+        "download": Command("jobs:download", "Download a job's model or files."),
+        "predict": Command("predict:predict", "Run a job's model on samples."),
+        "datasets": Command("datasets:datasets", "List, add and download datasets."),
+        "trainers": Command("datasets:trainers", "List the built-in trainers and their parameters."),
+    },
+    "Operate": {
+        "workers": Command("workers:workers", "List workers and what is used of them."),
+        "doctor": Command("doctor:doctor", "Find what is misconfigured, and say how to fix it."),
+        "goodput": Command("goodput:goodput", "Show where the time of all jobs went."),
+        "drill": Command("drill:drill", "Run fault-injection tests on a temporary local fleet."),
+        "backup": Command("backup:backup", "Write a whole installation to one file."),
+        "restore": Command("backup:restore", "Write a backup to an empty home or database."),
+        "migrate": Command("migrate:migrate", "Bring the database up to date."),
+        "damaged": Command("damaged:damaged", "List stored rows that cannot be read."),
+        "schema": Command("init:schema", "Print the JSON schema of job files."),
+        "completion": Command("completion:completion", "Print a shell's completion."),
+    },
+}
+COMMANDS: dict[str, Command] = {name: one for group in GROUPS.values() for name, one in group.items()}
+MEANT = {
+    "ls": "jobs",
+    "list": "jobs",
+    "ps": "jobs",
+    "status": "show JOB",
+    "describe": "show JOB",
+    "get": "show JOB",
+    "stop": "cancel JOB",
+    "rm": "delete JOB",
+    "start": "up",
+    "serve": "server",
+    "log": "logs JOB",
+    "tail": "logs -f JOB",
+    "attach": "follow JOB",
+    "nodes": "workers",
+    "retry": "rerun JOB",
+}
+"""What people type who know other tools, and what it is here."""

@@ -1,0 +1,39 @@
+"""Arguments that name something, which a shell completes with what the server has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+_JOBS = 100
+"""The newest ones are offered."""
+
+
+def _completed(names: Callable[[Any], Iterable[tuple[str, str]]]) -> Callable[..., list[CompletionItem]]:
+    """What completes a word with names and what is said of each; nothing if no server answers."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+        from headway.client import Client
+        from headway.errors import HeadwayError
+
+        try:
+            with Client() as client:
+                return [CompletionItem(name, help=about) for name, about in names(client) if name.startswith(begun)]
+        except HeadwayError:
+            return []
+
+    return complete
+
+
+complete_jobs = _completed(lambda client: ((one["name"], one["status"]) for one in client.jobs(limit=_JOBS)))
+complete_workers = _completed(lambda client: ((one["name"], one["state"]) for one in client.workers()))
+complete_datasets = _completed(
+    lambda client: ((one["name"], f"{one['samples']:,} samples") for one in client.datasets())
+)
+complete_trainers = _completed(lambda client: ((name, "") for name in client.trainers()))
+
+job_argument = click.argument("job", shell_complete=complete_jobs)
+"""A job, by name or id."""

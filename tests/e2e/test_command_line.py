@@ -1,0 +1,95 @@
+"""The command line against a running fleet: what it prints, where, and what it completes."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.client import JobHandle
+from tests.fleet import Fleet, ended
+
+
+def prints(fleet: Fleet, *arguments: str, **variables: str) -> str:
+    ran = fleet.command(*arguments, **variables)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def job(shared_fleet: Fleet) -> JobHandle:
+    source = """
+import headway
+for step in range(1, 6):
+    print("line", step, flush=True)
+    headway.run().log(step, loss=1 / step)
+"""
+    return ended(shared_fleet.script(source))
+
+
+def test_logs_can_be_cut_and_timed(shared_fleet: Fleet, job: JobHandle) -> None:
+    assert prints(shared_fleet, "logs", job.name, "--tail", "2") == "line 4\nline 5\n"
+    assert prints(shared_fleet, "logs", job.name, "--since", "1h", "-n", "1") == "line 5\n"
+    assert prints(shared_fleet, "logs", job.name, "--since", "2100-01-01") == ""
+    assert prints(shared_fleet, "logs", job.name, "-f", "-n", "1") == "line 5\n"
+    timed = prints(shared_fleet, "logs", job.name, "-t").splitlines()
+    assert [line.split(" ", 2)[2] for line in timed] == [f"line {step}" for step in range(1, 6)]
+    assert all(line[:4].isdigit() for line in timed)
+
+
+def test_events_can_be_followed(shared_fleet: Fleet, job: JobHandle) -> None:
+    assert prints(shared_fleet, "events", job.name, "--follow") == prints(shared_fleet, "events", job.name)
+    assert "job.succeeded" in prints(shared_fleet, "events", job.name, "-f", "--json").splitlines()[-1]
+
+
+def test_a_metric_that_is_not_there_is_an_error_that_names_those_that_are(shared_fleet: Fleet, job: JobHandle) -> None:
+    ran = shared_fleet.command("metrics", job.name, "--name", "lsos", "--name", "loss")
+    assert ran.returncode == 1
+    assert f"Job {job.name} has no metric lsos. It has: loss." in ran.stderr
+    heading, row = prints(shared_fleet, "metrics", job.name, "--name", "loss").splitlines()
+    assert heading.split() == ["METRIC", "RANK", "POINTS", "STEP", "LAST", "MIN", "MAX"]
+    assert row.split() == ["loss", "0", "5", "5", "0.2", "0.2", "1"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("ps", "jobs"), ("ls", "jobs"), ("status", "show JOB"), ("stop", "cancel JOB"), ("sohw", "show")],
+)
+def test_a_command_of_other_tools_names_ours(shared_fleet: Fleet, typed: str, meant: str) -> None:
+    ran = shared_fleet.command(typed)
+    assert ran.returncode == 2
+    assert f"There is no command {typed}. Did you mean: headway {meant}" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("headway show NAME", ""),
+        ("headway workers drain on", "one"),
+        ("headway train cn", "cnn"),
+        ("headway trainers ml", "mlp"),
+    ],
+)
+def test_names_are_completed(shared_fleet: Fleet, job: JobHandle, words: str, completed: str) -> None:
+    variables = {
+        "_HEADWAY_COMPLETE": "bash_complete",
+        "COMP_WORDS": words.replace("NAME", job.name[:-1]),
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    assert f"plain,{completed or job.name}" in prints(shared_fleet, **variables).splitlines()
+
+
+def test_completion_says_nothing_without_a_server(shared_fleet: Fleet) -> None:
+    variables = {"_HEADWAY_COMPLETE": "bash_complete", "COMP_WORDS": "headway show x", "COMP_CWORD": "2"}
+    assert shared_fleet.command(**variables, HEADWAY_SERVER_URL="http://127.0.0.1:9").stderr == ""
+
+
+def test_colours_are_as_the_variables_say(shared_fleet: Fleet, job: JobHandle) -> None:
+    assert "\x1b[" not in prints(shared_fleet, "jobs")
+    assert "\x1b[" in prints(shared_fleet, "jobs", FORCE_COLOR="1")
+    assert "\x1b[" not in prints(shared_fleet, "jobs", FORCE_COLOR="1", NO_COLOR="1")
+
+
+def test_the_time_that_a_job_ran_is_not_that_of_its_queue(shared_fleet: Fleet, job: JobHandle) -> None:
+    heading, *rows = prints(shared_fleet, "jobs", "--name", job.name).splitlines()
+    assert heading.split() == ["NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "RAN", "TEST", "ACCURACY"]
+    assert len(rows) == 1
+    assert "No matching jobs." in prints(shared_fleet, "jobs", "--name", "no-such-job")

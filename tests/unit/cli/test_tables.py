@@ -1,0 +1,46 @@
+"""Tables on terminals of any width."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.cli.common import fitted, when_briefly
+
+TABLE = [
+    ["NAME", "STATUS", "WORK", "SUBMITTED"],
+    ["a-job-with-a-rather-long-name", "running", "train.py --learning-rate 0.1", "13:21:40"],
+]
+CUT, DROP = ("NAME", "WORK"), ("SUBMITTED", "STATUS")
+
+
+def lines(line_characters: int) -> list[list[str]]:
+    return fitted(TABLE, line_characters, CUT, DROP)
+
+
+def test_a_table_that_fits_stays_as_it_is() -> None:
+    assert lines(120) == TABLE
+
+
+def test_long_names_and_work_are_cut_first() -> None:
+    assert lines(60)[1] == ["a-job-with-a-rathe…", "running", "train.py --learnin…", "13:21:40"]
+
+
+def test_then_columns_are_left_out_in_their_order() -> None:
+    assert lines(40)[0] == ["NAME", "STATUS", "WORK"]
+    assert lines(30) == [["NAME", "WORK"], ["a-job-with-…", "train.py --…"]]
+
+
+@pytest.mark.parametrize("line_characters", range(4, 130))
+def test_no_line_is_longer_than_the_terminal(line_characters: int) -> None:
+    for row in _padded(lines(line_characters)):
+        assert len(row) <= line_characters
+
+
+def _padded(table: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+@pytest.mark.parametrize("seconds", [0, 1.0, 1_700_000_000.0, 1_795_957_860.0])
+def test_a_brief_moment_has_twelve_characters_at_most(seconds: float) -> None:
+    assert len(when_briefly(seconds)) <= 12
