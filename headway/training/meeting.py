@@ -1,12 +1,15 @@
 """Whether the ranks of an attempt ever met: ranks that never do train one model each. Standard library only.
 
 What is seen counts as a meeting unless it cannot be one, for a wrong warning is worse than a missing one. A rank meets
-others in the launcher's store, in a process group of torch, or by a connection that is open when somebody looks.
+others in the launcher's store, in a process group of torch, by a connection that its Python makes, or by one that is
+open when the launcher looks. Of the ranks of a command a connection that was closed meanwhile counts as well: the
+kernel remembers it for a minute, without saying whose it was.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -18,8 +21,8 @@ from headway.rank_protocol.plan import Plan
 from headway.training.process_table import descendants
 
 _FIRST_LOOK_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
-_SHORT_SECONDS = 5.0
-"""A command that ends sooner may have met between two looks, and tells nothing itself."""
+_LOOKS_OVER_TIME = 0.1
+"""The pause between looks, as a share of the time that the ranks have run."""
 _DOWNLOAD_PORTS = frozenset({80, 443})
 _ESTABLISHED, _CLOSED = "01", "06"
 _MAPPED = "0000000000000000FFFF0000"
@@ -45,8 +48,7 @@ class Meeting:
         self._tells_itself = not plan.command
         self._closed_before = self._closed()
         self._began_at = time.monotonic()
-        self._pause_seconds = _FIRST_LOOK_SECONDS
-        self._look_at = self._began_at + self._pause_seconds
+        self._look_at = self._began_at + _FIRST_LOOK_SECONDS
 
     @property
     def due_seconds(self) -> float | None:
@@ -58,14 +60,13 @@ class Meeting:
         if self._known or time.monotonic() < self._look_at:
             return
         self._known = self._used_store() or connected(pids, self._ignored_ports) or self._has_closed()
-        self._pause_seconds = min(_LONGEST_SECONDS, self._pause_seconds * 1.5)
-        self._look_at = time.monotonic() + self._pause_seconds
+        now = time.monotonic()
+        ran_seconds = now - self._began_at
+        self._look_at = now + min(_LONGEST_SECONDS, max(_FIRST_LOOK_SECONDS, ran_seconds * _LOOKS_OVER_TIME))
 
     def never_met(self) -> bool:
         """Whether the ranks, which have all ended, did without each other; false if that is not sure."""
-        brief = time.monotonic() - self._began_at < _SHORT_SECONDS
-        unsure = not self._tells_itself and (brief or self._has_closed())
-        return not (self._known or self._used_store() or self._mark.exists() or unsure)
+        return not (self._known or self._used_store() or self._mark.exists() or self._has_closed())
 
     def _has_closed(self) -> bool:
         """Whether somebody here has closed a connection meanwhile: it may have been a command's ranks."""
@@ -91,6 +92,26 @@ class Meeting:
 def meeting_mark(folder: Path) -> Path:
     """A file of the attempt that a rank leaves when it has met others."""
     return folder / "met"
+
+
+def mark_connections(folder: Path, server_url: str) -> None:
+    """In a rank, before its script begins: leave the mark as soon as Python connects to what may be another rank."""
+    if sys.platform != "linux":
+        return
+    ignored_ports = _ignored_ports(server_url)
+    marked = False
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal marked
+        if event != "socket.connect" or marked:
+            return
+        connecting, address = arguments
+        if connecting.type == socket.SOCK_STREAM and isinstance(address, tuple) and address[1] not in ignored_ports:
+            marked = True
+            with suppress(OSError):
+                meeting_mark(folder).touch()
+
+    sys.addaudithook(note)
 
 
 def mark_meeting(folder: Path, server_url: str) -> None:

@@ -26,7 +26,7 @@ from headway.lifeline import die_with_parent
 from headway.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
-from headway.training.meeting import mark_meeting
+from headway.training.meeting import mark_connections, mark_meeting
 from headway.training.process_end import begin_script, end_interpreter, has_children, run_exit_handlers
 from headway.training.rendezvous import share_store
 from headway.training.run import Run
@@ -282,6 +282,7 @@ def _guarded(work: Callable[[], object], run: Run, script: str | None = None) ->
     status = 1
     try:
         try:
+            _mark_connections(run)
             work()
             status = 0
         except SystemExit as request:
@@ -300,6 +301,11 @@ def _exit_status(request: SystemExit) -> int:
         return (request.code or 0) & 0xFF
     print(request.code, file=sys.stderr)
     return 1
+
+
+def _mark_connections(run: Run) -> None:
+    if run.world_size > 1 and run.record_file is not None:
+        mark_connections(Path(run.record_file).parent, os.environ.get("HEADWAY_SERVER_URL", ""))
 
 
 def _mark_meeting(run: Run) -> None:

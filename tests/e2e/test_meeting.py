@@ -37,6 +37,7 @@ MET = {
     "in the launcher's store": ALL_REDUCE.format(how='init_method="env://"'),
     "by a file": ALL_REDUCE.format(how='init_method=f"file://{folder}/rendezvous"'),
     "by sockets of their own": SOCKETS,
+    "by a socket for a moment": SOCKETS.replace("time.sleep(3)", "kept.close()"),
 }
 
 

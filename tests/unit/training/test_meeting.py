@@ -91,13 +91,20 @@ class Store:
         (0, False, [], 2, True),
         (3, False, [], 2, False),  # they met in the store
         (0, True, [], 2, False),  # a rank said so
-        (0, False, ["./a"], 2, False),  # it was too short to know
+        (0, False, ["./a"], 2, True),  # also when it has ended at once
         (0, False, [], 1, False),
     ],
 )
 def test_any_sign_of_a_meeting_counts(
-    tmp_path: Path, keys: int, marked: bool, command: list[str], world_size: int, never_met: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keys: int,
+    marked: bool,
+    command: list[str],
+    world_size: int,
+    never_met: bool,
 ) -> None:
+    monkeypatch.setattr("headway.training.meeting._connections", lambda *_: [])  # those of others on this machine
     plan = replace(PLAN, folder=tmp_path, command=command, world_size=world_size)
     meeting = Meeting(plan, Store(keys))
     if marked:
@@ -119,6 +126,29 @@ def test_a_rank_marks_a_connection_that_is_open_at_its_end(tmp_path: Path) -> No
     mark_meeting(tmp_path / "missing", "")  # what cannot be written is not needed
 
 
+@pytest.mark.parametrize(
+    ("connect", "marks"),
+    [
+        ("socket.create_connection(address).close()", True),
+        ("socket.socket().connect_ex(address)", True),
+        ("socket.create_connection(server).close()", False),
+        ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(address)", False),
+        ("socket.socket(socket.AF_UNIX).connect_ex('nowhere')", False),
+    ],
+)
+def test_a_rank_marks_a_connection_that_it_has_for_a_moment(tmp_path: Path, connect: str, marks: bool) -> None:
+    code = """
+from pathlib import Path
+from headway.training.meeting import mark_connections
+address, server = ("127.0.0.1", int(sys.argv[2])), ("127.0.0.1", int(sys.argv[3]))
+mark_connections(Path(sys.argv[1]), f"http://127.0.0.1:{sys.argv[3]}")
+"""
+    with socket.create_server(("127.0.0.1", 0)) as other, socket.create_server(("127.0.0.1", 0)) as server:
+        ports = other.getsockname()[1], server.getsockname()[1]
+        with process(code + connect, tmp_path, *ports):
+            assert meeting_mark(tmp_path).exists() is marks
+
+
 def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a machine where /proc/net cannot be read, when ranks of a command end, then nothing is said of them."""
 
@@ -127,7 +157,6 @@ def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkey
 
     monkeypatch.setattr("headway.training.meeting._connections", refuse)
     monkeypatch.setattr("headway.training.meeting._FIRST_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
     plan = replace(PLAN, folder=tmp_path, command=["./a"], world_size=2)
     meeting = Meeting(plan, None)
     meeting.look([os.getpid()])
@@ -135,7 +164,6 @@ def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkey
 
 
 def test_a_connection_that_was_closed_makes_a_command_unsure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headway.training.meeting._SHORT_SECONDS", 0.0)
     plan = replace(PLAN, folder=tmp_path, command=["./a"], world_size=2)
     meeting = Meeting(plan, None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
