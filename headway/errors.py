@@ -26,6 +26,11 @@ class InvalidInput(HeadwayError):
     code = "invalid_input"
     status = 422
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The paths of the fields that are wrong, such as `parameters.epochs`, where the server named them."""
+        return tuple(self.details.get("fields", ()))
+
 
 class DatasetMissing(InvalidInput):
     """Raised when a built-in dataset is asked for whose files this installation does not have."""
@@ -174,7 +179,7 @@ def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
     message = str(problem.get("detail") or f"The server answered with status {status}.")
     known = {one.code: one for one in _descendants(HeadwayError)}
     if code in known:
-        return known[code](message)
+        return known[code](message, fields=[one["at"] for one in problem.get("errors") or ()])
     without_body = {401: NotAuthenticated, 403: NotAllowed, 404: NotFound}  # as answers to HEAD are
     return without_body.get(status, Unavailable if status >= 500 else HeadwayError)(message)
 

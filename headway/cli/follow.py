@@ -38,9 +38,9 @@ def follow_job(job: JobHandle) -> int:
 
 def _print_waiting(job: JobHandle) -> None:
     """Why the job waits, if it does, and what helps."""
-    sentence = job.refresh().data["sentence"]
-    if job.status == "queued" and not sentence.endswith("About to be placed."):
-        click.echo(sentence)
+    data = job.refresh().data
+    if job.status == "queued" and not (data["waiting"] and data["waiting"]["about_to_be_placed"]):
+        click.echo(data["sentence"])
         click.echo("Next: " + "   ".join(next_commands(job.data)))
 
 

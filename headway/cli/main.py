@@ -11,7 +11,7 @@ import click
 
 from headway import __version__
 from headway.cli.commands import COMMANDS, GROUPS, MEANT
-from headway.errors import HeadwayError
+from headway.errors import HeadwayError, InvalidInput, SettingInvalid
 
 
 class _LazyGroup(click.Group):

@@ -132,15 +132,7 @@ def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: An
 @job_options
 def submit(file: Path, **options: Any) -> None:
     """Submit the job that a YAML or JSON file describes, and follow it. `headway init` writes such a file."""
-    from headway.errors import InvalidInput
-
-    try:
-        _submit(lambda client: client.file_spec(file), **options)
-    except InvalidInput as error:
-        field = error.message.partition(":")[0].partition(".")[0]
-        if error.message.startswith("Job file ") or field in job_fields(options):
-            raise
-        raise InvalidInput(f"Job file {file}: {error.message}") from error
+    _submit(lambda client: client.file_spec(file), file, **options)
 
 
 def work_fields(options: dict[str, Any]) -> dict[str, Any]:
@@ -170,20 +162,33 @@ def job_fields(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _submit(
-    make_spec: Callable[[Any], dict[str, Any]], *, detach: bool, dry_run: bool, as_json: bool, **options: Any
+    make_spec: Callable[[Any], dict[str, Any]],
+    file: Path | None = None,
+    *,
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
+    """Submit what `make_spec` makes, changed by the options. `file`: what errors are about that no option caused."""
     from headway.client import Client
+    from headway.errors import InvalidInput
 
     given = job_fields(options)
     with Client() as client:
         spec = make_spec(client)
         for name, value in given.items():
             spec[name] = {**spec.get(name, {}), **value} if name in _MERGED else value
-        if dry_run:
-            print_plan(client.plan(spec), as_json)
-            return
-        job = client.submit(spec)
-        sys.exit(follow_or_detach(job, detach=detach, as_json=as_json))
+        try:
+            plan, job = (client.plan(spec), None) if dry_run else (None, client.submit(spec))
+        except InvalidInput as error:
+            if file is None or any(at.partition(".")[0] in given for at in error.fields):
+                raise
+            raise InvalidInput(f"Job file {file}: {error.message}") from error
+        if plan is not None:
+            print_plan(plan, as_json)
+        else:
+            sys.exit(follow_or_detach(job, detach=detach, as_json=as_json))
 
 
 def follow_or_detach(job: Any, *, detach: bool, as_json: bool) -> int:

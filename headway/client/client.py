@@ -127,7 +127,10 @@ class Client:
         spec, workdir = read_job_file(Path(path))
         spec |= changes
         if workdir is not None and "source" not in spec:
-            _check_work(spec, workdir)
+            try:
+                _check_work(spec, workdir)
+            except InvalidInput as error:
+                raise InvalidInput(f"Job file {path}: {error.message}") from error
             spec["snapshot"] = self._upload(workdir, lock=_lock_of(spec))
         return spec
 

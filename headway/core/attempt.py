@@ -78,7 +78,8 @@ class Attempt(Frozen):
     which was saved at `restored_saved_at` by the worker's clock; not `restored_certain`: its files were there, and
     nobody can tell whether they were read. `decision`: which rule decided what followed its end.
     `said_finished`: the script gave its result, or logged the last of the steps that it had declared. `asks_to_save`:
-    it asks `run.should_save`, so it saves when it is stopped.
+    it asks `run.should_save`, so it saves when it is stopped. `warned_of_files`: it was said that it starts without the
+    files that the attempt before left on other workers.
     """
 
     number: int
@@ -100,6 +101,7 @@ class Attempt(Frozen):
     restored_saved_at: float | None = None
     said_finished: bool = False
     asks_to_save: bool = False
+    warned_of_files: bool = False
 
     @property
     def world_size(self) -> int:

@@ -15,16 +15,12 @@ from headway.core.facts import (
 )
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, warn, warn_once
+from headway.core.warning_kind import WarningKind
 
 MAXIMUM_SAVING = 64
 """Steps of which some ranks' parts are there and others' may still come, where others never save at all."""
 _LATE_STEPS, _LATE_SECONDS = 4, 10.0
 """A part that is so many steps and so long behind the others' will not come."""
-_NO_CHECKPOINT = "so it is no checkpoint: every rank has to call run.save for the same steps."
-_NOT_SAVED = "could not be saved by rank"
-_NOT_LOADED = "but its script did not load it"
-_NOT_READ = "but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY"
-_LEFT_OUT = "links are kept where they lead to files in the checkpoint directory."
 
 
 def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
@@ -64,17 +60,21 @@ def _keep_saving(job: Job, attempt: Attempt, fact: CheckpointPartStored, saving:
     late = [step for step in sorted(saving)[:-_LATE_STEPS] if now - saving[step].at > _LATE_SECONDS]
     hopeless = sorted({*hopeless, *late, *sorted(saving)[: max(0, len(saving) - MAXIMUM_SAVING)]})
     for step in hopeless:
-        only = f"Step {step} was saved by {len(saving[step].ranks)} of {attempt.world_size} ranks only"
-        job = warn_once(job, f"{only}, {_NO_CHECKPOINT}", _NO_CHECKPOINT, now)
+        warning = (
+            f"Step {step} was saved by {len(saving[step].ranks)} of {attempt.world_size} ranks only, "
+            "so it is no checkpoint: every rank has to call run.save for the same steps."
+        )
+        job = warn_once(job, WarningKind.RANKS_SAVE_APART, warning, now)
     return update_attempt(job, saving={step: one for step, one in saving.items() if step not in hopeless})
 
 
 def not_saved(job: Job, fact: CheckpointNotSaved, now: float) -> Job:
     """Training goes on without that checkpoint; the user hears of it once."""
     warning = (
-        f"The checkpoint of step {fact.step} {_NOT_SAVED} {fact.rank}: {fact.error.rstrip('.')}. Training goes on."
+        f"The checkpoint of step {fact.step} could not be saved by rank {fact.rank}: {fact.error.rstrip('.')}. "
+        "Training goes on."
     )
-    return warn_once(job, warning, _NOT_SAVED, now)
+    return warn_once(job, WarningKind.CHECKPOINT_NOT_SAVED, warning, now)
 
 
 def restored(job: Job, attempt: Attempt, fact: CheckpointRestored, now: float) -> Job:
@@ -89,8 +89,11 @@ def restored(job: Job, attempt: Attempt, fact: CheckpointRestored, now: float) -
 def links_left_out(job: Job, fact: LinksLeftOut, now: float) -> Job:
     """The next attempt will miss these links; the user hears of it once."""
     more = f" and {fact.count - len(fact.names)} more" if fact.count > len(fact.names) else ""
-    warning = f"The checkpoint of step {fact.step} is without {', '.join(fact.names)}{more}: {_LEFT_OUT}"
-    return warn_once(job, warning, _LEFT_OUT, now)
+    warning = (
+        f"The checkpoint of step {fact.step} is without {', '.join(fact.names)}{more}: "
+        "links are kept where they lead to files in the checkpoint directory."
+    )
+    return warn_once(job, WarningKind.LINKS_LEFT_OUT, warning, now)
 
 
 def damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
@@ -110,9 +113,15 @@ def warn_unless_restored(job: Job, now: float) -> Job:
         return job
     given = f"Attempt {attempt.number} was given the checkpoint of step {attempt.offered_step}"
     if job.checkpoints and job.checkpoints[-1].kind is PartKind.FILES:
-        return warn_once(job, f"{given}, {_NOT_READ}: it probably started from the beginning.", _NOT_READ, now)
-    warning = f"{given}, {_NOT_LOADED}: it started from the beginning. Call run.restore before training."
-    return warn_once(job, warning, _NOT_LOADED, now)
+        warning = (
+            f"{given}, but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY: "
+            "it probably started from the beginning."
+        )
+        return warn_once(job, WarningKind.CHECKPOINT_NOT_READ, warning, now)
+    warning = (
+        f"{given}, but its script did not load it: it started from the beginning. Call run.restore before training."
+    )
+    return warn_once(job, WarningKind.CHECKPOINT_NOT_LOADED, warning, now)
 
 
 def use_checkpoints(job: Job, user: str, keys: Collection[tuple[int, int]], now: float) -> Job:

@@ -16,6 +16,7 @@ from headway.core.frozen import Frozen, Text
 from headway.core.left_files import LeftFiles
 from headway.core.name import Name, check_labels
 from headway.core.status import JobStatus
+from headway.core.warning_kind import WarningKind
 
 MAXIMUM_SOURCE_BYTES = 64 << 10
 MAXIMUM_NOTES_CHARACTERS = 10_000
@@ -253,7 +254,8 @@ class Job(Frozen):
     were that still count; `failed_steps`: the steps of failures in a row at one step; `faulty_workers`: the names of
     the workers by whose own faults the last attempts ended, one each. `hold`: it is paused, for
     `held_seconds` altogether before `held_at`. `origin`: what it was forked from. `left_files`: what is
-    in its working directories, by worker name. Times are seconds since the epoch.
+    in its working directories, by worker name. `warned`: of which kinds it had warnings, also if they were too many to
+    be kept. Times are seconds since the epoch.
     """
 
     id: str
@@ -289,6 +291,7 @@ class Job(Frozen):
     held_seconds: float = 0.0
     result: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    warned: tuple[WarningKind, ...] = ()
     labels: dict[str, str] = {}
     notes: str = ""
     started_at: float | None = None

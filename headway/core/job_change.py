@@ -8,6 +8,7 @@ from typing import Any
 from headway.core.attempt import Assignment
 from headway.core.job import Event, Job, WakeUp
 from headway.core.status import AssignmentState
+from headway.core.warning_kind import WarningKind
 
 MAXIMUM_WARNINGS = 20
 
@@ -24,9 +25,11 @@ def warn(job: Job, warning: str, now: float) -> Job:
     return job.model_copy(update={"warnings": (*job.warnings, warning)[:MAXIMUM_WARNINGS]})
 
 
-def warn_once(job: Job, warning: str, mark: str, now: float) -> Job:
-    """Warn, unless a warning with `mark` in it was given before."""
-    return job if any(mark in said for said in job.warnings) else warn(job, warning, now)
+def warn_once(job: Job, kind: WarningKind, warning: str, now: float) -> Job:
+    """Warn, unless the job had a warning of that kind before."""
+    if kind in job.warned:
+        return job
+    return warn(job.model_copy(update={"warned": (*job.warned, kind)}), warning, now)
 
 
 def update_attempt(job: Job, **changes: Any) -> Job:

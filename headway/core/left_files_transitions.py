@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway.core.attempt import Assignment, Attempt
 from headway.core.facts import FilesLeft, WorkingDirectoryReady
 from headway.core.job import Job
-from headway.core.job_change import emit, warn, warn_once
+from headway.core.job_change import emit, update_attempt, warn
 from headway.core.left_files import FileList, LeftFiles, not_kept, outputs_not_stored, stayed_behind
 
 _MAXIMUM_WORKERS = 100
@@ -57,12 +57,10 @@ def directory_ready(job: Job, attempt: Attempt, assignment: Assignment, fact: Wo
     away = {name: one for name, one in away.items() if one.attempt == newest}
     if not away or (job.checkpoints and all(one.lost for one in away.values())):
         return job  # what a script saves as a checkpoint is there
-    return warn_once(
-        job,
-        stayed_behind(attempt.number, assignment.worker_name, away),
-        f"Attempt {attempt.number} starts on worker",
-        now,
-    )
+    if attempt.warned_of_files:
+        return job
+    job = update_attempt(job, warned_of_files=True)
+    return warn(job, stayed_behind(attempt.number, assignment.worker_name, away), now)
 
 
 def warn_of_unstored(job: Job, now: float) -> Job:
@@ -75,4 +73,4 @@ def warn_of_unstored(job: Job, now: float) -> Job:
     for one in unstored.values():
         files = files.plus(one.unstored)
     first = unstored[min(unstored)]
-    return warn_once(job, not_kept(files, unstored, first), "of the working directory on", now)
+    return warn(job, not_kept(files, unstored, first), now)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
+from pydantic import computed_field
+
 from headway.core.frozen import Frozen
 from headway.core.job import Job
 from headway.core.placement import (
@@ -47,6 +49,12 @@ class Waiting(Frozen):
     holders: dict[str, int] = {}
     estimated_seconds: float | None = None
     avoids: tuple[str, ...] = ()
+
+    @computed_field(description="Nothing is in its way.")  # type: ignore[prop-decorator]
+    @property
+    def about_to_be_placed(self) -> bool:
+        """Whether nothing is in the job's way."""
+        return self.misfit is None and not self.ahead and not self.holders
 
     @property
     def sentence(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headway.core.protocol import Registered, Registration
 from headway.core.worker import WorkerDescription
-from headway.errors import HeadwayError, SettingInvalid, Unavailable
+from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, Unavailable
 from headway.worker.connection import Connection
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ async def register(connection: Connection, description: WorkerDescription, token
             warned = True
             await asyncio.sleep(_RETRY_SECONDS)
         except HeadwayError as error:
-            if former is None or error.code != "not_authenticated":
+            if former is None or not isinstance(error, NotAuthenticated):
                 raise SettingInvalid(f"The server refuses this worker: {error}") from error
             session_file.unlink(missing_ok=True)  # the server has a new home, where the former id means nothing
         else:

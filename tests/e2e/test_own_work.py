@@ -580,6 +580,9 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
         wrong.returncode,
         "job.yaml: world_sise: there is no such field. Did you mean world_size?" in wrong.stderr,
     ) == (2, True)
+    (folder / "job.yaml").write_text("script: train.py\n")
+    wrong = shared_fleet.command("submit", "project/job.yaml", "--priority", "9999")
+    assert (wrong.returncode, "priority" in wrong.stderr, "Job file" in wrong.stderr) == (2, True, False)
     (folder / "job.yaml").write_text("script: [")
     broken = shared_fleet.command("submit", "project/job.yaml")
     assert (broken.returncode, "cannot be read" in broken.stderr) == (2, True)

@@ -23,7 +23,6 @@ from headway.server.tokens import Tokens
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
-_SHUT_DOWN = "it was shut down"
 
 
 class Workers:
@@ -128,7 +127,7 @@ class Workers:
     async def leave(self, worker_id: str) -> None:
         """The worker has ended its ranks and sent all it had; its process is about to end."""
         self.check_ready(worker_id)
-        await self.lose(worker_id, _SHUT_DOWN)
+        await self.lose(worker_id, "it was shut down", expected=True)
 
     async def connection_closed(self, worker_id: str) -> None:
         """Lose the worker now if its process has ended; else its lease decides."""
@@ -136,8 +135,11 @@ class Workers:
         if worker.state is not WorkerState.LOST and await process_ended(worker):
             await self.lose(worker_id, "its process ended")
 
-    async def lose(self, worker_id: str, because: str) -> None:
-        """Declare a worker lost, for good: what it reported counts, then its attempts end."""
+    async def lose(self, worker_id: str, because: str, *, expected: bool = False) -> None:
+        """Declare a worker lost, for good: what it reported counts, then its attempts end.
+
+        `expected`: it said so itself, which is no reason for a warning.
+        """
         if worker_id in self._losing:
             return
         self._losing.add(worker_id)
@@ -145,7 +147,7 @@ class Workers:
             await self._recorder.catch_up()
             if await self._engine.lose(worker_id, because, self._clock.now()):
                 name = self._engine.worker(worker_id).name
-                if because == _SHUT_DOWN:
+                if expected:
                     _log.info("Worker %s has shut down.", name)
                 else:
                     _log.warning("Worker %s is lost: %s.", name, because)

@@ -102,7 +102,14 @@ def test_used_slots_are_derived_from_assignments() -> None:
 def test_waiting_is_explained(workers: list[Worker], used: list[tuple[str, int]], words: str) -> None:
     large = job("large", 4)
     live = [placed_on("a", name, ranks) for name, ranks in used]
-    assert words in why(large, [large], workers, live).sentence
+    said = why(large, [large], workers, live)
+    assert words in said.sentence
+    assert not said.about_to_be_placed
+
+
+def test_a_job_with_nothing_in_its_way_is_about_to_be_placed() -> None:
+    one = job("one", 2)
+    assert why(one, [one], [worker("a", 2)], []).about_to_be_placed
 
 
 def test_waiting_behind_others_is_explained() -> None:
