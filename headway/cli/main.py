@@ -73,4 +73,4 @@ def main(arguments: list[str] | None = None) -> Any:
         return cli.main(arguments, prog_name="headway", standalone_mode=True)
     except HeadwayError as error:
         click.secho(f"Error: {error}", err=True, fg="red", color=_colour())
-        sys.exit(2 if error.code in ("invalid_input", "setting_invalid") else 1)
+        sys.exit(2 if isinstance(error, InvalidInput | SettingInvalid) else 1)
