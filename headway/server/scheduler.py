@@ -72,13 +72,20 @@ class Scheduler:
         self._woken = asyncio.Event()
         self._woken.set()
 
+    @property
+    def waits(self) -> bool:
+        """Whether a queued job may be placed as time passes, though nothing else changes."""
+        return bool(self._delayed_until or self._elastic_since or self._avoiding_since)
+
     def wake(self) -> None:
         """Look at the queue now."""
         self._woken.set()
 
     def job_changed(self, job: Job) -> None:
         """Look at the queue now; a job that is to have another attempt may have to wait a little."""
-        if job.status is JobStatus.QUEUED and job.attempt is not None and job.id not in self._delayed_until:
+        if job.status is not JobStatus.QUEUED or job.hold:
+            self._delayed_until.pop(job.id, None)
+        elif job.attempt is not None and job.id not in self._delayed_until:
             in_row = max(job.failures_in_row, len(job.faulty_workers))
             delay = requeue_delay_seconds(job.attempt.reason, in_row, random.random())  # noqa: S311
             self._delayed_until[job.id] = self._clock.monotonic() + delay
@@ -90,8 +97,7 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._tick_seconds):
                     await self._woken.wait()
-            patience = bool(self._delayed_until or self._elastic_since or self._avoiding_since)
-            woken = self._woken.is_set() or patience or self._quarantine.holds
+            woken = self._woken.is_set() or self.waits or self._quarantine.holds
             self._woken.clear()
             try:
                 await self.tick()
@@ -135,7 +141,6 @@ class Scheduler:
                 job = await self._jobs.find(gang.job)
                 if job.attempt is not None:
                     await self._database.put_attempt(job.id, job.attempt)
-            self._delayed_until.pop(gang.job, None)
             await self._jobs.update(gang.job, self._placed(shares))
         except NotFound:
             _log.info("Job %s was deleted before it could be placed.", gang.name)
@@ -177,16 +182,10 @@ class Scheduler:
                     await self._recorder.settle_streams(job.id, number)
         self._since = {key: since for key, since in self._since.items() if key in seen}
         self._ran_since = {key: since for key, since in self._ran_since.items() if self._jobs.unsettled.find(key[0])}
-        for job_id in [job_id for job_id in self._delayed_until if not self._still_queued(job_id)]:
-            del self._delayed_until[job_id]
 
     def _grant_full_terms(self) -> None:
         self._leases.grant_all()
         self._since.clear()
-
-    def _still_queued(self, job_id: str) -> bool:
-        job = self._jobs.unsettled.find(job_id)
-        return job is None or job.status is JobStatus.QUEUED
 
     async def _watch_assignments(self, job: Job, seen: set[Hashable]) -> None:
         attempt = job.attempt

@@ -1,0 +1,106 @@
+"""A server with its real database whose loops do not run: a test says when time passes and who acts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from headway.core import transitions
+from headway.core.fact_transitions import ReportedFacts, apply_facts
+from headway.core.facts import Fact, OutputsStored, RankEnded, RankFinished, RankStarted, Released
+from headway.core.job import Job, JobSpec
+from headway.core.worker import WorkerDescription
+from headway.server.server import Server
+from headway.settings import Settings
+from tests.fake_clock import FakeClock
+
+
+class StillServer(Server):
+    """What workers and users do to it takes one call each."""
+
+    clock: FakeClock
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, clock=FakeClock())
+        self._numbers: dict[tuple[str, int, str], int] = {}
+
+    async def a_worker(self, name: str, slots: int = 1, former: str | None = None) -> str:
+        """A worker that registered; its id is its name."""
+        description = WorkerDescription(name=name, slots=slots, threads_per_slot=1, host="127.0.0.1", port=9)
+        await self.backends.engine.register(name, description, former, self.clock.now())
+        self.leases.watch(name)
+        return name
+
+    async def a_job(self, **spec: Any) -> Job:
+        """A job that was submitted."""
+        job = JobSpec(script="s.py", source="", **spec)
+        return (await self.jobs.submit(job, b"", None))[0]
+
+    async def now(self, job: Job) -> Job:
+        """The job as it is now."""
+        return await self.jobs.find(job.id)
+
+    async def claim(self, job: Job) -> Job:
+        """Every worker of the newest attempt claims."""
+        number = job.attempt_number
+        for one in job.attempt.assignments if job.attempt else ():
+            worker = one.worker
+            job = await self.jobs.update(
+                job.id, lambda job, worker=worker: transitions.claim(job, number, worker, "127.0.0.1:1")
+            )
+        return job
+
+    async def report(self, job: Job, worker: str, *facts: Fact, last: bool = False) -> Job:
+        """A worker's report about the newest attempt is applied."""
+        key = (job.id, job.attempt_number, worker)
+        number = self._numbers[key] = self._numbers.get(key, 0) + 1
+        report = ReportedFacts(worker, number, facts, last=last)
+        return await self.jobs.update(job.id, lambda job: apply_facts(job, key[1], [report], self.clock.now()))
+
+    async def run(self, job: Job) -> Job:
+        """Every worker of the newest attempt claims and starts its ranks."""
+        job = await self.claim(job)
+        for one in job.attempt.assignments if job.attempt else ():
+            job = await self.report(job, one.worker, *(RankStarted(rank=rank, pid=1) for rank in one.ranks))
+        return job
+
+    async def finish(self, job: Job) -> Job:
+        """Every rank of a running job finishes, and its worker releases it."""
+        for one in job.attempt.assignments if job.attempt else ():
+            facts: list[Fact] = [RankFinished(rank=rank) for rank in one.ranks]
+            facts += [RankEnded(rank=rank, at=1.0, exit_code=0, finished=True) for rank in one.ranks]
+            job = await self.report(job, one.worker, *facts, OutputsStored(), Released(), last=True)
+        return job
+
+    async def fail(self, job: Job, worker: str, fact: Fact) -> Job:
+        """A worker reports a failure and releases what it has of the newest attempt, as the others do."""
+        job = await self.report(job, worker, fact)
+        for one in job.attempt.assignments if job.attempt else ():
+            job = await self.report(job, one.worker, Released(), last=True)
+        return job
+
+    async def pass_time(self, seconds: float) -> None:
+        """Time passes, and the scheduler looks at deadlines each second, as it does."""
+        for _ in range(round(seconds)):
+            self.clock.seconds += 1.0
+            await self.scheduler.tick()
+
+    async def workers_of(self, job: Job) -> list[str]:
+        """The workers that the job's newest attempt has ranks on."""
+        attempt = (await self.now(job)).attempt
+        return [one.worker for one in attempt.assignments] if attempt else []
+
+
+@asynccontextmanager
+async def still_server(folder: Path, **settings: Any) -> AsyncIterator[StillServer]:
+    """A server in a folder, its stores open."""
+    server = StillServer(Settings(home=folder / "home", **settings))
+    await server.backends.open_stores()
+    await server.backends.engine.open()
+    server.quarantine.open()
+    try:
+        yield server
+    finally:
+        await server.backends.close()
