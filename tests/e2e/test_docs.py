@@ -22,6 +22,11 @@ HOW_TO = sorted(
     for folder in ("how-to", "tutorials")
     for path in (CHECKOUT / "docs" / folder).glob("*.md")
 )
+MARKDOWN = sorted(
+    path.relative_to(CHECKOUT).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", "examples/*.md")
+    for path in CHECKOUT.glob(pattern)
+)
 
 
 def commands(page: str) -> list[str]:
@@ -30,7 +35,7 @@ def commands(page: str) -> list[str]:
     return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
-@pytest.mark.parametrize("page", ["quickstart.md", *HOW_TO, "internals/drill.md"])
+@pytest.mark.parametrize("page", ["quickstart.md", *HOW_TO, "internals/drill.md", "../examples/README.md"])
 def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path, page: str) -> None:
     """Given the files that a page shows, when its commands run one after the other, then each ends well."""
     for name in ("examples", "frameworks"):
@@ -54,6 +59,26 @@ def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path
         )  # fmt: skip
         ended_as_asked = command.startswith("headway kill") or ran.returncode == 0
         assert ended_as_asked, (command, ran.stdout, ran.stderr)
+
+
+@pytest.mark.parametrize("page", MARKDOWN)
+def test_every_link_leads_somewhere(page: str) -> None:
+    """Given a page's links to files of the checkout, and to headings in them, then these are there."""
+    path = CHECKOUT / page
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        name, _, heading = target.partition("#")
+        if "://" in name:
+            continue
+        file = (path.parent / name).resolve() if name else path
+        assert file.exists(), f"{page} links to {target}"
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert heading in [_anchor(one) for one in headings], f"{page} links to {target}"
+
+
+def _anchor(heading: str) -> str:
+    """A heading's anchor, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
