@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headway.core.frozen import Seconds
 from headway.core.protocol import Timeouts
 from headway.errors import SettingInvalid
+from headway.home import default_home
 
 PREFIX = "HEADWAY_"
 RUN_VARIABLES = frozenset(
@@ -33,11 +34,6 @@ RUN_VARIABLES = frozenset(
 """Variables with our prefix that are no settings: of ranks, of the client, and of the test suite."""
 RENAMED = {"HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS", "HEADWAY_ASSIGNMENTS_URL": "HEADWAY_WAKEUPS_URL"}
 """Former names of settings, with those that they have now."""
-
-
-def default_home() -> Path:
-    """Where an installation keeps its state unless told otherwise: `~/.headway`."""
-    return Path(os.environ.get("HEADWAY_HOME") or Path.home() / ".headway")
 
 
 def _packaged_sources() -> tuple[Path, ...]:

@@ -46,9 +46,10 @@ def worker(
 ) -> None:
     """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
     from headway.errors import SettingInvalid
+    from headway.home import default_home
     from headway.lifeline import die_with_parent
     from headway.process_log import log_to_stderr
-    from headway.settings import WorkerSettings, default_home, refuse_renamed
+    from headway.settings import WorkerSettings, refuse_renamed
     from headway.worker.daemon import Worker
     from headway.worker.devices import find_devices
     from headway.worker.slots import usable_cores

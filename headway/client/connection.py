@@ -13,6 +13,7 @@ import httpx
 
 from headway.core.json_value import check_json, shown
 from headway.errors import HeadwayError, InvalidInput, SettingInvalid, Unavailable, error_from_answer
+from headway.home import default_home
 
 DEFAULT_URL = "http://127.0.0.1:8420"
 RETRIES_SECONDS = (0.1, 0.3, 0.5, 0.5, 0.5, 0.5, 1.0, 2.0)
@@ -21,7 +22,7 @@ TIMEOUT_SECONDS = 30.0
 
 def client_home(home: Path | None = None) -> Path:
     """The home whose token and server address are used."""
-    return home or Path(os.environ.get("HEADWAY_HOME") or Path.home() / ".headway")
+    return home or default_home()
 
 
 def server_url(url: str | None = None, home: Path | None = None) -> str:

@@ -64,8 +64,8 @@ def apply_facts(job: Job, number: int, reports: Iterable[ReportedFacts], now: fl
     Facts count only from the current attempt and until it has ended: the attempt's number is the fence.
     """
     for report in reports:
-        attempt = job.attempt
-        if attempt is None or attempt.number != number or attempt.ended_at is not None:
+        attempt = job.open_attempt(number)
+        if attempt is None:
             return job
         assignment = attempt.assignment_of(report.worker)
         if assignment is None or assignment.lost or report.number <= assignment.applied:

@@ -302,6 +302,12 @@ class Job(Frozen):
         """The number of the newest attempt; 0 before the first."""
         return self.attempt.number if self.attempt else 0
 
+    def open_attempt(self, number: int) -> Attempt | None:
+        """Attempt `number`, if it is the newest and has not ended: what comes from any other counts no more."""
+        if self.attempt is None or self.attempt.number != number or self.attempt.ended_at is not None:
+            return None
+        return self.attempt
+
     @property
     def active(self) -> bool:
         """Whether an attempt of the job holds slots or is being ended."""

@@ -66,8 +66,6 @@ def wake(job: Job, chosen: Callable[[Assignment], bool]) -> Job:
 
 def open_assignment(job: Job, number: int, worker: str) -> Assignment | None:
     """What `worker` runs of attempt `number`; None if that is not the newest, has ended, or its slots are free."""
-    attempt = job.attempt
-    if attempt is None or attempt.number != number or attempt.ended_at is not None:
-        return None
-    assignment = attempt.assignment_of(worker)
+    attempt = job.open_attempt(number)
+    assignment = attempt.assignment_of(worker) if attempt is not None else None
     return None if assignment is None or assignment.state is AssignmentState.RELEASED else assignment

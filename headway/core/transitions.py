@@ -66,9 +66,9 @@ def claim(job: Job, number: int, worker: str, endpoint: str | None) -> Job:
 
 
 def _claimable(job: Job, number: int, worker: str) -> Assignment:
-    attempt = job.attempt
-    assignment = attempt.assignment_of(worker) if attempt and attempt.number == number else None
-    if attempt is None or assignment is None or attempt.ended_at is not None:
+    attempt = job.open_attempt(number)
+    assignment = attempt.assignment_of(worker) if attempt is not None else None
+    if assignment is None:
         raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker, or has ended.")
     if assignment.state in (AssignmentState.STOPPING, AssignmentState.RELEASED):
         raise ClaimRefused(f"Attempt {number} of job {job.name} is {assignment.state}; its ranks must not start.")

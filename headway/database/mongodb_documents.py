@@ -10,7 +10,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from headway.core.checkpoint import CheckpointPart
 from headway.core.facts import Fact
 from headway.core.job import Job
-from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.job_query import JobQuery, JobSort
+from headway.database.job_index import index_fields
 from headway.formats.reports import Report, decode_facts, encode_facts
 
 Document = dict[str, Any]
@@ -62,16 +63,10 @@ def job_of(document: Document) -> Job:
 def job_fields(job: Job) -> Document:
     """What changes of a job's document with each of its versions."""
     return {
-        "status": job.status.value,
-        "version": job.version,
-        "unsettled": job.unsettled,
-        "hold": job.hold,
+        **index_fields(job),
         "document": job.model_dump_json(),
-        "dataset": job.spec.dataset_name,
-        "snapshot": job.spec.snapshot,
         "labels": [f"{name}={value}" for name, value in job.labels.items()],
         "body_hash": job.body_hash,
-        **{sort.value: value for sort, value in sort_values(job).items()},
     }
 
 

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from headway.core.damaged import RowKind
 from headway.core.job import Job
-from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.job_query import JobQuery, JobSort
 from headway.core.status import JobStatus
 from headway.database import tables
 from headway.database.base import StoredJob, key_reused, name_taken
 from headway.database.damage import row_key
+from headway.database.job_index import index_fields
 from headway.database.sql_connections import SqlConnections
 from headway.errors import NotFound
 
@@ -173,13 +174,7 @@ def _job(row: Row[Any]) -> Job:
 def job_columns(job: Job) -> dict[str, Any]:
     """The columns that change with a job."""
     return {
-        "status": job.status.value,
-        "version": job.version,
-        "unsettled": job.unsettled,
-        "hold": job.hold,
+        **index_fields(job),
         "document": job.model_dump_json(),
-        "dataset": job.spec.dataset_name,
-        "snapshot": job.spec.snapshot,
         "labels": "".join(_label_line(name, value) for name, value in job.labels.items()),
-        **{sort.value: value for sort, value in sort_values(job).items()},
     }

@@ -279,5 +279,4 @@ class Recorder:
 
 
 def _accepts(job: Job, number: int) -> bool:
-    current = job.attempt is not None and job.attempt.number == number and job.attempt.ended_at is None
-    return current or number in job.settling
+    return job.open_attempt(number) is not None or number in job.settling

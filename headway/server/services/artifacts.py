@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from headway.core.artifact import Artifact, leaves_folder
 from headway.core.job import Job
-from headway.errors import Conflict, InvalidInput, NotFound
+from headway.errors import InvalidInput, NotFound
 from headway.objects.base import Objects, bounded
 from headway.server.services.jobs import Jobs, draw_id
 
@@ -23,7 +23,7 @@ class Artifacts:
         """Store a file of the current attempt. Raises InvalidInput, Conflict for an older or ended one, TooLarge."""
         if leaves_folder(name):
             raise InvalidInput(f"Artifact {name} has a . or .. between its slashes; leave them out.")
-        self._check_current(await self._jobs.find(job_id), attempt)
+        await self._jobs.check_open(job_id, attempt)
         object_id = f"artifacts/{job_id}/{attempt}/{draw_id('a-')}"
         stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, f"Artifact {name}"))
         return Artifact(
@@ -57,7 +57,3 @@ class Artifacts:
         """Delete every file that any attempt of the job stored."""
         async for object_id in self._objects.list(f"artifacts/{job_id}/"):
             await self._objects.delete(object_id)
-
-    def _check_current(self, job: Job, attempt: int) -> None:
-        if job.attempt is None or job.attempt.number != attempt or job.attempt.ended_at is not None:
-            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")

@@ -9,7 +9,7 @@ from headway.core import checkpoint_transitions
 from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
 from headway.core.job import Job, Origin
 from headway.database.base import Database
-from headway.errors import CheckpointCorrupt, Conflict, Damaged, NotFound
+from headway.errors import CheckpointCorrupt, Damaged, NotFound
 from headway.objects.base import Objects, bounded
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs, draw_id
@@ -41,7 +41,7 @@ class Checkpoints:
         format: int,
     ) -> None:
         """Store a rank's part of the current attempt. Raises Conflict for an older or ended one, TooLarge."""
-        await self._check_current(job_id, attempt)
+        await self._jobs.check_open(job_id, attempt)
         object_id = f"checkpoints/{job_id}/{attempt}/{step}/{draw_id('c-')}"
         subject = f"The part of rank {rank} at step {step}"
         stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, subject))
@@ -56,13 +56,8 @@ class Checkpoints:
             replica=replica,
             format=format,
         )
-        await self._check_current(job_id, attempt)  # it may have ended while the bytes came
+        await self._jobs.check_open(job_id, attempt)  # it may have ended while the bytes came
         await self._database.put_checkpoint_part(job_id, part)
-
-    async def _check_current(self, job_id: str, attempt: int) -> None:
-        job = await self._jobs.find(job_id)
-        if job.attempt is None or job.attempt.number != attempt or job.attempt.ended_at is not None:
-            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
 
     async def parts(self, job: Job, checkpoint: Checkpoint) -> dict[int, CheckpointPart]:
         """The parts of a checkpoint that the job has, by rank."""

@@ -135,6 +135,12 @@ class Jobs:
             return job.attempt
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
+    async def check_open(self, job_id: str, attempt: int) -> None:
+        """Raises Conflict unless the attempt is the job's newest and has not ended."""
+        job = await self.find(job_id)
+        if job.open_attempt(attempt) is None:
+            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
+
     async def attempts(self, job: Job, after: int = 0) -> list[Attempt]:
         """The attempts with a number above `after`, oldest first. The newest alone costs no read."""
         newest = [job.attempt] if job.attempt is not None and job.attempt.number > after else []

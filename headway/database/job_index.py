@@ -1,0 +1,21 @@
+"""What databases find and sort jobs by, beside the stored job itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headway.core.job import Job
+from headway.core.job_query import sort_values
+
+
+def index_fields(job: Job) -> dict[str, Any]:
+    """The fields that every database keeps of each version of a job; labels are kept by each in its own way."""
+    return {
+        "status": job.status.value,
+        "version": job.version,
+        "unsettled": job.unsettled,
+        "hold": job.hold,
+        "dataset": job.spec.dataset_name,
+        "snapshot": job.spec.snapshot,
+        **{sort.value: value for sort, value in sort_values(job).items()},
+    }
