@@ -27,7 +27,7 @@ def follow_job(job: JobHandle) -> int:
         follow_with_progress(job, console)
     except KeyboardInterrupt:
         console.print(
-            f"Detached; the job goes on. Come back: headway follow {job.name}. End it: headway cancel {job.name}",
+            f"Detached; the job continues. Come back: headway follow {job.name}. End it: headway cancel {job.name}",
             soft_wrap=True,
         )
         return 0
@@ -53,6 +53,17 @@ def print_end(job: JobHandle) -> None:
     print_failure(data)
     print_result(data)
     print_stages(data)
+    print_next(data)
+
+
+def print_next(data: dict[str, Any]) -> None:
+    """Commands that help from here; after a failure also the one that runs the files as they are then."""
+    from headway.cli.original_command import original_command
+
+    if data["status"] == "failed" and data["blame"] == "user":
+        again = original_command(data["spec"])
+        if again is not None:
+            click.echo(f"After the fix: {again}")
     click.echo("Next: " + "   ".join(next_commands(data)))
 
 
@@ -117,7 +128,7 @@ def next_commands(data: dict[str, Any]) -> list[str]:
         case "succeeded" | "cancelled":
             return [f"headway logs {name}", f"headway show {name}"]
         case "failed":
-            return [f"headway logs {name}", f"headway show {name}", f"headway rerun {name}"]
+            return [f"headway logs {name}", f"headway show {name}", f"headway rerun {name} --fresh"]
         case "queued" if data["hold"]:
             return [f"headway resume {name}", f"headway checkpoints {name}", f"headway cancel {name}"]
         case "queued":

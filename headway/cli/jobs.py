@@ -111,7 +111,7 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json({**data, "attempts": attempts, "goodput": spent})
         return
-    from headway.cli.follow import next_commands, print_failure, print_result, print_stages
+    from headway.cli.follow import print_failure, print_next, print_result, print_stages
 
     click.secho(data["name"], bold=True, nl=False)
     click.echo(f"  {data['id']}")
@@ -147,7 +147,7 @@ def show(job: str, as_json: bool) -> None:
         link = f"  link to {artifact['link_to']}" if artifact["link_to"] else ""
         about = f"{size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}{link}"
         click.echo(f"Artifact {artifact['name']}  {about}")
-    click.echo("Next: " + "   ".join(next_commands(data)))
+    print_next(data)
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:

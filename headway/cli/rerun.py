@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from headway.cli.common import when
 from headway.cli.names import job_argument
 from headway.cli.train import (
     ProgramCommand,
@@ -31,6 +33,8 @@ class _WithArguments(ProgramCommand):
 @click.command(cls=_WithArguments)
 @job_argument
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--fresh", is_flag=True, help="Send the files as they are now, instead of those that the job had.")
+@click.option("--workdir", type=click.Path(path_type=Path), help="What --fresh sends.  [default: this directory]")
 @click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Remove a parameter.")
 @click.option("--unset-env", "unset_variables", multiple=True, metavar="NAME", help="Remove a variable.")
 @work_options
@@ -41,6 +45,8 @@ def rerun(
     /,
     job: str,
     arguments: tuple[str, ...],
+    fresh: bool,
+    workdir: Path | None,
     unset_parameters: tuple[str, ...],
     unset_variables: tuple[str, ...],
     detach: bool,
@@ -50,10 +56,12 @@ def rerun(
 ) -> None:
     """Submit a job's spec again, with changes, and follow it. What is not given stays as it was.
 
+    It runs the files that the job had; with --fresh those of this directory.
     Arguments after -- replace those of the script or module; of a command they replace all of it. It starts at the
     beginning, unless --from-checkpoint is given. An empty value removes a label: --label NAME=
 
     \b
+    headway rerun my-job --fresh
     headway rerun my-job --name again -- --learning-rate 0.01
     headway rerun my-job --env DEBUG=1 --set epochs=3 --world-size 4
     headway rerun my-job --from-checkpoint my-job@400 --unset-env DEBUG
@@ -75,6 +83,11 @@ def rerun(
             }
         if arguments or ctx.meta["arguments_given"]:
             changes["command" if handle.data["spec"]["command"] else "arguments"] = list(arguments)
+        if fresh:
+            changes["snapshot"] = client.fresh_snapshot(handle.data["spec"], workdir)
+        elif handle.data["spec"]["snapshot"] and not as_json:
+            sent = when(handle.data["created_at"])
+            click.echo(f"It runs the files that were sent on {sent}. --fresh sends those of this directory.", err=True)
         if dry_run:
             print_plan(handle.plan_rerun(**changes), as_json)
             return

@@ -162,6 +162,17 @@ class Client:
         check_command(command, folder)
         return {"command": list(command), "snapshot": self._upload(folder, lock=lock)}
 
+    def fresh_snapshot(self, spec: Mapping[str, Any], workdir: Path | str | None = None) -> str:
+        """Send the files that a job's spec names, as they are now in a directory, the current one by default.
+
+        Returns the snapshot's hash. Raises NotFound, InvalidInput when the directory does not have what the job runs.
+        """
+        if spec["snapshot"] is None:
+            raise InvalidInput("This job has no files of a working directory. Run it again without --fresh.")
+        folder = Path(workdir or Path.cwd()).absolute()
+        _check_work(spec, folder)
+        return self._upload(folder, lock=_lock_of(spec))
+
     def _upload(self, folder: Path | None, files: Mapping[str, bytes] | None = None, *, lock: str | None = None) -> str:
         """Send a snapshot of a directory and further files unless the server has it; its hash.
 

@@ -93,3 +93,34 @@ def test_the_time_that_a_job_ran_is_not_that_of_its_queue(shared_fleet: Fleet, j
     assert heading.split() == ["NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "RAN", "TEST", "ACCURACY"]
     assert len(rows) == 1
     assert "No matching jobs." in prints(shared_fleet, "jobs", "--name", "no-such-job")
+
+
+def test_a_failure_leads_to_the_fixed_code(shared_fleet: Fleet) -> None:
+    """Given a script that fails, when it is fixed and the printed command is run, then the fixed script runs."""
+    script = shared_fleet.desk / "to_fix.py"
+    script.write_text("import sys; sys.exit('not yet right')")
+    failed = shared_fleet.command("run", "to_fix.py", "--env", "WORD=fixed", "--", "--speed", "1")
+    assert failed.returncode == 1
+    again = "headway run to_fix.py --env WORD=fixed -- --speed 1"
+    assert f"After the fix: {again}\n" in failed.stdout
+    name = failed.stdout.split()[1]
+    assert f"headway rerun {name} --fresh" in failed.stdout
+    script.write_text("import os, sys; print(os.environ['WORD'], sys.argv[1:])")
+    assert "fixed ['--speed', '1']" in prints(shared_fleet, *again.split()[1:])
+    assert "fixed ['--speed', '1']" in prints(shared_fleet, "rerun", name, "--fresh")
+
+
+def test_a_rerun_says_which_files_it_runs(shared_fleet: Fleet) -> None:
+    script = shared_fleet.desk / "changed.py"
+    script.write_text("print('before')")
+    first = prints(shared_fleet, "run", "changed.py", "--name", "changes")
+    assert "before" in first
+    script.write_text("print('after')")
+    ran = shared_fleet.command("rerun", "changes", "--name", "changes-not")
+    assert "before" in ran.stdout
+    assert "It runs the files that were sent on" in ran.stderr
+    assert "--fresh sends those of this directory." in ran.stderr
+    script.unlink()
+    refused = shared_fleet.command("rerun", "changes", "--fresh")
+    assert refused.returncode != 0
+    assert "changed.py" in refused.stderr
