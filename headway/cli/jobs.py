@@ -162,7 +162,10 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
         click.echo(f"Attempt {number} {did} {attempt['restored_step']:,}.{repeated}")
     elif attempt["repeats_steps"] is not None:
         repeated = f"{attempt['repeats_steps']:,} logged steps were done again."
-        click.echo(f"Attempt {number} started from the beginning. {repeated}")
+        did = "started from the beginning"
+        if attempt["continued_from"] is not None:
+            did = "read what the attempts before it had left in the working directory"
+        click.echo(f"Attempt {number} {did}. {repeated}")
     if attempt["ended_at"] and attempt["reason"] != "completed":
         workers = ", ".join(one["worker_name"] for one in attempt["assignments"])
         took = duration(attempt["ended_at"] - attempt["placed_at"])

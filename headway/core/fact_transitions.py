@@ -25,6 +25,7 @@ from headway.core.facts import (
     CheckpointRestored,
     Fact,
     FilesLeft,
+    LeftFilesRead,
     LinksLeftOut,
     NeverMet,
     OutputsStored,
@@ -127,6 +128,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
             return job if fact.warning is None else warn(job, fact.warning, now)
         case WorkingDirectoryReady():
             return directory_ready(job, attempt, assignment, fact, now)
+        case LeftFilesRead():
+            return update_attempt(job, continued_from=max(fact.modified_at, attempt.continued_from or 0.0))
         case FilesLeft():
             return files_left(job, assignment, fact, now)
         case WorkerStopping():

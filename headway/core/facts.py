@@ -200,6 +200,16 @@ class WorkingDirectoryReady(Frozen):
     changed_count: int = Field(default=0, ge=0)
 
 
+class LeftFilesRead(Frozen):
+    """The ranks read what an earlier attempt left in the working directory; `modified_at`: when the newest was written.
+
+    With that they continue from there, as far as it can be told.
+    """
+
+    type: Literal["left_files_read"] = "left_files_read"
+    modified_at: float = Field(ge=0)
+
+
 class FilesLeft(Frozen):
     """What the ranks left on this worker; see LeftFiles. `outputs`: of the output directory what was not stored."""
 
@@ -243,6 +253,7 @@ Fact = Annotated[
     | NeverMet
     | OutputsStored
     | WorkingDirectoryReady
+    | LeftFilesRead
     | FilesLeft
     | WorkerStopping
     | Released,

@@ -20,7 +20,8 @@ def kept_through(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | Non
     """Per attempt, the last step whose metrics were not repeated by a later one; infinity where none came later.
 
     An attempt that logged nothing and restored nothing, as when it never started, repeats nothing. One that says it
-    went on from a step, and logs earlier ones, is believed by what it logs: each step counts once.
+    went on from a step, and logs earlier ones, is believed by what it logs: each step counts once. So is one that
+    continued from what it found in the working directory.
     """
     cuts: list[float] = []
     cut = inf
@@ -29,7 +30,7 @@ def kept_through(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | Non
         if attempt.restored_step is not None:
             cut = min(cut, attempt.restored_step, steps.first - 1 if steps else inf)
         elif steps is not None:
-            cut = -inf
+            cut = min(cut, steps.first - 1) if attempt.continued_from is not None else -inf
     return cuts[::-1]
 
 
@@ -39,7 +40,10 @@ def repeated_steps(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | N
     reached: int | None = None
     for attempt, steps in zip(attempts, logged, strict=True):
         begins = attempt.restored_step is not None or steps is not None
-        repeated.append(None if reached is None or not begins else max(0, reached - (attempt.restored_step or 0)))
+        before = attempt.restored_step or 0
+        if attempt.restored_step is None and attempt.continued_from is not None and steps is not None:
+            before = steps.first - 1
+        repeated.append(None if reached is None or not begins else max(0, reached - before))
         if steps is not None:
             reached = max(reached or 0, steps.last)
     return repeated
@@ -52,8 +56,9 @@ def kept_until(attempts: Sequence[Attempt]) -> dict[int, float]:
     began = training_began(attempts)
     for attempt in reversed(attempts):
         cuts[attempt.number] = cut
-        if attempt.restored_saved_at is not None:
-            cut = min(cut, attempt.restored_saved_at)
+        saved_at = attempt.restored_saved_at if attempt.restored_step is not None else attempt.continued_from
+        if saved_at is not None:
+            cut = min(cut, saved_at)
         elif attempt.restored_step is None and began[attempt.number] is not None:
             cut = -inf
     return cuts

@@ -155,6 +155,7 @@ class RunningAssignment:
                     reporter.files.read_events({"work": prepared.work, "output": prepared.output})
                 if claimed.checkpoint is not None and prepared.restored is not None:
                     reporter.watch_restored(prepared.restored, claimed.checkpoint.step)
+                reporter.watch_left(prepared.left)
                 launcher = await self._launch(claimed, ports, prepared, slots)
             if prepared is not None and launcher is not None:
                 ports.launched()

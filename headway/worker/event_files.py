@@ -34,10 +34,15 @@ class Scalar:
     value: float
 
 
+def is_event_file(path: Path) -> bool:
+    """Whether the name is that of an event file."""
+    return path.name.startswith("events.out.tfevents.")
+
+
 def find_event_files(folder: Path) -> Iterator[Path]:
     """The event files below a folder; links are not followed."""
     for parent, _, names in walk(folder):
-        yield from (parent / name for name in names if name.startswith("events.out.tfevents."))
+        yield from filter(is_event_file, (parent / name for name in names))
 
 
 def process_of(path: Path) -> int | None:

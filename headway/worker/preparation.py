@@ -15,10 +15,11 @@ from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.editables import Overlay
 from headway.worker.environments import BuildSite, Environments
+from headway.worker.event_files import is_event_file
 from headway.worker.forkserver import Forkserver
-from headway.worker.read_watch import ReadWatch
+from headway.worker.read_watch import LeftFilesWatch, ReadWatch
 from headway.worker.snapshot_cache import SnapshotCache
-from headway.worker.work_folders import WorkFolders
+from headway.worker.work_folders import ChangedFile, WorkFolders
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Prepared:
 
     `checkpoint_files`: where programs write checkpoint files, with those that they start from. `fresh`: the working
     directory is as it was sent; else earlier attempts left `changed_count` new or changed files in it. `unstored`: it
-    has files that are nowhere else. `restored` watches whether ranks read the checkpoint files that they start from.
-    `overlay`: the attempt's own environment over the forkserver's.
+    has files that are nowhere else. `restored` watches whether ranks read the checkpoint files that they start from,
+    `left` whether they read what earlier attempts left. `overlay`: the attempt's own environment over the forkserver's.
     """
 
     work: Path
@@ -39,6 +40,7 @@ class Prepared:
     overlay: Overlay | None
     fresh: bool
     restored: ReadWatch | None
+    left: LeftFilesWatch
     changed_count: int = 0
     unstored: bool = False
 
@@ -103,18 +105,20 @@ class Preparation:
         except BaseException:
             self._release_data(claimed, data)
             raise
-        count = sum(not file.cache for file in changed)
+        left = [file for file in changed if not file.cache]
         restored = None
         if claimed.checkpoint is not None and claimed.checkpoint.kind is PartKind.FILES:
             restored = ReadWatch(checkpoint_files)
         return Prepared(
-            work, output, checkpoint_files, data, forkserver, overlay, fresh, restored, count, unstored=count > 0
-        )
+            work, output, checkpoint_files, data, forkserver, overlay, fresh, restored, _watch(left),
+            changed_count=len(left), unstored=bool(left),
+        )  # fmt: skip
 
     async def release(self, claimed: Claimed, prepared: Prepared) -> None:
         """The attempt has ended."""
         if prepared.restored is not None:
             prepared.restored.close()
+        prepared.left.close()
         self._environments.release(prepared.forkserver)
         self._release_data(claimed, prepared.data)
         await self.work_folders.close(claimed.job, unstored=prepared.unstored)
@@ -122,6 +126,12 @@ class Preparation:
     def _release_data(self, claimed: Claimed, data: Path | None) -> None:
         if claimed.dataset is not None and data is not None:
             self._datasets.release(claimed.dataset)
+
+
+def _watch(left: list[ChangedFile]) -> LeftFilesWatch:
+    """Watch the files among these that only ranks read; the worker itself reads event files."""
+    ours = [file for file in left if not is_event_file(file.path) and not file.path.is_symlink()]
+    return LeftFilesWatch({file.path: file.modified_ns / 1e9 for file in ours})
 
 
 def setup_log(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Whether anything reads certain files: the kernel tells (inotify), on Linux only."""
+"""Whether anything reads certain files: the kernel tells, see inotify(7), on Linux only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import ctypes
 import os
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from headway.folders import walk
 
-_ACCESSED, _CLOSED_UNCHANGED, _IS_FOLDER = 0x1, 0x10, 0x40000000
-"""IN_ACCESS, IN_CLOSE_NOWRITE (of a file that is mapped into memory that is all), IN_ISDIR; see inotify(7)."""
+_ACCESSED, _CLOSED_UNCHANGED, _IS_FOLDER, _ONCE = 0x1, 0x10, 0x40000000, 0x80000000
+"""IN_ACCESS, IN_CLOSE_NOWRITE (of a file that is mapped into memory that is all), IN_ISDIR, IN_ONESHOT."""
 _HEADER = struct.Struct("iIII")
 _BUFFER_BYTES = 1 << 16
 
@@ -69,3 +70,44 @@ class ReadWatch:
                 return True
             position += _HEADER.size + length
         return False
+
+
+class LeftFilesWatch:
+    """Watches files that an earlier attempt left, each until it is read. Without Linux, or watches, none ever is."""
+
+    def __init__(self, modified_at: Mapping[Path, float]) -> None:
+        """`modified_at`: the files, and when each was written."""
+        self._descriptor = -1
+        self._unread: dict[int, float] = {}
+        self._newest_read = 0.0
+        if sys.platform == "linux" and modified_at:
+            library = ctypes.CDLL(None, use_errno=True)
+            self._descriptor = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+            for path, at in modified_at.items():
+                mask = _ACCESSED | _CLOSED_UNCHANGED | _ONCE
+                watch = library.inotify_add_watch(self._descriptor, os.fsencode(path), mask)
+                if watch >= 0:  # else it has gone, or the user's limit of watches is reached
+                    self._unread[watch] = at
+
+    def newest_read(self) -> float | None:
+        """When the newest file that was read so far was written, if that is news."""
+        newest = self._newest_read
+        while self._descriptor >= 0 and self._unread:
+            try:
+                events = os.read(self._descriptor, _BUFFER_BYTES)
+            except BlockingIOError:
+                break
+            for watch, mask, _, _ in _HEADER.iter_unpack(events):  # those of a file itself have no name behind them
+                at = self._unread.pop(watch, 0.0)
+                if mask & (_ACCESSED | _CLOSED_UNCHANGED):  # and not that the file has gone
+                    newest = max(newest, at)
+        if newest == self._newest_read:
+            return None
+        self._newest_read = newest
+        return newest
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -7,14 +7,23 @@ import logging
 import time
 from typing import Any
 
-from headway.core.facts import CheckpointRestored, Fact, RankEnded, RankFinished, Released, StageReached, WorkerFailed
+from headway.core.facts import (
+    CheckpointRestored,
+    Fact,
+    LeftFilesRead,
+    RankEnded,
+    RankFinished,
+    Released,
+    StageReached,
+    WorkerFailed,
+)
 from headway.run_records import clean_text
 from headway.worker.checkpoints import SavedPart
 from headway.worker.load import read_load
 from headway.worker.memory_curve import MemoryCurves
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles
-from headway.worker.read_watch import ReadWatch
+from headway.worker.read_watch import LeftFilesWatch, ReadWatch
 from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream
 
@@ -59,6 +68,7 @@ class Reporter:
         self._saved: list[SavedPart] = []
         self._reported_at = 0.0
         self._restored: tuple[ReadWatch, int] | None = None
+        self._left: LeftFilesWatch | None = None
 
     def watch_restored(self, watch: ReadWatch, step: int) -> None:
         """Report that the checkpoint of `step` was loaded once ranks have read one of its files.
@@ -70,7 +80,13 @@ class Reporter:
         else:
             self._facts.append(CheckpointRestored(step=step, certain=False))
 
+    def watch_left(self, watch: LeftFilesWatch) -> None:
+        """Report when ranks read what an earlier attempt left in the working directory."""
+        self._left = watch
+
     def _note_reading(self) -> None:
+        if self._left is not None and (modified_at := self._left.newest_read()) is not None:
+            self._facts.append(LeftFilesRead(modified_at=modified_at))
         if self._restored is not None and self._restored[0].look():
             self._facts.append(CheckpointRestored(step=self._restored[1]))
             self._restored = None

@@ -37,6 +37,8 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
     job.download(folder=tmp_path / "results")
     assert (tmp_path / "results" / "snapshot.pt").read_text() == "6"
     assert job.data["warnings"] == []
+    first, second = job.attempts()
+    assert first["placed_at"] < second["continued_from"] < first["ended_at"]
     kept = next(event for event in job.events() if event["type"] == "working_directory.kept")
     assert kept["data"] == {"attempt": 2, "worker": "one", "files": 1}
 

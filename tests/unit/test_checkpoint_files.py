@@ -17,7 +17,7 @@ from headway.core.checkpoint import PartKind
 from headway.errors import CheckpointCorrupt
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import SavedPart
-from headway.worker.read_watch import ReadWatch
+from headway.worker.read_watch import LeftFilesWatch, ReadWatch
 
 
 def folder_with_links(folder: Path) -> Path:
@@ -135,6 +135,27 @@ def test_reading_is_noticed_and_nothing_else(tmp_path: Path, how: str) -> None:
             (folder / "step-7.pt").read_text()
     assert watch.look() == (how in ("open", "through a link", "mapped"))
     watch.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_the_newest_file_that_was_read_tells_where_an_attempt_continues(tmp_path: Path) -> None:
+    """Given what an earlier attempt left, when some is read, changed or replaced, then what was read counts."""
+    modified_at = {tmp_path / name: at for name, at in (("cache", 10.0), ("snapshot", 90.0), ("log", 95.0))}
+    for path in modified_at:
+        path.write_text("left")
+    watch = LeftFilesWatch({**modified_at, tmp_path / "gone": 99.0})
+    assert watch.newest_read() is None
+    for name, newest in (("cache", 10.0), ("snapshot", 90.0), ("cache", None)):
+        (tmp_path / name).read_text()
+        assert watch.newest_read() == newest
+    with (tmp_path / "log").open("a") as log:
+        log.write("a line more")
+    (tmp_path / "new").write_text("new")
+    (tmp_path / "new").replace(tmp_path / "log")
+    (tmp_path / "log").read_text()
+    assert watch.newest_read() is None
+    watch.close()
+    assert LeftFilesWatch({}).newest_read() is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")

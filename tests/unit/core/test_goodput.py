@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from headway.core.attempt import Attempt
 from headway.core.goodput import goodput
 from headway.core.job import Job, JobSpec
+from headway.core.progress import LoggedSteps, kept_through, repeated_steps
 from headway.core.retry import recent, requeue_delay_seconds, steps_in_row
 
 
@@ -71,6 +76,20 @@ def test_an_attempt_that_began_anew_makes_all_before_it_repeated() -> None:
     attempts = [attempt(1, 0.0, 10.0, 100.0), attempt(2, 100.0, 101.0, None)]
     found = goodput(job(), attempts, now=151.0)
     assert (found.repeated_seconds, found.useful_seconds) == (90.0, 50.0)
+
+
+@pytest.mark.parametrize("logs_steps", [True, False])
+def test_what_an_attempt_found_in_the_working_directory_counts_as_a_checkpoint(logs_steps: bool) -> None:
+    """Given an attempt that read a snapshot of the one before, then only what came behind the snapshot was repeated."""
+    second = attempt(2, 100.0, 110.0, 200.0, continued_from=80.0)
+    attempts = [attempt(1, 0.0, 10.0, 100.0), second]
+    if not logs_steps:
+        attempts = [one.model_copy(update={"stages": {}}) for one in attempts]
+    found = goodput(job(ended_at=200.0), attempts, now=200.0)
+    assert (found.repeated_seconds, found.useful_seconds, found.startup_seconds) == (20.0, 70.0 + 90.0, 20.0)
+    logged = [LoggedSteps(1, 10), LoggedSteps(8, 20)]
+    assert kept_through(attempts, logged) == [7, math.inf]
+    assert repeated_steps(attempts, logged) == [None, 3]
 
 
 def test_pauses_are_no_waiting() -> None:
