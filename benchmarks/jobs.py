@@ -96,6 +96,7 @@ def _job(number: int, generator: random.Random) -> Job:
     ended = status.terminal
     return Job(
         id=f"j-{number:012d}",
+        project="default",
         name=f"run-{number}",
         idempotency_key=str(number),
         body_hash="",

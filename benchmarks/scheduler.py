@@ -24,6 +24,7 @@ from headway.core.facts import OutputsStored, RankFinished, RankStarted, Release
 from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
 from headway.core.worker import WorkerDescription
+from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
 from headway.server.server import Server
 from headway.settings import Settings
@@ -80,7 +81,7 @@ class Simulation:
             size = self.random.choices(SIZES, SHARES)[0]
             priority = self.random.choice([0, 0, 0, 1])
             spec = JobSpec(script="s.py", source="", world_size=size, name=f"job-{n}", priority=priority, where=site)
-            await self.server.jobs.submit(spec, b"{}", None)
+            await self.server.submission.submit(Caller(CallerKind.USER), "default", spec, b"{}", None)
 
     async def schedule(self) -> tuple[float, float, list[str]]:
         """One look at the queue: seconds to decide, seconds to write, and the jobs placed."""
@@ -91,7 +92,7 @@ class Simulation:
 
     async def finish(self, job_id: str) -> None:
         """All of a job's workers claim, run their ranks and release them."""
-        job = await self.server.jobs.find(job_id)
+        job = await self.server.jobs.by_id(job_id)
         assert job.attempt is not None
         number, now = job.attempt.number, self.clock.now()
 

@@ -21,7 +21,6 @@ from headway.core.warning_kind import WarningKind
 MAXIMUM_SOURCE_BYTES = 64 << 10
 MAXIMUM_NOTES_CHARACTERS = 10_000
 CHECKPOINT_REFERENCE_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}(@[0-9]{1,15})?$"
-DEFAULT_PROJECT = "default"
 LARGEST_WORLD_SIZE = 10_000
 
 
@@ -259,7 +258,7 @@ class Job(Frozen):
     """
 
     id: str
-    project: str = DEFAULT_PROJECT
+    project: str
     name: str
     idempotency_key: str
     body_hash: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from headway.core.job import DEFAULT_PROJECT, Job
+from headway.core.job import Job
 from headway.core.status import JobStatus
 
 
@@ -28,7 +28,7 @@ class JobQuery:
     `name` is a part of the name; `labels` must all be there; times are seconds since the epoch.
     """
 
-    project: str = DEFAULT_PROJECT
+    project: str
     statuses: tuple[JobStatus, ...] = ()
     name: str = ""
     dataset: str | None = None

@@ -180,6 +180,21 @@ def require(caller: Caller, action: Action, subject: Subject, absent: NotFound) 
         decided.add(action)
 
 
+def require_in_project(caller: Caller, action: Action, project: str) -> None:
+    """`require` for what a project has as a whole. Raises NotFound, NotAllowed."""
+    require(caller, action, ProjectSubject(project), NotFound(f"Project {project} does not exist."))
+
+
+def require_in_installation(caller: Caller, action: Action) -> None:
+    """`require` for what belongs to no project. Raises NotAllowed."""
+    require(caller, action, InstallationSubject(), NotFound("There is no such thing here."))
+
+
+def require_as_worker(caller: Caller, worker_id: str) -> None:
+    """Let a worker act as itself. Raises NotFound, NotAllowed."""
+    require(caller, Action.WORKER_ACT, WorkerSubject(worker_id), NotFound(f"Worker {worker_id} does not exist."))
+
+
 def _sees(caller: Caller, subject: Subject) -> bool:
     """Whether the caller may know of the object. Every user belongs to every project."""
     if caller.kind is CallerKind.USER:

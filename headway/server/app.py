@@ -23,9 +23,9 @@ from headway.server.api import (
     jobs,
     links,
     problems,
-    reruns,
     snapshots,
     streams,
+    submission,
     trainers,
     workers,
 )
@@ -38,7 +38,7 @@ API_PREFIX = "/api/v1"
 _DESCRIPTION = "Distributed model training."
 API_MODULES = (
     jobs,
-    reruns,
+    submission,
     streams,
     events,
     inquiries,

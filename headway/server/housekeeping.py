@@ -11,8 +11,6 @@ from headway.core import transitions
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.checkpoint import Checkpoint
 from headway.core.job import Job
-from headway.core.job_query import JobQuery
-from headway.core.status import JobStatus
 from headway.database.base import Database
 from headway.errors import Corrupt, Damaged, HeadwayError, NotFound
 from headway.formats.reports import Report, merge_reports, stated_bytes
@@ -30,7 +28,6 @@ _PAGE_REPORTS = 64
 _SWEEP_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 _PAGE_JOBS = 200
-_TERMINAL = tuple(status for status in JobStatus if status.terminal)
 
 
 class Housekeeping:
@@ -95,7 +92,7 @@ class Housekeeping:
         if attempt:
             await self.compact(job_id, attempt)
         with suppress(NotFound):  # it was deleted meanwhile, with its parts
-            job = await self._jobs.find(job_id)
+            job = await self._jobs.by_id(job_id)
             await self._checkpoints.sweep(job)
             await self._artifacts.sweep(job)
             await self._checkpoints.release_unneeded(job)
@@ -133,24 +130,35 @@ class Housekeeping:
     async def _sweep_artifacts(self) -> None:
         oldest = self._clock.now() - self._settings.artifact_retention_days * _DAY_SECONDS
         total_bytes = 0
-        after: tuple[float | None, int] | None = None
-        while page := await self._database.jobs(JobQuery(statuses=_TERMINAL, after=after, limit=_PAGE_JOBS)):
-            for job in page:  # newest first: what is over the limit when its turn comes is old
+        for job_id, size_bytes in reversed(await self._files_by_age()):
+            total_bytes += size_bytes  # newest first: what is over the limit when its turn comes is old
+            with suppress(NotFound):
+                job = await self._jobs.by_id(job_id)
+                too_old = job.ended_at is not None and job.ended_at < oldest
+                too_much = total_bytes > self._settings.artifact_retention_bytes
+                if (too_old or too_much) and not any(one.users for one in job.checkpoints):
+                    await self._artifacts.delete_all(job.id)
+                    await self._checkpoints.delete_all(job)
+                    await self._jobs.update(job.id, lambda job: transitions.forget_artifacts(job, self._clock.now()))
+                    total_bytes -= size_bytes
+                    _log.info("Artifacts of job %s (%d bytes) were deleted by retention.", job.name, size_bytes)
+
+    async def _files_by_age(self) -> list[tuple[str, int]]:
+        """The ended jobs of all projects that have files which no other job starts from, with their bytes."""
+        found: list[tuple[str, int]] = []
+        after = 0
+        while page := await self._database.jobs_by_age(after, _PAGE_JOBS):
+            for job in [stored.job for stored in page if not stored.deleted and stored.job.status.terminal]:
                 size_bytes = sum(artifact.size_bytes for artifact in job.artifacts if artifact.link_to is None)
                 await self._checkpoints.release_dangling(job)
                 if any(one.users for one in job.checkpoints):
                     continue  # another job starts from it
                 if job.checkpoints:
                     size_bytes += sum(part.size_bytes for part in await self._database.checkpoint_parts(job.id))
-                total_bytes += size_bytes
-                too_old = job.ended_at is not None and job.ended_at < oldest
-                if size_bytes and (too_old or total_bytes > self._settings.artifact_retention_bytes):
-                    await self._artifacts.delete_all(job.id)
-                    await self._checkpoints.delete_all(job)
-                    await self._jobs.update(job.id, lambda job: transitions.forget_artifacts(job, self._clock.now()))
-                    total_bytes -= size_bytes
-                    _log.info("Artifacts of job %s (%d bytes) were deleted by retention.", job.name, size_bytes)
-            after = (page[-1].created_at, page[-1].sequence)
+                if size_bytes:
+                    found.append((job.id, size_bytes))
+            after = page[-1].job.sequence
+        return found
 
     async def _sweep_streams(self) -> None:
         sizes = await self._database.streams.sizes()

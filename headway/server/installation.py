@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from headway.core.installation import Installation
-from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.errors import NotFound, SettingInvalid
 from headway.objects.base import Objects, in_one_chunk
@@ -40,7 +39,7 @@ async def claim_objects(settings: Settings, installation: Installation, database
     store = f"Objects are stored in {url}" if settings.objects_url is None else f"HEADWAY_OBJECTS_URL names {url}"
     found = await read_mark(objects)
     if found is None:
-        if await database.jobs(JobQuery(limit=1)) and database.shared:
+        if await database.jobs_by_age(0, 1) and database.shared:
             raise SettingInvalid(
                 f"{store}. It is empty, but this installation has jobs already. "
                 "Name the store that its other servers use."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from headway.errors import NotAuthenticated
+from headway.server.access import Action, Caller, require_in_installation
 from headway.server.clock import Clock
 
 LINK_SECONDS = 600.0
@@ -17,8 +18,13 @@ class Links:
         self._clock = clock
         self._expires: dict[str, float] = {}
 
+    def ask(self, caller: Caller) -> str:
+        """A new ticket for whom a user gives it to. Raises NotAllowed."""
+        require_in_installation(caller, Action.SESSIONS_WRITE)
+        return self.make()
+
     def make(self) -> str:
-        """A new ticket."""
+        """A new ticket, for whoever started the server."""
         now = self._clock.monotonic()
         self._expires = {ticket: expires for ticket, expires in self._expires.items() if expires > now}
         ticket = secrets.token_urlsafe(24)

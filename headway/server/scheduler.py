@@ -138,7 +138,7 @@ class Scheduler:
     async def _place(self, gang: Gang, shares: list[Share]) -> None:
         try:
             if gang.retried:
-                job = await self._jobs.find(gang.job)
+                job = await self._jobs.by_id(gang.job)
                 if job.attempt is not None:
                     await self._database.put_attempt(job.id, job.attempt)
             await self._jobs.update(gang.job, self._placed(shares))

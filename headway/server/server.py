@@ -20,13 +20,18 @@ from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
+from headway.server.services.explanations import Explanations
+from headway.server.services.goodputs import Goodputs
 from headway.server.services.heartbeats import Heartbeats
 from headway.server.services.inquiries import Inquiries
+from headway.server.services.job_control import JobControl
+from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs, draw_id
 from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
+from headway.server.services.submission import Submission
 from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
 from headway.server.tokens import open_home
@@ -55,6 +60,7 @@ class Server:
         self._wire_jobs()
         self._wire_data()
         self._wire_workers()
+        self._wire_submission()
         self._wire_loops()
         self._wire_changes()
 
@@ -76,6 +82,8 @@ class Server:
             catch_up_seconds=self.settings.catch_up_seconds,
         )
         self.streams = Streams(database, self.jobs, self.recorder, self.watchers)
+        self.job_feed = JobFeed(database, self.jobs, self.watchers)
+        self.goodputs = Goodputs(database, self.jobs, self.clock)
 
     def _wire_data(self) -> None:
         """What jobs read and leave."""
@@ -87,12 +95,20 @@ class Server:
         self.checkpoints = Checkpoints(database, objects, self.jobs, self.clock, settings.maximum_artifact_bytes)
         self.artifacts = Artifacts(objects, self.jobs, settings.maximum_artifact_bytes)
         self.damaged = DamagedRows(database, self.jobs, self.artifacts, self.checkpoints)
+        self.job_control = JobControl(
+            database=database,
+            jobs=self.jobs,
+            checkpoints=self.checkpoints,
+            artifacts=self.artifacts,
+            damaged=self.damaged,
+            clock=self.clock,
+        )
 
     def _wire_workers(self) -> None:
         """Who runs jobs, and what workers ask."""
         self.leases = Leases(self.clock, self.settings.lease_seconds)
         self.telemetry = Telemetry(self.clock, self.jobs)
-        self.inquiries = Inquiries(self.backends.wakeups)
+        self.inquiries = Inquiries(self.backends.wakeups, self.jobs)
         self.workers = Workers(
             settings=self.settings,
             clock=self.clock,
@@ -119,6 +135,23 @@ class Server:
             inquiries=self.inquiries,
             recorder=self.recorder,
             leads=lambda: self.leading is None or self.leading.proven,
+        )
+
+    def _wire_submission(self) -> None:
+        """How jobs are made, and what is told of them before they run."""
+        self.explanations = Explanations(
+            jobs=self.jobs,
+            queue=self.queue,
+            workers=self.workers,
+            telemetry=self.telemetry,
+            engine=self.backends.engine,
+        )
+        self.submission = Submission(
+            jobs=self.jobs,
+            specs=self.specs,
+            checkpoints=self.checkpoints,
+            explanations=self.explanations,
+            clock=self.clock,
         )
 
     def _wire_loops(self) -> None:
@@ -162,5 +195,5 @@ class Server:
             lambda job: self.watchers.changed(job.id),  # wakes followers, who read what all of the above know
             self.housekeeping.job_changed,  # tidies up when there is time: last, for nobody waits for it
         )
-        self.jobs.on_delete = (self.watchers.changed,)  # followers find that the job is gone
+        self.jobs.on_delete = (self.watchers.deleted,)  # followers find that the job is gone
         self.workers.on_change = (self.scheduler.wake,)  # slots came or went

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from headway.core.job import Job
 from headway.errors import Overloaded
 
 MAXIMUM_FOLLOWERS = 4000
@@ -16,25 +17,25 @@ class Watcher:
     """The jobs that changed since the watcher looked last, each once."""
 
     def __init__(self) -> None:
-        self._changed: dict[str, None] = {}
+        self._changed: dict[str, str | None] = {}
         self._woken = asyncio.Event()
 
-    def add(self, job_id: str) -> None:
-        """The job changed."""
-        self._changed[job_id] = None
+    def add(self, job_id: str, deleted_from: str | None = None) -> None:
+        """The job changed, or was deleted from that project, after which changes of it count no more."""
+        self._changed[job_id] = deleted_from or self._changed.get(job_id)
         self._woken.set()
 
     def wake(self) -> None:
         """End the wait, with or without a change."""
         self._woken.set()
 
-    async def take(self, seconds: float) -> list[str]:
-        """Wait for changes, for so long at most, and take them."""
+    async def take(self, seconds: float) -> dict[str, str | None]:
+        """Wait for changes, for so long at most, and take them: by id, the project that the job was deleted from."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         self._woken.clear()
-        changed, self._changed = list(self._changed), {}
+        changed, self._changed = self._changed, {}
         return changed
 
 
@@ -63,10 +64,17 @@ class Watchers:
 
     def changed(self, job_id: str) -> None:
         """Wake the job's followers."""
+        self._wake(job_id, None)
+
+    def deleted(self, job: Job) -> None:
+        """Wake the followers of a job that is gone."""
+        self._wake(job.id, job.project)
+
+    def _wake(self, job_id: str, deleted_from: str | None) -> None:
         for follower in self._followers.get(job_id, ()):
             follower.set()
         for watcher in self._watchers:
-            watcher.add(job_id)
+            watcher.add(job_id, deleted_from)
 
     @contextmanager
     def following(self, job_id: str) -> Iterator[asyncio.Event]:

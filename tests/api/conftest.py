@@ -19,6 +19,8 @@ from headway.server.server import Server
 from headway.server.startup import started
 from headway.settings import Settings
 
+USER = Caller(CallerKind.USER)
+PROJECT = "default"
 SCRIPT = {"script": "script.py", "source": "print(1)"}
 
 
@@ -107,7 +109,7 @@ async def opened(server: Server) -> AsyncIterator[Api]:
     """The server at work, and a user of it."""
     app = create_app(server)
     async with started(server):
-        token = server.tokens.make(Caller(CallerKind.USER))
+        token = server.tokens.make(USER)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}

@@ -88,10 +88,12 @@ async def test_tokens_are_bound_to_their_worker_job_and_attempt(api: Api) -> Non
     beat = {"counter": 0, "last_answer": -1}
     response = await api.http.post("/api/v1/workers/w-mine/heartbeat", json=beat, headers=worker)
     assert response.status_code == 404  # as for a worker that does not exist
-    for caller in (Caller(CallerKind.RANK, job="j-other", attempt=1), Caller(CallerKind.RANK, job="j-mine", attempt=2)):
-        path = "/api/v1/jobs/j-mine/attempts/1/artifacts/x"
-        response = await api.http.put(path, content=b"x", headers=api.headers(caller))
-        assert response.status_code == 403
+    job = (await api.submit())["id"]
+    path = f"/api/v1/jobs/{job}/attempts/1/artifacts/x"
+    for bound_to, attempt, status in (("j-other", 1, 404), (job, 2, 403), (job, 1, 409)):
+        rank = api.headers(Caller(CallerKind.RANK, job=bound_to, attempt=attempt))
+        response = await api.http.put(path, content=b"x", headers=rank)
+        assert response.status_code == status, (bound_to, attempt)
 
 
 async def test_health_and_documentation_are_open_and_work_offline(api: Api) -> None:

@@ -20,7 +20,7 @@ from headway.server.api import bodies
 from headway.server.api.common import MAXIMUM_BODY_BYTES
 from headway.server.http_protocol import MAXIMUM_HEAD_BYTES
 from headway.server.main import _config, _Http, _listen
-from tests.api.conftest import SCRIPT, Api
+from tests.api.conftest import PROJECT, SCRIPT, USER, Api
 
 pytestmark = pytest.mark.anyio
 
@@ -176,9 +176,9 @@ async def test_a_write_behind_a_read_on_one_connection_is_no_read(api: Api, monk
 
     async def cancel(*_: object, **__: object) -> Any:
         found.append(reading.get())
-        return await api.server.jobs.find(job["id"])
+        return await api.server.jobs.by_id(job["id"])
 
-    monkeypatch.setattr(api.server.jobs, "cancel", cancel)
+    monkeypatch.setattr(api.server.job_control, "cancel", cancel)
     token = api.http.headers["authorization"]
     head = f"Host: x\r\nAuthorization: {token}\r\n"
     async with listening(api) as port:
@@ -229,7 +229,8 @@ async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypa
         return await original(*arguments)
 
     monkeypatch.setattr(api.server.backends.database, "events", events)
-    items = [item async for item in api.server.streams.follow(job["id"], streams.Cursor(), {"events"})]
+    followed = await api.server.streams.follow(USER, PROJECT, job["id"], streams.Cursor(), {"events"})
+    items = [item async for item in followed]
     numbers = [item.data["number"] for item in items if item is not None and item.kind == "event"]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 2

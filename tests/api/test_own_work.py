@@ -22,7 +22,7 @@ from headway.server.server import Server
 from headway.server.services.snapshots import Snapshots
 from headway.server.startup import started
 from headway.settings import Settings
-from tests.api.conftest import SCRIPT, Api, finished_rank
+from tests.api.conftest import PROJECT, SCRIPT, USER, Api, finished_rank
 from tests.api.test_jobs import eventually
 
 pytestmark = pytest.mark.anyio
@@ -310,10 +310,10 @@ async def messages(stream: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[
 
 
 async def test_all_jobs_are_followed_from_a_snapshot_on(api: Api) -> None:
-    from headway.server.api.events import _watch
+    from headway.server.api.events import _frames
 
     await api.submit(name="before")
-    stream = messages(_watch(api.server))
+    stream = messages(_frames(api.server.job_feed.watch(USER, PROJECT)))
     assert [(kind, data.get("name")) for kind, data in (await anext(stream), await anext(stream))] == [
         ("job", "before"),
         ("ready", None),
@@ -412,13 +412,13 @@ async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_fo
 ) -> None:
     """Given a queued job being read, when it is placed in that moment, then the answer is about the placed one."""
     job = await api.submit(name="mine")
-    queued = await api.server.jobs.find("mine")
+    queued = await api.server.jobs.find(PROJECT, "mine")
 
     async def read_before(project: str, name: str) -> Job:
         return queued
 
     await api.worker(slots=1)
-    while (await api.server.jobs.find(job["id"])).status is JobStatus.QUEUED:
+    while (await api.server.jobs.by_id(job["id"])).status is JobStatus.QUEUED:
         await asyncio.sleep(0.01)
     monkeypatch.setattr(api.server.backends.database, "job_named", read_before)
     shown = (await api.http.get("/api/v1/jobs/mine")).json()

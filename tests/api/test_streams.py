@@ -16,12 +16,12 @@ from headway.core.facts import CheckpointPartStored, RankStarted, Released
 from headway.core.status import AssignmentState
 from headway.formats.reports import Report, encode_report, stated_bytes
 from headway.server import housekeeping
-from headway.server.api.common import read_page
+from headway.server.api.event_streams import read_page
 from headway.server.server import Server
 from headway.server.services.streams import Cursor
 from headway.server.startup import started
 from headway.settings import Settings
-from tests.api.conftest import Api, SpokenWorker
+from tests.api.conftest import PROJECT, USER, Api, SpokenWorker
 from tests.api.test_jobs import eventually
 from tests.unit.formats.test_reports import BAD_LOGS, BAD_METRICS
 
@@ -112,7 +112,7 @@ async def test_facts_stored_before_a_crash_are_applied_after_it(api: Api, tmp_pa
         pass
     restarted = Server(Settings(home=tmp_path / "home"))
     async with started(restarted):
-        assert (await restarted.jobs.find("mine")).status == "running"
+        assert (await restarted.jobs.find(PROJECT, "mine")).status == "running"
     await api.server.backends.database.open()
 
 
@@ -219,7 +219,9 @@ async def test_reading_a_page_ends_when_its_client_leaves(api: Api) -> None:
         return {"type": "http.disconnect"}
 
     request = Request({"type": "http"}, left)
-    items, _ = await read_page(api.server, request, await api.server.jobs.find(job), Cursor(), "logs", 200)
+    cursor = Cursor()
+    found = await api.server.streams.read(USER, PROJECT, job, cursor, {"logs"})
+    items, _ = await read_page(request, found, cursor, 200)
     assert len(items) == 1
 
 
@@ -257,7 +259,7 @@ async def test_slots_are_free_although_facts_cannot_be_applied(api: Api, monkeyp
     await api.server.recorder.record(
         [worker.a_report(job, RankStarted(rank=0, pid=1)), worker.a_report(job, *facts, last=True)]
     )
-    attempt = await api.server.jobs.attempt(await api.server.jobs.find(job), 1)
+    attempt = await api.server.jobs.attempt(await api.server.jobs.by_id(job), 1)
     assert attempt is not None
     (assignment,) = attempt.assignments
     assert (assignment.applied, assignment.last_number) == (2, 2)

@@ -45,7 +45,9 @@ async def damage(database: Database, kind: RowKind, document: str, **row: object
 
 def a_job(name: str) -> Job:
     spec = JobSpec(script="s.py", source="1")
-    return Job(id=f"j-{name}", name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=1.5)
+    return Job(
+        id=f"j-{name}", project="default", name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=1.5
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
@@ -55,8 +57,11 @@ async def test_a_damaged_job_stops_no_list(database: Database, document: str) ->
     for number in (1, 2, 4):
         await damage(database, RowKind.JOB, document, id=f"j-n{number}")
     whole = ["n0", "n3", "n5"]
-    assert [one.name for one in await database.jobs(JobQuery(limit=3))] == whole[::-1]
-    assert [one.name for one in await database.jobs(JobQuery(limit=2, sort=JobSort.LOSS))] == ["n5", "n3"]
+    assert [one.name for one in await database.jobs(JobQuery(project="default", limit=3))] == whole[::-1]
+    assert [one.name for one in await database.jobs(JobQuery(project="default", limit=2, sort=JobSort.LOSS))] == [
+        "n5",
+        "n3",
+    ]
     assert [one.name for one in await database.queued_jobs(None, 2)] == ["n0", "n3"]
     assert [one.job.name for one in await database.jobs_by_age(0, 3)] == whole
     assert await database.unsettled_jobs() == []
@@ -78,7 +83,7 @@ async def test_a_deleted_damaged_job_is_gone_with_all_it_had(database: Database)
     await database.insert_events([(job.id, Event(number=1, type="t", at=1.0))])
     await database.streams.insert([Report(job.id, 1, "w", 1, 1)])
     await damage(database, RowKind.JOB, "{", id=job.id)
-    assert await database.jobs(JobQuery()) == []
+    assert await database.jobs(JobQuery(project="default")) == []
     (row,) = database.damage.rows()
     await database.streams.delete_damaged(row)
     await database.delete_row(row)

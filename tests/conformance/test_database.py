@@ -34,7 +34,15 @@ def new(url: str) -> Database:
 
 def a_job(name: str, *, key: str | None = None, priority: int = 0) -> Job:
     spec = JobSpec(script="s.py", source="print('ü\u0000')", priority=priority)
-    return Job(id=f"j-{name}", name=name, idempotency_key=key or name, body_hash="h", spec=spec, created_at=1.5)
+    return Job(
+        id=f"j-{name}",
+        project="default",
+        name=name,
+        idempotency_key=key or name,
+        body_hash="h",
+        spec=spec,
+        created_at=1.5,
+    )
 
 
 def newer(job: Job, **changes: object) -> Job:
@@ -62,7 +70,7 @@ async def test_the_key_is_checked_before_the_name(database: Database) -> None:
         await database.insert_job(a_job("one").model_copy(update={"id": "j-x"}))
     with pytest.raises(NameTaken):
         await database.insert_job(a_job("one", key="another").model_copy(update={"id": "j-x"}))
-    assert len(await database.jobs(JobQuery())) == 1
+    assert len(await database.jobs(JobQuery(project="default"))) == 1
 
 
 async def test_of_fifty_writers_one_wins(database: Database) -> None:
@@ -100,10 +108,10 @@ async def test_the_queue_is_by_priority_then_age(database: Database) -> None:
 async def test_lists_are_paged_newest_first(database: Database) -> None:
     for number in range(5):
         await database.insert_job(a_job(f"job{number}"))
-    first = await database.jobs(JobQuery(limit=2))
-    second = await database.jobs(JobQuery(limit=2, after=(first[-1].created_at, first[-1].sequence)))
+    first = await database.jobs(JobQuery(project="default", limit=2))
+    second = await database.jobs(JobQuery(project="default", limit=2, after=(first[-1].created_at, first[-1].sequence)))
     assert [job.name for job in first + second] == ["job4", "job3", "job2", "job1"]
-    assert await database.jobs(JobQuery(statuses=(JobStatus.FAILED,))) == []
+    assert await database.jobs(JobQuery(project="default", statuses=(JobStatus.FAILED,))) == []
     assert await database.jobs(JobQuery(project="other")) == []
 
 
@@ -115,7 +123,7 @@ async def test_lists_are_filtered_by_all_that_is_asked(database: Database) -> No
         await database.insert_job(job.model_copy(update=changes))
 
     async def names(**query: Any) -> list[str]:
-        return [job.name for job in await database.jobs(JobQuery(**query))]
+        return [job.name for job in await database.jobs(JobQuery(project="default", **query))]
 
     assert await names(labels={"team": "vision"}) == ["job-1", "job-0"]
     assert await names(labels={"team": "vision", "run": "a_b"}) == ["job-0"]
@@ -138,7 +146,9 @@ async def test_lists_are_sorted_by_figures_with_those_without_last(database: Dat
     ):
         found: list[str] = []
         after = None
-        while page := await database.jobs(JobQuery(sort=sort, descending=descending, after=after, limit=1)):
+        while page := await database.jobs(
+            JobQuery(project="default", sort=sort, descending=descending, after=after, limit=1)
+        ):
             found.append(page[0].name)
             after = (sort_values(page[0])[sort], page[0].sequence)
         assert found == expected

@@ -53,7 +53,9 @@ async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
     await database.open()
     jobs = Jobs(database, Clock())
     spec = JobSpec(script="s.py", source="1")
-    await database.insert_job(Job(id="j-1", name="one", idempotency_key="k", body_hash="h", spec=spec, created_at=1.0))
+    await database.insert_job(
+        Job(id="j-1", project="default", name="one", idempotency_key="k", body_hash="h", spec=spec, created_at=1.0)
+    )
     await jobs.update("j-1", lambda job: transitions.place(job, [Share("w-1", "one", 0, 1)], 0.0))
     yield jobs
     await database.close()
@@ -94,7 +96,7 @@ async def test_a_report_of_other_types_is_put_aside_alone(kind: str, jobs: Jobs)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert recorder.corrupt_reports == 8
-        attempt = (await jobs.find("j-1")).attempt
+        attempt = (await jobs.by_id("j-1")).attempt
         assert attempt is not None
         assert attempt.stages == {"first_step": 1.0}
 
@@ -113,6 +115,6 @@ async def test_facts_on_which_the_server_fails_are_left_out_alone(jobs: Jobs, mo
     await recorder.record([a_report(number, fact) for number, fact in enumerate(facts, 1)])
     assert await recorder.committed(KEY) == 3
     assert recorder.corrupt_reports == 1
-    attempt = (await jobs.find("j-1")).attempt
+    attempt = (await jobs.by_id("j-1")).attempt
     assert attempt is not None
     assert attempt.stages == {"launched": 1.0, "trained": 2.0}

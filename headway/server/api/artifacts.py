@@ -9,17 +9,18 @@ from fastapi.responses import StreamingResponse
 
 from headway.core.artifact import ARTIFACT_NAME_PATTERN, MAXIMUM_NAME_CHARACTERS, Artifact
 from headway.server.access import Action
-from headway.server.api.common import Allow, AttemptNumber, JobHere, ServerHere
+from headway.server.api.common import Allow, AttemptNumber, CallerHere, ServerHere
 from headway.server.api.files import FILE, RangeHeader, send_file
+from headway.server.api.project import ProjectHere
 
 router = APIRouter(prefix="/jobs/{job}", tags=["artifacts"])
 READ = [Depends(Allow(Action.JOBS_READ))]
 
 
 @router.get("/artifacts", dependencies=READ)
-async def list_artifacts(job: JobHere) -> list[Artifact]:
+async def list_artifacts(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[Artifact]:
     """The files that the job has made."""
-    return list(job.artifacts)
+    return list((await server.jobs.get(caller, project, job)).artifacts)
 
 
 @router.get(
@@ -30,23 +31,19 @@ async def list_artifacts(job: JobHere) -> list[Artifact]:
 )
 async def download(
     name: str,
-    job: JobHere,
+    job: str,
+    caller: CallerHere,
+    project: ProjectHere,
     server: ServerHere,
     byte_range: RangeHeader = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """One file. `ETag` is the SHA-256 of its bytes; `Range` gives a part, so that a download can go on."""
-    artifact = server.artifacts.find(job, name)
-    etag = f'"{artifact.sha256}"'
+    file = await server.artifacts.open(caller, project, job, name)
+    etag = f'"{file.sha256}"'
     if if_none_match is not None and etag in if_none_match:
         return Response(status_code=304, headers={"ETag": etag})
-    return send_file(
-        lambda start, end: server.artifacts.read(artifact, start, end),
-        name=artifact.name.rpartition("/")[2],
-        size_bytes=artifact.size_bytes,
-        sha256=artifact.sha256,
-        byte_range=byte_range,
-    )
+    return send_file(file, byte_range)
 
 
 @router.put(
@@ -55,11 +52,13 @@ async def download(
     status_code=201,
 )
 async def store(
-    job: JobHere,
+    job: str,
     attempt: AttemptNumber,
     name: Annotated[str, Path(pattern=ARTIFACT_NAME_PATTERN, max_length=MAXIMUM_NAME_CHARACTERS)],
     request: Request,
+    caller: CallerHere,
+    project: ProjectHere,
     server: ServerHere,
 ) -> Artifact:
     """Store a file of the current attempt. It is the job's once its worker reports it."""
-    return await server.artifacts.store(job.id, attempt, name, request.stream())
+    return await server.artifacts.store(caller, project, job, attempt, name, request.stream())

@@ -8,22 +8,23 @@ from fastapi import APIRouter, Depends, Path
 
 from headway.core.damaged import DamagedRow, RowKind
 from headway.server.access import Action
-from headway.server.api.common import Allow, ServerHere
+from headway.server.api.common import Allow, CallerHere, ServerHere
 
 router = APIRouter(prefix="/damaged", tags=["damaged"])
 
 
 @router.get("", dependencies=[Depends(Allow(Action.DAMAGE_READ))])
-async def list_damaged(server: ServerHere, kind: RowKind | None = None) -> list[DamagedRow]:
+async def list_damaged(caller: CallerHere, server: ServerHere, kind: RowKind | None = None) -> list[DamagedRow]:
     """The stored rows that could not be read since the server started. They are left out of everything else."""
-    return server.damaged.list(kind)
+    return server.damaged.list(caller, kind)
 
 
 @router.delete("/{kind}/{row:path}", dependencies=[Depends(Allow(Action.DAMAGE_WRITE))], status_code=204)
 async def delete_damaged(
     kind: RowKind,
     row: Annotated[str, Path(max_length=200, description="The row's `id`, as it is listed.")],
+    caller: CallerHere,
     server: ServerHere,
 ) -> None:
     """Delete a damaged row; a job with its logs, metrics and files."""
-    await server.damaged.delete(kind, row)
+    await server.damaged.delete(caller, kind, row)

@@ -8,11 +8,11 @@ from fastapi import Body, Depends, Path, Request, Response
 from pydantic import BaseModel
 
 from headway.core.dataset import Block, Dataset
-from headway.core.job import DEFAULT_PROJECT
 from headway.server.access import Action
 from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, ServerHere
 from headway.server.api.files import ARCHIVE
+from headway.server.api.project import ProjectHere
 
 router = router_of_json(tags=["datasets"])
 READ = [Depends(Allow(Action.DATASETS_READ))]
@@ -29,36 +29,38 @@ class Missing(BaseModel):
 
 
 @router.get("/datasets", dependencies=READ)
-async def list_datasets(server: ServerHere) -> list[Dataset]:
+async def list_datasets(project: ProjectHere, server: ServerHere) -> list[Dataset]:
     """The registered datasets. Built-in ones are registered at their first use."""
-    return server.datasets.list(DEFAULT_PROJECT)
+    return server.datasets.list(project)
 
 
 @router.get("/datasets/{dataset}", dependencies=READ)
-async def get_dataset(dataset: str, server: ServerHere) -> Dataset:
+async def get_dataset(dataset: str, project: ProjectHere, server: ServerHere) -> Dataset:
     """One registered dataset."""
-    return server.datasets.get(DEFAULT_PROJECT, dataset)
+    return server.datasets.get(project, dataset)
 
 
 @router.post("/datasets/missing", dependencies=WRITE)
-async def missing_blocks(blocks: Annotated[list[Block], Body(max_length=5000)], server: ServerHere) -> Missing:
+async def missing_blocks(
+    blocks: Annotated[list[Block], Body(max_length=5000)], project: ProjectHere, server: ServerHere
+) -> Missing:
     """Which of these blocks have to be sent: the project does not have them yet."""
-    return Missing(missing=sorted(await server.blocks.missing(DEFAULT_PROJECT, blocks)))
+    return Missing(missing=sorted(await server.blocks.missing(project, blocks)))
 
 
 @router.post("/datasets", dependencies=WRITE_INDEX, status_code=201)
-async def add_dataset(dataset: Dataset, server: ServerHere) -> Dataset:
+async def add_dataset(dataset: Dataset, project: ProjectHere, server: ServerHere) -> Dataset:
     """Register a dataset whose blocks have been sent."""
-    return await server.datasets.add(DEFAULT_PROJECT, dataset)
+    return await server.datasets.add(project, dataset)
 
 
 @router.put("/blocks/{sha256}", dependencies=WRITE_BLOCK, status_code=204)
-async def store_block(sha256: Sha256, request: Request, server: ServerHere) -> None:
+async def store_block(sha256: Sha256, request: Request, project: ProjectHere, server: ServerHere) -> None:
     """Store a block's compressed bytes."""
-    await server.blocks.store(DEFAULT_PROJECT, sha256, request.stream())
+    await server.blocks.store(project, sha256, request.stream())
 
 
 @router.get("/blocks/{sha256}", dependencies=READ, response_class=Response, responses=ARCHIVE)
-async def get_block(sha256: Sha256, server: ServerHere) -> Response:
+async def get_block(sha256: Sha256, project: ProjectHere, server: ServerHere) -> Response:
     """The compressed bytes of one block."""
-    return Response(await server.datasets.block(DEFAULT_PROJECT, sha256), media_type="application/zstd")
+    return Response(await server.datasets.block(project, sha256), media_type="application/zstd")

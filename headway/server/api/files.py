@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,6 +10,7 @@ from fastapi import Header, Response
 from fastapi.responses import StreamingResponse
 
 from headway.errors import RangeInvalid
+from headway.server.services.stored_file import StoredFile
 
 _MAXIMUM_DIGITS = 18
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -29,28 +29,21 @@ ARCHIVE: dict[int | str, dict[str, Any]] = {
 RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FIRST-LAST`: a part only.")]
 
 
-def send_file(
-    read: Callable[[int, int], AsyncIterator[bytes]],
-    *,
-    name: str,
-    size_bytes: int,
-    sha256: str,
-    byte_range: str | None,
-) -> Response:
-    """A file that a browser saves under `name`; its ETag is the hash. Raises RangeInvalid."""
-    start, end = parse_range(byte_range, size_bytes)
+def send_file(file: StoredFile, byte_range: str | None = None) -> Response:
+    """A file that a browser saves; its ETag is the hash. Raises RangeInvalid."""
+    start, end = parse_range(byte_range, file.size_bytes)
     headers = {
-        "ETag": f'"{sha256}"',
+        "ETag": f'"{file.sha256}"',
         "Accept-Ranges": "bytes",
         "Content-Length": str(end - start),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name)}",
         "X-Content-Type-Options": "nosniff",
     }
-    partial = (start, end) != (0, size_bytes)
+    partial = (start, end) != (0, file.size_bytes)
     if partial:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size_bytes}"
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size_bytes}"
     return StreamingResponse(
-        read(start, end),
+        file.read(start, end),
         status_code=206 if partial else 200,
         media_type="application/octet-stream",
         headers=headers,

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Query
 
 from headway.core.goodput import Goodput
 from headway.server.access import Action
-from headway.server.api.common import Allow, ServerHere
+from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.project import ProjectHere
 
 router = APIRouter(prefix="/goodput", tags=["jobs"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 _DAY_SECONDS = 86_400.0
@@ -22,9 +23,11 @@ class ProjectGoodput(Goodput):
 
 @router.get("")
 async def get_project_goodput(
+    caller: CallerHere,
+    project: ProjectHere,
     server: ServerHere,
     days: Annotated[float, Query(gt=0, le=3650, description="Jobs submitted in these last days.")] = 30,
 ) -> ProjectGoodput:
     """Where the time of all jobs went: training that counts or was done again, starting, waiting, pauses."""
-    total, count = await server.jobs.goodput(server.clock.now() - days * _DAY_SECONDS)
+    total, count = await server.goodputs.of_project(caller, project, days * _DAY_SECONDS)
     return ProjectGoodput(jobs=count, **{name: getattr(total, name) for name in Goodput.model_fields})

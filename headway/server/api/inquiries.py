@@ -12,7 +12,8 @@ from headway.core.job import LARGEST_WORLD_SIZE
 from headway.core.protocol import InquiryAnswer
 from headway.server.access import Action
 from headway.server.api.bodies import router_of_json
-from headway.server.api.common import Allow, JobHere, ServerHere
+from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.project import ProjectHere
 
 router = router_of_json(tags=["inquiries"])
 
@@ -26,15 +27,17 @@ class Command(Frozen):
 
 
 @router.post("/jobs/{job}/exec", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
-async def execute(job: JobHere, command: Command, server: ServerHere) -> InquiryAnswer:
+async def execute(
+    job: str, command: Command, caller: CallerHere, project: ProjectHere, server: ServerHere
+) -> InquiryAnswer:
     """Run a command beside a rank of a running job, and give its output and exit code."""
-    return await server.inquiries.execute(job, command.rank, command.command, command.timeout_seconds)
+    return await server.inquiries.execute(caller, project, job, command.rank, command.command, command.timeout_seconds)
 
 
 @router.post("/jobs/{job}/stacks", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
-async def stacks(job: JobHere, server: ServerHere) -> list[InquiryAnswer]:
+async def stacks(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[InquiryAnswer]:
     """The Python stacks of all ranks of a running job, an answer per worker."""
-    return await server.inquiries.stacks(job)
+    return await server.inquiries.stacks(caller, project, job)
 
 
 @router.post(
@@ -43,7 +46,11 @@ async def stacks(job: JobHere, server: ServerHere) -> list[InquiryAnswer]:
     status_code=204,
 )
 async def answer(
-    worker: str, inquiry: Annotated[str, Field(max_length=40)], answer: InquiryAnswer, server: ServerHere
+    worker: str,
+    inquiry: Annotated[str, Field(max_length=40)],
+    answer: InquiryAnswer,
+    caller: CallerHere,
+    server: ServerHere,
 ) -> None:
     """A worker's answer."""
-    server.inquiries.answer(worker, inquiry, answer)
+    server.inquiries.answer(caller, worker, inquiry, answer)

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from headway.server.access import Action, Caller, CallerKind
-from headway.server.api.common import COOKIE, Allow, ServerHere
+from headway.server.api.common import COOKIE, Allow, CallerHere, ServerHere
 from headway.server.links import LINK_SECONDS
 
 router = APIRouter(tags=["links"])
@@ -22,9 +22,9 @@ class Link(BaseModel):
 
 
 @router.post("/links", dependencies=[Depends(Allow(Action.SESSIONS_WRITE))], status_code=201)
-async def make_link(server: ServerHere) -> Link:
+async def make_link(caller: CallerHere, server: ServerHere) -> Link:
     """Make a one-time link."""
-    return Link(path=link_path(server.links.make()), valid_seconds=LINK_SECONDS)
+    return Link(path=link_path(server.links.ask(caller)), valid_seconds=LINK_SECONDS)
 
 
 @front_router.get("/enter", include_in_schema=False)

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from headway.core.job import DEFAULT_PROJECT
 from headway.server.access import Action
 from headway.server.api.common import Allow, ServerHere
 from headway.server.api.files import ARCHIVE
+from headway.server.api.project import ProjectHere
 
 router = APIRouter(prefix="/snapshots", tags=["snapshots"])
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the archive's bytes.")]
@@ -19,16 +19,16 @@ Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of t
 @router.put(
     "/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_WRITE, maximum_body_bytes=None))], status_code=201
 )
-async def store_snapshot(sha256: Sha256, request: Request, server: ServerHere) -> dict[str, str]:
+async def store_snapshot(sha256: Sha256, request: Request, project: ProjectHere, server: ServerHere) -> dict[str, str]:
     """Store a working directory: a tar archive packed with zstd. Sent again it changes nothing."""
-    await server.snapshots.store(DEFAULT_PROJECT, sha256, request.stream())
+    await server.snapshots.store(project, sha256, request.stream())
     return {"sha256": sha256}
 
 
 @router.head("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))], response_class=Response)
-async def has_snapshot(sha256: Sha256, server: ServerHere) -> Response:
+async def has_snapshot(sha256: Sha256, project: ProjectHere, server: ServerHere) -> Response:
     """Whether the project has the archive; 404 otherwise."""
-    return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(DEFAULT_PROJECT, sha256))})
+    return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(project, sha256))})
 
 
 @router.get(
@@ -37,8 +37,8 @@ async def has_snapshot(sha256: Sha256, server: ServerHere) -> Response:
     response_class=StreamingResponse,
     responses=ARCHIVE,
 )
-async def get_snapshot(sha256: Sha256, server: ServerHere) -> Response:
+async def get_snapshot(sha256: Sha256, project: ProjectHere, server: ServerHere) -> Response:
     """The archive."""
-    size_bytes = await server.snapshots.size_bytes(DEFAULT_PROJECT, sha256)
+    size_bytes = await server.snapshots.size_bytes(project, sha256)
     headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
     return StreamingResponse(server.snapshots.read(sha256), media_type="application/zstd", headers=headers)

@@ -10,16 +10,10 @@ from fastapi.responses import JSONResponse
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.json_value import LARGEST_INTEGER
 from headway.server.access import Action
-from headway.server.api.common import (
-    STREAM,
-    Allow,
-    JobHere,
-    ServerHere,
-    event_stream,
-    read_page,
-    start_cursor,
-    wants_stream,
-)
+from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.event_streams import STREAM, event_stream, read_page, start_cursor, wants_stream
+from headway.server.api.project import ProjectHere
+from headway.server.services.streams import MetricsQuery
 
 router = APIRouter(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
@@ -28,8 +22,10 @@ _CURSOR = Query(description="Goes on behind this place.")
 
 @router.get("/events", responses=STREAM)
 async def events(
-    job: JobHere,
+    job: str,
     request: Request,
+    caller: CallerHere,
+    project: ProjectHere,
     server: ServerHere,
     cursor: Annotated[str | None, _CURSOR] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
@@ -37,15 +33,18 @@ async def events(
     """The job's events, by number."""
     start = start_cursor(request, cursor)
     if wants_stream(request):
-        return event_stream(server, job, start, {"events"})
-    items, behind = await read_page(server, request, job, start, "events", limit)
+        return event_stream(await server.streams.follow(caller, project, job, start, {"events"}))
+    found = await server.streams.read(caller, project, job, start, {"events"})
+    items, behind = await read_page(request, found, start, limit)
     return JSONResponse({"events": [item.data for item in items], "cursor": behind})
 
 
 @router.get("/logs", responses=STREAM)
 async def logs(
-    job: JobHere,
+    job: str,
     request: Request,
+    caller: CallerHere,
+    project: ProjectHere,
     server: ServerHere,
     cursor: Annotated[str | None, _CURSOR] = None,
     batches: Annotated[
@@ -59,8 +58,9 @@ async def logs(
     """
     start = start_cursor(request, cursor)
     if wants_stream(request):
-        return event_stream(server, job, start, {"logs"})
-    items, behind = await read_page(server, request, job, start, "logs", batches)
+        return event_stream(await server.streams.follow(caller, project, job, start, {"logs"}))
+    found = await server.streams.read(caller, project, job, start, {"logs"})
+    items, behind = await read_page(request, found, start, batches)
     lines: list[dict[str, Any]] = [
         {"attempt": item.data["attempt"], "worker": item.data["worker"], **line}
         for item in items
@@ -71,8 +71,10 @@ async def logs(
 
 @router.get("/metrics", responses=STREAM)
 async def metrics(
-    job: JobHere,
+    job: str,
     request: Request,
+    caller: CallerHere,
+    project: ProjectHere,
     server: ServerHere,
     name: Annotated[
         list[str] | None,
@@ -91,6 +93,8 @@ async def metrics(
     out and counted in `repeated_points`; with it they are all there.
     """
     if wants_stream(request):
-        return event_stream(server, job, start_cursor(request, None), {"metrics"})
-    found = await server.streams.metrics(job, attempt, name or (), first_step, last_step, points)
+        start = start_cursor(request, None)
+        return event_stream(await server.streams.follow(caller, project, job, start, {"metrics"}))
+    query = MetricsQuery(attempt, name or (), first_step, last_step, points)
+    found = await server.streams.metrics(caller, project, job, query)
     return JSONResponse(found)

@@ -6,14 +6,15 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from headway.core.parameters import TRAINER_PARAMETERS
 from headway.server.access import Action
-from headway.server.api.common import Allow
+from headway.server.api.common import Allow, CallerHere
+from headway.server.api.project import ProjectHere
+from headway.server.services.trainers import trainer_schemas
 
 router = APIRouter(prefix="/trainers", tags=["trainers"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 
 
 @router.get("")
-async def list_trainers() -> dict[str, dict[str, Any]]:
+async def list_trainers(caller: CallerHere, project: ProjectHere) -> dict[str, dict[str, Any]]:
     """Each trainer's parameters as JSON schema, with ranges, defaults and help."""
-    return {name: model.model_json_schema() for name, model in TRAINER_PARAMETERS.items()}
+    return trainer_schemas(caller, project)

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
-from headway.errors import Corrupt, HeadwayError, NotFound
-from headway.server.access import Action, WorkerSubject, require
+from headway.errors import Corrupt, HeadwayError
+from headway.server.access import Action, require_as_worker
 from headway.server.api.bodies import router_of_json
 from headway.server.api.common import Allow, AttemptNumber, ServerHere, authenticate
 from headway.server.server import Server
@@ -127,8 +127,7 @@ async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
     await websocket.accept()
     try:
         caller = authenticate(server, websocket)
-        absent = NotFound(f"Worker {worker} does not exist.")
-        require(caller, Action.WORKER_ACT, WorkerSubject(worker), absent)
+        require_as_worker(caller, worker)
     except HeadwayError as error:
         await websocket.close(_UNAUTHORISED, str(error)[:120])
         return

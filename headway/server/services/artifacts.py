@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from headway.core.artifact import Artifact, leaves_folder
 from headway.core.job import Job
 from headway.errors import InvalidInput, NotFound
 from headway.objects.base import Objects, bounded
-from headway.server.services.jobs import Jobs, draw_id
+from headway.server.access import Action, Caller
+from headway.server.services.jobs import Jobs, check_open, draw_id
+from headway.server.services.stored_file import StoredFile
 
 
 class Artifacts:
@@ -19,30 +22,31 @@ class Artifacts:
         self._jobs = jobs
         self._maximum_bytes = maximum_bytes
 
-    async def store(self, job_id: str, attempt: int, name: str, chunks: AsyncIterator[bytes]) -> Artifact:
+    async def store(
+        self, caller: Caller, project: str, reference: str, attempt: int, name: str, chunks: AsyncIterator[bytes]
+    ) -> Artifact:
         """Store a file of the current attempt. Raises InvalidInput, Conflict for an older or ended one, TooLarge."""
+        job = await self._jobs.allowed(caller, Action.ARTIFACTS_WRITE, project, reference, attempt)
         if leaves_folder(name):
             raise InvalidInput(f"Artifact {name} has a . or .. between its slashes; leave them out.")
-        await self._jobs.check_open(job_id, attempt)
-        object_id = f"artifacts/{job_id}/{attempt}/{draw_id('a-')}"
+        check_open(job, attempt)
+        object_id = f"artifacts/{job.id}/{attempt}/{draw_id('a-')}"
         stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, f"Artifact {name}"))
         return Artifact(
             name=name, object_id=object_id, size_bytes=stored.size_bytes, sha256=stored.sha256, attempt=attempt
         )
 
-    def find(self, job: Job, name: str) -> Artifact:
+    async def open(self, caller: Caller, project: str, reference: str, name: str) -> StoredFile:
         """The job's artifact of that name. Raises NotFound that lists what there is."""
+        job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
         for artifact in job.artifacts:
             if artifact.name == name:
-                return artifact
+                read = partial(self._objects.get, artifact.object_id)
+                return StoredFile(name.rpartition("/")[2], artifact.size_bytes, artifact.sha256, read)
         if job.artifacts_deleted:
             raise NotFound(f"Job {job.name} has no artifact {name}: its files were deleted by retention.")
         names = ", ".join(artifact.name for artifact in job.artifacts) or "none yet"
         raise NotFound(f"Job {job.name} has no artifact {name}. It has: {names}.")
-
-    def read(self, artifact: Artifact, start: int, end: int) -> AsyncIterator[bytes]:
-        """The artifact's bytes from `start` to before `end`."""
-        return self._objects.get(artifact.object_id, start, end)
 
     async def sweep(self, job: Job) -> None:
         """Delete the files of ended attempts that a later attempt has stored again under their names."""

@@ -99,7 +99,7 @@ class Assignments:
         ended = []
         for job_id in job_ids:
             try:
-                if (await self._jobs.find(job_id)).status.terminal:
+                if (await self._jobs.by_id(job_id)).status.terminal:
                     ended.append(job_id)
             except Damaged:
                 continue  # a backup may bring it back, and its files are still needed then

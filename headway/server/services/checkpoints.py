@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
 
 from headway.core import checkpoint_transitions
 from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
@@ -11,11 +13,32 @@ from headway.core.job import Job, Origin
 from headway.database.base import Database
 from headway.errors import CheckpointCorrupt, Damaged, NotFound
 from headway.objects.base import Objects, bounded
+from headway.server.access import Action, Caller
 from headway.server.clock import Clock
-from headway.server.services.jobs import Jobs, draw_id
+from headway.server.services.jobs import Jobs, check_open, draw_id
+from headway.server.services.stored_file import StoredFile
 
 _DANGLING_SECONDS = 3600.0
 """After that a user of a checkpoint that is no job will not become one any more."""
+
+
+class PartKey(NamedTuple):
+    """Which part: what a rank saved at a step in an attempt, of the job `source` if that is another."""
+
+    attempt: int
+    step: int
+    rank: int
+    source: str | None = None
+
+
+class SavedPart(NamedTuple):
+    """What a rank saved at a step, and how; `replica`: its state is rank 0's. `format`: of the bytes."""
+
+    step: int
+    rank: int
+    kind: PartKind
+    replica: bool
+    format: int
 
 
 class Checkpoints:
@@ -30,51 +53,64 @@ class Checkpoints:
 
     async def store(
         self,
-        job_id: str,
+        caller: Caller,
+        project: str,
+        reference: str,
         attempt: int,
-        step: int,
-        rank: int,
+        saved: SavedPart,
         chunks: AsyncIterator[bytes],
-        *,
-        kind: PartKind,
-        replica: bool,
-        format: int,
     ) -> None:
         """Store a rank's part of the current attempt. Raises Conflict for an older or ended one, TooLarge."""
-        await self._jobs.check_open(job_id, attempt)
-        object_id = f"checkpoints/{job_id}/{attempt}/{step}/{draw_id('c-')}"
-        subject = f"The part of rank {rank} at step {step}"
+        job = await self._jobs.allowed(caller, Action.ARTIFACTS_WRITE, project, reference, attempt)
+        check_open(job, attempt)
+        object_id = f"checkpoints/{job.id}/{attempt}/{saved.step}/{draw_id('c-')}"
+        subject = f"The part of rank {saved.rank} at step {saved.step}"
         stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, subject))
         part = CheckpointPart(
             attempt=attempt,
-            step=step,
-            rank=rank,
             object_id=object_id,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
-            kind=kind,
-            replica=replica,
-            format=format,
+            **saved._asdict(),
         )
-        await self._jobs.check_open(job_id, attempt)  # it may have ended while the bytes came
-        await self._database.put_checkpoint_part(job_id, part)
+        check_open(await self._jobs.by_id(job.id), attempt)  # it may have ended while the bytes came
+        await self._database.put_checkpoint_part(job.id, part)
+
+    async def list_parts(self, caller: Caller, project: str, reference: str, step: int) -> list[CheckpointPart]:
+        """The parts of the job's complete checkpoint of a step, by rank. Raises NotFound."""
+        job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
+        parts = await self.parts(job, _complete(job, step))
+        return [part for _, part in sorted(parts.items())]
+
+    async def open_part(self, caller: Caller, project: str, reference: str, step: int, rank: int) -> StoredFile:
+        """What a rank saved in the job's complete checkpoint of a step. Raises NotFound, CheckpointCorrupt."""
+        job = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, reference)
+        return self._file(await self._part(job, PartKey(_complete(job, step).attempt, step, rank)))
+
+    async def open_part_to_restore(
+        self, caller: Caller, project: str, reference: str, attempt: int, key: PartKey
+    ) -> StoredFile:
+        """What the attempt starts from: a part of an earlier attempt, or of the job that this one was forked from.
+
+        Raises NotFound, CheckpointCorrupt when its bytes are not all there.
+        """
+        job = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, reference, attempt)
+        return self._file(await self._part(job, key))
 
     async def parts(self, job: Job, checkpoint: Checkpoint) -> dict[int, CheckpointPart]:
         """The parts of a checkpoint that the job has, by rank."""
         parts = await self._database.checkpoint_parts(checkpoint.job or job.id)
         return {one.rank: one for one in parts if (one.attempt, one.step) == checkpoint.key}
 
-    async def part(self, job: Job, attempt: int, step: int, rank: int, source: str | None = None) -> CheckpointPart:
-        """A part of a checkpoint that the job has itself or was forked from.
-
-        Raises NotFound, CheckpointCorrupt when its bytes are not all there.
-        """
-        if source is None or any(one.job == source and one.key == (attempt, step) for one in job.checkpoints):
+    async def _part(self, job: Job, key: PartKey) -> CheckpointPart:
+        """A part that the job has itself, or that is of a checkpoint which it has from its origin."""
+        source = key.source
+        if source is None or any(one.job == source and one.key == key[:2] for one in job.checkpoints):
             for part in await self._database.checkpoint_parts(source or job.id):
-                if (part.attempt, part.step, part.rank) == (attempt, step, rank):
+                if (part.attempt, part.step, part.rank) == key[:3]:
                     await self._check_size(part)
                     return part
-        raise NotFound(f"Job {job.name} has no part of rank {rank} at step {step} of attempt {attempt}.")
+        raise NotFound(f"Job {job.name} has no part of rank {key.rank} at step {key.step} of attempt {key.attempt}.")
 
     async def _check_size(self, part: CheckpointPart) -> None:
         """Before its first bytes are sent, for then it is too late to say anything."""
@@ -85,28 +121,20 @@ class Checkpoints:
         if size_bytes != part.size_bytes:
             raise CheckpointCorrupt(f"its part of rank {part.rank} has {size_bytes:,} of {part.size_bytes:,} bytes")
 
-    def read(self, part: CheckpointPart, start: int, end: int) -> AsyncIterator[bytes]:
-        """The part's bytes from `start` to before `end`."""
-        return self._objects.get(part.object_id, start, end)
+    def _file(self, part: CheckpointPart) -> StoredFile:
+        read = partial(self._objects.get, part.object_id)
+        return StoredFile(f"step-{part.step}-rank-{part.rank}", part.size_bytes, part.sha256, read)
 
-    def find(self, job: Job, step: int | None) -> Checkpoint:
-        """The job's own complete checkpoint of a step, the newest if none is given. Raises NotFound that lists them."""
-        own = [one for one in job.checkpoints if one.job is None]
-        for one in reversed(own):
-            if step is None or one.step == step:
-                return one
-        steps = ", ".join(str(one.step) for one in own) or "none"
-        wanted = "complete checkpoint" if step is None else f"complete checkpoint of step {step}"
-        raise NotFound(f"Job {job.name} has no {wanted}. Steps it has: {steps}.")
-
-    async def use(self, reference: str, user: str) -> tuple[Origin, tuple[Checkpoint, ...]]:
+    async def use(
+        self, caller: Caller, project: str, reference: str, user: str
+    ) -> tuple[Origin, tuple[Checkpoint, ...]]:
         """Keep `JOB` or `JOB@STEP` for the job with id `user`, with what came before, should that be damaged.
 
         The checkpoints come oldest first. Raises NotFound.
         """
         name, _, step = reference.partition("@")
-        source = await self._jobs.find(name)
-        chosen = self.find(source, int(step) if step else None)
+        source = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, name)
+        chosen = _complete(source, int(step) if step else None)
         own = [one for one in source.checkpoints if one.job is None]
         keys = {one.key for one in own[: own.index(chosen) + 1]}
         now = self._clock.now()
@@ -137,7 +165,7 @@ class Checkpoints:
         users = {user: since for one in job.checkpoints for user, since in one.users.items()}
         for user, since in users.items():
             try:
-                await self.release_unneeded(await self._jobs.find(user))
+                await self.release_unneeded(await self._jobs.by_id(user))
             except Damaged:
                 continue  # a backup may bring it back
             except NotFound:
@@ -180,3 +208,14 @@ class Checkpoints:
         """Delete the bytes of parts whose rows are gone, or will be."""
         async for object_id in self._objects.list(f"checkpoints/{job_id}/"):
             await self._objects.delete(object_id)
+
+
+def _complete(job: Job, step: int | None) -> Checkpoint:
+    """The job's own complete checkpoint of a step, the newest if none is given. Raises NotFound that lists them."""
+    own = [one for one in job.checkpoints if one.job is None]
+    for one in reversed(own):
+        if step is None or one.step == step:
+            return one
+    steps = ", ".join(str(one.step) for one in own) or "none"
+    wanted = "complete checkpoint" if step is None else f"complete checkpoint of step {step}"
+    raise NotFound(f"Job {job.name} has no {wanted}. Steps it has: {steps}.")

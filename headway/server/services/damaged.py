@@ -5,6 +5,7 @@ from __future__ import annotations
 from headway.core.damaged import DamagedRow, RowKind
 from headway.database.base import Database
 from headway.errors import Conflict, NotFound
+from headway.server.access import Action, Caller, require_in_installation
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.jobs import Jobs
@@ -19,15 +20,26 @@ class DamagedRows:
         self._artifacts = artifacts
         self._checkpoints = checkpoints
 
-    def list(self, kind: RowKind | None = None) -> list[DamagedRow]:
+    @property
+    def count(self) -> int:
+        """How many were met since the server started."""
+        return len(self._database.damage.rows())
+
+    def list(self, caller: Caller, kind: RowKind | None = None) -> list[DamagedRow]:
         """Those that were met since the server started, of one kind or all."""
+        require_in_installation(caller, Action.DAMAGE_READ)
         return self._database.damage.rows(kind)
 
-    async def delete(self, kind: RowKind, row_id: str) -> None:
+    async def delete(self, caller: Caller, kind: RowKind, row_id: str) -> None:
         """Delete a damaged row; a job with all that belongs to it.
 
         Raises NotFound, Conflict for a job at work or one whose checkpoints another needs.
         """
+        require_in_installation(caller, Action.DAMAGE_WRITE)
+        await self.delete_found(kind, row_id)
+
+    async def delete_found(self, kind: RowKind, row_id: str) -> None:
+        """As `delete`, once it is decided that the row may be deleted."""
         row = self._database.damage.find(kind, row_id)
         if row is None:
             raise NotFound(f"There is no damaged row {kind} {row_id}. `headway damaged` lists those that were found.")

@@ -11,7 +11,8 @@ from headway.core.job import Job, WakeUp
 from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.core.status import AssignmentState
 from headway.errors import Conflict, NotFound, Unavailable
-from headway.server.services.jobs import draw_id
+from headway.server.access import Action, Caller, require_as_worker
+from headway.server.services.jobs import Jobs, draw_id
 
 _ANSWER_SECONDS = 15.0
 
@@ -26,17 +27,27 @@ class _Open:
 class Inquiries:
     """Each goes to the worker with its next heartbeat's answer, which a wake-up brings about at once."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, jobs: Jobs) -> None:
         self._broker = broker
+        self._jobs = jobs
         self._open: dict[str, _Open] = {}
 
-    async def execute(self, job: Job, rank: int, command: tuple[str, ...], timeout_seconds: float) -> InquiryAnswer:
+    async def execute(
+        self,
+        caller: Caller,
+        project: str,
+        reference: str,
+        rank: int,
+        command: tuple[str, ...],
+        timeout_seconds: float,
+    ) -> InquiryAnswer:
         """Run a command beside a rank: in its directory, with its variables. Raises Conflict, Unavailable."""
-        worker = _worker_of(job, rank)
-        return await self._ask(job, worker, "exec", rank, command, timeout_seconds)
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        return await self._ask(job, _worker_of(job, rank), "exec", rank, command, timeout_seconds)
 
-    async def stacks(self, job: Job) -> list[InquiryAnswer]:
+    async def stacks(self, caller: Caller, project: str, reference: str) -> list[InquiryAnswer]:
         """The stacks of all ranks, an answer per worker. Raises Conflict, Unavailable."""
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         ranks = range(job.attempt.world_size if job.attempt else 1)  # without an attempt the first says why not
         workers = {_worker_of(job, rank): rank for rank in reversed(ranks)}
         asked = (self._ask(job, worker, "stacks", rank, (), _ANSWER_SECONDS) for worker, rank in workers.items())
@@ -75,8 +86,9 @@ class Inquiries:
         """What the worker is to answer; repeated until it has."""
         return tuple(one.inquiry for one in self._open.values() if one.worker == worker)
 
-    def answer(self, worker: str, inquiry_id: str, answer: InquiryAnswer) -> None:
+    def answer(self, caller: Caller, worker: str, inquiry_id: str, answer: InquiryAnswer) -> None:
         """A worker's answer. Raises NotFound when nobody waits for it any more."""
+        require_as_worker(caller, worker)
         one = self._open.get(inquiry_id)
         if one is None or one.worker != worker:
             raise NotFound(f"Inquiry {inquiry_id} is not open.")

@@ -1,27 +1,22 @@
-"""The verbs of jobs: submit, find, list, cancel, delete; and `update`, through which every change goes."""
+"""Jobs as the server has them: find, insert, delete; and `update`, through which every change goes."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from headway.core import transitions
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import Checkpoint
-from headway.core.goodput import Goodput, goodput
-from headway.core.job import DEFAULT_PROJECT, Job, JobSpec, Origin
-from headway.core.job_change import emit
-from headway.core.job_query import JobQuery
+from headway.core.job import Job
 from headway.core.job_times import in_order
 from headway.database.base import Database
-from headway.errors import Conflict, Damaged, HeadwayError, IdempotencyKeyReused, NameTaken, NotFound
+from headway.errors import Conflict, Damaged, HeadwayError, NotFound
+from headway.server.access import Action, AttemptSubject, Caller, JobSubject, require
 from headway.server.clock import Clock
 from headway.server.services.unsettled import UnsettledJobs
 
-_PAGE_JOBS = 200
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -45,87 +40,72 @@ class Jobs:
         self.unsettled = UnsettledJobs()
         self.on_change: Sequence[Callable[[Job], None]] = ()
         """Whom to tell of each change, in this order."""
-        self.on_delete: Sequence[Callable[[str], None]] = ()
-        """Whom to tell of each deletion, by id, in this order."""
+        self.on_delete: Sequence[Callable[[Job], None]] = ()
+        """Whom to tell of each deletion, in this order."""
 
     async def open(self) -> None:
         """Take up what an earlier server left unsettled."""
         for job in await self._database.unsettled_jobs():
             self._announce(job)
 
-    async def submitted(self, body: bytes, idempotency_key: str | None) -> Job | None:
-        """The job that was submitted with that key before. Raises IdempotencyKeyReused if with another body."""
-        known = await self._database.job_with_key(DEFAULT_PROJECT, idempotency_key) if idempotency_key else None
-        return known and _same_submission(known, hashlib.sha256(body).hexdigest())
+    async def allowed(
+        self, caller: Caller, action: Action, project: str, reference: str, attempt: int | None = None
+    ) -> Job:
+        """The project's job with that id or name, if the caller may do that with it, or with that attempt of it.
 
-    async def submit(
-        self,
-        spec: JobSpec,
-        body: bytes,
-        idempotency_key: str | None,
-        *,
-        job_id: str | None = None,
-        origin: Origin | None = None,
-        checkpoints: tuple[Checkpoint, ...] = (),
-    ) -> tuple[Job, bool]:
-        """Insert a job; the same key with the same body answers with the same job. Second: whether it is new.
-
-        A fork comes with the checkpoints that it may start from. Raises IdempotencyKeyReused, NameTaken. The spec has
-        been checked.
+        Raises NotFound, also for what the caller may not see, NotAllowed, Damaged.
         """
-        body_hash = hashlib.sha256(body).hexdigest()
-        now = self._clock.now()
-        key = idempotency_key or secrets.token_hex(16)
-        while True:
-            name = spec.name or f"{_slug(spec.title)}-{draw_id('', 4)}"
-            job = Job(
-                id=job_id or draw_id("j-"),
-                name=name,
-                idempotency_key=key,
-                body_hash=body_hash,
-                spec=spec,
-                created_at=now,
-                labels=spec.labels,
-                notes=spec.notes,
-                origin=origin,
-                checkpoints=checkpoints,
-            )
-            job = emit(job, "job.submitted", now)
-            try:
-                job = await self._database.insert_job(job)
-            except NameTaken:
-                if spec.name is None:
-                    continue
-                raise
-            except IdempotencyKeyReused:
-                known = await self._database.job_with_key(DEFAULT_PROJECT, key)
-                if known is None:
-                    raise
-                return _same_submission(known, body_hash), False
-            self._announce(job)
-            return job, True
+        absent = _absent(reference)
+        try:
+            job = await self.find(project, reference)
+        except Damaged as damaged:
+            require(caller, action, _subject(damaged.details["row_id"], project, attempt), absent)
+            raise
+        require(caller, action, _subject(job.id, project, attempt), absent)
+        return job
 
-    async def find(self, reference: str) -> Job:
-        """The job with that id or name. Raises NotFound, Damaged."""
-        known = self.unsettled.find(reference)
-        if known is not None:
-            return known
+    async def get(self, caller: Caller, project: str, reference: str) -> Job:
+        """The job, to be read. Raises NotFound, NotAllowed, Damaged."""
+        return await self.allowed(caller, Action.JOBS_READ, project, reference)
+
+    async def insert(self, job: Job) -> Job:
+        """Store a new job. Raises IdempotencyKeyReused, NameTaken."""
+        job = await self._database.insert_job(job)
+        self._announce(job)
+        return job
+
+    async def with_key(self, project: str, idempotency_key: str) -> Job | None:
+        """The job that was submitted with the key; of a deleted one the tombstone."""
+        return await self._database.job_with_key(project, idempotency_key)
+
+    async def named(self, project: str, name: str) -> Job | None:
+        """The job that has the name."""
+        return await self._database.job_named(project, name)
+
+    async def by_id(self, job_id: str) -> Job:
+        """The job with that id. Raises NotFound, Damaged."""
+        return self.unsettled.find(job_id) or await self._database.job(job_id)
+
+    async def find(self, project: str, reference: str) -> Job:
+        """The project's job with that id or name. Raises NotFound, Damaged."""
         if reference.startswith("j-"):
             try:
-                return await self._database.job(reference)
+                job = await self.by_id(reference)
+                if job.project == project:
+                    return job
             except Damaged:
                 raise
             except NotFound:
                 pass
-        job = await self._database.job_named(DEFAULT_PROJECT, reference)
-        if job is None:
-            raise NotFound(f"Job {reference} does not exist. `headway jobs` lists those that do.")
-        return self.unsettled.find(job.id) or job  # it may have changed while it was read
+        named = await self._database.job_named(project, reference)
+        if named is None:
+            raise _absent(reference)
+        return self.unsettled.find(named.id) or named  # it may have changed while it was read
 
     async def project_of(self, job_id: str) -> str | None:
         """The project of the job with that id; None if there is no such job, or it cannot be read."""
         try:
-            return (self.unsettled.find(job_id) or await self._database.job(job_id)).project
+            return (await self.by_id(job_id)).project
         except NotFound:
             return None
 
@@ -135,12 +115,6 @@ class Jobs:
             return job.attempt
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
-    async def check_open(self, job_id: str, attempt: int) -> None:
-        """Raises Conflict unless the attempt is the job's newest and has not ended."""
-        job = await self.find(job_id)
-        if job.open_attempt(attempt) is None:
-            raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
-
     async def attempts(self, job: Job, after: int = 0) -> list[Attempt]:
         """The attempts with a number above `after`, oldest first. The newest alone costs no read."""
         newest = [job.attempt] if job.attempt is not None and job.attempt.number > after else []
@@ -148,37 +122,6 @@ class Jobs:
             return newest
         stored = await self._database.attempts(job.id)
         return [*(one for one in stored if after < one.number < job.attempt_number), *newest]
-
-    async def goodput(self, since: float) -> tuple[Goodput, int]:
-        """Where the time of all jobs submitted after `since` went, and how many these are."""
-        total, count = Goodput(), 0
-        after: tuple[float | None, int] | None = None
-        while page := await self._database.jobs(JobQuery(created_after=since, after=after, limit=_PAGE_JOBS)):
-            for job in page:
-                total = total.plus(goodput(job, await self.attempts(job), self._clock.now()))
-            count += len(page)
-            after = (page[-1].created_at, page[-1].sequence)
-        return total, count
-
-    async def list(self, query: JobQuery) -> list[Job]:
-        """The jobs that are asked for."""
-        return await self._database.jobs(query)
-
-    async def describe(self, job_id: str, labels: dict[str, str] | None, notes: str | None) -> Job:
-        """Change labels and notes, whatever the job's status."""
-        return await self.update(job_id, lambda job: transitions.describe(job, labels, notes))
-
-    async def cancel(self, job_id: str, *, kill: bool = False) -> Job:
-        """Ask for the job's end, with `kill` without any grace. Raises Conflict when it has ended."""
-        return await self.update(job_id, lambda job: transitions.cancel(job, self._clock.now(), kill=kill))
-
-    async def pause(self, job_id: str) -> Job:
-        """Let the ranks save and end; the job stays queued until it is resumed. Raises Conflict when it has ended."""
-        return await self.update(job_id, lambda job: transitions.pause(job, self._clock.now()))
-
-    async def resume(self, job_id: str) -> Job:
-        """Let a paused job be placed again. Raises Conflict when it is not paused."""
-        return await self.update(job_id, lambda job: transitions.resume(job, self._clock.now()))
 
     async def delete(self, job: Job) -> None:
         """Delete an ended job; its key stays taken, its name is free.
@@ -200,7 +143,7 @@ class Jobs:
             self.unsettled.forget(job.id)
             self._delivered.pop(job.id, None)
         for tell in self.on_delete:
-            tell(job.id)
+            tell(job)
         await self._database.streams.delete(job.id)  # housekeeping does it if this server dies before
 
     async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
@@ -264,15 +207,15 @@ class Jobs:
             tell(job)
 
 
-def _same_submission(known: Job, body_hash: str) -> Job:
-    if known.body_hash != body_hash:
-        raise IdempotencyKeyReused(
-            f"Idempotency key {known.idempotency_key} was used for job {known.name} with another body. "
-            "Send the same body, or a new key."
-        )
-    return known
+def check_open(job: Job, attempt: int) -> None:
+    """Raises Conflict unless the attempt is the job's newest and has not ended."""
+    if job.open_attempt(attempt) is None:
+        raise Conflict(f"Attempt {attempt} of job {job.name} is not the current one, or has ended.")
 
 
-def _slug(title: str) -> str:
-    slug = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in title.lower())
-    return slug.strip("-")[:40] or "job"
+def _absent(reference: str) -> NotFound:
+    return NotFound(f"Job {reference} does not exist. `headway jobs` lists those that do.")
+
+
+def _subject(job_id: str, project: str, attempt: int | None) -> JobSubject | AttemptSubject:
+    return JobSubject(job_id, project) if attempt is None else AttemptSubject(job_id, project, attempt)

@@ -12,7 +12,7 @@ from functools import partial
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AliasChoices, Field
 
@@ -26,6 +26,7 @@ from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, Overloaded
 from headway.formats.reports import LogLine, Report, Series, log_entries, metric_entries, readable_metrics
+from headway.server.access import Caller
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
@@ -85,6 +86,16 @@ class Item:
     cursor: str
 
 
+class MetricsQuery(NamedTuple):
+    """Which series to read: of one attempt or of all as one line, by name, from step to step, so many points each."""
+
+    attempt: int | None
+    names: Collection[str]
+    first_step: int | None
+    last_step: int | None
+    maximum_points: int
+
+
 class Streams:
     """Streams are served up to each worker's gap-free number, so that nothing is skipped or sent twice."""
 
@@ -103,8 +114,30 @@ class Streams:
         """End the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def read(self, job: Job, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item]:
-        """What is there behind the cursor, which moves along."""
+    async def read(
+        self, caller: Caller, project: str, reference: str, cursor: Cursor, kinds: Collection[StreamKind]
+    ) -> AsyncIterator[Item]:
+        """What is there of a job behind the cursor, which moves along. Raises NotFound, NotAllowed, Damaged."""
+        return self._read(await self._jobs.get(caller, project, reference), cursor, kinds)
+
+    async def follow(
+        self, caller: Caller, project: str, reference: str, cursor: Cursor, kinds: Collection[StreamKind]
+    ) -> AsyncIterator[Item | None]:
+        """What is there of a job and what comes, until it has ended and all of it was sent, or the server stops.
+
+        None: nothing new for long. Raises NotFound, NotAllowed, Damaged, Overloaded.
+        """
+        job = await self._jobs.get(caller, project, reference)
+        self._watchers.check_room()
+        return self._follow(job.id, cursor, kinds)
+
+    async def attempts(self, caller: Caller, project: str, reference: str) -> list[tuple[Attempt, int | None]]:
+        """The job's attempts, oldest first, each with how many logged steps it did once more."""
+        job = await self._jobs.get(caller, project, reference)
+        found = await self._jobs.attempts(job)
+        return list(zip(found, await self._repeated_steps(job, found), strict=True))
+
+    async def _read(self, job: Job, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item]:
         if "logs" in kinds or "metrics" in kinds:
             attempts = await self._jobs.attempts(job, after=cursor.settled)
             kept = kept_until(attempts)
@@ -152,17 +185,13 @@ class Streams:
             cursor.settled = number
             cursor.reports.pop(str(number), None)
 
-    async def follow(self, job_id: str, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item | None]:
-        """What is there and what comes, until the job has ended and all of it was sent, or the server stops.
-
-        None: nothing new for long.
-        """
+    async def _follow(self, job_id: str, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item | None]:
         with self._watchers.following(job_id) as changed:
             while not self._watchers.closed:
                 changed.clear()
                 try:
-                    job = await self._jobs.find(job_id)
-                    async for item in self.read(job, cursor, kinds):
+                    job = await self._jobs.by_id(job_id)
+                    async for item in self._read(job, cursor, kinds):
                         yield item
                 except Overloaded:
                     await asyncio.sleep(_OVERLOADED_SECONDS)
@@ -176,20 +205,14 @@ class Streams:
                 except TimeoutError:
                     yield None
 
-    async def metrics(
-        self,
-        job: Job,
-        number: int | None,
-        names: Collection[str],
-        first_step: int | None,
-        last_step: int | None,
-        maximum_points: int,
-    ) -> dict[str, Any]:
+    async def metrics(self, caller: Caller, project: str, reference: str, query: MetricsQuery) -> dict[str, Any]:
         """The job's series, or those of one attempt, thinned to the extremes of each bucket of steps.
 
         The job's go on from attempt to attempt as training did: what an attempt logged behind the checkpoint from which
         a later one went on is left out, and counted.
         """
+        job = await self._jobs.get(caller, project, reference)
+        names, number = query.names, query.attempt
         if number is None:
             series, repeated_points = await self._joined(job)
         else:
@@ -200,10 +223,10 @@ class Streams:
             "job": job.id,
             "attempt": number,
             "repeated_points": repeated_points,
-            "series": [await self._unpacked(thin_series, one, first_step, last_step, maximum_points) for one in chosen],
+            "series": [await self._unpacked(thin_series, one, *query[2:]) for one in chosen],
         }
 
-    async def repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
+    async def _repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
         """Per attempt, how many logged steps it did once more; None where nothing had been logged before it."""
         if len(attempts) < 2:
             return [None] * len(attempts)

@@ -43,7 +43,7 @@ def test_of_equals_the_newer_is_best() -> None:
 def test_what_others_use_is_kept_until_they_let_go() -> None:
     spec = JobSpec(command=("true",), checkpoints=CheckpointPolicy(keep_newest=1))
     job = Job(
-        id="j-a", name="a", idempotency_key="k", body_hash="h", spec=spec, created_at=0.0,
+        id="j-a", project="default", name="a", idempotency_key="k", body_hash="h", spec=spec, created_at=0.0,
         checkpoints=tuple(checkpoints(None, None, None)),
     )  # fmt: skip
     job = use_checkpoints(job, "j-b", {(1, 1)}, now=5.0)

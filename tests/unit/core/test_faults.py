@@ -26,7 +26,7 @@ def worker(name: str, slots: int = 1, **fields: object) -> Worker:
 
 def job(name: str = "j", world_size: int = 1, **fields: object) -> Job:
     spec = JobSpec(script="s.py", source="", world_size=world_size, **fields)
-    return Job(id=name, name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
+    return Job(id=name, project="default", name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
 
 
 def failed(one: Job, name: str, reason: EndReason) -> Job:

@@ -15,7 +15,9 @@ from headway.core.retry import recent, requeue_delay_seconds, steps_in_row
 
 def job(**fields: object) -> Job:
     spec = JobSpec(command=("true",))
-    return Job(id="j", name="j", idempotency_key="k", body_hash="h", spec=spec, created_at=0.0, **fields)
+    return Job(
+        id="j", project="default", name="j", idempotency_key="k", body_hash="h", spec=spec, created_at=0.0, **fields
+    )
 
 
 def attempt(number: int, placed: float, first_step: float | None, ended: float | None, **fields: object) -> Attempt:

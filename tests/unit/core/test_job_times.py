@@ -53,7 +53,7 @@ def test_the_end_of_a_rank_is_not_before_its_start_and_other_facts_have_no_time(
 
 def new_job() -> Job:
     spec = JobSpec(script="s.py", source="")
-    return Job(id="j-1", name="x", idempotency_key="k", body_hash="h", spec=spec, created_at=T)
+    return Job(id="j-1", project="default", name="x", idempotency_key="k", body_hash="h", spec=spec, created_at=T)
 
 
 @pytest.mark.parametrize("server_skew", [-600.0, 0.0, 600.0])

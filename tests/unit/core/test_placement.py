@@ -25,7 +25,7 @@ def placed_on(worker: str, name: str, ranks: int) -> Job:
 
 def job(name: str, world_size: int, **fields: object) -> Job:
     spec = JobSpec(script="s.py", source="", world_size=world_size, **fields)
-    return Job(id=name, name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
+    return Job(id=name, project="default", name=name, idempotency_key=name, body_hash="h", spec=spec, created_at=0)
 
 
 def placed_queue(queue: list[Job], *arguments: Any) -> list[tuple[Gang, list[Share]]]:

@@ -41,6 +41,7 @@ from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS, JobStat
 from headway.errors import ClaimRefused, Conflict
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs
+from tests.new_job import new_job
 from tests.unit.shared_sqlite import SharedSqlite
 
 T = TypeVar("T")
@@ -110,7 +111,7 @@ class JobMachine(RuleBasedStateMachine):
         super().__init__()
         self.server = self.former_server = Jobs(self.store.database, Clock())
         spec = JobSpec(script="s.py", source="", world_size=3, retries=2)
-        self.job, _ = self.store.run(self.server.submit(spec, b"", None))
+        self.job = self.store.run(self.server.insert(new_job(spec)))
         self.seen: list[Job] = [self.job]
         self.numbers: dict[tuple[int, str], int] = {}
 

@@ -34,7 +34,7 @@ NOW = 1000.0
 
 def queued(world_size: int = 2, retries: int = 3) -> Job:
     spec = JobSpec(script="s.py", source="", world_size=world_size, retries=retries)
-    return Job(id="j-1", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=NOW)
+    return Job(id="j-1", project="default", name="s", idempotency_key="k", body_hash="h", spec=spec, created_at=NOW)
 
 
 def placed(job: Job | None = None, *, workers: int = 1) -> Job:

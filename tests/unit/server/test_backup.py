@@ -49,7 +49,16 @@ class Installed:
         assignment = Assignment(worker="w", worker_name="w", first_rank=0, rank_count=1, applied=REPORTS)
         attempt = Attempt(number=1, placed_at=1.0, assignments=(assignment,))
         spec = JobSpec(script="s.py", source="")
-        job = Job(id="j-1", name="one", idempotency_key="1", body_hash="", spec=spec, created_at=1.0, attempt=attempt)
+        job = Job(
+            id="j-1",
+            project="default",
+            name="one",
+            idempotency_key="1",
+            body_hash="",
+            spec=spec,
+            created_at=1.0,
+            attempt=attempt,
+        )
         job = await self.database.insert_job(job.model_copy(update={"event_count": 2}))
         await self.database.insert_events([("j-1", Event(number=n, type="t", at=1.0)) for n in (1, 2, 3)])
         await self.database.streams.insert([a_report(number) for number in range(1, REPORTS + 1)])

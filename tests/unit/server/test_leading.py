@@ -16,6 +16,7 @@ from headway.server.clock import Clock
 from headway.server.leading import Leading
 from headway.server.services.jobs import Jobs
 from tests.fake_clock import FakeClock
+from tests.new_job import new_job
 from tests.unit.shared_sqlite import SharedSqlite
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +30,7 @@ async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()
     former, leader = Jobs(database, Clock()), Jobs(database, Clock())
-    job, _ = await former.submit(JobSpec(script="s.py", source=""), b"", None)
+    job = await former.insert(new_job(JobSpec(script="s.py", source="")))
     job = await former.update(job.id, lambda job: transitions.place(job, [Share("w", "w", 0, 1)], 0))
     await leader.open()
     claimed = await former.update(job.id, lambda job: transitions.claim(job, 1, "w", "host:1"))

@@ -19,6 +19,7 @@ from headway.registry import backend
 from headway.server.quarantine import Quarantine
 from headway.server.services.jobs import Jobs
 from tests.fake_clock import FakeClock
+from tests.new_job import new_job
 
 pytestmark = pytest.mark.anyio
 FULL = PrepareFailed(error="the disk is full", own_fault=True)
@@ -59,7 +60,7 @@ class Server:
         return job
 
     async def submit(self) -> Job:
-        return (await self.jobs.submit(JobSpec(script="s.py", source=""), b"", None))[0]
+        return await self.jobs.insert(new_job(JobSpec(script="s.py", source="")))
 
     def due(self) -> set[str]:
         return self.quarantine.with_tries(self.engine.workers())[1]

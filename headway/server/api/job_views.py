@@ -1,0 +1,134 @@
+"""Jobs, attempts and checkpoints as users see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from headway.core.artifact import Artifact
+from headway.core.attempt import Attempt
+from headway.core.checkpoint import PartKind
+from headway.core.cold_start import cold_reason
+from headway.core.job import Job, JobSpec, Origin
+from headway.core.resume_point import resumes_from
+from headway.core.status import JobStatus
+from headway.core.waiting import Waiting
+
+
+class CheckpointView(BaseModel):
+    """A checkpoint as users see it; `complete`: every rank's part is stored, so that an attempt can start from it.
+
+    `job` names the job that it was made by, if it is another. `users`: jobs that started from it and still need it.
+    `at`: when it was committed, in seconds since the epoch; null while it is being saved.
+    """
+
+    step: int
+    attempt: int
+    complete: bool
+    parts_stored: int
+    world_size: int
+    kind: PartKind
+    at: float | None
+    size_bytes: int
+    metrics: dict[str, float]
+    job: str | None
+    users: tuple[str, ...]
+
+
+class JobView(BaseModel):
+    """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people.
+
+    `cold`: why its ranks start as new processes, which takes longer; null if they start warm. `origin`: the checkpoint
+    it was forked from. `hold`: it is paused, or about to be. `resumes_from`: the step from which its next attempt
+    would continue; null: from the beginning. `waiting`: where it stands in the queue, if one job alone
+    is asked for.
+    """
+
+    id: str
+    project: str
+    name: str
+    status: JobStatus
+    sentence: str
+    reason: str | None
+    blame: str | None
+    spec: JobSpec
+    cold: str | None
+    labels: dict[str, str]
+    notes: str
+    attempt: Attempt | None
+    retries_used: int
+    result: dict[str, Any] | None
+    artifacts: tuple[Artifact, ...]
+    checkpoints: list[CheckpointView]
+    origin: Origin | None
+    hold: bool
+    resumes_from: int | None
+    waiting: Waiting | None
+    warnings: tuple[str, ...]
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+class AttemptView(Attempt):
+    """An attempt as users see it. `repeats_steps`: how many steps, as far as they were logged, the attempts before it
+    had done behind the step from which it went on; null if nothing was logged."""
+
+    repeats_steps: int | None = None
+
+
+_DERIVED = ("resumes_from", "reason", "blame", "sentence", "cold", "checkpoints", "waiting")
+
+
+def job_view(job: Job, sentence: str | None = None, waits: Waiting | None = None) -> JobView:
+    """The job without its undelivered events and other inner things."""
+    fields = {name: getattr(job, name) for name in JobView.model_fields if name not in _DERIVED}
+    return JobView(
+        **fields,
+        reason=job.reason.value if job.reason else None,
+        blame=job.reason.blame.value if job.reason else None,
+        sentence=job.sentence if sentence is None else sentence,
+        cold=cold_reason(job.spec),
+        checkpoints=checkpoint_views(job),
+        waiting=waits,
+        resumes_from=resumes_from(job),
+    )
+
+
+def checkpoint_views(job: Job) -> list[CheckpointView]:
+    """All checkpoints of a job: those that are kept, oldest first, then those being saved."""
+    views = [
+        CheckpointView(
+            step=one.step,
+            attempt=one.attempt,
+            complete=True,
+            parts_stored=1 if one.kind is PartKind.FILES else one.world_size,
+            world_size=one.world_size,
+            kind=one.kind,
+            at=one.at,
+            size_bytes=one.size_bytes,
+            metrics=one.metrics,
+            job=one.job,
+            users=tuple(sorted(one.users)),
+        )
+        for one in job.checkpoints
+    ]
+    attempt = job.attempt
+    for step, saving in sorted(attempt.saving.items()) if attempt is not None and attempt.ended_at is None else ():
+        views.append(
+            CheckpointView(
+                step=step,
+                attempt=job.attempt_number,
+                complete=False,
+                parts_stored=len(saving.ranks),
+                world_size=attempt.world_size if attempt else 0,
+                kind=PartKind.STATE,
+                at=None,
+                size_bytes=saving.size_bytes,
+                metrics=saving.metrics,
+                job=None,
+                users=(),
+            )
+        )
+    return views

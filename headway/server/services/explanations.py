@@ -1,0 +1,98 @@
+"""Why a job stands as it does: a sentence for people, its place in the queue, and where a job would run now."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headway.core.cold_start import cold_reason
+from headway.core.job import Job
+from headway.core.placement import Gang, gang_of, place_queue
+from headway.core.resume_point import resume_sentence, resumes_from, stop_sentence
+from headway.core.status import JobStatus
+from headway.core.waiting import Waiting, explain_misfit, waiting
+from headway.engines.base import Engine
+from headway.server.access import Action, Caller
+from headway.server.services.jobs import Jobs
+from headway.server.services.queue import Queue
+from headway.server.services.telemetry import Telemetry
+from headway.server.services.workers import Workers
+
+
+class Explained(NamedTuple):
+    """A job, how it stands, in a sentence, and why it waits if it does."""
+
+    job: Job
+    sentence: str
+    waiting: Waiting | None
+
+
+class Planned(NamedTuple):
+    """What a submission would come to, now. `workers` maps names to ranks; empty if it would wait.
+
+    `cold`: why its ranks would start as new processes; None if they would start warm.
+    """
+
+    sentence: str
+    workers: dict[str, int]
+    cold: str | None
+
+
+class Explanations:
+    """Tells from the queue, the fleet and the jobs at work; changes nothing."""
+
+    def __init__(self, *, jobs: Jobs, queue: Queue, workers: Workers, telemetry: Telemetry, engine: Engine) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._workers = workers
+        self._telemetry = telemetry
+        self._engine = engine
+
+    async def explain(self, caller: Caller, project: str, reference: str) -> Explained:
+        """One job, and how it stands."""
+        job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
+        return Explained(job, *self._explained(job))
+
+    def misfit(self, job: Job) -> str | None:
+        """Why the job cannot start even on an empty fleet; None if it can."""
+        return explain_misfit(job, self._engine.workers())
+
+    def plan(self, job: Job) -> Planned:
+        """Where a job that is not submitted yet would run."""
+        used_slots = self._jobs.unsettled.used_slots()
+        placements = place_queue(self._queue_with(job), self._workers.placeable(), used_slots)
+        shares = next((shares for placed, shares in placements if placed.job == job.id), [])
+        sentence = "It would start at once." if shares else self._waiting(job).sentence
+        return Planned(sentence, {share.worker_name: share.rank_count for share in shares}, cold_reason(job.spec))
+
+    def _explained(self, job: Job) -> tuple[str, Waiting | None]:
+        if job.status is JobStatus.QUEUED and job.hold:
+            step = resumes_from(job)
+            if step is not None:
+                return f"Paused at step {step}. `headway resume {job.name}` lets it continue.", None
+            return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
+        if job.status is JobStatus.QUEUED:
+            waits = self._waiting(job)
+            return f"{job.sentence} {waits.sentence}".strip(), waits
+        if job.status is JobStatus.STARTING:
+            return "Its workers are preparing it and starting its ranks.", None
+        if job.status is JobStatus.RUNNING:
+            return "Training." if job.spec.trainer else "Running.", None
+        if job.status is JobStatus.STOPPING and job.hold:
+            return stop_sentence(job), None
+        if job.status is JobStatus.STOPPING and not job.sentence:
+            return "Its ranks are being ended.", None
+        return job.sentence, None
+
+    def _waiting(self, job: Job) -> Waiting:
+        """Where a queued job stands, or one that is not submitted yet would."""
+        active = self._jobs.unsettled.active()
+        remaining_seconds = self._telemetry.remaining_seconds()
+        return waiting(job, self._queue_with(job), self._workers.placeable(), active, remaining_seconds)
+
+    def _queue_with(self, job: Job) -> list[Gang]:
+        """The queue, with the job at its place if it is not in there: behind those of its priority."""
+        queue = self._queue.gangs()
+        if job.id not in self._queue:
+            queue.append(gang_of(job))
+            queue.sort(key=lambda gang: -gang.priority)
+        return queue

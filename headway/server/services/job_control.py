@@ -1,0 +1,79 @@
+"""The verbs of jobs for users: list, describe, cancel, pause, resume, delete."""
+
+from __future__ import annotations
+
+from headway.core import transitions
+from headway.core.damaged import DamagedRow, RowKind
+from headway.core.job import Job
+from headway.core.job_query import JobQuery
+from headway.database.base import Database
+from headway.errors import Damaged
+from headway.server.access import Action, Caller, require_in_project
+from headway.server.clock import Clock
+from headway.server.services.artifacts import Artifacts
+from headway.server.services.checkpoints import Checkpoints
+from headway.server.services.damaged import DamagedRows
+from headway.server.services.jobs import Jobs
+
+
+class JobControl:
+    """Each verb but `list` names a job of a project, by id or name. All raise NotFound, NotAllowed and Damaged."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        jobs: Jobs,
+        checkpoints: Checkpoints,
+        artifacts: Artifacts,
+        damaged: DamagedRows,
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._checkpoints = checkpoints
+        self._artifacts = artifacts
+        self._damaged = damaged
+        self._clock = clock
+
+    async def list(self, caller: Caller, query: JobQuery) -> tuple[list[Job], list[DamagedRow]]:
+        """The jobs that are asked for, and with the first of them those whose rows cannot be read."""
+        require_in_project(caller, Action.JOBS_READ, query.project)
+        found = await self._database.jobs(query)
+        return found, [] if query.after else self._database.damage.rows(RowKind.JOB)
+
+    async def describe(
+        self, caller: Caller, project: str, reference: str, labels: dict[str, str] | None, notes: str | None
+    ) -> Job:
+        """Change labels and notes, whatever the job's status."""
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        return await self._jobs.update(job.id, lambda job: transitions.describe(job, labels, notes))
+
+    async def cancel(self, caller: Caller, project: str, reference: str, *, kill: bool = False) -> Job:
+        """Ask for the job's end, with `kill` without any grace. Raises Conflict when it has ended."""
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        return await self._jobs.update(job.id, lambda job: transitions.cancel(job, self._clock.now(), kill=kill))
+
+    async def pause(self, caller: Caller, project: str, reference: str) -> Job:
+        """Let the ranks save and end; the job stays queued until it is resumed. Raises Conflict when it has ended."""
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        return await self._jobs.update(job.id, lambda job: transitions.pause(job, self._clock.now()))
+
+    async def resume(self, caller: Caller, project: str, reference: str) -> Job:
+        """Let a paused job be placed again. Raises Conflict when it is not paused."""
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        return await self._jobs.update(job.id, lambda job: transitions.resume(job, self._clock.now()))
+
+    async def delete(self, caller: Caller, project: str, reference: str) -> None:
+        """Delete an ended job with all that belongs to it, or one whose row is damaged.
+
+        Raises Conflict while it is at work, or another job needs a checkpoint of it.
+        """
+        try:
+            job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        except Damaged as damaged:
+            await self._damaged.delete_found(RowKind.JOB, damaged.details["row_id"])
+            return
+        await self._jobs.delete(job)
+        await self._checkpoints.delete_objects(job.id)
+        await self._artifacts.delete_all(job.id)

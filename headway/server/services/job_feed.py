@@ -1,0 +1,79 @@
+"""What happens to all jobs of a project: the newest ones, then each whenever it changes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from headway.core.job import Job
+from headway.core.job_query import JobQuery
+from headway.database.base import Database
+from headway.errors import NotFound, Overloaded
+from headway.server.access import Action, Caller, require_in_project
+from headway.server.services.jobs import Jobs
+from headway.server.watchers import Watchers
+
+_SNAPSHOT_JOBS = 200
+_KEEP_ALIVE_SECONDS = 15.0
+_OVERLOADED_SECONDS = 1.0
+
+
+class Deleted(NamedTuple):
+    """The job with this id was deleted."""
+
+    id: str
+
+
+class Ready(NamedTuple):
+    """The newest jobs were given; what follows are changes."""
+
+
+class JobFeed:
+    """Nothing is stored of a feed: after a lost connection the whole begins again."""
+
+    def __init__(self, database: Database, jobs: Jobs, watchers: Watchers) -> None:
+        self._database = database
+        self._jobs = jobs
+        self._watchers = watchers
+
+    def watch(self, caller: Caller, project: str) -> AsyncIterator[Job | Deleted | Ready | None]:
+        """The newest jobs, oldest first, `Ready`, then each that changes, until the server stops.
+
+        None: nothing new for long. Raises Overloaded when there are too many followers.
+        """
+        require_in_project(caller, Action.JOBS_READ, project)
+        self._watchers.check_room()
+        return self._watch(project)
+
+    async def _watch(self, project: str) -> AsyncIterator[Job | Deleted | Ready | None]:
+        with self._watchers.watching() as watcher:
+            for job in reversed(await self._newest(project)):
+                yield job
+            yield Ready()
+            while not self._watchers.closed:
+                changed = await watcher.take(_KEEP_ALIVE_SECONDS)
+                if not changed and not self._watchers.closed:
+                    yield None
+                for job_id, deleted_from in changed.items():
+                    if deleted_from is not None:
+                        if deleted_from == project:
+                            yield Deleted(job_id)
+                        continue
+                    try:
+                        job = await self._jobs.by_id(job_id)
+                    except Overloaded:
+                        watcher.add(job_id)
+                        await asyncio.sleep(_OVERLOADED_SECONDS)
+                    except NotFound:
+                        continue  # it was deleted since, which is told by itself
+                    else:
+                        if job.project == project:
+                            yield job
+
+    async def _newest(self, project: str) -> list[Job]:
+        while True:
+            try:
+                return await self._database.jobs(JobQuery(project=project, limit=_SNAPSHOT_JOBS))
+            except Overloaded:
+                await asyncio.sleep(_OVERLOADED_SECONDS)

@@ -1,0 +1,164 @@
+"""The verbs that make jobs: submit a spec, or a job's spec again, and plan either. A fork notes its origin first."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from headway.core.checkpoint import Checkpoint
+from headway.core.job import Job, JobSpec, Origin
+from headway.core.job_change import emit
+from headway.core.rerun import rerun_fields
+from headway.errors import IdempotencyKeyReused, InvalidInput, NameTaken
+from headway.server.access import Action, Caller, require_in_project
+from headway.server.clock import Clock
+from headway.server.services.checkpoints import Checkpoints
+from headway.server.services.explanations import Explanations, Planned
+from headway.server.services.jobs import Jobs, draw_id
+from headway.server.services.specs import Specs
+
+
+class Submitted(NamedTuple):
+    """The job. `new`: it was made now. `misfit`: why it cannot start even on an empty fleet; None if it can."""
+
+    job: Job
+    new: bool
+    misfit: str | None
+
+
+class Submission:
+    """Every spec is checked before anything is stored. The same key with the same body answers with the same job."""
+
+    def __init__(
+        self, *, jobs: Jobs, specs: Specs, checkpoints: Checkpoints, explanations: Explanations, clock: Clock
+    ) -> None:
+        self._jobs = jobs
+        self._specs = specs
+        self._checkpoints = checkpoints
+        self._explanations = explanations
+        self._clock = clock
+
+    async def submit(
+        self, caller: Caller, project: str, spec: JobSpec, body: bytes, idempotency_key: str | None
+    ) -> Submitted:
+        """Make a job of a spec; `body` is what the key stands for.
+
+        Raises InvalidInput, NotFound, IdempotencyKeyReused, NameTaken.
+        """
+        require_in_project(caller, Action.JOBS_WRITE, project)
+        await self._specs.check(project, spec)
+        draft = Job(
+            id=draw_id("j-"),
+            project=project,
+            name=spec.name or "",
+            idempotency_key=idempotency_key or secrets.token_hex(16),
+            body_hash=hashlib.sha256(body).hexdigest(),
+            spec=spec,
+            created_at=self._clock.now(),
+            labels=spec.labels,
+            notes=spec.notes,
+        )
+        if spec.from_checkpoint is None:
+            job, new = await self._insert(draft)
+        else:
+            job, new = await self._fork(caller, draft, spec.from_checkpoint)
+        return Submitted(job, new, self._explanations.misfit(job) if new else None)
+
+    async def rerun(
+        self,
+        caller: Caller,
+        project: str,
+        reference: str,
+        changes: Mapping[str, Any],
+        body: bytes,
+        idempotency_key: str | None,
+    ) -> Submitted:
+        """Submit a job's spec again, with changes, as a JSON merge patch.
+
+        Raises as `submit`, and pydantic's ValidationError for a changed field.
+        """
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        spec = _changed(job, changes)
+        return await self.submit(caller, project, spec, job.id.encode() + b"\n" + body, idempotency_key)
+
+    async def plan(self, caller: Caller, project: str, spec: JobSpec) -> Planned:
+        """Where a job of the spec would run now, or why it would wait. Nothing is stored. Raises as `submit`."""
+        require_in_project(caller, Action.JOBS_WRITE, project)
+        await self._specs.check(project, spec)
+        if spec.name is not None and await self._jobs.named(project, spec.name) is not None:
+            raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
+        draft = Job(
+            id="",
+            project=project,
+            name=spec.name or spec.title,
+            idempotency_key="",
+            body_hash="",
+            spec=spec,
+            created_at=self._clock.now(),
+        )
+        return self._explanations.plan(draft)
+
+    async def plan_rerun(self, caller: Caller, project: str, reference: str, changes: Mapping[str, Any]) -> Planned:
+        """The plan of what `rerun` would submit. Raises as `rerun`."""
+        job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        return await self.plan(caller, project, _changed(job, changes))
+
+    async def _known(self, draft: Job) -> Job | None:
+        """The job that was submitted with the draft's key before. Raises IdempotencyKeyReused if with another body."""
+        known = await self._jobs.with_key(draft.project, draft.idempotency_key)
+        if known is not None and known.body_hash != draft.body_hash:
+            raise IdempotencyKeyReused(
+                f"Idempotency key {known.idempotency_key} was used for job {known.name} with another body. "
+                "Send the same body, or a new key."
+            )
+        return known
+
+    async def _insert(self, draft: Job) -> tuple[Job, bool]:
+        """Store the job, under a name that is drawn if it has none. Second: whether it is new."""
+        while True:
+            name = draft.name or f"{_slug(draft.spec.title)}-{draw_id('', 4)}"
+            job = emit(draft.model_copy(update={"name": name}), "job.submitted", draft.created_at)
+            try:
+                return await self._jobs.insert(job), True
+            except NameTaken:
+                if draft.name:
+                    raise
+            except IdempotencyKeyReused:
+                known = await self._known(draft)
+                if known is None:
+                    raise
+                return known, False
+
+    async def _fork(self, caller: Caller, draft: Job, reference: str) -> tuple[Job, bool]:
+        """Store a job that starts from another's checkpoint, which first notes it as a user, so that it is kept."""
+        known = await self._known(draft)
+        if known is not None:
+            return known, False
+        origin, checkpoints = await self._checkpoints.use(caller, draft.project, reference, draft.id)
+        new = False
+        try:
+            job, new = await self._insert(_forked(draft, origin, checkpoints))
+            return job, new
+        finally:
+            if not new:
+                await self._checkpoints.release(origin.job, draft.id)
+
+
+def _forked(draft: Job, origin: Origin, checkpoints: tuple[Checkpoint, ...]) -> Job:
+    return draft.model_copy(update={"origin": origin, "checkpoints": checkpoints})
+
+
+def _changed(job: Job, changes: Mapping[str, Any]) -> JobSpec:
+    try:
+        return JobSpec.model_validate(rerun_fields(job.spec, changes))
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise  # pydantic's, which names each field
+        raise InvalidInput(f"Job {job.name}: {error}.") from error
+
+
+def _slug(title: str) -> str:
+    slug = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in title.lower())
+    return slug.strip("-")[:40] or "job"
