@@ -5,7 +5,6 @@ It may run in a job's own environment, so it needs nothing but the standard libr
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import select
@@ -21,9 +20,20 @@ from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from headway.lifeline import adopt_orphans, die_with_parent
+from headway.rank_protocol.messages import (
+    AllGone,
+    CommandEnded,
+    FromLauncher,
+    LauncherStarted,
+    RankExited,
+    RanksStarted,
+    RunCommand,
+    Stop,
+    decode_message,
+    encode_message,
+)
 from headway.rank_protocol.plan import Plan
 from headway.training.meeting import Meeting
 from headway.training.memory_limit import MemoryLimit, machine_memory_kills
@@ -71,7 +81,7 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     os.setsid()
     adopt_orphans()
     control = socket.socket(fileno=control_descriptor)
-    _send(control, {"launcher": os.getpid()})
+    _send(control, LauncherStarted(os.getpid()))
     plan = _read_plan(control)
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank, and the watch, has its own handlers
     finished = mmap.mmap(-1, plan.rank_count)
@@ -88,8 +98,7 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
         memory = MemoryLimit(pid, plan.memory_bytes) if plan.memory_bytes else None
         ranks[pid] = _Rank(plan.first_rank + local_rank, memory)
     store = _serve_store(plan, listener_descriptor)
-    started = [[rank.rank, pid] for pid, rank in ranks.items()]
-    _send(control, {"launcher": os.getpid(), "started": started})
+    _send(control, RanksStarted(os.getpid(), [*ranks]))
     meeting = Meeting(plan, store)
     try:
         _Watch(control, plan, ranks, finished, going, meeting).run()
@@ -98,7 +107,7 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
         for rank in ranks.values():
             if rank.memory is not None:
                 rank.memory.remove()
-    _send(control, {"gone": True, "never_met": meeting.never_met()})
+    _send(control, AllGone(meeting.never_met()))
 
 
 def _read_plan(control: socket.socket) -> Plan:
@@ -231,13 +240,13 @@ class _Watch:
             return False
         *lines, self._unread = (self._unread + content).split(b"\n")
         for line in lines:
-            message = json.loads(line)
-            if "stop" in message:
-                self._take_ended()  # a rank that has ended by itself was not stopped
-                stop_at = self._stop(message["stop"])
-                self._kill_at = stop_at if self._kill_at is None else min(self._kill_at, stop_at)
-            elif "exec" in message:
-                self._start_guest(message["exec"])
+            match decode_message(line):
+                case Stop(grace_seconds):
+                    self._take_ended()  # a rank that has ended by itself was not stopped
+                    stop_at = self._stop(grace_seconds)
+                    self._kill_at = stop_at if self._kill_at is None else min(self._kill_at, stop_at)
+                case RunCommand() as asked:
+                    self._start_guest(asked)
         return True
 
     def _rank_ended(self, rank: _Rank, status: int) -> None:
@@ -245,30 +254,30 @@ class _Watch:
         killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         exit_code = None if killed_by is not None else os.WEXITSTATUS(status)
         signalled = killed_by in _END_SIGNALS or self._got(*_END_SIGNALS)
-        message = {
-            "ended": rank.rank,
-            "at": time.time(),
-            "exit_code": exit_code,
-            "signal": None if killed_by is None else _signal_name(killed_by),
-            "stopped": rank.stopped,
-            "signalled": signalled,
-            "out_of_memory": rank.memory is not None and rank.memory.exceeded(),
-            "machine_out_of_memory": machine_memory_kills() > self._machine_kills,
-            "peak_memory_bytes": rank.peak_memory_bytes,
-        }
-        _send(self._control, message)
+        exited = RankExited(
+            rank=rank.rank,
+            at=time.time(),
+            exit_code=exit_code,
+            signal=None if killed_by is None else _signal_name(killed_by),
+            stopped=rank.stopped,
+            signalled=signalled,
+            out_of_memory=rank.memory is not None and rank.memory.exceeded(),
+            machine_out_of_memory=machine_memory_kills() > self._machine_kills,
+            peak_memory_bytes=rank.peak_memory_bytes,
+        )
+        _send(self._control, exited)
         failed = exit_code != 0 and not self._finished[rank.rank - self._plan.first_rank]
         if failed and self._kill_at is None and self._fail_at is None:
             self._fail_at = time.monotonic() + (_DECISION_SECONDS if signalled else 0.0)
 
-    def _start_guest(self, asked: dict[str, Any]) -> None:
-        environment = rank_environment(self._plan, asked["rank"] - self._plan.first_rank)
-        pid = next((pid for pid, rank in self._ranks.items() if rank.rank == asked["rank"]), None)
+    def _start_guest(self, asked: RunCommand) -> None:
+        environment = rank_environment(self._plan, asked.rank - self._plan.first_rank)
+        pid = next((pid for pid, rank in self._ranks.items() if rank.rank == asked.rank), None)
         environment["HEADWAY_RANK_PID"] = str(pid)
         try:
-            with open(asked["file"], "xb") as output:
+            with open(asked.file, "xb") as output:
                 guest = subprocess.Popen(
-                    asked["command"],
+                    asked.command,
                     cwd=self._plan.work,
                     env=environment,
                     stdin=subprocess.DEVNULL,
@@ -279,15 +288,14 @@ class _Watch:
                 )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            _send(self._control, {"answer": asked["id"], "error": f"{asked['command'][0]}: {why}"})
+            _send(self._control, CommandEnded(asked.inquiry, exit_code=None, error=f"{asked.command[0]}: {why}"))
             return
-        self._guests[guest.pid] = _Guest(asked["id"], time.monotonic() + asked["timeout_seconds"])
+        self._guests[guest.pid] = _Guest(asked.inquiry, time.monotonic() + asked.timeout_seconds)
         guest.returncode = 0  # its end is noticed here, by pid
 
     def _guest_ended(self, guest: _Guest, status: int) -> None:
         error = "It took too long and was ended." if guest.timed_out else None
-        exit_code = os.waitstatus_to_exitcode(status)
-        _send(self._control, {"answer": guest.inquiry, "exit_code": exit_code, "error": error})
+        _send(self._control, CommandEnded(guest.inquiry, os.waitstatus_to_exitcode(status), error))
 
     def _stop(self, grace_seconds: float) -> float:
         """Ask the ranks to end, or, without a grace time, end them; when the grace time is over."""
@@ -349,7 +357,7 @@ def _end_descendants() -> None:
         time.sleep(0.005)
 
 
-def _send(control: socket.socket, message: dict[str, Any]) -> None:
+def _send(control: socket.socket, message: FromLauncher) -> None:
     # A worker that is gone is noticed by reading; what cannot be said to it does not matter.
     with suppress(OSError):
-        control.sendall(json.dumps(message).encode() + b"\n")
+        control.sendall(encode_message(message))

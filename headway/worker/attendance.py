@@ -7,7 +7,6 @@ import logging
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -15,6 +14,7 @@ from headway.core.artifact import legal_name
 from headway.core.facts import Fact, LinksLeftOut, NeverMet, RanksIdle, RankStarted, StageReached, Stalled
 from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, Timeouts
+from headway.rank_protocol.messages import AllGone, CommandEnded, FromLauncher, RankExited, RanksStarted
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.idle_watch import IdleWatch
@@ -107,15 +107,15 @@ class Attendance:
                 await asyncio.wait({messages}, timeout=_LOOK_SECONDS)
                 if messages.done():
                     message = messages.result()
-                    if message is None or "gone" in message:
+                    if message is None or isinstance(message, AllGone):
                         patience_seconds = _END_SECONDS
-                        if message is not None and message["never_met"]:
+                        if message is not None and message.never_met:
                             self._facts.append(NeverMet())
                         break
                     messages = asyncio.create_task(self._launcher.message())
                     await self._hear(message)
                     self._watch.heard()
-                    if "ended" in message and message["ended"] not in self._reporter.ended_well:
+                    if isinstance(message, RankExited) and message.rank not in self._reporter.ended_well:
                         watch = None  # what it was writing may be there in half
                 elif why := self._watch.stuck(self._processes.values(), time.monotonic()):
                     _log.error("The launcher of job %s is stuck: %s.", self._claimed.job, why)
@@ -137,24 +137,29 @@ class Attendance:
         for part in self._reporter.take_saved():
             self._facts += sender.add(part)
 
-    async def _hear(self, message: dict[str, Any]) -> None:
+    async def _hear(self, message: FromLauncher) -> None:
         """The launcher says that the ranks have started, that one has ended, or what a user's inquiry gave."""
-        if "started" in message:
-            self._processes.update(message["started"])
-            self._reporter.files.name_processes({pid: rank for rank, pid in message["started"]})
-            self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in message["started"]]
-            self._facts.append(StageReached(stage="launched", at=time.time()))
-            try:
-                remember_processes(self._folder, [message["launcher"], *(pid for _, pid in message["started"])])
-            except OSError as error:  # as when a rank has deleted the folder; only the worker's next start needs it
-                _log.warning("The processes of job %s are not noted: %s", self._claimed.job, error)
-        elif "ended" in message:
-            self._processes.pop(message["ended"], None)
-            if message["signalled"] and not message["stopped"]:
-                message["stopped"] = await self._ended_with_the_worker()
-            await self._reporter.report_end(message)
-        elif "answer" in message:
-            await self._inquiries.ended(message)
+        match message:
+            case RanksStarted():
+                self._note_started(message)
+            case RankExited():
+                self._processes.pop(message.rank, None)
+                if message.signalled and not message.stopped:
+                    message = message._replace(stopped=await self._ended_with_the_worker())
+                await self._reporter.report_end(message)
+            case CommandEnded():
+                await self._inquiries.ended(message)
+
+    def _note_started(self, started: RanksStarted) -> None:
+        pids = dict(zip(self._claimed.ranks, started.pids, strict=True))
+        self._processes.update(pids)
+        self._reporter.files.name_processes({pid: rank for rank, pid in pids.items()})
+        self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in pids.items()]
+        self._facts.append(StageReached(stage="launched", at=time.time()))
+        try:
+            remember_processes(self._folder, [started.launcher, *pids.values()])
+        except OSError as error:  # as when a rank has deleted the folder; only the worker's next start needs it
+            _log.warning("The processes of job %s are not noted: %s", self._claimed.job, error)
 
     async def _ended_with_the_worker(self) -> bool:
         """Whether a signal that ended a rank came to the worker as well. Its own may come a moment later."""

@@ -6,10 +6,10 @@ import asyncio
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.errors import HeadwayError
+from headway.rank_protocol.messages import CommandEnded
 from headway.worker.connection import Connection
 from headway.worker.launcher import Launcher
 from headway.worker.regular_files import read_part, size_of
@@ -42,20 +42,20 @@ class Inquiries:
         else:
             await launcher.execute(inquiry, self._file(inquiry.id))
 
-    async def ended(self, message: dict[str, Any]) -> None:
+    async def ended(self, ended: CommandEnded) -> None:
         """The launcher says that a command has ended."""
-        path = self._file(message["answer"])
+        path = self._file(ended.inquiry)
         size_bytes, content = size_of(path), b""
         with suppress(OSError):
             content = await asyncio.to_thread(read_part, path, 0, _MAXIMUM_ANSWER_BYTES)
             path.unlink(missing_ok=True)
         answer = InquiryAnswer(
-            exit_code=message.get("exit_code"),
+            exit_code=ended.exit_code,
             output=content.decode(errors="replace"),
             truncated=size_bytes > _MAXIMUM_ANSWER_BYTES,
-            error=message.get("error"),
+            error=ended.error,
         )
-        await self._answer(message["answer"], answer)
+        await self._answer(ended.inquiry, answer)
 
     async def _answer(self, inquiry: str, answer: InquiryAnswer) -> None:
         try:

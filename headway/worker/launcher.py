@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from headway.core.protocol import Inquiry
-from headway.errors import CannotStartRanks
+from headway.errors import CannotStartRanks, Corrupt
+from headway.rank_protocol.messages import (
+    FromLauncher,
+    LauncherStarted,
+    RunCommand,
+    Stop,
+    ToLauncher,
+    decode_message,
+    encode_message,
+)
 from headway.rank_protocol.plan import Plan
 from headway.worker.process_tree import end_tree
 
@@ -28,7 +35,7 @@ _START_SECONDS = 60.0
 
 
 class Launcher:
-    """Messages come as JSON lines. Nothing here waits for ever: a launcher may be stopped, stuck or gone.
+    """Nothing here waits for ever: a launcher may be stopped, stuck or gone.
 
     asyncio's streams would not do: once writing to a launcher that has ended fails, they give out no more of what it
     said before.
@@ -42,7 +49,7 @@ class Launcher:
         self._process: psutil.Process | None = None
         self._ended = False
 
-    async def message(self) -> dict[str, Any] | None:
+    async def message(self) -> FromLauncher | None:
         """What the launcher says next; None when it is gone, or says what is no message."""
         while b"\n" not in self._unread:
             content = await self._receive()
@@ -51,11 +58,11 @@ class Launcher:
             self._unread += content
         line, _, self._unread = self._unread.partition(b"\n")
         try:
-            message: dict[str, Any] = json.loads(line)
-        except ValueError:
-            _log.error("A launcher said what is no message: %r", line[:200])
+            message = decode_message(line)
+        except Corrupt as error:
+            _log.error("A launcher counts as gone, for it does not speak as it should: %s", error)
             return None
-        return message
+        return None if isinstance(message, ToLauncher) else message
 
     async def _receive(self) -> bytes:
         try:
@@ -69,30 +76,30 @@ class Launcher:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 first = await self.message()
-                if first is None:
+                if not isinstance(first, LauncherStarted):
                     raise CannotStartRanks("the launcher ended before it was given its plan")
                 with suppress(psutil.Error):
-                    self._process = psutil.Process(first["launcher"])
+                    self._process = psutil.Process(first.pid)
                 await self._send(struct.pack("!I", len(content)) + content)
         except (OSError, TimeoutError) as error:
             raise CannotStartRanks(f"the launcher does not start: {error or 'it does not answer'}") from error
 
     async def stop(self, grace_seconds: float) -> None:
         """Have the ranks ended: SIGTERM, and SIGKILL after the grace time."""
-        await self._say({"stop": grace_seconds})
+        await self._say(Stop(grace_seconds))
 
     async def execute(self, inquiry: Inquiry, file: Path) -> None:
-        """Have a command run beside a rank, its output written to a file; a message with `answer` tells its end."""
-        asked = inquiry.model_dump(include={"id", "rank", "command", "timeout_seconds"})
-        await self._say({"exec": {**asked, "file": str(file)}})
+        """Have a command run beside a rank, its output written to a file; `CommandEnded` tells its end."""
+        command = [*inquiry.command]
+        await self._say(RunCommand(inquiry.id, inquiry.rank, command, inquiry.timeout_seconds, str(file)))
 
-    async def _say(self, message: dict[str, Any]) -> None:
+    async def _say(self, message: ToLauncher) -> None:
         # One that has ended has said so; one that does not read is ended in time by whoever waits for it.
         if self._ended:
             return
         with suppress(OSError, ValueError, TimeoutError):  # ValueError: it was ended meanwhile
             async with asyncio.timeout(_SEND_SECONDS):
-                await self._send(json.dumps(message).encode() + b"\n")
+                await self._send(encode_message(message))
 
     async def _send(self, content: bytes) -> None:
         async with self._sending:

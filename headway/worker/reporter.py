@@ -17,6 +17,7 @@ from headway.core.facts import (
     StageReached,
     WorkerFailed,
 )
+from headway.rank_protocol.messages import RankExited
 from headway.run_records import clean_text
 from headway.worker.checkpoints import SavedPart
 from headway.worker.load import read_load
@@ -115,9 +116,9 @@ class Reporter:
         if self._facts or sampled or (due and await asyncio.to_thread(self.files.grown, self._stream.offsets)):
             await self._report()
 
-    async def report_end(self, ended: dict[str, Any]) -> None:
+    async def report_end(self, exited: RankExited) -> None:
         """The launcher says that a rank has ended: report that behind all that it wrote."""
-        await self._report(ended)
+        await self._report(exited)
 
     async def report_last(self) -> None:
         """The last report: what is left in the files, and that the slots are free."""
@@ -145,12 +146,12 @@ class Reporter:
                 except Exception:
                     break
 
-    async def _report(self, ended: dict[str, Any] | None = None, *, last: bool = False) -> None:
+    async def _report(self, exited: RankExited | None = None, *, last: bool = False) -> None:
         """Spool what is new. A full disk delays it: nothing is dropped, and the ranks go on."""
         self._reported_at = time.monotonic()
         while True:
             try:
-                more = await asyncio.to_thread(self._spool, ended, last)
+                more = await asyncio.to_thread(self._spool, exited, last)
             except OSError as error:
                 _log.error("Reports of job %s wait for the disk: %s", self._stream.key.job, error)
                 await asyncio.sleep(_DISK_FULL_SECONDS)
@@ -159,7 +160,7 @@ class Reporter:
             if not more:
                 return
 
-    def _spool(self, ended: dict[str, Any] | None, last: bool) -> bool:
+    def _spool(self, exited: RankExited | None, last: bool) -> bool:
         """Write one report; true if the files have more. Nothing is kept of one that the disk did not take."""
         harvest = self.files.harvest(self._stream.offsets, final=last)
         self._note_reading()  # what was logged after it must not come before it
@@ -172,7 +173,7 @@ class Reporter:
         self.interrupted |= harvest.interrupted
         facts = [*harvest.facts]
         if not harvest.more:  # facts of an end follow all that its rank wrote
-            ends = [] if ended is None else self._end_facts(ended, finished, errors)
+            ends = [] if exited is None else self._end_facts(exited, finished, errors)
             releases = [fact for fact in pending if isinstance(fact, Released)]
             facts = [*(fact for fact in pending if not isinstance(fact, Released)), *facts, *ends, *releases]
         if facts or not harvest.empty or last:
@@ -185,40 +186,40 @@ class Reporter:
         self._saved += harvest.saved
         if not harvest.more:
             del self._facts[: len(pending)]
-            if ended is not None and (ended["exit_code"] == 0 or ended["ended"] in finished):
-                self.ended_well.add(ended["ended"])
+            if exited is not None and (exited.exit_code == 0 or exited.rank in finished):
+                self.ended_well.add(exited.rank)
         return harvest.more
 
-    def _end_facts(self, ended: dict[str, Any], finished: set[int], errors: dict[int, dict[str, Any]]) -> list[Fact]:
-        rank: int = ended["ended"]
+    def _end_facts(self, exited: RankExited, finished: set[int], errors: dict[int, dict[str, Any]]) -> list[Fact]:
+        rank = exited.rank
         # A script may leave by os._exit(0), and a command says nothing: then the exit code alone tells its end.
-        asked = ended["stopped"] or ended["signalled"]
-        left = ended["exit_code"] == 0 and asked and rank not in finished | self.interrupted
+        asked = exited.stopped or exited.signalled
+        left = exited.exit_code == 0 and asked and rank not in finished | self.interrupted
         if left:
             self.interrupted.add(rank)
-        clean = ended["exit_code"] == 0 and rank not in self.interrupted
+        clean = exited.exit_code == 0 and rank not in self.interrupted
         error = errors.get(rank, {})
-        if ended["out_of_memory"]:
+        if exited.out_of_memory:
             error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
-        elif ended["machine_out_of_memory"] and ended["signal"] == "SIGKILL":
+        elif exited.machine_out_of_memory and exited.signal == "SIGKILL":
             error = {**error, "hint": "the machine ran out of memory, and its kernel ended a process at that time"}
         failed = not clean and rank not in finished
         end = RankEnded(
             rank=rank,
-            at=ended["at"],
-            exit_code=ended["exit_code"],
-            signal=ended["signal"],
+            at=exited.at,
+            exit_code=exited.exit_code,
+            signal=exited.signal,
             finished=clean or rank in finished,
-            stopped=ended["stopped"] or rank in self.interrupted,
+            stopped=exited.stopped or rank in self.interrupted,
             left=left,
             secondary=bool(error.get("secondary")),
-            out_of_memory=bool(error.get("out_of_memory") or ended["out_of_memory"]),
+            out_of_memory=bool(error.get("out_of_memory") or exited.out_of_memory),
             error=error.get("error"),
             hint=error.get("hint"),
-            memory_curve=self._memory.of(rank, ended["at"], ended["peak_memory_bytes"]) if failed else (),
+            memory_curve=self._memory.of(rank, exited.at, exited.peak_memory_bytes) if failed else (),
             worker_load=read_load() if failed else None,
             traceback=error.get("traceback"),
             step=self.files.logged_step,
-            log_tail=self.files.tail(rank, _TAIL_LINES) if failed and not ended["stopped"] else (),
+            log_tail=self.files.tail(rank, _TAIL_LINES) if failed and not exited.stopped else (),
         )
         return [RankFinished(rank=rank), end] if clean and rank not in finished else [end]

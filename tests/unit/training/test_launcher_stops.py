@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headway.rank_protocol.messages import Stop, encode_message
 from headway.training import launcher
 from headway.training.launcher import _Rank, _signal_rank, _Watch
 from tests.unit.example_plan import PLAN
@@ -26,10 +27,10 @@ def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pyte
     with ours, theirs:
         watch = _Watch(theirs, PLAN, {7: _Rank(0, None)}, mmap.mmap(-1, 1), tmp_path / "going", nobody)
         for _ in range(3):
-            ours.sendall(b'{"stop": 20.0}\n')
+            ours.sendall(encode_message(Stop(20.0)))
             assert watch._obey()
         assert sent == [signal.SIGTERM, signal.SIGCONT]
-        ours.sendall(b'{"stop": 0}\n')
+        ours.sendall(encode_message(Stop(0.0)))
         assert watch._obey()
         assert sent[2:] == [signal.SIGKILL]
 
