@@ -15,7 +15,7 @@ from typing import Any
 
 from headway.client import Client, JobHandle
 from headway.errors import HeadwayError
-from headway.lifeline import die_with_parent
+from headway.rank_protocol.lifeline import die_with_parent
 
 PATIENCE_SECONDS = 120.0
 

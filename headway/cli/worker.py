@@ -47,7 +47,7 @@ def worker(
     """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
     from headway.errors import SettingInvalid
     from headway.home import default_home
-    from headway.lifeline import die_with_parent
+    from headway.rank_protocol.lifeline import die_with_parent
     from headway.process_log import log_to_stderr
     from headway.settings import WorkerSettings, refuse_renamed
     from headway.worker.daemon import Worker

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from headway.client.connection import Connection, path_part, server_url, user_token
-from headway.client.functions import CALL_SCRIPT, call_files
+from headway.client.functions import call_files
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
 from headway.client.programs import check_command, check_lock, check_module, check_script
 from headway.errors import DatasetMissing, InvalidInput, NotFound
+from headway.rank_protocol.paths import CALL_SCRIPT
 
 # What packs directories and cuts datasets is imported on first use: most commands do neither, and it takes as long as
 # everything else.

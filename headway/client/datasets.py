@@ -16,6 +16,7 @@ from headway.core.dataset import Dataset
 from headway.core.name import check_name
 from headway.errors import Corrupt, InvalidInput, Unavailable
 from headway.formats import blocks
+from headway.rank_protocol.paths import DATASET_FILE, array_file
 
 MIRRORS = {
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
@@ -116,7 +117,7 @@ def download_dataset(connection: Connection, name: str, folder: Path) -> Path:
     dataset = Dataset.model_validate_json(index.content, extra="ignore")
     folder.mkdir(parents=True, exist_ok=True)
     for split_name, split in dataset.splits.items():
-        files = {array: (folder / f"{split_name}.{array}.npy").open("wb") for array in split.arrays}
+        files = {array: array_file(folder, split_name, array).open("wb") for array in split.arrays}
         try:
             for array, file in files.items():
                 file.write(blocks.npy_header(split.arrays[array], split.sample_count))
@@ -128,5 +129,5 @@ def download_dataset(connection: Connection, name: str, folder: Path) -> Path:
         finally:
             for file in files.values():
                 file.close()
-    (folder / "dataset.json").write_text(dataset.model_dump_json(exclude={"splits": {"__all__": {"blocks"}}}))
+    (folder / DATASET_FILE).write_text(dataset.model_dump_json(exclude={"splits": {"__all__": {"blocks"}}}))
     return folder

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headway.errors import InvalidInput
+from headway.rank_protocol.paths import CALL_FILE, CALL_SCRIPT
 
-_FOLDER = ".headway"
-CALL_SCRIPT = f"{_FOLDER}/call.py"
 _CALL = (
     b'"""Calls the function that was sent along."""\n\nfrom headway.training.function import call\n\ncall(__file__)\n'
 )
@@ -24,4 +23,4 @@ def call_files(function: Callable[..., Any], arguments: Sequence[Any], keywords:
         raise InvalidInput(
             f"The function or its arguments cannot be serialised: {error}. Open files, locks and connections inside it."
         ) from error
-    return {CALL_SCRIPT: _CALL, f"{_FOLDER}/call.pickle": pickled}
+    return {CALL_SCRIPT: _CALL, CALL_FILE: pickled}

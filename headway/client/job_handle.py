@@ -16,8 +16,8 @@ from headway.client.connection import RETRIES_SECONDS, TIMEOUT_SECONDS, Connecti
 from headway.client.downloads import download, download_file
 from headway.client.message import Message
 from headway.errors import JobEnded, NotFound, Unavailable
+from headway.rank_protocol.paths import MODEL_FILES
 
-MODEL_FILES = ("model.safetensors", "model.pt", "card.json")
 _FOLLOW_TIMEOUT_SECONDS = 60.0
 
 

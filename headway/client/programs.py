@@ -12,8 +12,8 @@ from pathlib import Path
 
 from headway.errors import EnvironmentFailed, InvalidInput, NotFound
 from headway.lock_files import read_lock
+from headway.rank_protocol.paths import SOURCE_FOLDER
 
-_SOURCE_FOLDER = "src"
 _BINARY_LOOK_BYTES = 512
 _LISTED_NAMES = 10_000
 
@@ -30,14 +30,14 @@ def check_module(module: str, folder: Path) -> None:
     Others may be installed on the workers, so they pass.
     """
     if "/" in module or module.endswith(".py"):
-        meant = module.removeprefix("./").removeprefix(f"{_SOURCE_FOLDER}/").removesuffix(".py").replace("/", ".")
+        meant = module.removeprefix("./").removeprefix(f"{SOURCE_FOLDER}/").removesuffix(".py").replace("/", ".")
         raise InvalidInput(f"{module} is a path; -m takes a module's name: headway run -m {meant}")
     top, *rest = module.split(".")
     if "" in (top, *rest):
         raise InvalidInput(f"{module!r} is no module's name; -m takes one such as package.train.")
-    roots = [root for root in (folder, folder / _SOURCE_FOLDER) if _is_module(root / top)]
+    roots = [root for root in (folder, folder / SOURCE_FOLDER) if _is_module(root / top)]
     if not roots:
-        known = {_module_name(path) for root in (folder, folder / _SOURCE_FOLDER) for path in _listed(root)}
+        known = {_module_name(path) for root in (folder, folder / SOURCE_FOLDER) for path in _listed(root)}
         close = _close(top, known)
         if close and find_spec(top) is None:
             meant = ".".join((close[0], *rest))
@@ -110,7 +110,7 @@ def _check_name(path: Path, program: str, arguments: list[str], folder: Path) ->
         )
     if path.is_dir() and not (program.isidentifier() and (path / "__main__.py").is_file()):
         raise InvalidInput(_folder_words(path, program, arguments))
-    for root in (folder, folder / _SOURCE_FOLDER):
+    for root in (folder, folder / SOURCE_FOLDER):
         module = root.joinpath(*program.split("."))
         if module.is_dir() and not (module / "__main__.py").is_file():
             raise InvalidInput(_folder_words(module, str(module.relative_to(folder)), arguments))

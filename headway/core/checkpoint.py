@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from math import isnan, nan
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from headway.core.frozen import Frozen, MetricValue, Text
+from headway.rank_protocol.checkpoint_parts import PartKind
 
-CHECKPOINT_FORMAT = 2
-"""How ranks write their parts; a part of a newer one cannot be read here. In format 1 it was the state alone."""
 DEFAULT_EVERY_SECONDS = 60.0
 MAXIMUM_CHECKPOINT_METRICS = 50
 
@@ -35,14 +33,6 @@ class CheckpointPolicy(Frozen):
         if self.keep_best and self.metric is None:
             raise ValueError("keep_best needs a metric to tell which are best, for example validation/loss")
         return self
-
-
-class PartKind(StrEnum):
-    """STATE: a file per rank. SHARDS: an archive per rank, of which each may need each. FILES: one archive for all."""
-
-    STATE = "state"
-    SHARDS = "shards"
-    FILES = "files"
 
 
 class CheckpointPart(Frozen):

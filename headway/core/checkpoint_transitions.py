@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import Checkpoint, PartKind, Saving, retained
+from headway.core.checkpoint import Checkpoint, Saving, retained
 from headway.core.facts import (
     CheckpointDamaged,
     CheckpointNotSaved,
@@ -16,6 +16,7 @@ from headway.core.facts import (
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, warn, warn_once
 from headway.core.warning_kind import WarningKind
+from headway.rank_protocol.checkpoint_parts import PartKind
 
 MAXIMUM_SAVING = 64
 """Steps of which some ranks' parts are there and others' may still come, where others never save at all."""

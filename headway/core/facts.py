@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 
 from headway.core.artifact import Artifact
-from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS, PartKind
+from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS
 from headway.core.frozen import Frozen, MetricValue
 from headway.core.json_value import as_json, check_result
 from headway.core.left_files import MAXIMUM_NAMED, FileList
 from headway.core.worker import WorkerLoad
+from headway.rank_protocol.checkpoint_parts import PartKind
 
 
 class RankStarted(Frozen):

@@ -46,7 +46,7 @@ def preload() -> None:
 
 def main(descriptor: int, worker_pid: int) -> None:
     """Serve launches on the socket until the worker closes it or dies."""
-    from headway.lifeline import die_with_parent
+    from headway.rank_protocol.lifeline import die_with_parent
 
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to all of a worker's processes; the worker ends this one
         signal.signal(number, signal.SIG_IGN)

@@ -9,15 +9,14 @@ from typing import Any
 
 import cloudpickle
 
+from headway.rank_protocol.paths import CALL_FILE, RETURN_VALUE_FILE
 from headway.training.run import run
-
-RETURN_VALUE_FILE = "return_value.pickle"
 
 
 def call(script: str) -> None:
     """Call the function beside the script; what it returns on rank 0 becomes the job's result."""
     sys.path.insert(0, "")  # modules of the working directory
-    function, arguments, keywords = cloudpickle.loads(Path(script).with_name("call.pickle").read_bytes())
+    function, arguments, keywords = cloudpickle.loads(Path(script).with_name(Path(CALL_FILE).name).read_bytes())
     value = function(*arguments, **keywords)
     if run().rank == 0:
         _keep(value)

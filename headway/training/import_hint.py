@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headway.training.program import SOURCE_FOLDER
+from headway.rank_protocol.paths import SOURCE_FOLDER
 
 
 def import_hint(error: BaseException, script: str) -> str | None:

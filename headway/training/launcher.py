@@ -21,7 +21,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from headway.lifeline import adopt_orphans, die_with_parent
+from headway.rank_protocol.lifeline import adopt_orphans, die_with_parent
 from headway.rank_protocol.messages import (
     AllGone,
     CommandEnded,
@@ -34,11 +34,12 @@ from headway.rank_protocol.messages import (
     decode_message,
     encode_message,
 )
+from headway.rank_protocol.paths import going_mark
 from headway.rank_protocol.plan import Plan
 from headway.training.meeting import Meeting
 from headway.training.memory_limit import MemoryLimit, machine_memory_kills
 from headway.training.process_table import descendants
-from headway.training.rank import going_mark, rank_environment, run_rank
+from headway.training.rank import rank_environment, run_rank
 
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0

@@ -11,6 +11,7 @@ import torch
 
 from headway.core.data_order import batch_bounds, gradient_weight, rank_bounds, steps_per_epoch
 from headway.core.dataset import Dataset
+from headway.rank_protocol.paths import array_file
 
 _IMAGES = 3
 """Dimensions of a batch of images without channels."""
@@ -38,7 +39,9 @@ class SplitReader:
         self._dataset = dataset
         self._device = device
         self.sample_count = dataset.splits[split].sample_count
-        arrays = {name: np.load(folder / f"{split}.{name}.npy", mmap_mode="r") for name in dataset.splits[split].arrays}
+        arrays = {
+            name: np.load(array_file(folder, split, name), mmap_mode="r") for name in dataset.splits[split].arrays
+        }
         self._inputs, self._labels = arrays["input"], arrays["label"]
 
     def read(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

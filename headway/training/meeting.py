@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from headway.rank_protocol.paths import meeting_mark
 from headway.rank_protocol.plan import Plan
 from headway.training.process_table import descendants
 
@@ -87,11 +88,6 @@ class Meeting:
             return self._store is not None and self._store.num_keys() > 0
         except RuntimeError:
             return True
-
-
-def meeting_mark(folder: Path) -> Path:
-    """A file of the attempt that a rank leaves when it has met others."""
-    return folder / "met"
 
 
 def mark_connections(folder: Path, server_url: str) -> None:

@@ -16,6 +16,7 @@ from headway.core.dataset import Array, Dataset, Split
 from headway.core.parameters import parse_parameters
 from headway.errors import HeadwayError, InvalidInput
 from headway.formats.dataset_files import read_idx
+from headway.rank_protocol.paths import CARD_FILE, WEIGHTS_FILE
 from headway.training.loader import normalise
 from headway.training.trainer import build_model
 
@@ -26,8 +27,8 @@ def main(arguments: list[str]) -> int:
     """Print the class and its probability for each sample of a file; errors go to stderr."""
     folder, file = (Path(argument) for argument in arguments)
     try:
-        card = json.loads((folder / "card.json").read_text())
-        print(json.dumps(predict(card, folder / "model.safetensors", read_samples(file, card))))
+        card = json.loads((folder / CARD_FILE).read_text())
+        print(json.dumps(predict(card, folder / WEIGHTS_FILE, read_samples(file, card))))
         return 0
     except HeadwayError as error:
         print(error, file=sys.stderr)

@@ -15,7 +15,8 @@ from pkgutil import get_importer, read_code
 from types import CodeType, ModuleType
 from typing import Any
 
-SOURCE_FOLDER = "src"
+from headway.rank_protocol.paths import SOURCE_FOLDER
+
 _CUSTOMISATION = ("sitecustomize", "usercustomize")
 
 

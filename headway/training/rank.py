@@ -22,8 +22,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from headway.lifeline import die_with_parent
-from headway.stacks_signal import STACKS_SIGNAL
+from headway.rank_protocol.lifeline import die_with_parent
+from headway.rank_protocol.paths import error_file, going_mark, log_file, run_file, stacks_file
+from headway.rank_protocol.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
 from headway.training.meeting import mark_connections, mark_meeting
@@ -69,11 +70,6 @@ def run_rank(plan: Plan, local_rank: int, finished: mmap.mmap) -> NoReturn:
         os._exit(status)
 
 
-def going_mark(folder: Path) -> Path:
-    """A file that is there until Headway asks the ranks to end: to take it away needs no room on the disk."""
-    return folder / "going"
-
-
 def _is_through(status: int) -> bool:
     """Whether the rank's work is done, which it then records.
 
@@ -101,7 +97,7 @@ def _enter(plan: Plan, local_rank: int) -> None:
     """Set up files, variables, signals and random numbers as a fresh process would have them."""
     folder = plan.folder
     rank = plan.first_rank + local_rank
-    output = os.open(folder / f"rank-{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    output = os.open(log_file(folder, rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(output, 1)
@@ -146,12 +142,12 @@ def rank_environment(plan: Plan, local_rank: int) -> dict[str, str]:
         "TORCHELASTIC_RESTART_COUNT": plan.attempt - 1,
         "TORCHELASTIC_MAX_RESTARTS": plan.retries,
         "TORCHELASTIC_USE_AGENT_STORE": "False",  # as torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-        "TORCHELASTIC_ERROR_FILE": folder / f"rank-{rank}.error.json",
+        "TORCHELASTIC_ERROR_FILE": error_file(folder, rank),
         "HEADWAY_SERVER_URL": plan.server_url,
         "HEADWAY_JOB_ID": plan.job,
         "HEADWAY_ATTEMPT": plan.attempt,
         "HEADWAY_PARAMETERS": json.dumps(plan.parameters),
-        "HEADWAY_RUN_FILE": folder / f"rank-{rank}.run",
+        "HEADWAY_RUN_FILE": run_file(folder, rank),
         "HEADWAY_OUTPUT_DIRECTORY": plan.output,
         "HEADWAY_CHECKPOINT_DIRECTORY": plan.checkpoint_files,
         "HEADWAY_CHECKPOINTS": json.dumps(plan.checkpoints),
@@ -254,7 +250,7 @@ def _write_stacks_on_request(folder: Path, rank: int) -> None:
     """The file appears once the signal is handled, for before that it would end the process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.enable(all_threads=True)
-    path = folder / f"rank-{rank}.stacks"
+    path = stacks_file(folder, rank)
     temporary = path.with_suffix(".new")
     file = temporary.open("ab")  # stays open: faulthandler writes to its descriptor
     faulthandler.register(STACKS_SIGNAL, file, all_threads=True)

@@ -17,22 +17,28 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headway.checkpoint_files import pack_files
+from headway.rank_protocol.checkpoint_files import pack_files
+from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
+from headway.rank_protocol.paths import (
+    checkpoint_files_folder,
+    restore_folder,
+    restored_part,
+    saved_part,
+    shards_folder,
+)
+from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, read_restored
 from headway.run_records import checked_metric, checked_step
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from headway.training.plain_values import real_numbers, whole_number
 from headway.training.random_state import random_state, set_random_state
 from headway.training.records import checked_result, encoded_record
-from headway.training.saving import Saver, about, dump, load_part, plain, prepare_restore, put_back, sharded
+from headway.training.saving import Saver, dump, load_part, plain, prepare_restore, put_back, sharded
 
 if TYPE_CHECKING:
     import torch
 
 _DATA = "HEADWAY_DATA_DIRECTORY"
 _CHECKPOINT_FILES = "HEADWAY_CHECKPOINT_DIRECTORY"
-_FORMAT = 2
-_STATE, _SHARDS, _FILES = "state", "shards", "files"
-"""Kinds of parts, as in headway.core.checkpoint, which needs more than the standard library."""
 
 
 class Run:
@@ -151,13 +157,13 @@ class Run:
         if isinstance(state, Path):
             if self.rank == 0:
                 left_out = pack_files(state, self._saved(step))
-                self._record_saved(step, began_at, _FILES)
+                self._record_saved(step, began_at, PartKind.FILES)
                 if left_out:
                     names = [ascii(name)[1:-1][:1000] for name in left_out[:5]]
                     self.record({"type": "links_left_out", "step": step, "names": names, "count": len(left_out)})
             return
         own = {
-            "format": _FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "step": step,
             "world_size": self.world_size,
             "random": random_state(),
@@ -168,7 +174,7 @@ class Run:
             return
         replica = state is None and self.rank > 0
         copied = self._saver.copy({**own, "state": None if replica else plain(state)})
-        self._start_saving(lambda path: dump(copied, path), step, began_at, _STATE, replica=replica)
+        self._start_saving(lambda path: dump(copied, path), step, began_at, PartKind.STATE, replica=replica)
 
     def _save_shards(self, state: dict[str, Any], own: dict[str, Any], step: int, began_at: float) -> None:
         from headway.training.shards import copy_shards, saving_group, write_shards
@@ -180,16 +186,16 @@ class Run:
         def write(path: Path) -> None:
             folder = path.with_suffix(".shards")
             try:
-                write_shards(shards, folder / "shards", group)
-                dump(copied, folder / f"rank-{self.rank}")
+                write_shards(shards, shards_folder(folder), group)
+                dump(copied, restored_part(folder, self.rank))
                 pack_files(folder, path, hidden=True)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-        self._start_saving(write, step, began_at, _SHARDS)
+        self._start_saving(write, step, began_at, PartKind.SHARDS)
 
     def _start_saving(
-        self, write: Callable[[Path], None], step: int, began_at: float, kind: str, *, replica: bool = False
+        self, write: Callable[[Path], None], step: int, began_at: float, kind: PartKind, *, replica: bool = False
     ) -> None:
         def then(error: str | None) -> None:
             if error is None:
@@ -209,7 +215,7 @@ class Run:
             self.record({"type": "checkpoint_begun", "at": began_at, "log_bytes": printed.st_size})
         return began_at
 
-    def _record_saved(self, step: int, began_at: float, kind: str, *, replica: bool = False) -> None:
+    def _record_saved(self, step: int, began_at: float, kind: PartKind, *, replica: bool = False) -> None:
         self.record({"type": "checkpoint_saved", "step": step, "at": began_at, "kind": kind, "replica": replica})
 
     def restore(self, into: dict[str, Any] | None = None) -> Any:
@@ -222,39 +228,39 @@ class Run:
 
         Raises KeyError when `into` has a name that was not saved.
         """
-        folder = self._restore_folder()
-        given = about(folder)
-        if folder is None or given is None:
+        found = self._restored()
+        if found is None:
             return None
-        if given["kind"] == _FILES:
+        folder, given = found
+        if given.kind is PartKind.FILES:
             return self.checkpoint_directory()
-        own_rank = self.rank % given["world_size"]
-        own = load_part(folder / f"rank-{own_rank}")
+        own_rank = self.rank % given.world_size
+        own = load_part(restored_part(folder, own_rank))
         replica = own["state"] is None and own_rank > 0
-        state = load_part(folder / "rank-0")["state"] if replica else own["state"]
-        if given["kind"] == _SHARDS:
+        state = load_part(restored_part(folder, 0))["state"] if replica else own["state"]
+        if given.kind is PartKind.SHARDS:
             from headway.training.shards import load_shards
 
             if into is None:
                 raise ValueError(
                     "A checkpoint of sharded models needs to know them: run.restore({'model': model, ...})"
                 )
-            load_shards(into, folder / "shards")
+            load_shards(into, shards_folder(folder))
             into = {name: one for name, one in into.items() if name in (state or {})}
         if into is not None:
             put_back(state, into)
-        if given["world_size"] == self.world_size and own["random"] is not None:
+        if given.world_size == self.world_size and own["random"] is not None:
             set_random_state(own["random"])
         self._positions, self._start_positions = dict(own["positions"]), dict(own["positions"])
         if self.rank == 0:
-            self.record({"type": "checkpoint_restored", "step": given["step"]})
+            self.record({"type": "checkpoint_restored", "step": given.step})
         return state
 
     @property
     def restored_step(self) -> int | None:
         """The step of the checkpoint that the attempt starts from; None if it starts at the beginning."""
-        given = about(self._restore_folder())
-        return None if given is None else int(given["step"])
+        found = self._restored()
+        return None if found is None else found[1].step
 
     def checkpoint_directory(self) -> Path:
         """A folder for a program that only writes files; those of the checkpoint it starts from are in it.
@@ -264,7 +270,7 @@ class Run:
         not count until it is renamed: a program that renames what is whole never has half of it kept. Rank 0's worker
         keeps it. The path is in HEADWAY_CHECKPOINT_DIRECTORY, too.
         """
-        folder = Path(os.environ.get(_CHECKPOINT_FILES, self.output_directory / "checkpoint-files"))
+        folder = Path(os.environ.get(_CHECKPOINT_FILES, checkpoint_files_folder(self.output_directory)))
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -278,15 +284,21 @@ class Run:
 
         warm_up(model, *inputs)
 
-    def _restore_folder(self) -> Path | None:
-        """Where the checkpoint to start from lies; outside Headway what was saved last is made one."""
+    def _restored(self) -> tuple[Path, RestoredCheckpoint] | None:
+        """Where the checkpoint to start from lies, and what it is; outside Headway what was saved last is made one."""
         if self.record_file is not None:
-            return Path(self.record_file).parent / "restore"
-        return prepare_restore(self._saved(0).parent.parent, self.world_size, self.checkpoint_directory)
+            folder = restore_folder(Path(self.record_file).parent)
+        else:
+            made = prepare_restore(self.output_directory, self.world_size, self.checkpoint_directory)
+            if made is None:
+                return None
+            folder = made
+        given = read_restored(folder)
+        return None if given is None else (folder, given)
 
     def _saved(self, step: int) -> Path:
         folder = self.output_directory if self.record_file is None else Path(self.record_file).parent
-        return folder / "checkpoints" / str(step) / f"rank-{self.rank}"
+        return saved_part(folder, step, self.rank)
 
     @property
     def should_stop(self) -> bool:

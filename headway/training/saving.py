@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import pickle
 import sys
@@ -14,7 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headway.checkpoint_files import unpack_files
+from headway.rank_protocol.checkpoint_files import unpack_files
+from headway.rank_protocol.checkpoint_parts import PartKind
+from headway.rank_protocol.paths import restore_folder, restored_part, saved_part, saved_parts
+from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, write_restored
 
 
 class Saver:
@@ -166,32 +168,25 @@ def unwrap(model: Any) -> Any:
             return model
 
 
-def prepare_restore(checkpoints: Path, world_size: int, files_folder: Callable[[], Path]) -> Path | None:
-    """Outside Headway: make the newest step of which every rank saved its part what they start from, as a worker would.
+def prepare_restore(output: Path, world_size: int, files_folder: Callable[[], Path]) -> Path | None:
+    """Outside Headway: make the newest step in the output directory what the ranks start from, as a worker would.
 
-    None if there is none. Ranks of one machine may do it at the same time.
+    Only a step counts of which every rank saved its part; None if there is none. Ranks of one machine may do it at the
+    same time.
     """
-    ranks = [f"rank-{rank}" for rank in range(world_size)]
-    for saved in sorted(checkpoints.glob("[0-9]*"), key=lambda path: int(path.name), reverse=True):
-        files = (saved / ranks[0]).exists() and tarfile.is_tarfile(saved / ranks[0])
-        if not files and not all((saved / name).exists() for name in ranks):
+    for step in sorted((int(path.name) for path in saved_parts(output).glob("[0-9]*")), reverse=True):
+        parts = [saved_part(output, step, rank) for rank in range(world_size)]
+        files = parts[0].exists() and tarfile.is_tarfile(parts[0])
+        if not files and not all(part.exists() for part in parts):
             continue
-        folder = saved / "restore"
+        folder = restore_folder(parts[0].parent)
         folder.mkdir(exist_ok=True)
         if files:
-            unpack_files(saved / ranks[0], files_folder())
-        for name in ranks[:1] if files else ranks:
+            unpack_files(parts[0], files_folder())
+        for rank, part in enumerate(parts[:1] if files else parts):
             with suppress(FileExistsError):
-                (folder / name).symlink_to((saved / name).absolute())
-        facts = {"step": int(saved.name), "world_size": world_size, "kind": "files" if files else "state"}
-        temporary = folder / f"checkpoint.{os.getpid()}"
-        temporary.write_text(json.dumps(facts))
-        temporary.rename(folder / "checkpoint.json")
+                restored_part(folder, rank).symlink_to(part.absolute())
+        kind = PartKind.FILES if files else PartKind.STATE
+        write_restored(folder, RestoredCheckpoint(step, world_size, kind))
         return folder
     return None
-
-
-def about(folder: Path | None) -> dict[str, Any] | None:
-    """What the worker put there to start from: step, world_size, kind; None if nothing."""
-    path = folder and folder / "checkpoint.json"
-    return json.loads(path.read_text()) if path and path.exists() else None

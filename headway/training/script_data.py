@@ -9,6 +9,7 @@ import torch
 
 from headway.core.dataset import Dataset
 from headway.errors import InvalidInput
+from headway.rank_protocol.paths import DATASET_FILE
 from headway.training.loader import Samples, SplitReader
 
 
@@ -19,7 +20,7 @@ def script_samples(folder: Path | None, split: str) -> Samples:
             "This job has no dataset: submit it with --data NAME. Outside Headway, set HEADWAY_DATA_DIRECTORY to a "
             "folder written by `headway datasets download NAME`."
         )
-    dataset = Dataset.model_validate_json((folder / "dataset.json").read_text())
+    dataset = Dataset.model_validate_json((folder / DATASET_FILE).read_text())
     if split not in dataset.splits:
         raise InvalidInput(f"Dataset {dataset.name} has no split {split}; it has {', '.join(dataset.splits)}.")
     reader = SplitReader(dataset, split, folder, torch.device("cpu"))

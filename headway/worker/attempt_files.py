@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 
 from headway.core.facts import Released
 from headway.core.protocol import AssignmentKey, Timeouts
 from headway.folders import remove
+from headway.rank_protocol.paths import logged_ranks
 from headway.worker.rank_files import RankFiles
 from headway.worker.spool import SpooledStream
 
 _log = logging.getLogger(__name__)
-_RANK_LOG = re.compile(r"rank-(\d{1,6})\.log")
 
 
 def attempt_folder(home: Path, key: AssignmentKey) -> Path:
@@ -31,8 +30,7 @@ def finish_stream(home: Path, stream: SpooledStream) -> None:
     if stream.ended:
         return
     folder = attempt_folder(home, stream.key)
-    ranks = sorted(int(found[1]) for path in folder.glob("rank-*.log") if (found := _RANK_LOG.fullmatch(path.name)))
-    files = RankFiles(folder, ranks, maximum_log_bytes=Timeouts().maximum_log_bytes)
+    files = RankFiles(folder, logged_ranks(folder), maximum_log_bytes=Timeouts().maximum_log_bytes)
     more = True
     try:
         while more:

@@ -15,6 +15,7 @@ from headway.core.facts import Fact, LinksLeftOut, NeverMet, RanksIdle, RankStar
 from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, Timeouts
 from headway.rank_protocol.messages import AllGone, CommandEnded, FromLauncher, RankExited, RanksStarted
+from headway.rank_protocol.paths import output_folder
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.idle_watch import IdleWatch
@@ -240,7 +241,7 @@ class Attendance:
             return {}
         self._stacks_kept = True
         stacks = await asyncio.to_thread(read_stacks, self._folder, dict(self._processes))
-        path = self._folder / "output" / "stacks" / f"attempt-{self._claimed.attempt}.txt"
+        path = output_folder(self._folder) / "stacks" / f"attempt-{self._claimed.attempt}.txt"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_new(path, joined(stacks))

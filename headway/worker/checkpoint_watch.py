@@ -11,11 +11,12 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from headway.checkpoint_files import pack_files, signature
-from headway.core.checkpoint import PartKind
 from headway.core.facts import CheckpointNotSaved
 from headway.errors import TooLarge
-from headway.worker.checkpoints import SavedPart, saved_path
+from headway.rank_protocol.checkpoint_files import pack_files, signature
+from headway.rank_protocol.checkpoint_parts import PartKind
+from headway.rank_protocol.paths import saved_part
+from headway.worker.checkpoints import SavedPart
 from headway.worker.read_watch import ReadWatch
 
 _log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class CheckpointWatch:
         if not final and not (quiet and all(_lives(pid) for pid in ranks)):
             return None
         step = self._step(logged_step)
-        path = saved_path(self._attempt_folder, step, 0)
+        path = saved_part(self._attempt_folder, step, 0)
         if self._restored is not None:
             self._restored.look()
         try:

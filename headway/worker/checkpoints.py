@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headway.checkpoint_files import unpack_files
-from headway.core.checkpoint import CHECKPOINT_FORMAT, Checkpoint, CheckpointPart, PartKind
+from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.facts import CheckpointNotSaved, CheckpointPartStored, Fact
 from headway.core.protocol import Claimed
 from headway.errors import CheckpointCorrupt, Conflict, NotFound, Unavailable
+from headway.rank_protocol.checkpoint_files import unpack_files
+from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
+from headway.rank_protocol.paths import restored_part, saved_part
+from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, write_restored
 from headway.run_records import clean_text
 from headway.worker.connection import Connection
 from headway.worker.regular_files import size_of
@@ -56,14 +58,14 @@ class CheckpointSender:
         self._waiting[part.step, part.rank] = part
         self._idle.clear()
         self._news.set()
-        sizes = {key: size_of(saved_path(self._folder, *key)) for key in self._waiting}
+        sizes = {key: size_of(saved_part(self._folder, *key)) for key in self._waiting}
         dropped = []
         for step in sorted({step for step, _ in self._waiting})[:-_LEAST_WAITING_STEPS]:
             if sum(sizes[key] for key in self._waiting) <= _MAXIMUM_WAITING_BYTES:
                 break
             for key in [key for key in self._waiting if key[0] == step]:
                 del self._waiting[key]
-                _remove(saved_path(self._folder, *key))
+                _remove(saved_part(self._folder, *key))
                 words = "it and newer ones wait for the server, and take too much of the worker's disk"
                 _log.warning("The checkpoint of step %d, rank %d, was dropped: %s", *key, words)
                 dropped.append(CheckpointNotSaved(step=step, rank=key[1], error=words))
@@ -77,7 +79,7 @@ class CheckpointSender:
                 self._news.clear()
                 await self._news.wait()
             part = self._waiting.pop(min(self._waiting))
-            path = saved_path(self._folder, part.step, part.rank)
+            path = saved_part(self._folder, part.step, part.rank)
             try:
                 size_bytes = path.stat().st_size
                 while not await self._sent(part, path):
@@ -95,7 +97,7 @@ class CheckpointSender:
             except Conflict as error:  # the attempt has ended: what else waits is not wanted either
                 _log.warning("Checkpoints of job %s are not stored any more: %s", self._claimed.job, error)
                 for step, rank in self._waiting:
-                    _remove(saved_path(self._folder, step, rank))
+                    _remove(saved_part(self._folder, step, rank))
                 self._waiting.clear()
             except Exception as error:  # whatever it is, the next part may go better
                 _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", part.step, part.rank, error)
@@ -121,7 +123,7 @@ class CheckpointSender:
 async def fetch_checkpoint(claimed: Claimed, folder: Path, files_folder: Path, connection: Connection) -> None:
     """Write what the ranks are to start from into `folder`; files that they saved as such into `files_folder`.
 
-    Beside the parts lies checkpoint.json, which says what they are. Raises CheckpointCorrupt: a part is missing,
+    Beside the parts lies what says what they are. Raises CheckpointCorrupt: a part is missing,
     changed, or of a newer format.
     """
     checkpoint = claimed.checkpoint
@@ -137,18 +139,13 @@ async def fetch_checkpoint(claimed: Claimed, folder: Path, files_folder: Path, c
     if any(part.replica for part in parts.values()):
         parts[0] = _part(claimed, 0)
     for rank, part in parts.items():
-        path = folder / f"rank-{rank}"
+        path = restored_part(folder, rank)
         await _fetch(claimed, checkpoint, part, path, connection)
         if part.kind is not PartKind.STATE:
             archive = path.rename(folder / "archive")
             await asyncio.to_thread(unpack_files, archive, files_folder if part.kind is PartKind.FILES else folder)
             archive.unlink()
-    about = {
-        "step": checkpoint.step,
-        "world_size": checkpoint.world_size,
-        "kind": checkpoint.kind.value,
-    }
-    (folder / "checkpoint.json").write_text(json.dumps(about))
+    write_restored(folder, RestoredCheckpoint(checkpoint.step, checkpoint.world_size, checkpoint.kind))
 
 
 def _part(claimed: Claimed, rank: int) -> CheckpointPart:
@@ -178,8 +175,3 @@ async def _fetch(
 def _remove(path: Path) -> None:
     with suppress(OSError):  # a rank may have put anything there
         path.unlink()
-
-
-def saved_path(folder: Path, step: int, rank: int) -> Path:
-    """Where a rank writes its part of a step."""
-    return folder / "checkpoints" / str(step) / f"rank-{rank}"

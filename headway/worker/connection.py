@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from headway import __version__
 from headway.core.artifact import Artifact
-from headway.core.checkpoint import CHECKPOINT_FORMAT, CheckpointPart, PartKind
+from headway.core.checkpoint import CheckpointPart
 from headway.core.protocol import (
     Claim,
     Claimed,
@@ -26,6 +26,7 @@ from headway.core.protocol import (
     Registration,
 )
 from headway.errors import AnswerUnreadable, HeadwayError, Unavailable, error_from_answer
+from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.worker.regular_files import open_file
 
 _TIMEOUT_SECONDS = 5.0

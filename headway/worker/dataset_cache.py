@@ -14,11 +14,11 @@ from pathlib import Path
 from headway.core.dataset import Block, Dataset, Split
 from headway.errors import TooLarge
 from headway.formats import blocks
+from headway.rank_protocol.paths import DATASET_FILE, array_file
 
 _log = logging.getLogger(__name__)
 _PARALLEL_BLOCKS = 4
 _UNFINISHED = ".new-"
-INDEX_FILE = "dataset.json"
 
 
 class DatasetCache:
@@ -88,14 +88,14 @@ class DatasetCache:
         try:
             for split_name, split in dataset.splits.items():
                 await self._assemble_split(split_name, split, temporary)
-            (temporary / INDEX_FILE).write_text(dataset.model_dump_json(exclude={"splits": {"__all__": {"blocks"}}}))
+            (temporary / DATASET_FILE).write_text(dataset.model_dump_json(exclude={"splits": {"__all__": {"blocks"}}}))
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     async def _assemble_split(self, split_name: str, split: Split, folder: Path) -> None:
         for name, array in split.arrays.items():
-            (folder / f"{split_name}.{name}.npy").write_bytes(blocks.npy_header(array, split.sample_count))
+            array_file(folder, split_name, name).write_bytes(blocks.npy_header(array, split.sample_count))
         limit = asyncio.Semaphore(_PARALLEL_BLOCKS)
 
         async def place(block: Block, first_sample: int) -> None:
@@ -154,6 +154,6 @@ def _write_block(
     blocks.verify(block, compressed)
     for array, content in blocks.unpack(split, block, compressed).items():
         header_bytes = len(blocks.npy_header(split.arrays[array], split.sample_count))
-        with (folder / f"{split_name}.{array}.npy").open("r+b") as file:
+        with array_file(folder, split_name, array).open("r+b") as file:
             file.seek(header_bytes + first_sample * split.arrays[array].sample_bytes)
             file.write(content)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from headway.core.checkpoint import PartKind
 from headway.core.job import JobSpec
 from headway.core.protocol import Claimed
+from headway.rank_protocol.checkpoint_parts import PartKind
+from headway.rank_protocol.paths import SETUP_RANK, checkpoint_files_folder, log_file, output_folder, restore_folder
 from headway.worker.checkpoints import fetch_checkpoint
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
@@ -90,15 +91,15 @@ class Preparation:
             script.write_text(spec.source, encoding="utf-8", newline="")
 
     async def _prepare_in(self, claimed: Claimed, folder: Path, *, fresh: bool) -> Prepared:
-        work, output = self.work_folders.path(claimed.job), folder / "output"
+        work, output = self.work_folders.path(claimed.job), output_folder(folder)
         output.mkdir(parents=True, exist_ok=True)
-        checkpoint_files = folder / "checkpoint-files"
+        checkpoint_files = checkpoint_files_folder(folder)
         checkpoint_files.mkdir(exist_ok=True)
         changed = [] if fresh else await asyncio.to_thread(self.work_folders.changed, claimed.job)
-        await fetch_checkpoint(claimed, folder / "restore", checkpoint_files, self._connection)
+        await fetch_checkpoint(claimed, restore_folder(folder), checkpoint_files, self._connection)
         data = await self._datasets.acquire(claimed.dataset) if claimed.dataset is not None else None
         try:
-            with setup_log(folder).open("a", encoding="utf-8", buffering=1) as log:
+            with log_file(folder, SETUP_RANK).open("a", encoding="utf-8", buffering=1) as log:
                 unpack = partial(self._unpack, claimed.spec) if changed else None
                 site = BuildSite(work, folder / "environment", lambda line: print(line, file=log), unpack)
                 forkserver, overlay = await self._environments.acquire(claimed.spec.environment, site)
@@ -132,8 +133,3 @@ def _watch(left: list[ChangedFile]) -> LeftFilesWatch:
     """Watch the files among these that only ranks read; the worker itself reads event files."""
     ours = [file for file in left if not is_event_file(file.path) and not file.path.is_symlink()]
     return LeftFilesWatch({file.path: file.modified_ns / 1e9 for file in ours})
-
-
-def setup_log(folder: Path) -> Path:
-    """What preparing an attempt printed."""
-    return folder / "setup.log"

@@ -14,18 +14,17 @@ from typing import NamedTuple
 from headway.core.checkpoint import MAXIMUM_CHECKPOINT_METRICS
 from headway.formats.metric_patterns import MetricPatterns
 from headway.formats.reports import LogLine
+from headway.rank_protocol.paths import SETUP_RANK, log_file, run_file
 from headway.worker.checkpoints import SavedPart
 from headway.worker.event_tail import EventTail
 from headway.worker.harvest import MAXIMUM_HARVEST_BYTES, Harvest, KnownSeries
 from headway.worker.log_space import LogSpace
-from headway.worker.preparation import setup_log
 from headway.worker.regular_files import open_regular, read_part, size_of
 from headway.worker.run_file import MAXIMUM_READ_BYTES, RunFile
 from headway.worker.unfinished_lines import UnfinishedLines, last_drawn
 
 MAXIMUM_LINE_BYTES = 64 << 10
 _MAXIMUM_BAR_BYTES = 1 << 10
-SETUP_RANK = -1
 _MAXIMUM_READ_LINES = 1 << 14
 """Of one rank for one report."""
 _MAXIMUM_HARVEST_LINES = 1 << 14
@@ -64,7 +63,7 @@ class RankFiles:
         self._maximum_log_bytes = maximum_log_bytes
         self._patterns = patterns or MetricPatterns({})
         self._known = KnownSeries()
-        self._runs = {rank: RunFile(run_path(folder, rank), rank) for rank in self._ranks}
+        self._runs = {rank: RunFile(run_file(folder, rank), rank) for rank in self._ranks}
         self._events = EventTail(self._ranks[1] if len(self._ranks) > 1 else 0)
         self._sizes: dict[str, list[int]] = {}
         self._logged: dict[str, tuple[int, float]] = {}
@@ -93,7 +92,7 @@ class RankFiles:
     def grown(self, offsets: dict[str, list[int]]) -> bool:
         """Whether there is something to read behind `offsets`: a few stat calls per rank, and a walk now and then."""
         sizes = {
-            str(rank): [size_of(log_path(self._folder, rank)), size_of(run_path(self._folder, rank))]
+            str(rank): [size_of(log_file(self._folder, rank)), size_of(run_file(self._folder, rank))]
             for rank in self._ranks
         }
         sizes |= self._events.sizes()
@@ -114,15 +113,15 @@ class RankFiles:
                 break
             log_offset, run_offset, kept_bytes = (*offsets.get(str(rank), ()), 0, 0, 0)[:3]
             # What is printed behind a checkpoint is not read before its mark, which the rank records first.
-            printed = _Printed(size_of(log_path(self._folder, rank)), time.time())
+            printed = _Printed(size_of(log_file(self._folder, rank)), time.time())
             try:
                 run_offset = self._runs[rank].read(run_offset, harvest)
             except OSError as error:
-                self._say_unreadable(run_path(self._folder, rank), rank, error, harvest)
+                self._say_unreadable(run_file(self._folder, rank), rank, error, harvest)
             try:
                 log_offset, kept_bytes = self._read_log(rank, log_offset, kept_bytes, printed, harvest, final)
             except OSError as error:
-                self._say_unreadable(log_path(self._folder, rank), rank, error, harvest)
+                self._say_unreadable(log_file(self._folder, rank), rank, error, harvest)
             harvest.offsets[str(rank)] = [log_offset, run_offset, kept_bytes]
         self._events.read(harvest, final=final)
         harvest.lines += self._known.news(time.time())
@@ -152,7 +151,7 @@ class RankFiles:
 
     def tail(self, rank: int, count: int) -> tuple[str, ...]:
         """The last lines that a rank printed."""
-        path = log_path(self._folder, rank)
+        path = log_file(self._folder, rank)
         try:
             content = read_part(path, max(0, size_of(path) - _TAIL_BYTES), _TAIL_BYTES)
         except OSError:
@@ -163,7 +162,7 @@ class RankFiles:
         self, rank: int, offset: int, kept_bytes: int, printed: _Printed, harvest: Harvest, final: bool
     ) -> tuple[int, int]:
         """Lines that were printed before a checkpoint was saved are no later than it."""
-        path = log_path(self._folder, rank)
+        path = log_file(self._folder, rank)
         if kept_bytes >= self._maximum_log_bytes:
             return _drop(path, self._maximum_log_bytes), kept_bytes
         content = read_part(path, offset, max(0, min(MAXIMUM_READ_BYTES, printed.size_bytes - offset)))
@@ -215,16 +214,6 @@ class RankFiles:
             harvest.offsets[key] = [count + 1]
             with suppress(ValueError):  # a step in the line that no step can be
                 harvest.add_point(name, rank, count + 1 if step is None else step, now, value)
-
-
-def log_path(folder: Path, rank: int) -> Path:
-    """What a rank prints, or, as rank -1, its preparation."""
-    return setup_log(folder) if rank == SETUP_RANK else folder / f"rank-{rank}.log"
-
-
-def run_path(folder: Path, rank: int) -> Path:
-    """What a rank's run records, a JSON object per line."""
-    return folder / f"rank-{rank}.run"
 
 
 def _drop(path: Path, maximum_log_bytes: int) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from headway.core.checkpoint import PartKind
 from headway.core.facts import FACTS, Fact, ResultStored, StageReached
 from headway.formats.reports import LATEST_SECONDS, LogLine
+from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.run_records import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable
 from headway.worker.checkpoints import SavedPart
 from headway.worker.harvest import Harvest

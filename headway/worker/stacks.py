@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import headway
-from headway.stacks_signal import STACKS_SIGNAL
+from headway.rank_protocol.paths import stacks_file
+from headway.rank_protocol.stacks_signal import STACKS_SIGNAL
 from headway.worker.regular_files import read_part, size_of
 
 _PATIENCE_SECONDS = 3.0
@@ -29,7 +30,7 @@ def read_stacks(folder: Path, processes: dict[int, int]) -> dict[int, str]:
     A rank that does not write its own (a command, or one that blocks signals) is read by py-spy from outside, where
     that is installed and the kernel permits it.
     """
-    files = {rank: folder / f"rank-{rank}.stacks" for rank in sorted(processes)}
+    files = {rank: stacks_file(folder, rank) for rank in sorted(processes)}
     sizes: dict[int, int] = {}
     for rank, path in files.items():
         if path.is_file():  # else the rank handles no signal yet, or is no Python script

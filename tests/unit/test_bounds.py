@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from headway import checkpoint_files, tar_members
+from headway import tar_members
 from headway.bounded import decompress_gzip, decompress_zstd, unpack_msgpack
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, Dataset, Split, check_index
 from headway.errors import CheckpointCorrupt, Corrupt, InvalidInput, TooLarge
@@ -32,6 +32,7 @@ from headway.formats.reports import (
     merge_reports,
     readable_metrics,
 )
+from headway.rank_protocol import checkpoint_files
 from headway.server.restore import check_backup
 
 GIBIBYTE = 1 << 30

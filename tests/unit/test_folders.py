@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from headway.checkpoint_files import pack_files, signature
 from headway.folders import remove, walk
 from headway.private_files import close
+from headway.rank_protocol.checkpoint_files import pack_files, signature
 from headway.worker.event_files import find_event_files
 from headway.worker.outputs import find_outputs
 

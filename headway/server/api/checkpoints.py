@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from headway.core.checkpoint import CheckpointPart, PartKind
+from headway.core.checkpoint import CheckpointPart
+from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.server.access import Action
 from headway.server.api.common import Allow, AttemptNumber, CallerHere, ServerHere
 from headway.server.api.files import FILE, RangeHeader, send_file

@@ -8,11 +8,12 @@ from functools import partial
 from typing import NamedTuple
 
 from headway.core import checkpoint_transitions
-from headway.core.checkpoint import Checkpoint, CheckpointPart, PartKind
+from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.job import Job, Origin
 from headway.database.base import Database
 from headway.errors import CheckpointCorrupt, Damaged, NotFound
 from headway.objects.base import Objects, bounded
+from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.server.access import Action, Caller
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs, check_open, draw_id

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from headway.checkpoint_files import pack_files, unpack_files
 from headway.errors import Corrupt, InvalidInput, TooLarge
 from headway.formats import snapshot
 from headway.ignored_files import find_files
+from headway.rank_protocol.checkpoint_files import pack_files, unpack_files
 
 
 def write(folder: Path, **files: str) -> Path:

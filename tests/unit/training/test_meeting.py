@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from headway.training.meeting import Meeting, connected, mark_meeting, meeting_mark
+from headway.rank_protocol.paths import meeting_mark
+from headway.training.meeting import Meeting, connected, mark_meeting
 from tests.unit.example_plan import PLAN
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")

@@ -20,11 +20,12 @@ from headway.core.job import JobSpec
 from headway.core.protocol import AssignmentKey, Claimed, Timeouts
 from headway.errors import AnswerUnreadable, CannotStartRanks
 from headway.formats.reports import decode_report
+from headway.rank_protocol.paths import saved_part
 from headway.worker import launcher as launcher_module
 from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import attempt_folder, finish_stream, remove_attempt
 from headway.worker.builds import run_build
-from headway.worker.checkpoints import CheckpointSender, SavedPart, saved_path
+from headway.worker.checkpoints import CheckpointSender, SavedPart
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
 from headway.worker.outbox import Outbox
@@ -260,7 +261,7 @@ async def test_a_part_that_is_no_file_does_not_keep_the_others_back(tmp_path: Pa
 
     sender = CheckpointSender(claimed(), tmp_path, Connection())  # type: ignore[arg-type]
     for step in range(1, 5):
-        path = saved_path(tmp_path, step, 0)
+        path = saved_part(tmp_path, step, 0)
         path.parent.mkdir(parents=True)
         if step == 1:
             path.mkdir()

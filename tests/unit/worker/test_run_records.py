@@ -19,11 +19,12 @@ from headway.core.facts import AsksToSave, LinksLeftOut, ResultStored
 from headway.core.protocol import AssignmentKey
 from headway.formats.metric_patterns import MetricPatterns
 from headway.formats.reports import decode_report
+from headway.rank_protocol.paths import log_file, run_file
 from headway.run_records import MAXIMUM_RECORD_BYTES, clean_text
 from headway.training.run import Run
 from headway.worker.harvest import MAXIMUM_SERIES, Harvest, KnownSeries
 from headway.worker.outbox import Outbox
-from headway.worker.rank_files import RankFiles, log_path, run_path
+from headway.worker.rank_files import RankFiles
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream
@@ -60,7 +61,7 @@ def files_of(folder: Path, **more: Any) -> RankFiles:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run({"HEADWAY_RUN_FILE": str(run_path(tmp_path, 0)), "HEADWAY_OUTPUT_DIRECTORY": str(tmp_path)})
+    return Run({"HEADWAY_RUN_FILE": str(run_file(tmp_path, 0)), "HEADWAY_OUTPUT_DIRECTORY": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ BY_HAND = [
 @pytest.mark.parametrize("record", BY_HAND, ids=lambda record: f"{record[:40]}-{len(record)}")
 def test_a_record_by_hand_is_dropped_and_the_next_counts(tmp_path: Path, record: str) -> None:
     """Given a record that no run writes, when the worker reads it, then it says so and goes on with the next."""
-    run_path(tmp_path, 0).write_text(f'{record}\n{{"step": 2, "at": 1, "values": {{"loss": 0.5}}}}\n')
+    run_file(tmp_path, 0).write_text(f'{record}\n{{"step": 2, "at": 1, "values": {{"loss": 0.5}}}}\n')
     harvests = list(read_all(files_of(tmp_path)))
     (line,) = said(harvests)
     assert line.startswith("headway: unreadable run record dropped: ")
@@ -152,7 +153,7 @@ def test_a_record_by_hand_is_dropped_and_the_next_counts(tmp_path: Path, record:
 @pytest.mark.parametrize("size_bytes", [MAXIMUM_RECORD_BYTES, 1 << 20, (1 << 20) + 1, 5 << 20])
 def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_bytes: int) -> None:
     """Also when a worker that was started again continues in the middle of it."""
-    path = run_path(tmp_path, 0)
+    path = run_file(tmp_path, 0)
     path.write_bytes(b'{"step": 1, "at": 1, "values": {"loss": 0.5}}\n' + b"x" * size_bytes)
     before = list(read_all(files_of(tmp_path)))
     with path.open("ab") as file:
@@ -166,7 +167,7 @@ def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_b
 @pytest.mark.anyio
 async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -> None:
     """Given a record of which nothing is reported, when it is read in pieces, then each piece is read once."""
-    run_path(tmp_path, 0).write_bytes(b"x" * (3 << 20))
+    run_file(tmp_path, 0).write_bytes(b"x" * (3 << 20))
     stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
     outbox = Outbox(heartbeat_now=lambda: None)
     samples = ResourceSamples(every_seconds=60.0)
@@ -178,7 +179,7 @@ async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -
 
 def test_a_rank_that_repeats_itself_for_ever_fills_neither_the_log_nor_the_job(tmp_path: Path) -> None:
     """Each kind of record, thousands of times: what says something new is kept, the rest is counted."""
-    with run_path(tmp_path, 0).open("w") as file:
+    with run_file(tmp_path, 0).open("w") as file:
         for number in range(3_000):
             result = {"type": "result_stored", "result": {"n": number}}
             stage = {"type": "stage_reached", "stage": f"stage-{number}", "at": 1, "total_steps": None}
@@ -195,7 +196,7 @@ def test_a_rank_that_repeats_itself_for_ever_fills_neither_the_log_nor_the_job(t
 
 
 def test_a_metric_per_step_is_cut_off(tmp_path: Path) -> None:
-    with run_path(tmp_path, 0).open("w") as file:
+    with run_file(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES + 50):
             file.write(json.dumps({"step": number, "at": 1, "values": {f"loss-{number}": 1.0}}) + "\n")
     files = files_of(tmp_path)
@@ -236,14 +237,14 @@ def test_dropped_metrics_are_said_again_once_they_are_ten_times_as_many(tmp_path
 
 def test_a_metric_name_with_a_line_end_stays_on_one_line(tmp_path: Path) -> None:
     values = {"a\nb": 1.0, "c\r\x1b[2K\td": 2.0, "größe \u2713": 3.0}
-    run_path(tmp_path, 0).write_text(json.dumps({"step": 1, "at": 1, "values": values}) + "\n")
+    run_file(tmp_path, 0).write_text(json.dumps({"step": 1, "at": 1, "values": values}) + "\n")
     names = [name for harvest in read_all(files_of(tmp_path)) for name, _ in harvest.series]
     assert names == [r"a\nb", r"c\r\x1b[2K\td", "größe \u2713"]
 
 
 def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> None:
     """Given a rank with all the metrics that it may have, when it logs a new one first, then the others count."""
-    with run_path(tmp_path, 0).open("w") as file:
+    with run_file(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES):
             file.write(json.dumps({"step": 1, "at": 1, "values": {f"loss-{number}": 1.0}}) + "\n")
         file.write(json.dumps({"step": 2, "at": 1, "values": {"new": 1.0, "loss-0": 0.5}}) + "\n")
@@ -253,7 +254,7 @@ def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> N
 
 def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
     """Given a rank with all the metrics that it may have, then a new scalar is dropped, said once, and others count."""
-    with run_path(tmp_path, 0).open("w") as file:
+    with run_file(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES - 1):
             file.write(json.dumps({"step": 1, "at": 1, "values": {f"m{number}": 1.0}}) + "\n")
     folder = tmp_path / "work"
@@ -270,7 +271,7 @@ def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
 def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> None:
     """As that of `open` for a file whose name is not UTF-8."""
     record = {"type": "rank_error", "error": "No such file: '\udce9'", "traceback": "x\0" * 10_000, "hint": {"odd": 1}}
-    run_path(tmp_path, 0).write_text(json.dumps(record) + "\n")
+    run_file(tmp_path, 0).write_text(json.dumps(record) + "\n")
     (harvest,) = read_all(files_of(tmp_path))
     error = harvest.errors[0]
     assert error["error"] == "No such file: '\\xe9'"
@@ -278,12 +279,12 @@ def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "device", "unreadable"])
-@pytest.mark.parametrize("place", [log_path, run_path])
+@pytest.mark.parametrize("place", [log_file, run_file])
 def test_a_ranks_file_that_became_something_else_stops_nothing(tmp_path: Path, place: Any, kind: str) -> None:
     """Given a log or run file that is no file any more, when it is read, then nothing waits, and it is said once."""
     replace(place(tmp_path, 0), kind)
-    other = run_path if place is log_path else log_path
-    text = "printed\n" if other is log_path else '{"step": 2, "at": 1, "values": {"loss": 0.5}}\n'
+    other = run_file if place is log_file else log_file
+    text = "printed\n" if other is log_file else '{"step": 2, "at": 1, "values": {"loss": 0.5}}\n'
     other(tmp_path, 0).write_text(text)
     files = files_of(tmp_path)
     other(tmp_path, 0).chmod(0o644)
@@ -324,7 +325,7 @@ def test_many_ranks_with_much_output_share_reports(tmp_path: Path) -> None:
     """No report is larger than a broker carries, and each rank gets its turn."""
     ranks = range(20)
     for rank in ranks:
-        log_path(tmp_path, rank).write_bytes((b"x" * 1023 + b"\n") * 2_048)
+        log_file(tmp_path, rank).write_bytes((b"x" * 1023 + b"\n") * 2_048)
     files = RankFiles(tmp_path, ranks, maximum_log_bytes=64 << 20)
     lines: dict[int, int] = {}
     for harvest in read_all(files):
@@ -410,7 +411,7 @@ def test_thousands_of_event_files_are_cut_off_and_that_is_said(tmp_path: Path) -
 
 def test_a_step_in_a_line_may_be_any_number(tmp_path: Path) -> None:
     patterns = MetricPatterns({"loss": r"step (?P<step>\S+) loss (?P<value>\S+)"})
-    log_path(tmp_path, 0).write_text("step 1e300 loss 1\nstep nan loss 2\nstep 3 loss 0.5\nstep -4 loss inf\n")
+    log_file(tmp_path, 0).write_text("step 1e300 loss 1\nstep nan loss 2\nstep 3 loss 0.5\nstep -4 loss inf\n")
     (harvest,) = read_all(files_of(tmp_path, patterns=patterns))
     assert list(harvest.series["loss", 0].steps) == [2, 3, -4]
 
@@ -428,7 +429,7 @@ def test_whatever_stands_in_a_run_file_it_is_read(content: bytes) -> None:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        run_path(Path(folder), 0).write_bytes(content + b"\n")
+        run_file(Path(folder), 0).write_bytes(content + b"\n")
         harvests = list(read_all(files_of(Path(folder))))
         stream = SpooledStream(Path(folder) / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
         stream.append(tuple(harvests[0].facts), harvests[0].lines, list(harvests[0].series.values()), {})

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from headway.errors import InvalidInput
 from headway.formats.metric_patterns import MetricPatterns
+from headway.rank_protocol.paths import SETUP_RANK, log_file
 from headway.worker.event_files import Scalar, process_of, read_records, scalars
-from headway.worker.rank_files import SETUP_RANK, RankFiles, log_path
+from headway.worker.rank_files import RankFiles
 
 
 def test_patterns_find_values_and_steps() -> None:
@@ -36,9 +37,9 @@ def test_no_pattern_can_take_long() -> None:
 
 def test_matches_without_a_step_are_counted_per_rank_across_reports(tmp_path: Path) -> None:
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20, patterns=MetricPatterns({"loss": r"loss (\S+)"}))
-    log_path(tmp_path, 0).write_text("loss 3\nloss 2\n")
+    log_file(tmp_path, 0).write_text("loss 3\nloss 2\n")
     first = files.harvest({})
-    with log_path(tmp_path, 0).open("a") as log:
+    with log_file(tmp_path, 0).open("a") as log:
         log.write("loss 1\n")
     second = files.harvest(first.offsets)
     assert list(first.series["loss", 0].steps) == [1, 2]
@@ -115,11 +116,11 @@ def test_records_end_where_the_file_ends(content: bytes) -> None:
 
 def test_output_beyond_the_cap_is_dropped_and_said_once(tmp_path: Path) -> None:
     files = RankFiles(tmp_path, [0], maximum_log_bytes=100)
-    log_path(tmp_path, 0).write_text("x" * 60 + "\n" + "y" * 60 + "\n")
+    log_file(tmp_path, 0).write_text("x" * 60 + "\n" + "y" * 60 + "\n")
     first = files.harvest({})
     assert [line.text[:1] for line in first.lines] == ["x", "y", "h"]
     assert "100 bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES)" in first.lines[-1].text
-    with log_path(tmp_path, 0).open("a") as log:
+    with log_file(tmp_path, 0).open("a") as log:
         log.write("more\n")
     assert files.harvest(first.offsets).empty
 

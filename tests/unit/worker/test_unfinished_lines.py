@@ -14,8 +14,9 @@ from headway.client.job_handle import JobHandle
 from headway.client.message import Message
 from headway.client.progress import Display
 from headway.formats.reports import LogLine, decode_logs, encode_logs
+from headway.rank_protocol.paths import log_file
 from headway.worker import log_space, rank_files
-from headway.worker.rank_files import RankFiles, log_path
+from headway.worker.rank_files import RankFiles
 from tests.fake_clock import FakeClock
 
 
@@ -24,7 +25,7 @@ class Tail:
 
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.files = RankFiles(folder, [0], maximum_log_bytes=1 << 20)
-        self.path = log_path(folder, 0)
+        self.path = log_file(folder, 0)
         self.path.touch()
         self.clock = clock
         self.offsets: dict[str, list[int]] = {}
@@ -112,14 +113,14 @@ def test_a_line_that_grows_for_ever_is_cut_and_its_newest_part_shown(tail: Tail)
 )
 def test_more_bars_than_are_read_at_once_hold_nothing_up(tmp_path: Path, drawn: bytes, *, final: bool) -> None:
     """Given megabytes of bars without a line end, then all is read, and what stands behind them is a line."""
-    log_path(tmp_path, 0).write_bytes(drawn * (3_000_000 // len(drawn)) + b"\rdone\n")
+    log_file(tmp_path, 0).write_bytes(drawn * (3_000_000 // len(drawn)) + b"\rdone\n")
     files, offsets = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20), {}
     for _ in range(10):
         harvest = files.harvest(offsets, final=final)
         offsets = harvest.offsets
         if not harvest.more:
             break
-    assert offsets["0"][0] == log_path(tmp_path, 0).stat().st_size
+    assert offsets["0"][0] == log_file(tmp_path, 0).stat().st_size
     assert [line.text for line in harvest.lines if not line.partial] == ["done"]
 
 
@@ -127,7 +128,7 @@ def read_bars(folder: Path, megabytes: int) -> tuple[RankFiles, dict[str, list[i
     """A line before, between and behind so many megabytes of bars, as they are read while they are written."""
     files, offsets, lines = RankFiles(folder, [0], maximum_log_bytes=1 << 20), {}, []
     bars = "".join(f"\r{number:15}" for number in range(1 << 16)).encode()
-    with log_path(folder, 0).open("ab") as log:
+    with log_file(folder, 0).open("ab") as log:
         for number in range(megabytes):
             log.write(b"\nline %d\n" % number + bars)
             log.flush()
@@ -143,7 +144,7 @@ def read_bars(folder: Path, megabytes: int) -> tuple[RankFiles, dict[str, list[i
 def test_bars_for_ever_fill_no_disk_and_no_line_is_lost(tmp_path: Path) -> None:
     """Given bars that are drawn on and on, then what was read takes no room, and each line is there once."""
     files, _, lines = read_bars(tmp_path, 40)
-    status = log_path(tmp_path, 0).stat()
+    status = log_file(tmp_path, 0).stat()
     assert status.st_size > 40 << 20
     assert status.st_blocks * 512 < 16 << 20
     assert [line for line in lines if line.startswith("line")] == [f"line {number}" for number in range(40)]
@@ -156,7 +157,7 @@ def test_bars_count_where_the_disk_can_give_nothing_back(tmp_path: Path, monkeyp
     _, offsets, lines = read_bars(tmp_path, 40)
     assert offsets["0"][2] >= 1 << 20
     assert sum("what this rank prints from here on is dropped" in line for line in lines) == 1
-    assert log_path(tmp_path, 0).stat().st_size < 32 << 20
+    assert log_file(tmp_path, 0).stat().st_size < 32 << 20
 
 
 def test_partial_lines_are_marked_in_a_report() -> None:

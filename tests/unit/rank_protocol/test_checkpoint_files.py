@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from headway.checkpoint_files import pack_files, signature, unpack_files
-from headway.core.checkpoint import PartKind
 from headway.errors import CheckpointCorrupt
+from headway.rank_protocol.checkpoint_files import pack_files, signature, unpack_files
+from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import SavedPart
 from headway.worker.read_watch import LeftFilesWatch, ReadWatch

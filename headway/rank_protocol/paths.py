@@ -1,0 +1,100 @@
+"""The names of files and folders that a worker and its ranks, or a client and the ranks, have to know alike.
+
+`folder` is that of an attempt on its worker, unless a function says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+SETUP_RANK = -1
+"""What the preparation of an attempt counts as where its output is told from that of the ranks."""
+SOURCE_FOLDER = "src"
+"""Of the working directory: packages in it can be imported, as after an editable install."""
+CALL_SCRIPT = ".headway/call.py"
+"""In the working directory: the script that calls a function which a client sent."""
+CALL_FILE = ".headway/call.pickle"
+"""In the working directory: that function with its arguments."""
+RETURN_VALUE_FILE = "return_value.pickle"
+"""In the output directory: what such a function returned, if it has no form in JSON."""
+WEIGHTS_FILE, STATE_DICT_FILE, CARD_FILE = MODEL_FILES = "model.safetensors", "model.pt", "card.json"
+"""In the output directory: a model's weights, once more for torch.load, and its card."""
+DATASET_FILE = "dataset.json"
+"""In a dataset's folder: its description, beside a file per array."""
+_RANK_LOG = re.compile(r"rank-(\d{1,6})\.log")
+
+
+def array_file(folder: Path, split: str, array: str) -> Path:
+    """An array of a dataset, in the dataset's folder `folder`."""
+    return folder / f"{split}.{array}.npy"
+
+
+def log_file(folder: Path, rank: int) -> Path:
+    """What a rank prints, or, as SETUP_RANK, the preparation."""
+    return folder / ("setup.log" if rank == SETUP_RANK else f"rank-{rank}.log")
+
+
+def logged_ranks(folder: Path) -> list[int]:
+    """The ranks that have a log in the folder."""
+    return sorted(int(found[1]) for path in folder.glob("rank-*.log") if (found := _RANK_LOG.fullmatch(path.name)))
+
+
+def run_file(folder: Path, rank: int) -> Path:
+    """What a rank's run records, a JSON object per line."""
+    return folder / f"rank-{rank}.run"
+
+
+def stacks_file(folder: Path, rank: int) -> Path:
+    """Where a rank writes its stacks; it is there once the rank can."""
+    return folder / f"rank-{rank}.stacks"
+
+
+def error_file(folder: Path, rank: int) -> Path:
+    """Where torch's `@record` writes an exception."""
+    return folder / f"rank-{rank}.error.json"
+
+
+def going_mark(folder: Path) -> Path:
+    """A file that is there until Headway asks the ranks to end: to take it away needs no room on the disk."""
+    return folder / "going"
+
+
+def meeting_mark(folder: Path) -> Path:
+    """A file that a rank leaves when it has met others."""
+    return folder / "met"
+
+
+def output_folder(folder: Path) -> Path:
+    """Where ranks leave files that the worker stores."""
+    return folder / "output"
+
+
+def checkpoint_files_folder(folder: Path) -> Path:
+    """Where programs write checkpoint files. Outside Headway `folder` is the output directory."""
+    return folder / "checkpoint-files"
+
+
+def saved_part(folder: Path, step: int, rank: int) -> Path:
+    """Where a rank writes its part of a step. Outside Headway `folder` is the output directory."""
+    return saved_parts(folder) / str(step) / f"rank-{rank}"
+
+
+def saved_parts(folder: Path) -> Path:
+    """A folder per step, with the parts of its ranks."""
+    return folder / "checkpoints"
+
+
+def restore_folder(folder: Path) -> Path:
+    """The checkpoint that the ranks start from. Outside Headway `folder` is that of the step."""
+    return folder / "restore"
+
+
+def restored_part(folder: Path, rank: int) -> Path:
+    """What a rank saved, in the folder `folder` that ranks restore from, or in an archive of shards."""
+    return folder / f"rank-{rank}"
+
+
+def shards_folder(folder: Path) -> Path:
+    """The sharded models, in the folder `folder` that ranks restore from, or in an archive of shards."""
+    return folder / "shards"

@@ -1,0 +1,38 @@
+"""Says what the checkpoint is that lies in the folder that ranks restore from."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from headway.rank_protocol.checkpoint_parts import PartKind
+from headway.rank_protocol.fields import check_fields
+
+_FILE = "checkpoint.json"
+
+
+class RestoredCheckpoint(NamedTuple):
+    """`world_size`: how many ranks saved it, each a part of the kind `kind`."""
+
+    step: int
+    world_size: int
+    kind: PartKind
+
+
+def write_restored(folder: Path, checkpoint: RestoredCheckpoint) -> None:
+    """Say what lies in the folder, once all of it does: whole or not at all, also when several processes say it."""
+    temporary = folder / f"checkpoint.{os.getpid()}"
+    temporary.write_text(json.dumps(checkpoint._asdict()))
+    temporary.rename(folder / _FILE)
+
+
+def read_restored(folder: Path) -> RestoredCheckpoint | None:
+    """What lies in the folder; None if nothing. Raises Corrupt for what another Headway wrote differently."""
+    path = folder / _FILE
+    if not path.exists():
+        return None
+    values = json.loads(path.read_text())
+    check_fields(values, str(path), RestoredCheckpoint._fields)
+    return RestoredCheckpoint(values["step"], values["world_size"], PartKind(values["kind"]))
