@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from headway.rank_protocol.lifeline import die_with_parent
 from headway.rank_protocol.paths import error_file, going_mark, log_file, run_file, stacks_file
+from headway.rank_protocol.records import RankError, RankFinished
 from headway.rank_protocol.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.import_hint import import_hint
@@ -89,7 +90,7 @@ def _is_through(status: int) -> bool:
         return False
     if run.asked_to_stop or not going_mark(Path(run.record_file).parent).exists():
         return False
-    run.record({"type": "rank_finished", "rank": run.rank})
+    run.record(RankFinished(run.rank))
     return True
 
 
@@ -325,13 +326,12 @@ def _record_error(run: Run, error: BaseException, hint: str | None) -> None:
     _print_all(text)
     if not run.of_this_process:
         return
-    record = {
-        "type": "rank_error",
-        "error": summary[:4000],
-        "traceback": text[-_TRACEBACK_CHARACTERS:],
-        "secondary": any(sign in text for sign in _PEER_ERRORS) and run.world_size > 1,
-        "out_of_memory": isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
-    }
+    record = RankError(
+        error=summary[:4000],
+        traceback=text[-_TRACEBACK_CHARACTERS:],
+        secondary=any(sign in text for sign in _PEER_ERRORS) and run.world_size > 1,
+        out_of_memory=isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
+    )
     run.record(record)
 
 

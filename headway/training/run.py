@@ -26,12 +26,26 @@ from headway.rank_protocol.paths import (
     saved_part,
     shards_folder,
 )
+from headway.rank_protocol.record_bounds import checked_metric, checked_step
+from headway.rank_protocol.records import (
+    AsksToSave,
+    CheckpointBegun,
+    CheckpointNotSaved,
+    CheckpointRestored,
+    CheckpointSaved,
+    LinksLeftOut,
+    Metrics,
+    RankInterrupted,
+    Record,
+    ResultStored,
+    StageReached,
+    record_values,
+)
 from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, read_restored
-from headway.run_records import checked_metric, checked_step
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from headway.training.plain_values import real_numbers, whole_number
 from headway.training.random_state import random_state, set_random_state
-from headway.training.records import checked_result, encoded_record
+from headway.training.record_encoding import checked_result, encoded_record
 from headway.training.saving import Saver, dump, load_part, plain, prepare_restore, put_back, sharded
 
 if TYPE_CHECKING:
@@ -88,7 +102,7 @@ class Run:
         step = checked_step(whole_number(step, "step"))
         for name in values:
             checked_metric(name)
-        self.record({"step": step, "at": time.time(), "values": real_numbers(values)})
+        self.record(Metrics(step, time.time(), real_numbers(values)))
         if not self._first_logged:
             self._first_logged = True
             if self.rank == 0:
@@ -100,7 +114,7 @@ class Run:
         With `total_steps` whoever follows the job sees how far it is.
         """
         total_steps = None if total_steps is None else whole_number(total_steps, "total_steps")
-        self.record({"type": "stage_reached", "stage": stage, "at": time.time(), "total_steps": total_steps})
+        self.record(StageReached(stage, time.time(), total_steps))
 
     def finish(self, **result: Any) -> None:
         """Record the job's result: figures for JSON, such as `run.finish(test={"accuracy": 0.98})`. Rank 0's counts.
@@ -111,9 +125,9 @@ class Run:
         """
         result = checked_result(result)
         if self.rank == 0:
-            self.record({"type": "result_stored", "result": result})
+            self.record(ResultStored(result))
 
-    def record(self, record: dict[str, Any]) -> None:
+    def record(self, record: Record) -> None:
         """Append one record for the worker; whole, since appends of this size are atomic.
 
         Raises ValueError for more than 256 KiB of JSON.
@@ -122,7 +136,7 @@ class Run:
             return
         if self._descriptor is None:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(self._descriptor, encoded_record(record))
+        os.write(self._descriptor, encoded_record(record_values(record)))
 
     def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
         """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
@@ -136,7 +150,7 @@ class Run:
     def _schedule(self) -> CheckpointSchedule:
         self._obey_sigterm()
         if self.rank == 0:
-            self.record({"type": "asks_to_save"})
+            self.record(AsksToSave())
         return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:
@@ -160,7 +174,7 @@ class Run:
                 self._record_saved(step, began_at, PartKind.FILES)
                 if left_out:
                     names = [ascii(name)[1:-1][:1000] for name in left_out[:5]]
-                    self.record({"type": "links_left_out", "step": step, "names": names, "count": len(left_out)})
+                    self.record(LinksLeftOut(step, names, len(left_out)))
             return
         own = {
             "format": CHECKPOINT_FORMAT,
@@ -203,7 +217,7 @@ class Run:
                 return
             words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}."
             print(f"headway: {words} Training goes on.", file=sys.stderr, flush=True)
-            self.record({"type": "checkpoint_not_saved", "step": step, "rank": self.rank, "error": error[:1000]})
+            self.record(CheckpointNotSaved(step, self.rank, error[:1000]))
 
         self._saver.start(write, self._saved(step), then)
 
@@ -212,11 +226,11 @@ class Run:
         began_at = time.time()
         printed = os.fstat(1) if self.record_file is not None else None
         if printed is not None and stat.S_ISREG(printed.st_mode):
-            self.record({"type": "checkpoint_begun", "at": began_at, "log_bytes": printed.st_size})
+            self.record(CheckpointBegun(began_at, printed.st_size))
         return began_at
 
     def _record_saved(self, step: int, began_at: float, kind: PartKind, *, replica: bool = False) -> None:
-        self.record({"type": "checkpoint_saved", "step": step, "at": began_at, "kind": kind, "replica": replica})
+        self.record(CheckpointSaved(step, began_at, kind, replica))
 
     def restore(self, into: dict[str, Any] | None = None) -> Any:
         """What this rank saved in the checkpoint that the attempt starts from; None if there is none.
@@ -253,7 +267,7 @@ class Run:
             set_random_state(own["random"])
         self._positions, self._start_positions = dict(own["positions"]), dict(own["positions"])
         if self.rank == 0:
-            self.record({"type": "checkpoint_restored", "step": given.step})
+            self.record(CheckpointRestored(given.step))
         return state
 
     @property
@@ -312,7 +326,7 @@ class Run:
         stop = self._schedule.stop if "_schedule" in self.__dict__ else self.asked_to_stop
         if stop and not self.interrupted and self.of_this_process:
             self.interrupted = True
-            self.record({"type": "rank_interrupted"})
+            self.record(RankInterrupted())
         return stop
 
     def _obey_sigterm(self) -> None:

@@ -25,7 +25,7 @@ from headway.errors import (
     Unavailable,
 )
 from headway.formats.metric_patterns import MetricPatterns
-from headway.run_records import clean_text
+from headway.rank_protocol.record_bounds import clean_text
 from headway.worker.attempt_files import attempt_folder
 from headway.worker.attendance import Attendance
 from headway.worker.checkpoint_watch import CheckpointWatch

@@ -16,8 +16,8 @@ from headway.errors import CheckpointCorrupt, Conflict, NotFound, Unavailable
 from headway.rank_protocol.checkpoint_files import unpack_files
 from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.rank_protocol.paths import restored_part, saved_part
+from headway.rank_protocol.record_bounds import clean_text
 from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, write_restored
-from headway.run_records import clean_text
 from headway.worker.connection import Connection
 from headway.worker.regular_files import size_of
 from headway.worker.transfers import write_chunks

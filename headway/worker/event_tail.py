@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headway.core.artifact import legal_name
 from headway.formats.reports import LATEST_SECONDS, LogLine
-from headway.run_records import MAXIMUM_NAME_CHARACTERS
+from headway.rank_protocol.record_bounds import MAXIMUM_NAME_CHARACTERS
 from headway.worker.event_files import Scalar, find_event_files, process_of, read_records, scalars
 from headway.worker.harvest import MAXIMUM_HARVEST_BYTES, Harvest
 from headway.worker.regular_files import read_part, size_of

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from headway.core.facts import Fact
 from headway.formats.reports import LogLine, Series
-from headway.run_records import checked_metric, checked_step, clean_text, one_line
+from headway.rank_protocol.record_bounds import checked_metric, checked_step, clean_text, one_line
+from headway.rank_protocol.records import RankError
 from headway.worker.checkpoints import SavedPart
 
 MAXIMUM_HARVEST_BYTES = 6 << 20
@@ -78,7 +78,7 @@ class Harvest:
     lines: list[LogLine] = field(default_factory=list)
     series: dict[tuple[str, int], Series] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
-    errors: dict[int, dict[str, Any]] = field(default_factory=dict)
+    errors: dict[int, RankError] = field(default_factory=dict)
     saved: list[SavedPart] = field(default_factory=list)
     interrupted: set[int] = field(default_factory=set)
     offsets: dict[str, list[int]] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Any
 
 from headway.core.facts import (
     CheckpointRestored,
@@ -18,7 +17,8 @@ from headway.core.facts import (
     WorkerFailed,
 )
 from headway.rank_protocol.messages import RankExited
-from headway.run_records import clean_text
+from headway.rank_protocol.record_bounds import clean_text
+from headway.rank_protocol.records import RankError
 from headway.worker.checkpoints import SavedPart
 from headway.worker.load import read_load
 from headway.worker.memory_curve import MemoryCurves
@@ -65,7 +65,7 @@ class Reporter:
         self._samples = samples
         self._memory_bytes = memory_bytes
         self._memory = MemoryCurves()
-        self._errors: dict[int, dict[str, Any]] = {}
+        self._errors: dict[int, RankError] = {}
         self._saved: list[SavedPart] = []
         self._reported_at = 0.0
         self._restored: tuple[ReadWatch, int] | None = None
@@ -190,7 +190,7 @@ class Reporter:
                 self.ended_well.add(exited.rank)
         return harvest.more
 
-    def _end_facts(self, exited: RankExited, finished: set[int], errors: dict[int, dict[str, Any]]) -> list[Fact]:
+    def _end_facts(self, exited: RankExited, finished: set[int], errors: dict[int, RankError]) -> list[Fact]:
         rank = exited.rank
         # A script may leave by os._exit(0), and a command says nothing: then the exit code alone tells its end.
         asked = exited.stopped or exited.signalled
@@ -198,11 +198,12 @@ class Reporter:
         if left:
             self.interrupted.add(rank)
         clean = exited.exit_code == 0 and rank not in self.interrupted
-        error = errors.get(rank, {})
+        raised = errors.get(rank)
+        error, hint = raised.error if raised else None, None
         if exited.out_of_memory:
-            error = {**error, "error": f"each rank may use {self._memory_bytes:,} bytes (--memory)"}
+            error = f"each rank may use {self._memory_bytes:,} bytes (--memory)"
         elif exited.machine_out_of_memory and exited.signal == "SIGKILL":
-            error = {**error, "hint": "the machine ran out of memory, and its kernel ended a process at that time"}
+            hint = "the machine ran out of memory, and its kernel ended a process at that time"
         failed = not clean and rank not in finished
         end = RankEnded(
             rank=rank,
@@ -212,13 +213,13 @@ class Reporter:
             finished=clean or rank in finished,
             stopped=exited.stopped or rank in self.interrupted,
             left=left,
-            secondary=bool(error.get("secondary")),
-            out_of_memory=bool(error.get("out_of_memory") or exited.out_of_memory),
-            error=error.get("error"),
-            hint=error.get("hint"),
+            secondary=raised is not None and raised.secondary,
+            out_of_memory=exited.out_of_memory or (raised is not None and raised.out_of_memory),
+            error=error,
+            hint=hint,
             memory_curve=self._memory.of(rank, exited.at, exited.peak_memory_bytes) if failed else (),
             worker_load=read_load() if failed else None,
-            traceback=error.get("traceback"),
+            traceback=raised.traceback if raised else None,
             step=self.files.logged_step,
             log_tail=self.files.tail(rank, _TAIL_LINES) if failed and not exited.stopped else (),
         )

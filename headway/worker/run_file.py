@@ -6,14 +6,34 @@ import json
 import time
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from headway.core.facts import FACTS, Fact, ResultStored, StageReached
+from headway.core.facts import (
+    AsksToSave,
+    CheckpointNotSaved,
+    CheckpointRestored,
+    Fact,
+    LinksLeftOut,
+    RankFinished,
+    ResultStored,
+    StageReached,
+)
+from headway.errors import Corrupt
 from headway.formats.reports import LATEST_SECONDS, LogLine
+from headway.rank_protocol import records
 from headway.rank_protocol.checkpoint_parts import PartKind
-from headway.run_records import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable
+from headway.rank_protocol.record_bounds import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable
+from headway.rank_protocol.records import (
+    CheckpointBegun,
+    CheckpointSaved,
+    FactRecord,
+    Metrics,
+    RankError,
+    RankInterrupted,
+    Record,
+    parse_record,
+)
 from headway.worker.checkpoints import SavedPart
 from headway.worker.harvest import Harvest
 from headway.worker.regular_files import read_part
@@ -21,24 +41,12 @@ from headway.worker.regular_files import read_part
 MAXIMUM_READ_BYTES = 1 << 20
 _SKIPPING = "skipping:"
 """What is called in the offsets that the rank's file is being read for the end of a record that is too large."""
-_RANKS_FACTS = frozenset(
-    {
-        "stage_reached",
-        "result_stored",
-        "rank_finished",
-        "checkpoint_not_saved",
-        "checkpoint_restored",
-        "asks_to_save",
-        "links_left_out",
-    }
-)
-"""Facts that a rank may state; the others are the worker's own."""
 _MAXIMUM_STAGES = 100
 _MAXIMUM_FACTS = 1_000
 _NAMED_DROPS = 10
 """Dropped records of which each is named in the log; further ones are counted."""
 _ERROR_CHARACTERS, _TRACEBACK_CHARACTERS = 4_000, 40_000
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_UNREADABLE = (Corrupt, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class RunFile:
@@ -60,7 +68,7 @@ class RunFile:
         end = content.rfind(b"\n") + 1
         for line in content[start:end].split(b"\n")[:-1]:
             try:
-                self._take(self._parsed(line), harvest)
+                self._take(_parsed(line), harvest)
             except ValidationError as error:
                 self._drop(f"{error.error_count()} of its fields are wrong: {error.errors()[0]['msg']}", harvest)
             except _UNREADABLE as error:
@@ -85,53 +93,39 @@ class RunFile:
         del harvest.offsets[key]
         return end
 
-    def _parsed(self, line: bytes) -> dict[str, Any]:
-        if len(line) > MAXIMUM_RECORD_BYTES:
-            raise ValueError(_too_large(f"{len(line):,}"))
-        record = json.loads(line)
-        if not isinstance(record, dict):
-            raise TypeError(f"it is a {type(record).__name__}, not an object")
-        checked: dict[str, Any] = storable(record, "the record", -1)
-        return checked
-
-    def _take(self, record: dict[str, Any], harvest: Harvest) -> None:
-        rank = self._rank
-        if "values" in record:
-            step, at = int(record["step"]), _time_of(record)
-            refused = None
-            for name, value in record["values"].items():
-                try:
-                    harvest.add_point(name, rank, step, at, float(value))
-                except ValueError as error:  # the others count
-                    refused = error
-            if refused is not None:
-                raise refused
-            return
-        match record["type"]:
-            case "checkpoint_begun":
-                harvest.marks.setdefault(rank, []).append((int(record["log_bytes"]), _time_of(record)))
-            case "checkpoint_saved":
+    def _take(self, record: Record, harvest: Harvest) -> None:
+        match record:
+            case Metrics():
+                self._take_metrics(record, harvest)
+            case CheckpointBegun(at, log_bytes):
+                harvest.marks.setdefault(self._rank, []).append((int(log_bytes), _checked_time(at)))
+            case CheckpointSaved():
                 self._take_saved(record, harvest)
-            case "rank_interrupted":
-                harvest.interrupted.add(rank)
-            case "rank_error":
-                harvest.errors[rank] = _error_of(record)
-            case kind if kind in _RANKS_FACTS:
-                if "at" in record:
-                    _time_of(record)
-                stated = {**record, "rank": rank} if "rank" in record else record
-                (fact,) = FACTS.validate_python((stated,))
-                self._add_fact(fact, harvest)
-            case kind:
-                raise ValueError(f"a rank has no records of type {str(kind)[:40]!r}")
+            case RankInterrupted():
+                harvest.interrupted.add(self._rank)
+            case RankError():
+                harvest.errors[self._rank] = _bounded(record)
+            case _:
+                self._add_fact(_fact(record, self._rank), harvest)
 
-    def _take_saved(self, record: dict[str, Any], harvest: Harvest) -> None:
-        step, saved_at = checked_step(int(record["step"])), _time_of(record)
+    def _take_metrics(self, metrics: Metrics, harvest: Harvest) -> None:
+        step, at = int(metrics.step), _checked_time(metrics.at)
+        refused = None
+        for name, value in metrics.values.items():
+            try:
+                harvest.add_point(name, self._rank, step, at, float(value))
+            except ValueError as error:  # the others count
+                refused = error
+        if refused is not None:
+            raise refused
+
+    def _take_saved(self, saved: CheckpointSaved, harvest: Harvest) -> None:
+        step, saved_at = checked_step(int(saved.step)), _checked_time(saved.at)
         if step < 0:
             raise ValueError(f"the step of a checkpoint is {step}")
         if len(harvest.saved) >= _MAXIMUM_FACTS:
             raise ValueError(f"it is one of more than {_MAXIMUM_FACTS:,} at once")
-        harvest.saved.append(SavedPart(self._rank, step, saved_at, PartKind(record["kind"]), bool(record["replica"])))
+        harvest.saved.append(SavedPart(self._rank, step, saved_at, PartKind(saved.kind), bool(saved.replica)))
 
     def _add_fact(self, fact: Fact, harvest: Harvest) -> None:
         """Take a fact, unless it says nothing new: a rank that repeats itself for ever must not fill the job."""
@@ -163,20 +157,47 @@ def _too_large(size: str) -> str:
     return f"it has {size} bytes, and {MAXIMUM_RECORD_BYTES:,} are kept. Write what is larger to a file in the outputs."
 
 
-def _time_of(record: dict[str, Any]) -> float:
-    at = float(record["at"])
+def _parsed(line: bytes) -> Record:
+    if len(line) > MAXIMUM_RECORD_BYTES:
+        raise ValueError(_too_large(f"{len(line):,}"))
+    values = json.loads(line)
+    if not isinstance(values, dict):
+        raise TypeError(f"it is a {type(values).__name__}, not an object")
+    return parse_record(storable(values, "the record", -1))
+
+
+def _fact(record: FactRecord, rank: int) -> Fact:
+    """What a rank states of the attempt, and of no other rank. Raises ValidationError."""
+    match record:
+        case records.StageReached(stage, at, total_steps):
+            return StageReached(stage=stage, at=_checked_time(at), total_steps=total_steps)
+        case records.ResultStored(result):
+            return ResultStored(result=result)
+        case records.RankFinished():
+            return RankFinished(rank=rank)
+        case records.AsksToSave():
+            return AsksToSave()
+        case records.CheckpointNotSaved(step, _, error):
+            return CheckpointNotSaved(step=step, rank=rank, error=error)
+        case records.LinksLeftOut(step, names, count):
+            return LinksLeftOut(step=step, names=tuple(names), count=count)
+        case records.CheckpointRestored(step):
+            return CheckpointRestored(step=step)
+
+
+def _checked_time(value: float) -> float:
+    at = float(value)
     if not (isfinite(at) and 0 <= at <= LATEST_SECONDS):
         raise ValueError(f"its time is {at}")
     return at
 
 
-def _error_of(record: dict[str, Any]) -> dict[str, Any]:
+def _bounded(raised: RankError) -> RankError:
     """What of an exception's record goes into the fact of the rank's end, within its bounds."""
-    traceback, hint = record.get("traceback"), record.get("hint")
-    return {
-        "error": str(record["error"])[:_ERROR_CHARACTERS],
-        "traceback": None if traceback is None else str(traceback)[-_TRACEBACK_CHARACTERS:],
-        "hint": None if hint is None else str(hint)[:1_000],
-        "secondary": bool(record.get("secondary")),
-        "out_of_memory": bool(record.get("out_of_memory")),
-    }
+    traceback = raised.traceback
+    return RankError(
+        error=str(raised.error)[:_ERROR_CHARACTERS],
+        traceback=None if traceback is None else str(traceback)[-_TRACEBACK_CHARACTERS:],
+        secondary=bool(raised.secondary),
+        out_of_memory=bool(raised.out_of_memory),
+    )

@@ -30,7 +30,7 @@ HARM = {
 records = ['[' * 200_000, '{"type": "result_stored", "result": ' + '{"a":' * 400 + '1' + '}' * 401,
            '{"type": "rank_error", "error": {"a": 1}}', '{"type": "rank_error", "error": "\\udce9"}',
            '{"type": "released"}', '{"type": "checkpoint_saved", "step": 99999999999999999999, "at": 1, '
-           '"kind": "state", "replica": false, "log_bytes": null}',
+           '"kind": "state", "replica": false}',
            '{"step": 1, "at": 1, "values": {"\\ud800": 1}}', '\x00']
 open(run.record_file, 'a').write('\n'.join(records) + '\n')""",
     "its files are FIFOs": """
@@ -46,8 +46,9 @@ for path in folder.glob('rank-0.*'):
     "a part that is a FIFO": """
 path = folder / 'checkpoints' / '5' / 'rank-0'
 path.parent.mkdir(parents=True); os.mkfifo(path)
-saved = {"type": "checkpoint_saved", "step": 5, "at": 1, "kind": "state", "replica": False, "log_bytes": None}
-run.record(saved)""",
+from headway.rank_protocol.checkpoint_parts import PartKind
+from headway.rank_protocol.records import CheckpointSaved
+run.record(CheckpointSaved(5, 1.0, PartKind.STATE, False))""",
     "three thousand outputs": """
 for number in range(3_000): (run.output_directory / str(number)).touch()""",
 }

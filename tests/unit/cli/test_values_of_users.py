@@ -29,7 +29,7 @@ from headway.core.parameters import parse_parameters
 from headway.core.worker import WorkerDescription, WorkerLoad
 from headway.errors import InvalidInput, SettingInvalid
 from headway.formats.reports import decode_facts, encode_facts
-from headway.run_records import storable
+from headway.rank_protocol.record_bounds import storable
 from headway.settings import load_settings
 
 SCRIPT = {"script": "t.py", "source": "1"}

@@ -20,7 +20,7 @@ from headway.core.protocol import AssignmentKey
 from headway.formats.metric_patterns import MetricPatterns
 from headway.formats.reports import decode_report
 from headway.rank_protocol.paths import log_file, run_file
-from headway.run_records import MAXIMUM_RECORD_BYTES, clean_text
+from headway.rank_protocol.record_bounds import MAXIMUM_RECORD_BYTES, clean_text
 from headway.training.run import Run
 from headway.worker.harvest import MAXIMUM_SERIES, Harvest, KnownSeries
 from headway.worker.outbox import Outbox
@@ -126,6 +126,8 @@ BY_HAND = [
     '{"type": "checkpoint_saved", "step": 1, "at": 1, "kind": "other", "replica": false}',
     '{"type": "rank_ended", "rank": 0, "at": 1, "exit_code": 0, "finished": true}',
     '{"type": "released"}',
+    '{"type": "rank_finished"}',
+    '{"type": "rank_finished", "rank": 0, "colour": "red"}',
     '{"type": {"a": 1}}',
     '{"type": ["released"]}',
     '"text"',
@@ -270,12 +272,19 @@ def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
 
 def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> None:
     """As that of `open` for a file whose name is not UTF-8."""
-    record = {"type": "rank_error", "error": "No such file: '\udce9'", "traceback": "x\0" * 10_000, "hint": {"odd": 1}}
+    record = {
+        "type": "rank_error",
+        "error": "No such file: '\udce9'",
+        "traceback": "x\0" * 10_000,
+        "secondary": {"odd": 1},
+    }
     run_file(tmp_path, 0).write_text(json.dumps(record) + "\n")
     (harvest,) = read_all(files_of(tmp_path))
     error = harvest.errors[0]
-    assert error["error"] == "No such file: '\\xe9'"
-    assert len(error["traceback"]) <= 40_000
+    assert error.error == "No such file: '\\xe9'"
+    assert error.traceback is not None
+    assert len(error.traceback) <= 40_000
+    assert error.secondary is True
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "device", "unreadable"])

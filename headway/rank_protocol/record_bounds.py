@@ -1,4 +1,4 @@
-"""Bounds of what ranks tell their worker in their run files: ranks keep them, workers check them. Standard library."""
+"""Bounds of what ranks tell their worker in their run files: ranks keep them, workers check them."""
 
 from __future__ import annotations
 

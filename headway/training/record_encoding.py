@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from headway.run_records import MAXIMUM_DEPTH, MAXIMUM_RECORD_BYTES, storable
+from headway.rank_protocol.record_bounds import MAXIMUM_DEPTH, MAXIMUM_RECORD_BYTES, storable
 from headway.training.plain_values import encode, place_without_form
 
 _RESULT_BYTES = MAXIMUM_RECORD_BYTES - 1024
