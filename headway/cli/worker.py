@@ -47,8 +47,8 @@ def worker(
     """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
     from headway.errors import SettingInvalid
     from headway.home import default_home
-    from headway.rank_protocol.lifeline import die_with_parent
     from headway.process_log import log_to_stderr
+    from headway.rank_protocol.lifeline import die_with_parent
     from headway.settings import WorkerSettings, refuse_renamed
     from headway.worker.daemon import Worker
     from headway.worker.devices import find_devices
