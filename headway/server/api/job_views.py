@@ -8,12 +8,12 @@ from pydantic import BaseModel
 
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import PartKind
 from headway.core.cold_start import cold_reason
 from headway.core.job import Job, JobSpec, Origin
 from headway.core.resume_point import resumes_from
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting
+from headway.rank_protocol.checkpoint_parts import PartKind
 
 
 class CheckpointView(BaseModel):
