@@ -51,6 +51,12 @@ class NotAuthenticated(HeadwayError):
     status = 401
 
 
+class TokenExpired(NotAuthenticated):
+    """Raised when a request has a token of this installation that does not hold any more."""
+
+    code = "token_expired"
+
+
 class NotAllowed(HeadwayError):
     """Raised when the caller is known but may not do this to this object."""
 

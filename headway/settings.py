@@ -73,6 +73,9 @@ class Settings(Timeouts):
     """Silence of the leading server after which another on the same database takes over."""
     advertised_url: str | None = None
     """Where the other servers on the same database reach this one. Default: its host and port."""
+    token_days: float | None = Field(default=None, ge=1, le=36_500)
+    """How long the tokens in the home hold that are made from now on; the server renews them there. Default: they do
+    not expire."""
     claim_timeout_seconds: Seconds = Field(default=10.0, gt=0)
     """How long an offered assignment may stay unclaimed."""
     shrink_wait_seconds: Seconds = Field(default=5.0, ge=0)

@@ -27,7 +27,7 @@ from headway.caches.base import Cache
 from headway.client import Client
 from headway.client.connection import client_home, server_url
 from headway.core.problem import Problem, clock_problems
-from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid
+from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired
 from headway.redaction import redacted
 from headway.registry import backend
 from headway.settings import load_settings
@@ -157,6 +157,9 @@ def check_server() -> Iterator[Problem]:
             client.jobs(limit=1)
             yield from _worker_problems(client)
             yield from _damage_problems(client)
+    except TokenExpired as error:
+        sentence = f"{error.message.partition('. ')[0]}."
+        yield Problem(sentence, f"Copy user.token from that server's home to {client_home() / 'user.token'}.")
     except NotAuthenticated:
         yield Problem(
             "The server refuses your token: it is another installation's.",

@@ -51,6 +51,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Operate": {
         "workers": Command("workers:workers", "List workers and what is used of them."),
+        "tokens": Command("tokens:tokens", "List the tokens that hold."),
         "doctor": Command("doctor:doctor", "Find what is misconfigured, and say how to fix it."),
         "goodput": Command("goodput:goodput", "Show where the time of all jobs went."),
         "drill": Command("drill:drill", "Run fault-injection tests on a temporary local fleet."),

@@ -235,6 +235,11 @@ class Client:
                 break
         return found
 
+    def tokens(self) -> list[dict[str, Any]]:
+        """The tokens that hold, without their text; `id` is None for those from before tokens had ids."""
+        tokens: list[dict[str, Any]] = self._connection.request("GET", "/tokens").json()
+        return tokens
+
     def damaged(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Stored rows that could not be read since the server started, such as of kind job; lists leave them out."""
         params = {} if kind is None else {"kind": kind}

@@ -57,6 +57,7 @@ class Action(StrEnum):
     DAMAGE_READ = "damage.read"
     DAMAGE_WRITE = "damage.write"
     SESSIONS_WRITE = "sessions.write"
+    TOKENS_READ = "tokens.read"
 
 
 _KINDS: dict[Action, frozenset[CallerKind]] = {
@@ -75,6 +76,7 @@ _KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.DAMAGE_READ: frozenset({CallerKind.USER}),
     Action.DAMAGE_WRITE: frozenset({CallerKind.USER}),
     Action.SESSIONS_WRITE: frozenset({CallerKind.USER}),
+    Action.TOKENS_READ: frozenset({CallerKind.USER}),
 }
 """The kinds of callers that an action can be allowed to."""
 

@@ -26,6 +26,7 @@ from headway.server.api import (
     snapshots,
     streams,
     submission,
+    tokens,
     trainers,
     workers,
 )
@@ -50,6 +51,7 @@ API_MODULES = (
     damaged,
     snapshots,
     trainers,
+    tokens,
     links,
 )
 

@@ -9,16 +9,16 @@ from headway.database.base import Database
 from headway.errors import NotFound, SettingInvalid
 from headway.objects.base import Objects, in_one_chunk
 from headway.redaction import redacted
+from headway.server.home_tokens import HomeTokens
 from headway.server.services.jobs import draw_id
-from headway.server.tokens import Tokens, adopt_secret
 from headway.settings import Settings
 
 _MARK = "installation"
 
 
-async def join_installation(settings: Settings, database: Database, tokens: Tokens) -> Installation:
+async def join_installation(settings: Settings, database: Database, home: HomeTokens) -> Installation:
     """Sign tokens with the secret that the servers on this database share. Raises SettingInvalid."""
-    drawn = Installation(id=draw_id("i-"), secret=tokens.secret)
+    drawn = Installation(id=draw_id("i-"), secret=home.tokens.secret)
     try:
         installation = await database.installation(drawn)
     except ValidationError as error:
@@ -26,7 +26,7 @@ async def join_installation(settings: Settings, database: Database, tokens: Toke
             f"Database {redacted(settings.effective_database_url)} does not tell whose it is: its row "
             "`installation` is damaged. Restore a backup with `headway restore`."
         ) from error
-    adopt_secret(settings.home, tokens, installation.secret)
+    home.adopt(installation.secret)
     return installation
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from headway.brokers.embedded import EmbeddedBroker
 from headway.server.backends import Backends
+from headway.server.callers import Callers
 from headway.server.clock import Clock
+from headway.server.home_tokens import HomeTokens
 from headway.server.housekeeping import Housekeeping
 from headway.server.leading import Leading
 from headway.server.leases import Leases
@@ -18,6 +20,7 @@ from headway.server.services.artifacts import Artifacts
 from headway.server.services.assignments import Assignments
 from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
+from headway.server.services.credentials import Credentials
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
 from headway.server.services.explanations import Explanations
@@ -34,7 +37,6 @@ from headway.server.services.streams import Streams
 from headway.server.services.submission import Submission
 from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
-from headway.server.tokens import open_home
 from headway.server.watchers import Watchers
 from headway.settings import Settings
 
@@ -50,7 +52,8 @@ class Server:
     ) -> None:
         self.settings = settings
         self.clock = clock or Clock()
-        self.tokens = open_home(settings.home)
+        self.home = HomeTokens(settings.home, self.clock.now, settings.token_days)
+        self.tokens = self.home.tokens
         self.links = Links(self.clock)
         self.backends = Backends(settings, embedded)
         self.leading: Leading | None = None
@@ -119,6 +122,8 @@ class Server:
             recorder=self.recorder,
             telemetry=self.telemetry,
         )
+        self.callers = Callers(self.tokens, self.workers, self.jobs, self.clock)
+        self.credentials = Credentials(self.home, self.callers, self.backends.engine, self.jobs)
         self.assignments = Assignments(
             clock=self.clock,
             tokens=self.tokens,

@@ -28,7 +28,7 @@ async def started(server: Server, url: str = "") -> AsyncIterator[None]:
         await backends.open_stores()
         await backends.reach_brokers()
         # Its tokens are those of the other servers before it answers anyone.
-        installation = await join_installation(server.settings, backends.database, server.tokens)
+        installation = await join_installation(server.settings, backends.database, server.home)
         # Only one server writes from here on: a second must neither mark objects nor take reports from the first.
         await ending.enter_async_context(_leading(server, url))
         await claim_objects(server.settings, installation, backends.database, backends.objects)
@@ -69,7 +69,13 @@ async def _recover(server: Server) -> None:
 @asynccontextmanager
 async def _loops(server: Server) -> AsyncIterator[None]:
     """What runs for ever beside the requests."""
-    loops = (server.recorder.run, server.relay.run, server.scheduler.run, server.housekeeping.run)
+    loops = (
+        server.recorder.run,
+        server.relay.run,
+        server.scheduler.run,
+        server.housekeeping.run,
+        server.home.keep_renewing,
+    )
     tasks = [asyncio.create_task(_run_for_ever(loop)) for loop in loops]
     server.running = True
     try:

@@ -1,91 +1,95 @@
-"""Signed tokens. The signing secret is made at the first start and never leaves the server's home."""
+"""Signed tokens. A token states its id, whom it makes its bearer, when it was made, and when it expires, if it does."""
 
 from __future__ import annotations
 
-import os
 import secrets
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from headway.errors import NotAuthenticated, SettingInvalid
-from headway.private_files import private_home
+from headway.errors import NotAuthenticated, TokenExpired
 from headway.server.access import Caller, CallerKind
+
+_ID_BYTES = 9
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a token states; `caller.credential` is its id. Times are seconds since the epoch.
+
+    A token from before tokens had ids has none, and neither of the times. It does not expire.
+    """
+
+    caller: Caller
+    made_at: float | None = None
+    expires_at: float | None = None
 
 
 class Tokens:
-    """Makes and reads tokens: a caller's kind, and what it is bound to, with a signature."""
+    """Makes and reads tokens. The signature is an HMAC, which is compared in constant time."""
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, now: Callable[[], float]) -> None:
+        self._now = now
         self.use(secret)
-
-    def make(self, caller: Caller) -> str:
-        """The token of a caller."""
-        fields = [caller.kind.value, caller.worker, caller.job, caller.attempt]
-        return "hw_" + str(self._serializer.dumps(fields))
-
-    def read(self, token: str) -> Caller:
-        """The caller of a token. Raises NotAuthenticated when this installation did not sign it."""
-        try:
-            kind, worker, job, attempt = self._serializer.loads(token.removeprefix("hw_"))
-            return Caller(CallerKind(kind), worker, job, attempt)
-        except (BadSignature, ValueError, TypeError) as error:
-            raise NotAuthenticated("The token is not one of this installation. Use the one in its home.") from error
 
     def use(self, secret: str) -> None:
         """Sign with this secret from now on."""
         self.secret = secret
         self._serializer = URLSafeSerializer(secret, salt="headway.token.1")
 
+    def make(self, caller: Caller, *, made_at: float | None = None, lifetime_seconds: float | None = None) -> str:
+        """The token of a caller. Its id is the caller's `credential`, or a new one.
 
-_FILES = {"user.token": CallerKind.USER, "worker.token": CallerKind.JOIN}
-_NAMES = (
-    *_FILES,
-    "secret",
-    "server.url",
-    "headway*.db*",
-    "headway.lock",
-    "headway.log*",
-    "objects",
-    "worker",
-    "workers",
-)
-"""What a home has."""
+        `made_at`: now, unless it is said. Without `lifetime_seconds` it does not expire by time.
+        """
+        made = self._now() if made_at is None else made_at
+        expires = None if lifetime_seconds is None else made + lifetime_seconds
+        token_id = caller.credential or f"t-{secrets.token_urlsafe(_ID_BYTES)}"
+        fields = [caller.kind.value, caller.worker, caller.job, caller.attempt, token_id, made, expires]
+        return "hw_" + str(self._serializer.dumps(fields))
 
+    def read(self, text: str) -> Token:
+        """What a token states, also of one that has expired.
 
-def open_home(home: Path) -> Tokens:
-    """The tokens of a home; at the first start its secret and token files are made, readable by their owner only.
+        Raises NotAuthenticated when this installation did not sign it.
+        """
+        try:
+            kind, worker, job, attempt, *rest = self._serializer.loads(text.removeprefix("hw_"))
+            token_id, made_at, expires_at = rest or ("", None, None)
+            return Token(Caller(CallerKind(kind), worker, job, attempt, token_id), made_at, expires_at)
+        except (BadSignature, ValueError, TypeError) as error:
+            raise NotAuthenticated("The token is not one of this installation. Use the one in its home.") from error
 
-    `user.token` is for people, `worker.token` lets a machine register as a worker.
-    What was there already is closed to others. Raises SettingInvalid when the home cannot be written, or closed.
-    """
-    try:
-        private_home(home, _NAMES)
-        tokens = Tokens(_read_or_make(home / "secret", secrets.token_urlsafe(32)))
-        for name, kind in _FILES.items():
-            _read_or_make(home / name, tokens.make(Caller(kind)))
-    except OSError as error:
-        raise SettingInvalid(f"HEADWAY_HOME is {home}, which cannot be used: {error}") from error
-    return tokens
-
-
-def adopt_secret(home: Path, tokens: Tokens, secret: str) -> None:
-    """Sign with the installation's secret, which another server has drawn; the home's files are written anew."""
-    if secret == tokens.secret:
-        return
-    tokens.use(secret)
-    for name, content in (("secret", secret), *((name, tokens.make(Caller(kind))) for name, kind in _FILES.items())):
-        (home / name).unlink(missing_ok=True)
-        _read_or_make(home / name, content)
+    def caller(self, text: str) -> Caller:
+        """Whom a token makes its bearer. Raises NotAuthenticated, TokenExpired."""
+        token = self.read(text)
+        if token.expires_at is not None and token.expires_at <= self._now():
+            raise TokenExpired(
+                f"This {token.caller.kind} token ({token.caller.credential}) expired on {_date(token.expires_at)}. "
+                f"{_REMEDY[token.caller.kind]}"
+            )
+        return token.caller
 
 
-def _read_or_make(path: Path, value: str) -> str:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(value + "\n")
-        file.flush()
-        os.fsync(descriptor)
-    return value
+_REMEDY = {
+    CallerKind.USER: "Copy the present one, user.token, from the server's home; in a browser, open a new link.",
+    CallerKind.JOIN: "Copy the present one, worker.token, from the server's home.",
+    CallerKind.WORKER: "Register again.",
+    CallerKind.RANK: "It is not needed any more.",
+}
+
+
+def for_worker(worker_id: str) -> Caller:
+    """A worker, with its one token: it holds as long as the registration."""
+    return Caller(CallerKind.WORKER, worker=worker_id, credential=f"t-{worker_id}")
+
+
+def for_rank(job_id: str, attempt: int) -> Caller:
+    """The ranks of an attempt, with their one token: it holds as long as the attempt."""
+    return Caller(CallerKind.RANK, job=job_id, attempt=attempt, credential=f"t-{job_id}-{attempt}")
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

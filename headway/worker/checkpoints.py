@@ -12,7 +12,7 @@ from pathlib import Path
 from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.facts import CheckpointNotSaved, CheckpointPartStored, Fact
 from headway.core.protocol import Claimed
-from headway.errors import CheckpointCorrupt, Conflict, NotFound, Unavailable
+from headway.errors import CheckpointCorrupt, Conflict, NotFound, TokenExpired, Unavailable
 from headway.rank_protocol.checkpoint_files import unpack_files
 from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.rank_protocol.paths import restored_part, saved_part
@@ -94,7 +94,7 @@ class CheckpointSender:
                         metrics=part.metrics,
                     )
                 )
-            except Conflict as error:  # the attempt has ended: what else waits is not wanted either
+            except (Conflict, TokenExpired) as error:  # the attempt has ended: what else waits is not wanted either
                 _log.warning("Checkpoints of job %s are not stored any more: %s", self._claimed.job, error)
                 for step, rank in self._waiting:
                     _remove(saved_part(self._folder, step, rank))

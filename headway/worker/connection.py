@@ -113,7 +113,7 @@ class Connection:
             raise self._unavailable(error) from error
 
     async def store_artifact(self, claimed: Claimed, name: str, path: Path) -> Artifact:
-        """Store a file of the attempt that was claimed. Raises Conflict when the attempt has ended."""
+        """Store a file of the attempt that was claimed. Raises Conflict, TokenExpired when the attempt has ended."""
         response = await self._put_file(claimed, f"artifacts/{quote(name)}", path)
         return _read(Artifact, response)
 
@@ -139,7 +139,7 @@ class Connection:
     async def store_checkpoint_part(
         self, claimed: Claimed, step: int, rank: int, path: Path, *, kind: PartKind, replica: bool
     ) -> None:
-        """Store what a rank saved. Raises Conflict when the attempt has ended."""
+        """Store what a rank saved. Raises Conflict, TokenExpired when the attempt has ended."""
         query = f"kind={kind.value}&replica={str(replica).lower()}&format={CHECKPOINT_FORMAT}"
         await self._put_file(claimed, f"checkpoints/{step}/{rank}?{query}", path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 
 import pytest
@@ -9,16 +10,11 @@ import pytest
 from headway.server.access import Action, Caller, CallerKind
 from headway.server.api.common import Allow
 from headway.server.app import API_PREFIX, create_app, guarded_routes
-from tests.api.conftest import Api
+from headway.server.tokens import for_rank, for_worker
+from tests.api.conftest import Api, SpokenWorker
 
 pytestmark = pytest.mark.anyio
 
-CALLERS = {
-    CallerKind.USER: Caller(CallerKind.USER),
-    CallerKind.JOIN: Caller(CallerKind.JOIN),
-    CallerKind.WORKER: Caller(CallerKind.WORKER, worker="w-mine"),
-    CallerKind.RANK: Caller(CallerKind.RANK, job="j-mine", attempt=1),
-}
 MAY = {
     Action.JOBS_READ: {CallerKind.USER},
     Action.JOBS_WRITE: {CallerKind.USER},
@@ -35,16 +31,17 @@ MAY = {
     Action.DAMAGE_READ: {CallerKind.USER},
     Action.DAMAGE_WRITE: {CallerKind.USER},
     Action.SESSIONS_WRITE: {CallerKind.USER},
+    Action.TOKENS_READ: {CallerKind.USER},
 }
 
 
-def routes_with_names_filled_in() -> list[tuple[str, str, Action]]:
+def routes_with_names_filled_in(job: str = "j-mine", worker: str = "w-mine") -> list[tuple[str, str, Action]]:
     """Method, path with the callers' own names, and action of every route that needs a token."""
     found = []
     for route in guarded_routes():
         (allow,) = [one.call for one in route.dependant.dependencies if isinstance(one.call, Allow)]
-        names = {"job": "j-mine", "attempt": "1", "worker": "w-mine", "name": "x", "sha256": "0" * 64}
-        names |= {"assigned_job": "j-mine", "assigned_attempt": "1", "inquiry": "q-x", "dataset": "x"}
+        names = {"job": job, "attempt": "1", "worker": worker, "name": "x", "sha256": "0" * 64}
+        names |= {"assigned_job": job, "assigned_attempt": "1", "inquiry": "q-x", "dataset": "x"}
         names |= {"step": "1", "rank": "0", "from_attempt": "1", "kind": "jobs", "row": "x"}
         path = API_PREFIX + route.path_format.format(**names)
         found += [(method, path, allow.action) for method in route.methods]
@@ -74,26 +71,47 @@ async def test_every_route_is_closed_without_credentials(api: Api) -> None:
             assert response.headers["www-authenticate"] == "Bearer"
 
 
+async def placed(api: Api) -> tuple[str, SpokenWorker]:
+    """A worker, and a job that is placed on it."""
+    worker, job = await api.worker(), await api.submit()
+    while (await api.http.get(f"/api/v1/jobs/{job['id']}")).json()["status"] == "queued":
+        await asyncio.sleep(0.01)
+    return job["id"], worker
+
+
 async def test_every_route_lets_only_its_kinds_pass(api: Api) -> None:
-    for method, path, action in routes_with_names_filled_in():
-        for kind, caller in CALLERS.items():
-            if path.endswith("/follow") or (path == "/api/v1/events" and kind is CallerKind.USER):
+    """Given a job at work, then each kind of token gets 403 for all that it is not for, whatever it asks."""
+    job, worker = await placed(api)
+    for number in range(len(routes_with_names_filled_in())):
+        if not at_work(api, job, worker):  # the route before ended it
+            job, worker = await placed(api)
+        method, path, action = routes_with_names_filled_in(job, worker.id)[number]
+        callers = (Caller(CallerKind.USER), Caller(CallerKind.JOIN), for_worker(worker.id), for_rank(job, 1))
+        for caller in sorted(callers, key=lambda one: one.kind in MAY[action]):
+            if path.endswith("/follow") or (path == "/api/v1/events" and caller.kind is CallerKind.USER):
                 continue  # they do not end
             response = await api.http.request(method, path, headers=api.headers(caller))
-            assert (response.status_code == 403) is (kind not in MAY[action]), (method, path, kind, response.text)
+            refused = response.status_code == 403
+            assert refused is (caller.kind not in MAY[action]), (method, path, caller, response.text)
+
+
+def at_work(api: Api, job: str, worker: SpokenWorker) -> bool:
+    known = api.server.jobs.unsettled.find(job)
+    ready = {one.id for one in api.server.backends.engine.workers()}
+    return known is not None and known.active and worker.id in ready
 
 
 async def test_tokens_are_bound_to_their_worker_job_and_attempt(api: Api) -> None:
-    worker = api.headers(Caller(CallerKind.WORKER, worker="w-other"))
+    job, worker = await placed(api)
+    other_job, other = await placed(api)
     beat = {"counter": 0, "last_answer": -1}
-    response = await api.http.post("/api/v1/workers/w-mine/heartbeat", json=beat, headers=worker)
+    response = await api.http.post(f"/api/v1/workers/{worker.id}/heartbeat", json=beat, headers=other.headers)
     assert response.status_code == 404  # as for a worker that does not exist
-    job = (await api.submit())["id"]
-    path = f"/api/v1/jobs/{job}/attempts/1/artifacts/x"
-    for bound_to, attempt, status in (("j-other", 1, 404), (job, 2, 403), (job, 1, 409)):
-        rank = api.headers(Caller(CallerKind.RANK, job=bound_to, attempt=attempt))
+    rank = api.headers(for_rank(job, 1))
+    for asked, attempt, status in ((other_job, 1, 404), (job, 2, 403), (job, 1, 201)):
+        path = f"/api/v1/jobs/{asked}/attempts/{attempt}/artifacts/x"
         response = await api.http.put(path, content=b"x", headers=rank)
-        assert response.status_code == status, (bound_to, attempt)
+        assert response.status_code == status, (asked, attempt)
 
 
 async def test_health_and_documentation_are_open_and_work_offline(api: Api) -> None:

@@ -16,7 +16,6 @@ from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
 from headway.formats import blocks
 from headway.formats.dataset_files import describe, prepare
-from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
 from headway.server.server import Server
 from headway.server.services.snapshots import Snapshots
@@ -351,7 +350,7 @@ async def test_an_inquiry_goes_out_with_the_heartbeat_and_its_answer_comes_back(
         inquiries = (await worker.heartbeat(0)).json()["inquiries"]
     assert (inquiries[0]["command"], inquiries[0]["rank"]) == (["ls"], 0)
     path = f"/api/v1/workers/{worker.id}/inquiries/{inquiries[0]['id']}"
-    other = api.headers(Caller(CallerKind.WORKER, worker="w-other"))
+    other = (await api.worker()).headers
     assert (await api.http.post(path, json={"output": "x"}, headers=other)).status_code == 404
     answer = {"exit_code": 0, "output": "train.py\n"}
     assert (await api.http.post(path, json=answer, headers=worker.headers)).status_code == 204

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_variables_that_are_wrong(lonely: Fleet, changes: dict[str, str], words:
 
 @pytest.mark.usefixtures("quick_torch")
 def test_a_token_of_another_installation(lonely: Fleet) -> None:
-    other = Tokens("another secret").make(Caller(CallerKind.USER))
+    other = Tokens("another secret", time.time).make(Caller(CallerKind.USER))
     _, problems = doctor(lonely, HEADWAY_TOKEN=other)
     assert found(problems, "it is another installation's", "Copy user.token from that server's home")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from headway.errors import SettingInvalid
 from headway.objects.base import in_one_chunk
 from headway.objects.files import FileObjects
 from headway.private_files import close, private_home
-from headway.server.tokens import open_home
+from headway.server.home_tokens import HomeTokens
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_an_existing_home_is_closed(tmp_path: Path) -> None:
         (home / name).write_text("x")
     (home / "worker" / "link").symlink_to(outside)
     assert open_to_others(home)
-    open_home(home)
+    HomeTokens(home, time.time)
     assert open_to_others(home) == []
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
 
@@ -58,7 +59,7 @@ def test_nobody_else_can_write_to_a_home_that_has_other_things(tmp_path: Path, m
     """Given a shared folder with a foreign file in it, others can no longer rename or replace what is ours."""
     tmp_path.chmod(mode)
     (tmp_path / "paper.tex").write_text("x")
-    open_home(tmp_path)
+    HomeTokens(tmp_path, time.time)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == mode & ~0o022
     assert open_to_others(tmp_path / "secret") == []
 
@@ -86,7 +87,7 @@ def test_a_home_of_another_user_is_refused_with_the_command(tmp_path: Path, monk
     monkeypatch.setattr(private_files.Path, "chmod", refuse)
     command = f"Run: sudo chown -R {os.geteuid()} {tmp_path} && chmod -R go-rwx {tmp_path}"
     with pytest.raises(SettingInvalid, match=r"secret can be read by others .* Run: sudo chown -R") as caught:
-        open_home(tmp_path)
+        HomeTokens(tmp_path, time.time)
     assert command in caught.value.message
 
 

@@ -33,7 +33,7 @@ COOKIE = "headway_token"
 
 
 def authenticate(server: Server, connection: HTTPConnection) -> Caller:
-    """Who asks. Raises NotAuthenticated.
+    """Who asks. Raises NotAuthenticated, WorkerLost.
 
     The cookie is SameSite=Strict; that a changing request also comes from a page of ours is checked here.
     """
@@ -42,13 +42,13 @@ def authenticate(server: Server, connection: HTTPConnection) -> Caller:
     if authorization is None and cookie is not None:
         origin = connection.headers.get("origin")
         if origin is None or urlsplit(origin).netloc == connection.headers.get("host"):
-            return server.tokens.read(cookie)
+            return server.callers.of(cookie)
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated(
             "This needs a token: send it as `Authorization: Bearer TOKEN`. It is in the file user.token of the home."
         )
-    return server.tokens.read(token.strip())
+    return server.callers.of(token.strip())
 
 
 def get_caller(connection: HTTPConnection) -> Caller:

@@ -13,6 +13,8 @@ from headway.server.links import LINK_SECONDS
 router = APIRouter(tags=["links"])
 front_router = APIRouter(tags=["links"])
 
+_COOKIE_SECONDS = 30 * 86_400
+
 
 class Link(BaseModel):
     """A path to open in a browser, once, before `valid_seconds` have passed."""
@@ -32,9 +34,9 @@ async def enter(ticket: str, request: Request, server: ServerHere) -> RedirectRe
     """Redeem a link: the browser gets the user's token as a cookie that scripts cannot read."""
     server.links.redeem(ticket)
     answer = RedirectResponse("/", status_code=303)
-    token = server.tokens.make(Caller(CallerKind.USER))
+    token = server.tokens.make(Caller(CallerKind.USER), lifetime_seconds=_COOKIE_SECONDS)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=30 * 86_400)
+    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=_COOKIE_SECONDS)
     return answer
 
 

@@ -6,13 +6,12 @@ from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.protocol import Claimed, OpenAssignment
 from headway.errors import ClaimRefused, Damaged, NotFound
-from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
 from headway.server.services.jobs import Jobs
 from headway.server.services.workers import Workers
-from headway.server.tokens import Tokens
+from headway.server.tokens import Tokens, for_rank
 
 
 class Assignments:
@@ -85,7 +84,7 @@ class Assignments:
             group_rank=attempt.assignments.index(assignment),
             group_count=len(attempt.assignments),
             endpoint=attempt.endpoint if attempt.all_claimed else None,
-            rank_token=self._tokens.make(Caller(CallerKind.RANK, job=job.id, attempt=number)),
+            rank_token=self._tokens.make(for_rank(job.id, number), made_at=attempt.placed_at),
         )
 
     async def refuse(self, worker_id: str, job_id: str, number: int) -> None:

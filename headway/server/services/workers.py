@@ -12,14 +12,13 @@ from headway.core.protocol import Registered, Registration
 from headway.core.worker import Worker, WorkerState
 from headway.engines.base import Engine
 from headway.errors import NotFound, WorkerLost
-from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
 from headway.server.leases import Leases
 from headway.server.probe import process_ended
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs, draw_id
 from headway.server.services.telemetry import Telemetry
-from headway.server.tokens import Tokens
+from headway.server.tokens import Tokens, for_worker
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class Workers:
         """Take a worker in under a new id; its former id is lost from now on."""
         former = None
         if registration.former_token:
-            former = self._tokens.read(registration.former_token).worker
+            former = self._tokens.read(registration.former_token).caller.worker
         if former is not None:
             await self.lose(former, "it was started anew")
         taken = {worker.name for worker in self._engine.workers()}
@@ -84,7 +83,7 @@ class Workers:
         self._changed()
         return Registered(
             id=worker_id,
-            token=self._tokens.make(Caller(CallerKind.WORKER, worker=worker_id)),
+            token=self._tokens.make(for_worker(worker_id)),
             name=name,
             timeouts=self._settings.timeouts,
             broker=f"/api/v1/workers/{worker_id}/broker",
