@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from math import isfinite
 from typing import Any
 
 from headway.brokers.base import WorkerBroker
@@ -13,6 +14,7 @@ from headway.core.status import AssignmentState
 from headway.errors import HeadwayError
 from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import finish_stream, remove_attempt
+from headway.worker.phase import Phase, StopRequest
 from headway.worker.session import Session
 from headway.worker.spool import SpooledStream, stream_folder
 
@@ -34,9 +36,9 @@ class Assignments:
         """Whether there are any."""
         return bool(self._running)
 
-    def known(self) -> list[RunningAssignment]:
+    def held(self) -> list[RunningAssignment]:
         """Those that the server knows to be claimed, and that have not ended."""
-        return [one for one in self._running.values() if one.claimed and not one.done]
+        return [one for one in self._running.values() if one.phase.held]
 
     async def receive_wakeups(self, broker: WorkerBroker, session: Session) -> None:
         """Start or wake what the broker's wake-ups name, until its connection ends."""
@@ -45,26 +47,28 @@ class Assignments:
             running = self._running.get((wakeup.job, wakeup.attempt))
             if running is None:
                 self._start(session, wakeup.job, wakeup.attempt)
-            elif not running.done:
+            elif running.phase is not Phase.ENDED:
                 running.wake()
                 self._heartbeat_due.set()
 
-    async def follow(self, session: Session, answer: HeartbeatAnswer, known: list[RunningAssignment]) -> None:
+    async def follow(self, session: Session, answer: HeartbeatAnswer, held: list[RunningAssignment]) -> None:
         """Do what the server says: start what is new, wake or stop what changed, end what is not listed.
 
-        `known`: what the server was told of when it answered.
+        `held`: what the server was told of when it answered.
         """
         for committed in answer.committed:
             if session.outbox.committed(committed.stream, committed.through):
-                self._forget(session, committed.stream)
+                self._forget_unless_running(session, committed.stream)
         listed = {(one.job, one.attempt): one for one in answer.assignments}
         for key, assignment in listed.items():
             running = self._running.get(key)
             if assignment.state is AssignmentState.STOPPING:
-                if running is not None:
-                    await running.stop(_grace_seconds(assignment, session.timeouts), stacks=assignment.stacks)
-                else:
+                if running is None:
                     _release_unknown(session, session.key(*key))
+                elif assignment.stacks:
+                    await running.stop_with_stacks(_stop_request(assignment, session.timeouts))
+                else:
+                    await running.stop(_stop_request(assignment, session.timeouts))
             elif running is None:
                 self._start(session, *key)
             elif assignment.ready:
@@ -73,23 +77,20 @@ class Assignments:
                 running.all_finished()
         for inquiry in answer.inquiries:
             asked = self._running.get((inquiry.job, inquiry.attempt))
-            if asked is not None and not asked.done:
+            if asked is not None and asked.phase is not Phase.ENDED:
                 self._do_aside(asked.inquire(inquiry))
-        for running in known:
-            if (running.key.job, running.key.attempt) not in listed and not running.done:
-                await running.stop(0)
+        for running in held:
+            if (running.key.job, running.key.attempt) not in listed:
+                await running.stop(StopRequest(0.0, store_seconds=0.0))
 
-    async def end_all(self, grace_seconds: float, *, save_seconds: float | None = None) -> None:
-        """End all ranks, and return once their assignments are done, or have taken longer than all their limits.
-
-        `save_seconds`: the worker itself stops, and what ranks saved has so long to be sent.
-        """
-        worker_stops = save_seconds is not None
-        running = [one for one in self._running.values() if not one.done]
-        await asyncio.gather(*(one.stop(grace_seconds, worker_stops=worker_stops) for one in running))
+    async def end_all(self, request: StopRequest) -> None:
+        """End all ranks, and return once their assignments have ended, or have taken longer than all their limits."""
+        running = [one for one in self._running.values() if one.phase is not Phase.ENDED]
+        await asyncio.gather(*(one.stop(request) for one in running))
         if not self._tasks:
             return
-        _, late = await asyncio.wait(self._tasks, timeout=grace_seconds + (save_seconds or 0.0) + _END_SECONDS)
+        store_seconds = request.store_seconds if isfinite(request.store_seconds) else 0.0
+        _, late = await asyncio.wait(self._tasks, timeout=request.grace_seconds + store_seconds + _END_SECONDS)
         if late:
             _log.error("%d assignments do not end; they are left as they are, and their processes killed.", len(late))
             for task in late:
@@ -110,13 +111,15 @@ class Assignments:
         except Exception:
             _log.exception("A defect in attempt %d of job %s", running.key.attempt, running.key.job)
         finally:
-            if not running.claimed:
-                self._running.pop((running.key.job, running.key.attempt), None)
+            if not running.session.outbox.sends(running.key):
+                self._forget_unless_running(running.session, running.key)
 
-    def _forget(self, session: Session, key: AssignmentKey) -> None:
-        """All reports of an assignment are committed: its files are not needed any more."""
-        self._running.pop((key.job, key.attempt), None)
-        self._do_aside(asyncio.to_thread(remove_attempt, session.home, key))
+    def _forget_unless_running(self, session: Session, key: AssignmentKey) -> None:
+        """The server wants no report of an assignment, or no more: once that has ended its files are not needed."""
+        running = self._running.get((key.job, key.attempt))
+        if running is None or running.phase is Phase.ENDED:
+            self._running.pop((key.job, key.attempt), None)
+            self._do_aside(asyncio.to_thread(remove_attempt, session.home, key))
 
     def _do_aside(self, aside: Coroutine[Any, Any, None]) -> None:
         """Do something beside all else, which may fail."""
@@ -132,10 +135,10 @@ class Assignments:
         task.add_done_callback(self._asides.discard)
 
 
-def _grace_seconds(assignment: OpenAssignment, timeouts: Timeouts) -> float:
+def _stop_request(assignment: OpenAssignment, timeouts: Timeouts) -> StopRequest:
     if assignment.kill:
-        return 0.0
-    return timeouts.save_grace_seconds if assignment.saves else timeouts.stop_grace_seconds
+        return StopRequest(0.0, store_seconds=0.0)
+    return StopRequest(timeouts.save_grace_seconds if assignment.saves else timeouts.stop_grace_seconds)
 
 
 def _release_unknown(session: Session, key: AssignmentKey) -> None:

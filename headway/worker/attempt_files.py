@@ -10,7 +10,7 @@ from headway.core.protocol import AssignmentKey, Timeouts
 from headway.folders import remove
 from headway.rank_protocol.paths import logged_ranks
 from headway.worker.rank_files import RankFiles
-from headway.worker.spool import SpooledStream
+from headway.worker.spool import SpooledStream, stream_folder
 
 _log = logging.getLogger(__name__)
 
@@ -21,8 +21,9 @@ def attempt_folder(home: Path, key: AssignmentKey) -> Path:
 
 
 def remove_attempt(home: Path, key: AssignmentKey) -> None:
-    """Delete the files of an attempt whose last report is committed."""
+    """Delete the files and reports of an attempt of which the server wants no more."""
     remove(attempt_folder(home, key))
+    remove(stream_folder(home, key))
 
 
 def finish_stream(home: Path, stream: SpooledStream) -> None:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from headway.core.artifact import legal_name
-from headway.core.facts import Fact, LinksLeftOut, NeverMet, RanksIdle, RankStarted, StageReached, Stalled
+from headway.core.facts import LinksLeftOut, NeverMet, RanksIdle, RankStarted, StageReached, Stalled
 from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, Timeouts
 from headway.rank_protocol.messages import AllGone, CommandEnded, FromLauncher, RankExited, RanksStarted
 from headway.rank_protocol.paths import output_folder
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender, SavedPart
+from headway.worker.exit_watch import ExitWatch
+from headway.worker.fact_queue import FactQueue
 from headway.worker.idle_watch import IdleWatch
 from headway.worker.inquiries import Inquiries
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
+from headway.worker.lifecycle import Lifecycle
 from headway.worker.process_tree import is_alive
 from headway.worker.regular_files import write_new
 from headway.worker.reporter import Reporter
@@ -38,7 +40,7 @@ _NOTICE_SECONDS = 1.0
 
 
 class Attendance:
-    """From the launch until none of the processes is left. `processes`: rank to pid of what runs now.
+    """From the launch until none of the processes is left.
 
     `warnings`: what the user is to know, though nothing fails for it.
     """
@@ -52,8 +54,8 @@ class Attendance:
         inquiries: Inquiries,
         timeouts: Timeouts,
         *,
-        facts: list[Fact],
-        processes: dict[int, int],
+        facts: FactQueue,
+        lifecycle: Lifecycle,
     ) -> None:
         self.warnings: list[str] = []
         self._claimed = claimed
@@ -63,12 +65,13 @@ class Attendance:
         self._inquiries = inquiries
         self._timeouts = timeouts
         self._facts = facts
-        self._processes = processes
+        self._lifecycle = lifecycle
+        self._processes: dict[int, int] = {}
+        """Rank to pid of what runs now."""
         self._watch = LauncherWatch(_lives)
-        self._stop_asked = asyncio.Event()
-        self._worker_stops = self._stacks_kept = False
+        self._exit = ExitWatch(timeouts.exit_limit_seconds)
+        self._stacks: asyncio.Task[dict[int, str]] | None = None
         self._notice_until: float | None = None
-        self._exit_until: float | None = None
         self._stall: StallWatch | None = StallWatch(
             limit_seconds=claimed.spec.stall_seconds,
             minimum_seconds=timeouts.stall_minimum_seconds,
@@ -83,17 +86,14 @@ class Attendance:
             limit_seconds = max(least_seconds, limit_seconds or timeouts.startup_limit_seconds)
             self._idle = IdleWatch(limit_seconds, time.monotonic())
 
-    async def stop(self, grace_seconds: float, *, worker_stops: bool) -> None:
-        """End the ranks; they have the grace time to save. `worker_stops`: for that, and not for what the job did."""
-        self._worker_stops |= worker_stops
-        self._stop_asked.set()
+    async def stop(self, grace_seconds: float) -> None:
+        """End the ranks; they have the grace time to save."""
         self._watch.stops(grace_seconds, time.monotonic())
         await self._launcher.stop(grace_seconds)
 
     def all_finished(self) -> None:
         """Every rank of the attempt has said that it finished: what is left is the end of the processes."""
-        if self._exit_until is None:
-            self._exit_until = time.monotonic() + self._timeouts.exit_limit_seconds
+        self._exit.finished(time.monotonic())
 
     async def inquire(self, inquiry: Inquiry) -> None:
         """Answer what a user asks of the ranks."""
@@ -111,7 +111,7 @@ class Attendance:
                     if message is None or isinstance(message, AllGone):
                         patience_seconds = _END_SECONDS
                         if message is not None and message.never_met:
-                            self._facts.append(NeverMet())
+                            self._facts.put(NeverMet())
                         break
                     messages = asyncio.create_task(self._launcher.message())
                     await self._hear(message)
@@ -134,9 +134,9 @@ class Attendance:
         await self._look_for_stall()
         await self._look_for_idle_ranks()
         await self._look_for_exit()
-        await self._reporter.report_new()
+        await self._reporter.report_new(self._processes)
         for part in self._reporter.take_saved():
-            self._facts += sender.add(part)
+            sender.add(part)
 
     async def _hear(self, message: FromLauncher) -> None:
         """The launcher says that the ranks have started, that one has ended, or what a user's inquiry gave."""
@@ -147,7 +147,7 @@ class Attendance:
                 self._processes.pop(message.rank, None)
                 if message.signalled and not message.stopped:
                     message = message._replace(stopped=await self._ended_with_the_worker())
-                await self._reporter.report_end(message)
+                await self._reporter.report_end(message, self._processes)
             case CommandEnded():
                 await self._inquiries.ended(message)
 
@@ -155,8 +155,8 @@ class Attendance:
         pids = dict(zip(self._claimed.ranks, started.pids, strict=True))
         self._processes.update(pids)
         self._reporter.files.name_processes({pid: rank for rank, pid in pids.items()})
-        self._facts += [RankStarted(rank=rank, pid=pid) for rank, pid in pids.items()]
-        self._facts.append(StageReached(stage="launched", at=time.time()))
+        self._facts.put(*(RankStarted(rank=rank, pid=pid) for rank, pid in pids.items()))
+        self._facts.put(StageReached(stage="launched", at=time.time()))
         try:
             remember_processes(self._folder, [started.launcher, *pids.values()])
         except OSError as error:  # as when a rank has deleted the folder; only the worker's next start needs it
@@ -166,10 +166,8 @@ class Attendance:
         """Whether a signal that ended a rank came to the worker as well. Its own may come a moment later."""
         if self._notice_until is None:
             self._notice_until = time.monotonic() + _NOTICE_SECONDS
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, self._notice_until - time.monotonic())):
-                await self._stop_asked.wait()
-        return self._worker_stops
+        await self._lifecycle.wait_for_stop(max(0.0, self._notice_until - time.monotonic()))
+        return self._lifecycle.worker_stops
 
     async def _look_for_files(
         self, watch: CheckpointWatch | None, sender: CheckpointSender, *, final: bool = False
@@ -177,38 +175,38 @@ class Attendance:
         """See whether a program has written checkpoint files."""
         if watch is None:
             return
-        step, ranks = self._reporter.files.logged_step, [*self._processes.values()]
+        step, ranks = self._reporter.logged_step, [*self._processes.values()]
         found = await watch.look(step, ranks, now=time.monotonic(), final=final)
         if isinstance(found, SavedPart):
-            self._facts += sender.add(found)
+            sender.add(found)
             if watch.left_out:
                 names = tuple(legal_name(name)[:1000] for name in watch.left_out[:MAXIMUM_NAMED])
-                self._facts.append(LinksLeftOut(step=found.step, names=names, count=len(watch.left_out)))
+                self._facts.put(LinksLeftOut(step=found.step, names=names, count=len(watch.left_out)))
         elif found is not None:
-            self._facts.append(found)
+            self._facts.put(found)
 
     async def _look_for_stall(self) -> None:
         """Report a training that has stalled; the server then ends the attempt."""
         if self._stall is None:
             return
-        step, now = self._reporter.files.logged_step, time.monotonic()
+        step, now = self._reporter.logged_step, time.monotonic()
         if self._reporter.trained:
             self._stall.finishes(now)
         silent = self._stall.silent_seconds(step, now)
-        if silent is None or self._stop_asked.is_set():
+        if silent is None or self._lifecycle.stop is not None:
             return
         self._stall = None
         stacks = await self.keep_stacks()
         _log.warning("Attempt %d of job %s has stalled for %.0f s.", self._claimed.attempt, self._claimed.job, silent)
         absent = absent_ranks(stacks)
-        self._facts.append(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
+        self._facts.put(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
 
     async def _look_for_idle_ranks(self) -> None:
         """Report ranks that log no steps and wait for what never comes. With `stall_seconds` that ends the attempt.
 
         It does so only if all its ranks are here: those of other workers may compute what these wait for.
         """
-        if self._idle is None or self._stop_asked.is_set() or self._reporter.files.logged_step is not None:
+        if self._idle is None or self._lifecycle.stop is not None or self._reporter.logged_step is not None:
             return
         cores, ranks = self._reporter.cores, len(self._processes)
         idle = self._idle.idle_seconds(self._reporter.read_bytes, cores, ranks, time.monotonic())
@@ -217,15 +215,14 @@ class Attendance:
         self._idle = None
         if self._claimed.spec.stall_seconds and self._claimed.group_count == 1:
             stacks = await self.keep_stacks()
-            self._facts.append(Stalled(step=0, silent_seconds=idle, absent_ranks=absent_ranks(stacks)))
+            self._facts.put(Stalled(step=0, silent_seconds=idle, absent_ranks=absent_ranks(stacks)))
         else:
-            self._facts.append(RanksIdle(idle_seconds=idle))
+            self._facts.put(RanksIdle(idle_seconds=idle))
 
     async def _look_for_exit(self) -> None:
         """End processes that do not end by themselves, though all ranks have finished."""
-        if self._exit_until is None or time.monotonic() < self._exit_until or not self._processes:
+        if not self._processes or not self._exit.overdue(time.monotonic()):
             return
-        self._exit_until = float("inf")
         ranks = sorted(self._processes)
         several = f"ranks {', '.join(map(str, ranks[:10]))}" if len(ranks) > 1 else f"rank {ranks[0]}"
         self.warnings.append(
@@ -236,11 +233,15 @@ class Attendance:
         await self._launcher.stop(0)
 
     async def keep_stacks(self) -> dict[int, str]:
-        """Write where the ranks are into the attempt's outputs, once."""
-        if self._stacks_kept or not self._processes:
-            return {}
-        self._stacks_kept = True
-        stacks = await asyncio.to_thread(read_stacks, self._folder, dict(self._processes))
+        """Write where the ranks are into the attempt's outputs, once; who asks later gets what was written then."""
+        if self._stacks is None:
+            if not self._processes:
+                return {}
+            self._stacks = asyncio.create_task(self._keep_stacks(dict(self._processes)))
+        return await asyncio.shield(self._stacks)
+
+    async def _keep_stacks(self, processes: dict[int, int]) -> dict[int, str]:
+        stacks = await asyncio.to_thread(read_stacks, self._folder, processes)
         path = output_folder(self._folder) / "stacks" / f"attempt-{self._claimed.attempt}.txt"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from headway.core.checkpoint import Checkpoint, CheckpointPart
-from headway.core.facts import CheckpointNotSaved, CheckpointPartStored, Fact
+from headway.core.facts import CheckpointNotSaved, CheckpointPartStored
 from headway.core.protocol import Claimed
 from headway.errors import CheckpointCorrupt, Conflict, NotFound, TokenExpired, Unavailable
 from headway.rank_protocol.checkpoint_files import unpack_files
@@ -19,6 +18,7 @@ from headway.rank_protocol.paths import restored_part, saved_part
 from headway.rank_protocol.record_bounds import clean_text
 from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, write_restored
 from headway.worker.connection import Connection
+from headway.worker.fact_queue import FactQueue
 from headway.worker.regular_files import size_of
 from headway.worker.transfers import write_chunks
 
@@ -42,24 +42,24 @@ class SavedPart:
 
 
 class CheckpointSender:
-    """Sends the parts of one attempt, one after the other, while training goes on."""
+    """Sends the parts of one attempt, one after the other, while training goes on. What became of them are facts."""
 
-    def __init__(self, claimed: Claimed, folder: Path, connection: Connection) -> None:
+    def __init__(self, claimed: Claimed, folder: Path, connection: Connection, facts: FactQueue) -> None:
         self._claimed = claimed
         self._folder = folder
         self._connection = connection
+        self._facts = facts
         self._waiting: dict[tuple[int, int], SavedPart] = {}
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def add(self, part: SavedPart) -> list[CheckpointNotSaved]:
-        """The rank has written its part of a step to its disk. Says which older ones are dropped for it."""
+    def add(self, part: SavedPart) -> None:
+        """The rank has written its part of a step to its disk. Older ones may be dropped for it."""
         self._waiting[part.step, part.rank] = part
         self._idle.clear()
         self._news.set()
         sizes = {key: size_of(saved_part(self._folder, *key)) for key in self._waiting}
-        dropped = []
         for step in sorted({step for step, _ in self._waiting})[:-_LEAST_WAITING_STEPS]:
             if sum(sizes[key] for key in self._waiting) <= _MAXIMUM_WAITING_BYTES:
                 break
@@ -68,10 +68,9 @@ class CheckpointSender:
                 _remove(saved_part(self._folder, *key))
                 words = "it and newer ones wait for the server, and take too much of the worker's disk"
                 _log.warning("The checkpoint of step %d, rank %d, was dropped: %s", *key, words)
-                dropped.append(CheckpointNotSaved(step=step, rank=key[1], error=words))
-        return dropped
+                self._facts.put(CheckpointNotSaved(step=step, rank=key[1], error=words))
 
-    async def run(self, report: Callable[[Fact], None]) -> None:
+    async def run(self) -> None:
         """Send for ever. What the server does not want is dropped: the attempt has ended."""
         while True:
             while not self._waiting:
@@ -84,7 +83,7 @@ class CheckpointSender:
                 size_bytes = path.stat().st_size
                 while not await self._sent(part, path):
                     await asyncio.sleep(_RETRY_SECONDS)
-                report(
+                self._facts.put(
                     CheckpointPartStored(
                         step=part.step,
                         rank=part.rank,
@@ -101,7 +100,7 @@ class CheckpointSender:
                 self._waiting.clear()
             except Exception as error:  # whatever it is, the next part may go better
                 _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", part.step, part.rank, error)
-                report(CheckpointNotSaved(step=part.step, rank=part.rank, error=clean_text(str(error))[:1000]))
+                self._facts.put(CheckpointNotSaved(step=part.step, rank=part.rank, error=clean_text(str(error))[:1000]))
             finally:
                 _remove(path)
 

@@ -26,6 +26,7 @@ from headway.worker.heartbeat import HeartbeatLoop
 from headway.worker.home_lock import locked_home
 from headway.worker.interface import address_of, address_towards
 from headway.worker.outbox import Outbox
+from headway.worker.phase import StopRequest
 from headway.worker.preparation import Preparation
 from headway.worker.registration import register
 from headway.worker.session import Session
@@ -113,7 +114,7 @@ class Worker:
             await HeartbeatLoop(session, self._assignments, due=self._heartbeat_due, stopped=stopped).run()
         except WorkerLost as error:
             _log.warning("%s", error)
-            await self._assignments.end_all(grace_seconds=0)
+            await self._assignments.end_all(StopRequest(0.0, store_seconds=0.0))
         finally:
             for task in tasks:
                 task.cancel()

@@ -12,6 +12,7 @@ from headway.errors import HeadwayError, WorkerLost
 from headway.worker.assignment import RunningAssignment
 from headway.worker.assignments import Assignments
 from headway.worker.load import read_load
+from headway.worker.phase import StopRequest
 from headway.worker.session import Session
 
 _log = logging.getLogger(__name__)
@@ -36,10 +37,10 @@ class HeartbeatLoop:
         """Until the server has declared the worker lost: raises WorkerLost."""
         counter = 0
         while True:
-            known = self._assignments.known()
+            held = self._assignments.held()
             self._due.clear()
             try:
-                await self._beat(counter, known)
+                await self._beat(counter, held)
             except WorkerLost:
                 raise
             except HeadwayError as error:
@@ -51,27 +52,27 @@ class HeartbeatLoop:
                 async with asyncio.timeout(self._session.timeouts.heartbeat_seconds):
                     await self._due.wait()
 
-    async def _beat(self, counter: int, known: list[RunningAssignment]) -> None:
+    async def _beat(self, counter: int, held: list[RunningAssignment]) -> None:
         heartbeat = Heartbeat(
             counter=counter,
             last_answer=self._last_answer,
-            preparing=tuple((one.key.job, one.key.attempt) for one in known if one.busy),
+            preparing=tuple((one.key.job, one.key.attempt) for one in held if one.phase.busy),
             streams=self._session.outbox.keys(),
             load=read_load(),
             leaving=self._stopped.is_set(),
-            steps={one.key.job: one.logged_step for one in known if one.logged_step is not None},
+            steps={one.key.job: one.logged_step for one in held if one.logged_step is not None},
         )
         # One that is lost on the way must leave time for others within the lease.
         patience_seconds = self._session.timeouts.lease_seconds / 4
         answer = await self._session.connection.heartbeat(heartbeat, patience_seconds)
         self._last_answer = answer.counter
         self._reached_at = time.monotonic()
-        await self._assignments.follow(self._session, answer, known)
+        await self._assignments.follow(self._session, answer, held)
 
     async def _unreached(self, error: HeadwayError) -> None:
         timeouts = self._session.timeouts
         away_seconds = time.monotonic() - self._reached_at
         if away_seconds > timeouts.orphan_timeout_seconds and self._assignments.any():
             _log.error("No server for %.0f s; ending the ranks. %s", away_seconds, error)
-            await self._assignments.end_all(timeouts.stop_grace_seconds)
+            await self._assignments.end_all(StopRequest(timeouts.stop_grace_seconds))
         await asyncio.sleep(min(_RETRY_SECONDS, timeouts.heartbeat_seconds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 import psutil
@@ -19,7 +20,7 @@ class MemoryCurves:
         self._every_seconds = _SECONDS
         self._looked_at = 0.0
 
-    def look(self, processes: dict[int, int]) -> None:
+    def look(self, processes: Mapping[int, int]) -> None:
         """Add a point for each rank (rank to pid), if it is time for the next."""
         now = time.monotonic()
         if now - self._looked_at < self._every_seconds:

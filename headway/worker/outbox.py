@@ -44,7 +44,7 @@ class Outbox:
         return key in self._streams
 
     def committed(self, key: AssignmentKey, through: int | None) -> bool:
-        """The server committed a stream up to `through`, or wants no more of it (None). True if that was its end."""
+        """The server committed a stream up to `through`, or wants no more of it: None. True if no more is sent."""
         stream = self._streams.get(key)
         if stream is None:
             return False
@@ -52,7 +52,7 @@ class Outbox:
             del self._streams[key]
             self._unchanged.pop(key, None)
             stream.remove()
-            return stream.ended
+            return True
         stream.cut(through)
         # What is not committed two heartbeats after it was sent was lost on its way.
         seen, times = self._unchanged.get(key, (-1, 0))

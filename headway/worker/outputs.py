@@ -188,14 +188,14 @@ async def store_results(
     folders: WorkFolders,
     connection: Connection,
     *,
-    give_up: Callable[[], bool],
+    out_of_time: Callable[[], bool],
 ) -> Stored:
     """Store what the ranks left, and tell what stays on this worker."""
     changed = await asyncio.to_thread(folders.changed, claimed.job)
     outputs = await asyncio.to_thread(
         find_outputs, prepared.output, prepared.work, claimed.spec.outputs, changed, folders.unasked_bytes
     )
-    stored = await store_outputs(claimed, outputs, connection, give_up)
+    stored = await store_outputs(claimed, outputs, connection, out_of_time)
     if stored.facts and claimed.group_rank == 0:
         stored.facts.append(StageReached(stage="stored", at=time.time()))
     left = await asyncio.to_thread(_left_files, claimed, prepared, folders, changed, stored)
@@ -205,14 +205,14 @@ async def store_results(
 
 
 async def store_outputs(
-    claimed: Claimed, outputs: Outputs, connection: Connection, give_up: Callable[[], bool]
+    claimed: Claimed, outputs: Outputs, connection: Connection, out_of_time: Callable[[], bool]
 ) -> Stored:
-    """Upload every file; waits for a server that is away until `give_up` says so. A bad file does not stop the rest."""
+    """Upload every file; a bad one does not stop the rest. Waits for a server that is away until `out_of_time`."""
     stored = Stored(problems=[*outputs.all_problems], explained={*outputs.explained})
     prefix = f"worker-{claimed.group_rank}/" if claimed.group_rank else ""
     known: dict[str, Artifact] = {}
     for name, path in outputs.files.items():
-        artifact = await _store(claimed, prefix + name, path, connection, give_up, stored)
+        artifact = await _store(claimed, prefix + name, path, connection, out_of_time, stored)
         if artifact is not None:
             known[os.path.realpath(path)] = artifact
     for name, (link, folder) in outputs.links.items():
@@ -226,7 +226,7 @@ async def store_outputs(
         for alias, path in behind:
             same = known.get(os.path.realpath(path))
             if same is None:  # its file is no output by itself
-                await _store(claimed, prefix + alias, path, connection, give_up, stored)
+                await _store(claimed, prefix + alias, path, connection, out_of_time, stored)
             else:
                 _link(prefix + alias, same, stored)
         stored.places.add(_place(link))
@@ -254,9 +254,9 @@ def _behind(name: str, link: Path, folder: Path, known: dict[str, Artifact]) -> 
 
 
 async def _store(
-    claimed: Claimed, name: str, path: Path, connection: Connection, give_up: Callable[[], bool], stored: Stored
+    claimed: Claimed, name: str, path: Path, connection: Connection, out_of_time: Callable[[], bool], stored: Stored
 ) -> Artifact | None:
-    while not give_up():
+    while not out_of_time():
         try:
             artifact = await connection.store_artifact(claimed, name, path)
             stored.facts.append(ArtifactStored(artifact=artifact))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping, Set
+from typing import NamedTuple
 
 from headway.core.facts import (
     CheckpointRestored,
@@ -20,6 +22,8 @@ from headway.rank_protocol.messages import RankExited
 from headway.rank_protocol.record_bounds import clean_text
 from headway.rank_protocol.records import RankError
 from headway.worker.checkpoints import SavedPart
+from headway.worker.fact_queue import FactQueue
+from headway.worker.harvest import Harvest
 from headway.worker.load import read_load
 from headway.worker.memory_curve import MemoryCurves
 from headway.worker.outbox import Outbox
@@ -32,13 +36,37 @@ _log = logging.getLogger(__name__)
 _REPORT_SECONDS = 1.25
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
+Errors = Mapping[int, RankError]
+"""How ranks failed as they recorded it, by rank."""
+
+
+class _Content(NamedTuple):
+    """What is to go into one report beside what the ranks' files have. `exited`: a rank that has ended."""
+
+    facts: tuple[Fact, ...]
+    processes: dict[int, int]
+    exited: RankExited | None
+    last: bool
+
+
+class _Written(NamedTuple):
+    """What a report said, and what is known of the ranks with it."""
+
+    harvest: Harvest
+    finished: frozenset[int]
+    interrupted: frozenset[int]
+    errors: Errors
+    logged_step: int | None
 
 
 class Reporter:
     """Spools reports: facts at once, streams about once a second.
 
-    `finished`: ranks that said so; `interrupted`: those that left because they were asked to; `ended_well`: those that
-    are gone, and were not cut off; `trained`: training is through, and what comes is evaluation and saving.
+    Reading and writing is done in threads, one at a time. They are given what they need and their results are taken
+    over on the event loop's thread, so others can read these attributes at any time: `finished`: ranks that said so;
+    `interrupted`: those that left because they were asked to; `ended_well`: those that are gone, and were not cut off;
+    `trained`: training is through, and what comes is evaluation and saving; `logged_step`: the greatest step of what
+    rank 0 logged last.
     """
 
     def __init__(
@@ -46,29 +74,29 @@ class Reporter:
         stream: SpooledStream,
         files: RankFiles,
         outbox: Outbox,
+        facts: FactQueue,
         *,
-        facts: list[Fact],
-        processes: dict[int, int],
         samples: ResourceSamples,
         memory_bytes: int | None,
     ) -> None:
-        """`facts`: others append what is to be reported next; `processes`: rank to pid of what runs now."""
+        """`memory_bytes`: what each rank may use."""
         self.files = files
-        self.finished: set[int] = set()
-        self.interrupted: set[int] = set()
+        self.finished: frozenset[int] = frozenset()
+        self.interrupted: frozenset[int] = frozenset()
         self.ended_well: set[int] = set()
         self.trained = False
+        self.logged_step: int | None = None
         self._stream = stream
         self._outbox = outbox
         self._facts = facts
-        self._processes = processes
         self._samples = samples
         self._memory_bytes = memory_bytes
         self._memory = MemoryCurves()
-        self._errors: dict[int, RankError] = {}
+        self._errors: Errors = {}
         self._saved: list[SavedPart] = []
         self._reported_at = 0.0
         self._restored: tuple[ReadWatch, int] | None = None
+        self._read: list[Fact] = []
         self._left: LeftFilesWatch | None = None
 
     def watch_restored(self, watch: ReadWatch, step: int) -> None:
@@ -79,7 +107,7 @@ class Reporter:
         if watch.certain:
             self._restored = watch, step
         else:
-            self._facts.append(CheckpointRestored(step=step, certain=False))
+            self._facts.put(CheckpointRestored(step=step, certain=False))
 
     def watch_left(self, watch: LeftFilesWatch) -> None:
         """Report when ranks read what an earlier attempt left in the working directory."""
@@ -87,9 +115,9 @@ class Reporter:
 
     def _note_reading(self) -> None:
         if self._left is not None and (modified_at := self._left.newest_read()) is not None:
-            self._facts.append(LeftFilesRead(modified_at=modified_at))
+            self._read.append(LeftFilesRead(modified_at=modified_at))
         if self._restored is not None and self._restored[0].look():
-            self._facts.append(CheckpointRestored(step=self._restored[1]))
+            self._read.append(CheckpointRestored(step=self._restored[1]))
             self._restored = None
 
     @property
@@ -107,24 +135,28 @@ class Reporter:
         saved, self._saved = self._saved, []
         return saved
 
-    async def report_new(self) -> None:
-        """Report if there are facts, and streams when it is time for that."""
-        self._memory.look(self._processes)
-        self._note_reading()
+    async def report_new(self, processes: Mapping[int, int]) -> None:
+        """Report if there are facts, and streams when it is time for that. `processes`: rank to pid of what runs."""
+        self._memory.look(processes)
         due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
-        sampled = due and self._samples.due() and bool(self._processes)
-        if self._facts or sampled or (due and await asyncio.to_thread(self.files.grown, self._stream.offsets)):
-            await self._report()
+        sampled = due and self._samples.due() and bool(processes)
+        self._note_reading()
+        if (
+            self._facts
+            or self._read
+            or sampled
+            or (due and await asyncio.to_thread(self.files.grown, self._stream.offsets))
+        ):
+            await self._report(processes)
 
-    async def report_end(self, exited: RankExited) -> None:
-        """The launcher says that a rank has ended: report that behind all that it wrote."""
-        await self._report(exited)
+    async def report_end(self, exited: RankExited, processes: Mapping[int, int]) -> None:
+        """The launcher says that a rank has ended: report that behind all that it wrote. `processes`: the others."""
+        await self._report(processes, exited=exited)
 
     async def report_last(self) -> None:
         """The last report: what is left in the files, and that the slots are free."""
-        self._facts.append(Released())
         try:
-            await self._report(last=True)
+            await self._report({}, last=True)
         except Exception as error:
             _log.exception("What ranks of job %s left cannot be reported; please report it.", self._stream.key.job)
             await self._report_failure(error)
@@ -132,72 +164,88 @@ class Reporter:
     async def _report_failure(self, error: Exception) -> None:
         """The last report without what the ranks left: with the facts, or, if those fail, with the failure alone."""
         failed = WorkerFailed(error=clean_text(f"{type(error).__name__}: {error}")[:1_000])
-        others = [fact for fact in self._facts if not isinstance(fact, Released | WorkerFailed)]
+        others = [fact for fact in self._facts.waiting() if not isinstance(fact, WorkerFailed)]
         for facts in ((*others, failed, Released()), (failed, Released())):
             while True:
                 try:
                     await asyncio.to_thread(self._stream.append, facts, [], [], self._stream.offsets, last=True)
-                    self._facts.clear()
                     self._outbox.wake()
                     return
                 except OSError as full:
-                    _log.error("Reports of job %s wait for the disk: %s", self._stream.key.job, full)
-                    await asyncio.sleep(_DISK_FULL_SECONDS)
+                    await self._wait_for_disk(full)
                 except Exception:
                     break
 
-    async def _report(self, exited: RankExited | None = None, *, last: bool = False) -> None:
+    async def _report(
+        self, processes: Mapping[int, int], *, exited: RankExited | None = None, last: bool = False
+    ) -> None:
         """Spool what is new. A full disk delays it: nothing is dropped, and the ranks go on."""
         self._reported_at = time.monotonic()
-        while True:
+        more = True
+        while more:
+            content = _Content(self._facts.waiting(), dict(processes), exited, last)
             try:
-                more = await asyncio.to_thread(self._spool, exited, last)
+                written = await asyncio.to_thread(self._write, content)
             except OSError as error:
-                _log.error("Reports of job %s wait for the disk: %s", self._stream.key.job, error)
-                await asyncio.sleep(_DISK_FULL_SECONDS)
+                await self._wait_for_disk(error)
                 continue
+            self._take_over(content, written)
             self._outbox.wake()
-            if not more:
-                return
+            more = written.harvest.more
 
-    def _spool(self, exited: RankExited | None, last: bool) -> bool:
-        """Write one report; true if the files have more. Nothing is kept of one that the disk did not take."""
-        harvest = self.files.harvest(self._stream.offsets, final=last)
+    async def _wait_for_disk(self, error: OSError) -> None:
+        _log.error("Reports of job %s wait for the disk: %s", self._stream.key.job, error)
+        await asyncio.sleep(_DISK_FULL_SECONDS)
+
+    def _take_over(self, content: _Content, written: _Written) -> None:
+        """The report is on the disk: what it said is known from now on, and is not said again."""
+        harvest = written.harvest
+        self.finished, self.interrupted, self._errors = written.finished, written.interrupted, written.errors
+        self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
+        self.logged_step = written.logged_step
+        self._saved += harvest.saved
+        if harvest.more:
+            return
+        self._facts.reported(len(content.facts))
+        self._read.clear()
+        exited = content.exited
+        if exited is not None and (exited.exit_code == 0 or exited.rank in written.finished):
+            self.ended_well.add(exited.rank)
+
+    # From here on in a thread
+
+    def _write(self, content: _Content) -> _Written:
+        """Write one report of what is new. Raises OSError; nothing is kept of one that the disk did not take."""
+        harvest = self.files.harvest(self._stream.offsets, final=content.last)
         self._note_reading()  # what was logged after it must not come before it
-        pending = [*self._facts]  # this is a thread: more may come meanwhile, and stays for the next report
         if self._samples.due():
-            for sample in self._samples.take(dict(self._processes)):
+            for sample in self._samples.take(content.processes):
                 harvest.add_point(sample.name, sample.rank, self.files.logged_step or 0, sample.at, sample.value)
         finished = self.finished | {fact.rank for fact in harvest.facts if isinstance(fact, RankFinished)}
+        interrupted = self.interrupted | harvest.interrupted
         errors = {**self._errors, **harvest.errors}
-        self.interrupted |= harvest.interrupted
         facts = [*harvest.facts]
         if not harvest.more:  # facts of an end follow all that its rank wrote
-            ends = [] if exited is None else self._end_facts(exited, finished, errors)
-            releases = [fact for fact in pending if isinstance(fact, Released)]
-            facts = [*(fact for fact in pending if not isinstance(fact, Released)), *facts, *ends, *releases]
+            facts = [*content.facts, *self._read, *facts]
+            if content.exited is not None:
+                left = _left(content.exited, finished | interrupted)
+                interrupted |= {content.exited.rank} if left else frozenset()
+                facts += self._end_facts(content.exited, finished, interrupted, errors, left=left)
+            if content.last:
+                facts.append(Released())
+        last = content.last and not harvest.more
         if facts or not harvest.empty or last:
             series = list(harvest.series.values())
-            self._stream.append(tuple(facts), harvest.lines, series, harvest.offsets, last=last and not harvest.more)
+            self._stream.append(tuple(facts), harvest.lines, series, harvest.offsets, last=last)
         else:
             self._stream.offsets = harvest.offsets  # what was passed over is not read again
-        self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
-        self.finished, self._errors = finished, errors
-        self._saved += harvest.saved
-        if not harvest.more:
-            del self._facts[: len(pending)]
-            if exited is not None and (exited.exit_code == 0 or exited.rank in finished):
-                self.ended_well.add(exited.rank)
-        return harvest.more
+        return _Written(harvest, finished, interrupted, errors, self.files.logged_step)
 
-    def _end_facts(self, exited: RankExited, finished: set[int], errors: dict[int, RankError]) -> list[Fact]:
+    def _end_facts(
+        self, exited: RankExited, finished: Set[int], interrupted: Set[int], errors: Errors, *, left: bool
+    ) -> list[Fact]:
         rank = exited.rank
-        # A script may leave by os._exit(0), and a command says nothing: then the exit code alone tells its end.
-        asked = exited.stopped or exited.signalled
-        left = exited.exit_code == 0 and asked and rank not in finished | self.interrupted
-        if left:
-            self.interrupted.add(rank)
-        clean = exited.exit_code == 0 and rank not in self.interrupted
+        clean = exited.exit_code == 0 and rank not in interrupted
         raised = errors.get(rank)
         error, hint = raised.error if raised else None, None
         if exited.out_of_memory:
@@ -211,7 +259,7 @@ class Reporter:
             exit_code=exited.exit_code,
             signal=exited.signal,
             finished=clean or rank in finished,
-            stopped=exited.stopped or rank in self.interrupted,
+            stopped=exited.stopped or rank in interrupted,
             left=left,
             secondary=raised is not None and raised.secondary,
             out_of_memory=exited.out_of_memory or (raised is not None and raised.out_of_memory),
@@ -224,3 +272,12 @@ class Reporter:
             log_tail=self.files.tail(rank, _TAIL_LINES) if failed and not exited.stopped else (),
         )
         return [RankFinished(rank=rank), end] if clean and rank not in finished else [end]
+
+
+def _left(exited: RankExited, known: Set[int]) -> bool:
+    """Whether a rank that was asked to end exited with 0, and nothing is `known` of whether its script was through.
+
+    A script may leave by os._exit(0), and a command says nothing: then the exit code alone tells its end.
+    """
+    asked = exited.stopped or exited.signalled
+    return exited.exit_code == 0 and asked and exited.rank not in known

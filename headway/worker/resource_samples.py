@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -22,14 +23,15 @@ class Sample(NamedTuple):
 
 
 class ResourceSamples:
-    """Samples the ranks of one attempt, with the processes that they started. `devices`: rank to the driver's index."""
+    """Samples the ranks of one attempt, with the processes that they started."""
 
-    def __init__(self, every_seconds: float) -> None:
+    def __init__(self, every_seconds: float, devices: Mapping[int, int]) -> None:
+        """`devices`: rank to the driver's index of its accelerator, for ranks that have one."""
         self._every_seconds = every_seconds
         self._sampled_at = time.monotonic()
         self._cpu_seconds: dict[int, float] = {}
         self._cores: dict[int, float] = {}
-        self.devices: dict[int, int] = {}
+        self._devices = devices
 
     @property
     def cores(self) -> float | None:
@@ -58,8 +60,8 @@ class ResourceSamples:
                     samples.append(Sample(f"{SYSTEM}cpu_cores", rank, time.time(), cores))
                     self._cores[rank] = cores
                 self._cpu_seconds[rank] = cpu_seconds
-        use = device_use() if self.devices else {}
-        for rank, index in self.devices.items():
+        use = device_use() if self._devices else {}
+        for rank, index in self._devices.items():
             if rank in processes and index in use:
                 samples.append(Sample(f"{SYSTEM}gpu_fraction", rank, time.time(), use[index].busy_fraction))
                 samples.append(Sample(f"{SYSTEM}gpu_memory_bytes", rank, time.time(), use[index].memory_bytes))

@@ -11,6 +11,7 @@ from headway.errors import HeadwayError
 from headway.worker.assignments import Assignments
 from headway.worker.connection import Connection
 from headway.worker.outbox import Outbox
+from headway.worker.phase import StopRequest
 
 _LAST_REPORTS_SECONDS = 5.0
 _LOOK_SECONDS = 0.1
@@ -25,7 +26,8 @@ async def shut_down(
 ) -> None:
     """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
     heartbeat_due.set()
-    await assignments.end_all(timeouts.save_grace_seconds, save_seconds=timeouts.save_grace_seconds)
+    grace_seconds = timeouts.save_grace_seconds
+    await assignments.end_all(StopRequest(grace_seconds, store_seconds=grace_seconds, worker_stops=True))
     deadline = time.monotonic() + _LAST_REPORTS_SECONDS
     while outbox.keys() and time.monotonic() < deadline:
         heartbeat_due.set()
