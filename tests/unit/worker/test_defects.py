@@ -15,37 +15,24 @@ from typing import Any
 import psutil
 import pytest
 
-from headway.core.facts import CheckpointNotSaved, Fact, OutputsStored, RankStarted, Released, WorkerFailed
-from headway.core.job import JobSpec
-from headway.core.protocol import AssignmentKey, Claimed, Timeouts
-from headway.errors import AnswerUnreadable, CannotStartRanks
-from headway.formats.reports import decode_report
+from headway.core.facts import CheckpointNotSaved, Released
+from headway.core.protocol import Claimed
+from headway.errors import CannotStartRanks
 from headway.rank_protocol.paths import saved_part
 from headway.worker import launcher as launcher_module
-from headway.worker.assignment import RunningAssignment
 from headway.worker.attempt_files import attempt_folder, finish_stream, remove_attempt
 from headway.worker.builds import run_build
 from headway.worker.checkpoints import CheckpointSender, SavedPart
+from headway.worker.fact_queue import FactQueue
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
-from headway.worker.outbox import Outbox
-from headway.worker.outputs import Stored
 from headway.worker.process_tree import end_tree
-from headway.worker.rank_files import RankFiles
-from headway.worker.reporter import Reporter
-from headway.worker.resource_samples import ResourceSamples
-from headway.worker.session import Session
-from headway.worker.slots import Slots
 from headway.worker.spool import SpooledStream, leftover_streams, stream_folder
 from headway.worker.survivors import end_survivors
 from tests.unit.example_plan import PLAN
+from tests.unit.worker.fake_attempt import KEY, claimed, reports
 
 pytestmark = pytest.mark.anyio
-KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
-
-
-def reports(folder: Path) -> list[Any]:
-    return [decode_report(path.read_bytes()) for path in sorted(folder.glob("*.report"))]
 
 
 # Launchers
@@ -132,123 +119,6 @@ def test_a_stopped_process_and_all_below_it_are_ended() -> None:
         assert not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family)
 
 
-# Reports
-
-
-class BadFiles(RankFiles):
-    """As one whose reading meets a defect."""
-
-    def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Any:
-        raise RuntimeError("odd: {worker}")
-
-
-async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_path: Path) -> None:
-    facts: list[Fact] = [RankStarted(rank=0, pid=1)]
-    stream = SpooledStream(tmp_path, KEY)
-    outbox = Outbox(heartbeat_now=lambda: None)
-    reporter = Reporter(
-        stream,
-        BadFiles(tmp_path, [0], maximum_log_bytes=1 << 20),
-        outbox,
-        facts=facts,
-        processes={},
-        samples=ResourceSamples(every_seconds=60.0),
-        memory_bytes=None,
-    )
-    await reporter.report_last()
-    (report,) = reports(tmp_path)
-    assert report.facts == (RankStarted(rank=0, pid=1), WorkerFailed(error="RuntimeError: odd: {worker}"), Released())
-    assert report.last
-
-
-def claimed(**spec: Any) -> Claimed:
-    return Claimed(
-        job=KEY.job, job_name="j", project="p", attempt=1, spec=JobSpec(command=("true",), **spec), dataset=None,
-        first_rank=0, rank_count=1, world_size=1, group_rank=0, group_count=1, endpoint="127.0.0.1:1", rank_token="t",
-    )  # fmt: skip
-
-
-class Server:
-    """Grants the claim, and remembers what was refused."""
-
-    def __init__(self) -> None:
-        self.refused: list[tuple[str, int]] = []
-
-    async def claim(self, *_: object) -> Claimed:
-        return claimed()
-
-    async def refuse(self, job: str, attempt: int) -> None:
-        self.refused.append((job, attempt))
-
-
-class Defect:
-    """A preparation that fails as nobody expects."""
-
-    work_folders = None
-
-    async def prepare(self, *_: object) -> None:
-        raise RuntimeError("unexpected")
-
-
-def a_session(home: Path, server: Server) -> Session:
-    shared: Any = {"connection": server, "preparation": Defect(), "devices": None}
-    return Session(
-        worker=KEY.worker, report_key="", timeouts=Timeouts(), outbox=Outbox(heartbeat_now=lambda: None), home=home,
-        host="127.0.0.1", interface=None, slots=Slots(2), threads_per_slot=1, **shared,
-    )  # fmt: skip
-
-
-async def test_a_defect_ends_its_attempt_with_the_cause_and_frees_the_slots(tmp_path: Path) -> None:
-    session = a_session(tmp_path, Server())
-    assignment = RunningAssignment(session, KEY.job, KEY.attempt)
-    await assignment.run()
-    assert assignment.done
-    assert session.slots.take(2) is not None
-    (report,) = reports(stream_folder(tmp_path, KEY))
-    assert report.facts == (WorkerFailed(error="RuntimeError: unexpected"), Released())
-    assert report.last
-
-
-@pytest.mark.parametrize("cut_off", [False, True])
-async def test_a_worker_that_stops_says_that_all_is_stored_if_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, cut_off: bool
-) -> None:
-    """Given a worker that stops while it stores, when it has the time, then a finished job is not run again."""
-
-    async def store_results(*_: object, **__: object) -> Stored:
-        return Stored(cut_off=cut_off)
-
-    monkeypatch.setattr("headway.worker.assignment.store_results", store_results)
-    session = a_session(tmp_path, Server())
-    assignment = RunningAssignment(session, KEY.job, KEY.attempt)
-    await assignment.stop(20.0, worker_stops=True)
-    prepared: Any = None
-    await assignment._store_outputs(claimed(), prepared, [])
-    assert (OutputsStored() in assignment._facts) is not cut_off
-
-
-async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path: Path) -> None:
-    """Given a home in which nothing can be made, when an attempt is claimed, then it is refused and the slots free."""
-    server = Server()
-    (tmp_path / "spool").write_text("no folder")
-    session = a_session(tmp_path, server)
-    assignment = RunningAssignment(session, KEY.job, KEY.attempt)
-    await assignment.run()
-    assert server.refused == [(KEY.job, 1)]
-    assert session.slots.take(2) is not None
-
-
-async def test_an_attempt_that_only_a_newer_worker_can_run_is_given_back(tmp_path: Path) -> None:
-    class NewerServer(Server):
-        async def claim(self, *_: object) -> Claimed:
-            raise AnswerUnreadable("a kind of work that this version does not have")
-
-    server = NewerServer()
-    assignment = RunningAssignment(a_session(tmp_path, server), KEY.job, KEY.attempt)
-    await assignment.run()
-    assert server.refused == [(KEY.job, 1)]
-
-
 # Checkpoints and environments
 
 
@@ -259,7 +129,8 @@ async def test_a_part_that_is_no_file_does_not_keep_the_others_back(tmp_path: Pa
             if step == 3:
                 raise RuntimeError("a defect")
 
-    sender = CheckpointSender(claimed(), tmp_path, Connection())  # type: ignore[arg-type]
+    facts = FactQueue()
+    sender = CheckpointSender(claimed(), tmp_path, Connection(), facts)  # type: ignore[arg-type]
     for step in range(1, 5):
         path = saved_part(tmp_path, step, 0)
         path.parent.mkdir(parents=True)
@@ -270,12 +141,11 @@ async def test_a_part_that_is_no_file_does_not_keep_the_others_back(tmp_path: Pa
         else:
             path.write_text("state")
         sender.add(SavedPart(0, step, 0.0))
-    facts: list[Fact] = []
-    sending = asyncio.create_task(sender.run(facts.append))
+    sending = asyncio.create_task(sender.run())
     async with asyncio.timeout(10):
         await sender.wait()
     sending.cancel()
-    assert [fact.step for fact in facts if isinstance(fact, CheckpointNotSaved)] == [1, 2, 3]
+    assert [fact.step for fact in facts.waiting() if isinstance(fact, CheckpointNotSaved)] == [1, 2, 3]
     assert len(facts) == 4
 
 

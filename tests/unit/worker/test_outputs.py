@@ -135,7 +135,7 @@ async def left_by(folder: Path, connection: object, *patterns: str) -> tuple[Sto
     for path in (folder / "work").iterdir():
         path.rename(work / path.name)
     prepared = cast("Prepared", SimpleNamespace(output=folder / "output", work=work, unstored=False))
-    answer = await store_results(claimed, prepared, here, cast("Connection", connection), give_up=lambda: False)
+    answer = await store_results(claimed, prepared, here, cast("Connection", connection), out_of_time=lambda: False)
     assert prepared.unstored
     (left,) = (fact for fact in answer.facts if isinstance(fact, FilesLeft))
     return answer, left

@@ -1,39 +1,117 @@
-"""What one assignment reports."""
+"""What one assignment reports: nothing is lost, nothing is said twice, and the last report always comes."""
 
 from __future__ import annotations
 
+import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headway.core.facts import CheckpointPartStored, Fact, RankStarted
-from headway.core.protocol import AssignmentKey
+from headway.core.facts import CheckpointPartStored, RankFinished, RankStarted, Released, WorkerFailed
+from headway.worker import reporter as reporter_module
+from headway.worker.fact_queue import FactQueue
+from headway.worker.harvest import Harvest
 from headway.worker.outbox import Outbox
-from headway.worker.rank_files import RankFiles
+from headway.worker.rank_files import RankFiles, run_path
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
-from headway.worker.spool import SpooledStream, stream_folder
+from headway.worker.spool import SpooledStream
+from tests.unit.worker.fake_attempt import KEY, reports
 
-KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
+pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.anyio
+class Stream(SpooledStream):
+    """Calls `before_writing` in the thread that writes a report."""
+
+    def before_writing(self) -> None:
+        return None
+
+    def append(self, *arguments: Any, **options: Any) -> None:
+        self.before_writing()
+        super().append(*arguments, **options)
+
+
+def a_reporter(folder: Path, stream: SpooledStream, facts: FactQueue, files: RankFiles | None = None) -> Reporter:
+    files = files or RankFiles(folder, [0], maximum_log_bytes=1 << 20)
+    samples = ResourceSamples(every_seconds=60.0, devices={})
+    return Reporter(stream, files, Outbox(heartbeat_now=lambda: None), facts, samples=samples, memory_bytes=None)
+
+
 async def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
     """Given a report being written in a thread, when a checkpoint's part is stored meanwhile, then it is not lost."""
-    facts: list[Fact] = [RankStarted(rank=0, pid=1)]
-    stored: list[tuple[Fact, ...]] = []
+    facts, stream = FactQueue(), Stream(tmp_path / "spool", KEY)
+    facts.put(RankStarted(rank=0, pid=1))
 
-    class Stream(SpooledStream):
-        def append(self, facts_of_report: tuple[Fact, ...], *_: object, **__: object) -> None:  # type: ignore[override]
-            stored.append(facts_of_report)
-            if len(stored) == 1:
-                facts.append(CheckpointPartStored(step=1, rank=0))
+    def part_stored() -> None:
+        if stream.number == 0:
+            facts.put(CheckpointPartStored(step=1, rank=0))
 
-    stream = Stream(stream_folder(tmp_path, KEY), KEY)
-    files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
-    samples = ResourceSamples(every_seconds=60.0)
-    outbox = Outbox(heartbeat_now=lambda: None)
-    reporter = Reporter(stream, files, outbox, facts=facts, processes={}, samples=samples, memory_bytes=None)
-    for _ in range(2):
-        await reporter.report_new()
-    assert stored == [(RankStarted(rank=0, pid=1),), (CheckpointPartStored(step=1, rank=0),)]
+    stream.before_writing = part_stored  # type: ignore[method-assign]
+    reporter = a_reporter(tmp_path, stream, facts)
+    for _ in range(3):
+        await reporter.report_new({})
+    said = [report.facts for report in reports(tmp_path / "spool")]
+    assert said == [(RankStarted(rank=0, pid=1),), (CheckpointPartStored(step=1, rank=0),)]
+
+
+async def test_a_full_disk_delays_a_report_and_loses_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter_module, "_DISK_FULL_SECONDS", 0.0)
+    facts, stream, tries = FactQueue(), Stream(tmp_path / "spool", KEY), iter([28, 28])
+
+    def full() -> None:
+        for number in tries:
+            raise OSError(number, "No space left on device")
+
+    stream.before_writing = full  # type: ignore[method-assign]
+    facts.put(RankStarted(rank=0, pid=1))
+    run_path(tmp_path, 0).write_text('{"type": "rank_finished", "rank": 0}\n')
+    reporter = a_reporter(tmp_path, stream, facts)
+    await reporter.report_new({})
+    (report,) = reports(tmp_path / "spool")
+    assert report.facts == (RankStarted(rank=0, pid=1), RankFinished(rank=0))
+    assert reporter.finished == {0}
+
+
+async def test_what_others_read_of_a_reporter_changes_on_the_loops_thread_only(tmp_path: Path) -> None:
+    """Given a report being read and written in a thread, when a heartbeat asks for the newest step meanwhile, then it
+    gets what was reported before: nothing that the thread is changing."""
+    seen: list[int | None] = []
+
+    class Files(RankFiles):
+        def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Harvest:
+            assert threading.current_thread() is not threading.main_thread()
+            harvest = super().harvest(offsets, final=final)
+            seen.append(reporter.logged_step)
+            return harvest
+
+    facts, stream = FactQueue(), SpooledStream(tmp_path / "spool", KEY)
+    files = Files(tmp_path, [0], maximum_log_bytes=1 << 20)
+    reporter = a_reporter(tmp_path, stream, facts, files)
+    for step in (1, 2):
+        with run_path(tmp_path, 0).open("a") as file:
+            file.write(json.dumps({"step": step, "at": 1.0, "values": {"loss": 0.5}}) + "\n")
+        facts.put(RankStarted(rank=0, pid=1))
+        await reporter.report_new({})
+        assert reporter.logged_step == step
+    assert seen == [None, 1]
+
+
+class BadFiles(RankFiles):
+    """As one whose reading meets a defect."""
+
+    def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Harvest:
+        raise RuntimeError("odd: {worker}")
+
+
+async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_path: Path) -> None:
+    facts, stream = FactQueue(), SpooledStream(tmp_path, KEY)
+    facts.put(RankStarted(rank=0, pid=1))
+    await a_reporter(tmp_path, stream, facts, BadFiles(tmp_path, [0], maximum_log_bytes=1 << 20)).report_last()
+    (report,) = reports(tmp_path)
+    assert report.facts == (RankStarted(rank=0, pid=1), WorkerFailed(error="RuntimeError: odd: {worker}"), Released())
+    assert report.last

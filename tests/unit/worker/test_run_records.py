@@ -22,6 +22,7 @@ from headway.formats.reports import decode_report
 from headway.rank_protocol.paths import log_file, run_file
 from headway.rank_protocol.record_bounds import MAXIMUM_RECORD_BYTES, clean_text
 from headway.training.run import Run
+from headway.worker.fact_queue import FactQueue
 from headway.worker.harvest import MAXIMUM_SERIES, Harvest, KnownSeries
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles
@@ -172,10 +173,10 @@ async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -
     run_file(tmp_path, 0).write_bytes(b"x" * (3 << 20))
     stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
     outbox = Outbox(heartbeat_now=lambda: None)
-    samples = ResourceSamples(every_seconds=60.0)
-    reporter = Reporter(stream, files_of(tmp_path), outbox, facts=[], processes={}, samples=samples, memory_bytes=None)
+    samples = ResourceSamples(every_seconds=60.0, devices={})
+    reporter = Reporter(stream, files_of(tmp_path), outbox, FactQueue(), samples=samples, memory_bytes=None)
     async with asyncio.timeout(10):
-        await reporter.report_new()
+        await reporter.report_new({})
     assert stream.offsets["0"][1] == 3 << 20
 
 
