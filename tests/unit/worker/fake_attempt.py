@@ -19,6 +19,7 @@ from headway.worker.devices import Devices
 from headway.worker.launcher import Launcher
 from headway.worker.outbox import Outbox
 from headway.worker.preparation import Prepared
+from headway.worker.read_watch import LeftFilesWatch
 from headway.worker.session import Session
 from headway.worker.slots import Slots
 from headway.worker.spool import stream_folder
@@ -129,6 +130,7 @@ class Preparation:
         return Prepared(
             work=self._home, output=self._home / "output", checkpoint_files=checkpoint_files, data=None,
             forkserver=forkserver, overlay=None, fresh=True, restored=None,
+            left=LeftFilesWatch({}),
         )  # fmt: skip
 
     async def release(self, *_: object) -> None:

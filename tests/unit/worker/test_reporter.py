@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from headway.core.facts import CheckpointPartStored, RankFinished, RankStarted, Released, WorkerFailed
+from headway.core.facts import CheckpointPartStored, LeftFilesRead, RankFinished, RankStarted, Released, WorkerFailed
 from headway.worker import reporter as reporter_module
 from headway.worker.fact_queue import FactQueue
 from headway.worker.harvest import Harvest
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles, run_path
+from headway.worker.read_watch import LeftFilesWatch
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledStream
@@ -75,6 +76,30 @@ async def test_a_full_disk_delays_a_report_and_loses_nothing_of_it(
     (report,) = reports(tmp_path / "spool")
     assert report.facts == (RankStarted(rank=0, pid=1), RankFinished(rank=0))
     assert reporter.finished == {0}
+
+
+async def test_a_full_disk_does_not_lose_that_ranks_read_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter_module, "_DISK_FULL_SECONDS", 0.0)
+
+    class Watch(LeftFilesWatch):
+        def newest_read(self) -> float | None:
+            return next(news, None)
+
+    def full() -> None:
+        for _ in tries:
+            raise OSError(28, "No space left on device")
+
+    stream, tries, news = Stream(tmp_path / "spool", KEY), iter(range(2)), iter([None, 5.0])
+    stream.before_writing = full  # type: ignore[method-assign]
+    reporter = a_reporter(tmp_path, stream, FactQueue())
+    reporter.watch_left(Watch({}))
+    run_path(tmp_path, 0).write_text('{"type": "rank_finished", "rank": 0}\n')
+    for _ in range(2):
+        await reporter.report_new({})
+    (report,) = reports(tmp_path / "spool")
+    assert report.facts == (LeftFilesRead(modified_at=5.0), RankFinished(rank=0))
 
 
 async def test_what_others_read_of_a_reporter_changes_on_the_loops_thread_only(tmp_path: Path) -> None:
