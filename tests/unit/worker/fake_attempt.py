@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import sys
@@ -15,6 +14,14 @@ from headway.core.facts import Fact
 from headway.core.job import JobSpec
 from headway.core.protocol import AssignmentKey, Claimed, Timeouts
 from headway.formats.reports import Report, decode_report
+from headway.rank_protocol.messages import (
+    AllGone,
+    FromLauncher,
+    RankExited,
+    RanksStarted,
+    decode_message,
+    encode_message,
+)
 from headway.worker.devices import Devices
 from headway.worker.launcher import Launcher
 from headway.worker.outbox import Outbox
@@ -81,32 +88,32 @@ class Ranks:
     async def started(self) -> None:
         """Rank 0 has started; its process is this one."""
         await self._launched.wait()
-        await self._say({"launcher": os.getpid(), "started": [[0, os.getpid()]]})
+        await self._say(RanksStarted(launcher=os.getpid(), pids=[os.getpid()]))
 
     async def ended(self, *, stopped: bool = False) -> None:
         """Rank 0 has ended, with 0 unless it was `stopped`, and the launcher with it."""
-        await self._say({
-            "ended": 0, "at": 1.0, "exit_code": None if stopped else 0, "signal": "SIGTERM" if stopped else None,
-            "stopped": stopped, "signalled": stopped, "out_of_memory": False, "machine_out_of_memory": False,
-            "peak_memory_bytes": 1,
-        })  # fmt: skip
-        await self._say({"gone": True, "never_met": False})
+        exit_code, signal = (None, "SIGTERM") if stopped else (0, None)
+        exited = RankExited(
+            rank=0, at=1.0, exit_code=exit_code, signal=signal, stopped=stopped, signalled=stopped,
+            out_of_memory=False, machine_out_of_memory=False, peak_memory_bytes=1,
+        )  # fmt: skip
+        await self._say(exited)
+        await self._say(AllGone(never_met=False))
         assert self._end is not None
         self._end.close()
 
-    async def told(self) -> dict[str, Any]:
+    async def told(self) -> object:
         """What the launcher is told next."""
         await self._launched.wait()
         assert self._end is not None
         line = b""
         while not line.endswith(b"\n"):
             line += await asyncio.get_running_loop().sock_recv(self._end, 1)
-        message: dict[str, Any] = json.loads(line)
-        return message
+        return decode_message(line)
 
-    async def _say(self, message: dict[str, Any]) -> None:
+    async def _say(self, message: FromLauncher) -> None:
         assert self._end is not None
-        await asyncio.get_running_loop().sock_sendall(self._end, json.dumps(message).encode() + b"\n")
+        await asyncio.get_running_loop().sock_sendall(self._end, encode_message(message))
 
 
 class Preparation:

@@ -21,6 +21,7 @@ from headway.core.facts import (
 )
 from headway.core.protocol import Claimed
 from headway.errors import AnswerUnreadable, CannotStartRanks, EnvironmentFailed
+from headway.rank_protocol.messages import Stop
 from headway.worker import assignment as assignment_module
 from headway.worker import attendance as attendance_module
 from headway.worker.assignment import RunningAssignment
@@ -132,7 +133,7 @@ async def test_ranks_that_were_to_stop_while_they_were_launched_are_told_so(atte
         await attempt.reach(Phase.MEETING)
         attempt.assignment.wake()
         await attempt.ranks.started()
-        assert await attempt.ranks.told() == {"stop": 5.0}
+        assert await attempt.ranks.told() == Stop(5.0)
         assert attempt.assignment.phase is Phase.STOPPING
         await attempt.ranks.ended(stopped=True)
 
@@ -141,7 +142,7 @@ async def test_running_ranks_have_the_shortest_of_all_grace_times(attempt: Attem
     async with running(attempt):
         for request, grace_seconds in ((SHUT_DOWN, 20.0), (CANCEL, 5.0), (SHUT_DOWN, 5.0), (KILL, 0.0)):
             await attempt.assignment.stop(request)
-            assert await attempt.ranks.told() == {"stop": grace_seconds}
+            assert await attempt.ranks.told() == Stop(grace_seconds)
         await attempt.ranks.ended(stopped=True)
     (ended,) = (fact for fact in reported(attempt.home) if isinstance(fact, RankEnded))
     assert ended.stopped
@@ -164,7 +165,7 @@ async def test_ranks_of_a_stalled_job_write_their_stacks_before_they_are_ended(
         for _ in range(3):
             await attempt.assignment.stop_with_stacks(CANCEL)
             assert attempt.assignment.phase is Phase.WRITING_STACKS
-        assert await attempt.ranks.told() == {"stop": 5.0}
+        assert await attempt.ranks.told() == Stop(5.0)
         assert attempt.assignment.phase is Phase.STOPPING
         await attempt.ranks.ended(stopped=True)
     assert len(read) == 1

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from headway.core.facts import CheckpointPartStored, LeftFilesRead, RankFinished, RankStarted, Released, WorkerFailed
+from headway.rank_protocol.paths import run_file
 from headway.worker import reporter as reporter_module
 from headway.worker.fact_queue import FactQueue
 from headway.worker.harvest import Harvest
 from headway.worker.outbox import Outbox
-from headway.worker.rank_files import RankFiles, run_path
+from headway.worker.rank_files import RankFiles
 from headway.worker.read_watch import LeftFilesWatch
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
@@ -70,7 +71,7 @@ async def test_a_full_disk_delays_a_report_and_loses_nothing_of_it(
 
     stream.before_writing = full  # type: ignore[method-assign]
     facts.put(RankStarted(rank=0, pid=1))
-    run_path(tmp_path, 0).write_text('{"type": "rank_finished", "rank": 0}\n')
+    run_file(tmp_path, 0).write_text('{"type": "rank_finished", "rank": 0}\n')
     reporter = a_reporter(tmp_path, stream, facts)
     await reporter.report_new({})
     (report,) = reports(tmp_path / "spool")
@@ -95,7 +96,7 @@ async def test_a_full_disk_does_not_lose_that_ranks_read_a_file(
     stream.before_writing = full  # type: ignore[method-assign]
     reporter = a_reporter(tmp_path, stream, FactQueue())
     reporter.watch_left(Watch({}))
-    run_path(tmp_path, 0).write_text('{"type": "rank_finished", "rank": 0}\n')
+    run_file(tmp_path, 0).write_text('{"type": "rank_finished", "rank": 0}\n')
     for _ in range(2):
         await reporter.report_new({})
     (report,) = reports(tmp_path / "spool")
@@ -118,7 +119,7 @@ async def test_what_others_read_of_a_reporter_changes_on_the_loops_thread_only(t
     files = Files(tmp_path, [0], maximum_log_bytes=1 << 20)
     reporter = a_reporter(tmp_path, stream, facts, files)
     for step in (1, 2):
-        with run_path(tmp_path, 0).open("a") as file:
+        with run_file(tmp_path, 0).open("a") as file:
             file.write(json.dumps({"step": step, "at": 1.0, "values": {"loss": 0.5}}) + "\n")
         facts.put(RankStarted(rank=0, pid=1))
         await reporter.report_new({})
