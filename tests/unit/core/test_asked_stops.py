@@ -9,7 +9,7 @@ from headway.core.attempt import Attempt
 from headway.core.end_reason import EndReason
 from headway.core.facts import OutputsStored, RankFinished, Released, ResultStored, StageReached
 from headway.core.status import JobStatus
-from tests.unit.core.test_transitions import NOW, ended_rank, report, running
+from tests.unit.core.jobs import NOW, ended_rank, report, running
 
 STOPS = {
     "paused": (transitions.pause, JobStatus.QUEUED, EndReason.PAUSED),

@@ -9,7 +9,7 @@ from headway.core.facts import FilesLeft, Released, WorkingDirectoryReady
 from headway.core.job import Job
 from headway.core.left_files import FileList, file_list
 from headway.core.placement import Share
-from tests.unit.core.test_transitions import NOW, ended_rank, finish, placed, queued, report, running
+from tests.unit.core.jobs import NOW, ended_rank, finish, placed, queued, report, running
 
 MODEL, NOTES = ("model.pt", 3_200_000_000), ("notes.txt", 12)
 

@@ -9,7 +9,7 @@ from headway.core.facts import AsksToSave, CheckpointPartStored, FilesLeft, Rank
 from headway.core.job import Job
 from headway.core.left_files import file_list
 from headway.core.resume_point import resume_sentence, resumes_from, stop_sentence
-from tests.unit.core.test_transitions import NOW, placed, queued, report, running
+from tests.unit.core.jobs import NOW, placed, queued, report, running
 
 
 def saved(job: Job, step: int = 40) -> Job:

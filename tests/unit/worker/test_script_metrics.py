@@ -5,34 +5,13 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headway.errors import InvalidInput
 from headway.formats.metric_patterns import MetricPatterns
 from headway.rank_protocol.paths import SETUP_RANK, log_file
 from headway.worker.event_files import Scalar, process_of, read_records, scalars
 from headway.worker.rank_files import RankFiles
-
-
-def test_patterns_find_values_and_steps() -> None:
-    patterns = MetricPatterns({"loss": r"step (?P<step>\d+).*loss[=:] ?(?P<value>\S+)", "accuracy": r"acc (\d+\.\d+)%"})
-    found = list(patterns.find("step 1200 | loss: 0.25 | acc 97.5%"))
-    assert found == [("loss", 1200, 0.25), ("accuracy", None, 97.5)]
-    assert list(patterns.find("step 12 | loss=1e-3")) == [("loss", 12, 0.001)]
-    assert list(patterns.find("step 12 | loss=high")) == []
-
-
-@pytest.mark.parametrize(("pattern", "words"), [("loss=(", "cannot be read"), ("loss=.*", "has no group")])
-def test_a_pattern_that_cannot_be_used_is_named(pattern: str, words: str) -> None:
-    with pytest.raises(InvalidInput, match=f"The pattern of metric loss {words}"):
-        MetricPatterns({"loss": pattern})
-
-
-def test_no_pattern_can_take_long() -> None:
-    patterns = MetricPatterns({"x": r"(a+)+$"})  # exponential for engines that backtrack
-    assert list(patterns.find("a" * 50_000 + "!")) == []
 
 
 def test_matches_without_a_step_are_counted_per_rank_across_reports(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Parameters of the built-in trainers."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.core.parameters import parse_parameters
+from headway.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("trainer", "given_", "words"),
+    [
+        ("cnnn", {}, "Trainer cnnn does not exist. There are: mlp, lstm, cnn."),
+        ("cnn", {"lr": 1}, "Trainer cnn has no parameter lr. It has: batch_size"),
+        ("cnn", {"dropout": 1.5}, "Parameter dropout of trainer cnn is 1.5: Input should be less than 1."),
+        ("mlp", {"epochs": "many"}, "Parameter epochs of trainer mlp is 'many'"),
+        ("mlp", {"batch_size": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_bad_parameters_are_named(trainer: str, given_: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidInput) as error:
+        parse_parameters(trainer, given_)
+    assert words in str(error.value)
+
+
+def test_defaults_are_filled_in() -> None:
+    assert parse_parameters("mlp", {}).dropout == 0.2
+    assert parse_parameters("cnn", {"epochs": 2}).epochs == 2

@@ -1,0 +1,15 @@
+"""Backends by their URL."""
+
+from __future__ import annotations
+
+import pytest
+
+from headway.errors import SettingInvalid
+from headway.registry import backend
+
+
+def test_an_unknown_backend_names_its_setting() -> None:
+    with pytest.raises(
+        SettingInvalid, match=r"HEADWAY_DATABASE_URL begins with oracle; it must begin with one of: sql"
+    ):
+        backend("database", "oracle://x")
