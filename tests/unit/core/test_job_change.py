@@ -9,7 +9,7 @@ from headway.core.warning_kind import WarningKind
 
 def test_a_warning_of_a_kind_comes_once_however_many_others_there_were() -> None:
     spec = JobSpec(script="s.py", source="1")
-    job = Job(id="j", name="n", idempotency_key="n", body_hash="h", spec=spec, created_at=0.0)
+    job = Job(id="j", project="default", name="n", idempotency_key="n", body_hash="h", spec=spec, created_at=0.0)
     for number in range(MAXIMUM_WARNINGS):
         job = warn(job, f"warning {number}", 0)
     for step in (1, 2):
