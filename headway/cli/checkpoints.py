@@ -9,6 +9,7 @@ import click
 from headway.cli.common import json_option, print_json, print_table, when
 from headway.cli.names import job_argument
 from headway.client import Client
+from headway.core.checkpoint_name import checkpoint_name
 from headway.core.size import size
 
 _SHOWN_METRICS = 3
@@ -40,7 +41,7 @@ def checkpoints(job: str, as_json: bool) -> None:
 def _row(checkpoint: dict[str, Any]) -> tuple[str, ...]:
     metrics = sorted(checkpoint["metrics"].items(), key=lambda one: (not one[0].startswith("validation/"), one[0]))
     return (
-        f"{checkpoint['step']:,}",
+        checkpoint_name(checkpoint["step"], counted=True) if checkpoint["counted"] else f"{checkpoint['step']:,}",
         when(checkpoint["at"]),
         size(checkpoint["size_bytes"]),
         str(checkpoint["attempt"]),

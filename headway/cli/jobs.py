@@ -24,6 +24,7 @@ from headway.cli.common import (
 from headway.cli.names import job_argument
 from headway.cli.values import MOMENT, pair, text_pair
 from headway.client import Client
+from headway.core.checkpoint_name import checkpoint_name
 from headway.core.size import size
 
 _SHOWN_SECONDS = 0.05
@@ -129,7 +130,7 @@ def show(job: str, as_json: bool) -> None:
         click.secho(f"Warning: {warning}", fg="yellow")
     if data["origin"]:
         origin = data["origin"]
-        click.echo(f"Forked from step {origin['step']:,} of job {origin['name']} (attempt {origin['attempt']}).")
+        click.echo(f"Forked from checkpoint {origin['name']}@{origin['step']} (attempt {origin['attempt']}).")
     for attempt in attempts:
         _print_attempt(attempt)
     print_result(data)
@@ -139,10 +140,9 @@ def show(job: str, as_json: bool) -> None:
         seconds = [(word, spent[f"{word}_seconds"]) for word in words]
         parts = "  ".join(f"{word} {duration(one)}" for word, one in seconds if one >= _SHOWN_SECONDS)
         click.echo(f"Goodput {spent['fraction']:.0%}: {parts}")
-    complete = [one["step"] for one in data["checkpoints"] if one["complete"]]
+    complete = [checkpoint_name(one["step"], counted=one["counted"]) for one in data["checkpoints"] if one["complete"]]
     if complete:
-        steps = ", ".join(f"{step:,}" for step in complete)
-        click.echo(f"Checkpoints of steps {steps}. More: headway checkpoints {data['name']}")
+        click.echo(f"Checkpoints: {', '.join(complete)}. More: headway checkpoints {data['name']}")
     for artifact in data["artifacts"]:
         link = f"  link to {artifact['link_to']}" if artifact["link_to"] else ""
         about = f"{size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}{link}"
@@ -158,8 +158,9 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
         repeated = (
             "" if repeats is None else f" {repeats:,} logged {'step was' if repeats == 1 else 'steps were'} done again."
         )
-        did = "continued from step" if attempt["restored_certain"] else "started with the checkpoint files of step"
-        click.echo(f"Attempt {number} {did} {attempt['restored_step']:,}.{repeated}")
+        did = "continued from" if attempt["restored_certain"] else "started with the checkpoint files of"
+        name = checkpoint_name(attempt["restored_step"], counted=attempt["restored_counted"])
+        click.echo(f"Attempt {number} {did} {name}.{repeated}")
     elif attempt["repeats_steps"] is not None:
         repeated = f"{attempt['repeats_steps']:,} logged steps were done again."
         did = "started from the beginning"

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from headway.client.message import Message
+from headway.core.checkpoint_name import checkpoint_name
 
 _EVENT_WORDS = {
     "attempt.placed": "placed",
@@ -121,10 +122,11 @@ class Display:
         if event["type"] == "attempt.placed":
             self.step = 0
         if event["type"] == "checkpoint.restored":
-            self.step = event["data"]["step"]
-            certain = event["data"].get("certain", True)
-            does = "continues from step" if certain else "starts with the checkpoint files of step"
-            words = f"Attempt {event['data']['attempt']} {does} {self.step:,}."
+            data = event["data"]
+            counted = data.get("counted", False)
+            self.step = 0 if counted else data["step"]
+            does = "continues from" if data.get("certain", True) else "starts with the checkpoint files of"
+            words = f"Attempt {data['attempt']} {does} {checkpoint_name(data['step'], counted=counted)}."
             self.console.print(Text(words, style="green"), soft_wrap=True)
         if event["type"] == "working_directory.kept":
             data = event["data"]

@@ -76,11 +76,12 @@ class Attempt(Frozen):
     `kill`: its ranks are stopped without a grace time. `saving`: checkpoints, by step, whose parts are not all stored.
     `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
     which was saved at `restored_saved_at` by the worker's clock; not `restored_certain`: its files were there, and
-    nobody can tell whether they were read. `continued_from`: when the newest file was written of those that its ranks
-    read of what earlier attempts had left in the working directory, by the worker's clock. `decision`: which rule
-    decided what followed its end. `said_finished`: the script gave its result, or logged the last of the steps that it
-    had declared. `asks_to_save`: it asks `run.should_save`, so it saves when it is stopped. `warned_of_files`: it was
-    said that it starts without the files that the attempt before left on other workers.
+    nobody can tell whether they were read; `restored_counted`: that step is a count. `continued_from`: when the newest
+    file was written of those that its ranks read of what earlier attempts had left in the working directory, by the
+    worker's clock. `decision`: which rule decided what followed its end. `said_finished`: the script gave its result,
+    or logged the last of the steps that it had declared. `asks_to_save`: it asks `run.should_save`, so it saves when it
+    is stopped. `warned_of_files`: it was said that it starts without the files that the attempt before left on other
+    workers.
     """
 
     number: int
@@ -99,6 +100,7 @@ class Attempt(Frozen):
     offered_step: int | None = None
     restored_step: int | None = None
     restored_certain: bool = True
+    restored_counted: bool = False
     restored_saved_at: float | None = None
     continued_from: float | None = None
     said_finished: bool = False

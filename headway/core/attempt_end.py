@@ -10,7 +10,7 @@ from headway.core.faults import charged, is_fault
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, wake, warn
 from headway.core.left_files_transitions import warn_of_unstored
-from headway.core.resume_point import resume_sentence, resumes_from
+from headway.core.resume_point import resume_sentence
 from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
 from headway.core.status import AssignmentState, JobStatus
 
@@ -126,9 +126,8 @@ def _note_fault(job: Job, attempt: Attempt, reason: EndReason, failure: Failure 
 
 
 def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:
-    step = resumes_from(job)
-    if reason is EndReason.TIMED_OUT and step is not None:
-        return f"{sentence} `--from-checkpoint {job.name}` continues from step {step:,}."
+    if reason is EndReason.TIMED_OUT and job.checkpoints:
+        return f"{sentence} `--from-checkpoint {job.name}` continues from {job.checkpoints[-1].words}."
     if reason is EndReason.TIMED_OUT:
         return f"{sentence} It has saved no checkpoint."
     if reason.retryable and job.attempt_number > 1:

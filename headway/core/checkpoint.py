@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from headway.core.checkpoint_name import checkpoint_name
 from headway.core.frozen import Frozen, MetricValue, Text
 from headway.rank_protocol.checkpoint_parts import PartKind
 
@@ -57,6 +58,7 @@ class Checkpoint(Frozen):
 
     `job`: whose parts they are, if not those of the job that has it. `users`: jobs that started from it, and since
     when they count. `metrics`: what rank 0 had logged last. `saved_at` is the worker's clock, `at` the server's.
+    `counted`: neither the names of its files nor the log told a step, so `step` counts what was saved.
     """
 
     attempt: int
@@ -66,6 +68,7 @@ class Checkpoint(Frozen):
     kind: PartKind = PartKind.STATE
     size_bytes: int = 0
     saved_at: float | None = None
+    counted: bool = False
     metrics: dict[str, MetricValue] = {}
     users: dict[str, float] = {}
     job: str | None = None
@@ -74,6 +77,11 @@ class Checkpoint(Frozen):
     def key(self) -> tuple[int, int]:
         """What tells it from the others of its job."""
         return self.attempt, self.step
+
+    @property
+    def words(self) -> str:
+        """What sentences call it."""
+        return checkpoint_name(self.step, counted=self.counted)
 
     def part_of(self, rank: int) -> int:
         """Which part a rank starts from; with another number of ranks the parts are dealt out in turn."""

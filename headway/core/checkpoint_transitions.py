@@ -46,6 +46,7 @@ def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: flo
         kind=fact.kind,
         at=now,
         saved_at=saving.saved_at,
+        counted=fact.counted,
         size_bytes=saving.size_bytes,
         metrics=saving.metrics,
     )
@@ -82,9 +83,17 @@ def restored(job: Job, attempt: Attempt, fact: CheckpointRestored, now: float) -
     """The attempt continues from that step."""
     if attempt.restored_step is not None:
         return job
-    saved_at = next((one.saved_at for one in reversed(job.checkpoints) if one.step == fact.step), None)
-    job = update_attempt(job, restored_step=fact.step, restored_saved_at=saved_at, restored_certain=fact.certain)
-    return emit(job, "checkpoint.restored", now, attempt=attempt.number, step=fact.step, certain=fact.certain)
+    given = next((one for one in reversed(job.checkpoints) if one.step == fact.step), None)
+    counted = given is not None and given.counted
+    job = update_attempt(
+        job,
+        restored_step=fact.step,
+        restored_saved_at=given.saved_at if given is not None else None,
+        restored_certain=fact.certain,
+        restored_counted=counted,
+    )
+    data = {"attempt": attempt.number, "step": fact.step, "certain": fact.certain, "counted": counted}
+    return emit(job, "checkpoint.restored", now, **data)
 
 
 def links_left_out(job: Job, fact: LinksLeftOut, now: float) -> Job:

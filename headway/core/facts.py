@@ -40,7 +40,10 @@ class ArtifactStored(Frozen):
 
 
 class CheckpointPartStored(Frozen):
-    """What a rank saved at a step is in the object store, whole. Rank 0's comes with the metrics it had logged last."""
+    """What a rank saved at a step is in the object store, whole. Rank 0's comes with the metrics it had logged last.
+
+    `counted`: nothing told the step of these files, so it counts what was saved.
+    """
 
     type: Literal["checkpoint_part_stored"] = "checkpoint_part_stored"
     step: int
@@ -48,6 +51,7 @@ class CheckpointPartStored(Frozen):
     kind: PartKind = PartKind.STATE
     size_bytes: int = 0
     saved_at: float | None = None
+    counted: bool = False
     metrics: dict[str, MetricValue] = Field(default={}, max_length=MAXIMUM_CHECKPOINT_METRICS)
 
 

@@ -13,9 +13,8 @@ def resumes_from(job: Job) -> int | None:
 
 def resume_sentence(job: Job) -> str:
     """From where the job's next attempt starts."""
-    step = resumes_from(job)
-    if step is not None:
-        return f"It continues from step {step:,}."
+    if job.checkpoints:
+        return f"It continues from {job.checkpoints[-1].words}."
     if job.attempt is None or job.attempt.started_at is None:
         return "It starts from the beginning."
     words = "It has saved no checkpoint, so it starts from the beginning."
@@ -33,7 +32,7 @@ def stop_sentence(job: Job) -> str:
         return f"Job {job.name} is paused. {resume_sentence(job)}"
     if attempt.asks_to_save or job.spec.trainer is not None:
         return f"Job {job.name} saves and ends its ranks."
-    step = resumes_from(job)
-    if step is not None:
-        return f"Job {job.name} ends its ranks. If they save nothing then, it continues from step {step:,}."
+    if job.checkpoints:
+        words = job.checkpoints[-1].words
+        return f"Job {job.name} ends its ranks. If they save nothing then, it continues from {words}."
     return f"Job {job.name} has saved no checkpoint. If it saves none when it is stopped, it starts from the beginning."

@@ -301,7 +301,9 @@ class RunningAssignment:
         sender = CheckpointSender(claimed, self._folder, self.session.connection, self._facts)
         watch = None
         if claimed.first_rank == 0 and claimed.spec.trainer is None:
-            watch = CheckpointWatch(prepared.checkpoint_files, self._folder, prepared.restored)
+            given = claimed.checkpoint
+            last_count = given.step if given is not None and given.counted else 0
+            watch = CheckpointWatch(prepared.checkpoint_files, self._folder, prepared.restored, last_count=last_count)
         self._attendance = attendance = Attendance(
             claimed,
             self._folder,

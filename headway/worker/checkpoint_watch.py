@@ -37,8 +37,13 @@ class CheckpointWatch:
     lead out of the directory.
     """
 
-    def __init__(self, folder: Path, attempt_folder: Path, restored: ReadWatch | None = None) -> None:
-        """`restored` watches whether ranks read the files that they start from; packing these is none of it."""
+    def __init__(
+        self, folder: Path, attempt_folder: Path, restored: ReadWatch | None = None, *, last_count: int = 0
+    ) -> None:
+        """`restored` watches whether ranks read the files that they start from; packing these is none of it.
+
+        `last_count`: of the checkpoint that they start from, if its step is a count.
+        """
         self.folder = folder
         self._attempt_folder = attempt_folder
         self._restored = restored
@@ -46,7 +51,8 @@ class CheckpointWatch:
         self._seen_at = 0.0
         self._writers: frozenset[int] = frozenset()
         self._restless_since: float | None = None
-        self._last_step = -1
+        self._last_step: int | None = None
+        self._last_count = last_count
         self._looked_at = 0.0
         self._warned = False
         self.left_out: tuple[str, ...] = ()
@@ -58,7 +64,7 @@ class CheckpointWatch:
 
         `ranks`: the pids of those that run; `now`: seconds on the monotonic clock; `final`: all ranks have ended well,
         so that nothing is being written. A part's step is the last number in the newest name that has one, else the
-        step that was logged last.
+        step that was logged last, else a count.
         """
         if not final and now - self._looked_at < _QUIET_SECONDS:
             return None
@@ -91,7 +97,8 @@ class CheckpointWatch:
         # The ranks are looked at last: what a rank that lives now had open, it had open before.
         if not final and not (quiet and all(_lives(pid) for pid in ranks)):
             return None
-        step = self._step(logged_step)
+        told = self._told_step(logged_step)
+        step = self._last_count + 1 if told is None else told
         path = saved_part(self._attempt_folder, step, 0)
         if self._restored is not None:
             self._restored.look()
@@ -108,18 +115,24 @@ class CheckpointWatch:
         if signature(self.folder) != now:
             path.unlink()
             return None
-        self._taken, self._last_step, self._restless_since = now, step, None
-        return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES)
+        self._taken, self._restless_since = now, None
+        if told is None:
+            self._last_count = step
+        else:
+            self._last_step = step
+        return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES, counted=told is None)
 
     def _restless(self, now: float) -> bool:
         """Whether the files change so often that nothing could be taken for long."""
         return self._restless_since is not None and now - self._restless_since > _RESTLESS_SECONDS
 
-    def _step(self, logged_step: int | None) -> int:
+    def _told_step(self, logged_step: int | None) -> int | None:
         files = [path for path in self.folder.iterdir() if not path.is_symlink()]
         newest_first = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
         numbers = next((found for path in newest_first if (found := _NUMBER.findall(path.stem))), None)
-        step = int(numbers[-1]) if numbers else logged_step or 0
+        step = int(numbers[-1]) if numbers else logged_step
+        if step is None or self._last_step is None:
+            return step
         return max(step, self._last_step + 1)
 
 

@@ -38,6 +38,7 @@ class SavedPart:
     saved_at: float
     kind: PartKind = PartKind.STATE
     replica: bool = False
+    counted: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -90,6 +91,7 @@ class CheckpointSender:
                         kind=part.kind,
                         size_bytes=size_bytes,
                         saved_at=part.saved_at,
+                        counted=part.counted,
                         metrics=part.metrics,
                     )
                 )

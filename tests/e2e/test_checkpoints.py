@@ -260,7 +260,7 @@ def test_a_fork_starts_from_another_jobs_checkpoint(shared_fleet: Fleet, tmp_pat
         rates = next(one for one in job.metrics() if one["name"] == "train/learning_rate")
         assert rates["steps"][0] == 110
         assert max(rates["values"]) <= 0.0001
-        assert f"Forked from step 100 of job {source.name}" in shared_fleet.command("show", job.name).stdout
+        assert f"Forked from checkpoint {source.name}@100 (attempt 1)." in shared_fleet.command("show", job.name).stdout
         wait_until(lambda: not any(one["users"] for one in source.checkpoints()), "the release of the source")
         refused = shared_fleet.command("rerun", source.name, "--from-checkpoint", f"{source.name}@77")
         assert refused.returncode == 1

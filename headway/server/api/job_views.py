@@ -20,10 +20,12 @@ class CheckpointView(BaseModel):
     """A checkpoint as users see it; `complete`: every rank's part is stored, so that an attempt can start from it.
 
     `job` names the job that it was made by, if it is another. `users`: jobs that started from it and still need it.
-    `at`: when it was committed, in seconds since the epoch; null while it is being saved.
+    `at`: when it was committed, in seconds since the epoch; null while it is being saved. `counted`: neither the names
+    of its files nor the log told a step, so `step` counts what was saved.
     """
 
     step: int
+    counted: bool = False
     attempt: int
     complete: bool
     parts_stored: int
@@ -101,6 +103,7 @@ def checkpoint_views(job: Job) -> list[CheckpointView]:
     views = [
         CheckpointView(
             step=one.step,
+            counted=one.counted,
             attempt=one.attempt,
             complete=True,
             parts_stored=1 if one.kind is PartKind.FILES else one.world_size,

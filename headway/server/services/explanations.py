@@ -7,7 +7,7 @@ from typing import NamedTuple
 from headway.core.cold_start import cold_reason
 from headway.core.job import Job
 from headway.core.placement import Gang, gang_of, place_queue
-from headway.core.resume_point import resume_sentence, resumes_from, stop_sentence
+from headway.core.resume_point import resume_sentence, stop_sentence
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.engines.base import Engine
@@ -66,9 +66,8 @@ class Explanations:
 
     def _explained(self, job: Job) -> tuple[str, Waiting | None]:
         if job.status is JobStatus.QUEUED and job.hold:
-            step = resumes_from(job)
-            if step is not None:
-                return f"Paused at step {step}. `headway resume {job.name}` lets it continue.", None
+            if job.checkpoints:
+                return f"Paused at {job.checkpoints[-1].words}. `headway resume {job.name}` lets it continue.", None
             return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
         if job.status is JobStatus.QUEUED:
             waits = self._waiting(job)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from headway.core import transitions
-from headway.core.facts import AsksToSave, CheckpointPartStored, FilesLeft, RankEnded, Released
+from headway.core.checkpoint import PartKind
+from headway.core.facts import AsksToSave, CheckpointPartStored, CheckpointRestored, FilesLeft, RankEnded, Released
 from headway.core.job import Job
 from headway.core.left_files import file_list
 from headway.core.resume_point import resume_sentence, resumes_from, stop_sentence
@@ -19,6 +20,17 @@ def saved(job: Job, step: int = 40) -> Job:
 def stopped(job: Job, *facts: object) -> Job:
     ends = [RankEnded(rank=rank, at=NOW, signal="SIGTERM", stopped=True) for rank in (0, 1)]
     return report(job, "w0", *ends, *facts, Released(), last=True)
+
+
+def test_what_nothing_told_a_step_of_is_named_as_a_count() -> None:
+    """Given files without a step in their names or the log, then no sentence says that they are of a step."""
+    fact = CheckpointPartStored(step=2, rank=0, kind=PartKind.FILES, counted=True)
+    job = report(running(), "w0", fact)
+    assert resume_sentence(job) == "It continues from save 2."
+    assert stop_sentence(job) == "Job s ends its ranks. If they save nothing then, it continues from save 2."
+    job = report(job, "w0", CheckpointRestored(step=2))
+    assert job.attempt.restored_counted
+    assert job.events[-1].data["counted"]
 
 
 @pytest.mark.parametrize(

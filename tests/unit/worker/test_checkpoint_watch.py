@@ -55,6 +55,27 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.parametrize(
+    ("name", "logged", "told"),
+    [
+        ("state-7", 3, (7, False)),
+        ("model.pt", 3, (3, False)),
+        ("model.pt", 0, (0, False)),
+        ("model.pt", None, (5, True)),
+    ],
+)
+async def test_the_step_is_told_by_a_name_or_the_log_else_saves_are_counted(
+    tmp_path: Path, name: str, logged: int | None, told: tuple[int, bool]
+) -> None:
+    """Given an attempt that starts from the fourth save, when files are taken, then it says whether a step was told."""
+    (tmp_path / "files").mkdir()
+    watch = CheckpointWatch(tmp_path / "files", tmp_path / "attempt", last_count=4)
+    (tmp_path / "files" / name).write_text("weights")
+    part = await watch.look(logged, (), now=1.0, final=True)
+    assert isinstance(part, SavedPart)
+    assert (part.step, part.counted) == told
+
+
 async def test_files_are_taken_once_when_they_are_quiet_and_closed(watched: Watched) -> None:
     (watched.folder / "state-7").write_text("whole")
     with writing(watched.folder / "state-8") as writer:
