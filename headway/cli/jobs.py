@@ -119,6 +119,9 @@ def show(job: str, as_json: bool) -> None:
     print_table(("STATUS", "RANKS", "ATTEMPT", "SUBMITTED", "ENDED"), [_summary(data)])
     click.echo(f"\n{data['sentence']}")
     click.echo(f"It runs: {work_of(data['spec'])}")
+    submitted_by = data.get("submitted_by") or {}
+    if submitted_by.get("credential"):
+        click.echo(f"Submitted with token {submitted_by['credential']}.")
     if data["cold"]:
         click.echo(f"Its ranks start cold, as new processes: {data['cold']}.")
     if data["labels"]:

@@ -97,5 +97,7 @@ def events(job: str, follow: bool, as_json: bool) -> None:
 
 
 def _print_event(event: dict[str, Any]) -> None:
-    details = "  ".join(f"{name}={value}" for name, value in event["data"].items())
+    actor = event.get("actor")
+    by = {"by": actor["worker"] or actor["kind"]} if actor else {}
+    details = "  ".join(f"{name}={value}" for name, value in {**event["data"], **by}.items())
     click.echo(f"{when(event['at'])}  {event['type']:<22} {details}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from headway.core.actor import Actor, ActorKind
 from headway.core.attempt import Assignment
 from headway.core.attempt_end import end_when_released, failure_of, stop
 from headway.core.checkpoint_transitions import (
@@ -44,7 +45,7 @@ from headway.core.facts import (
 )
 from headway.core.failure import Failure
 from headway.core.job import Job
-from headway.core.job_change import emit, update_assignment, update_attempt, warn
+from headway.core.job_change import attributed, emit, update_assignment, update_attempt, warn
 from headway.core.job_times import dated
 from headway.core.left_files_transitions import directory_ready, files_left
 from headway.core.status import AssignmentState, JobStatus
@@ -71,11 +72,13 @@ def apply_facts(job: Job, number: int, reports: Iterable[ReportedFacts], now: fl
         assignment = attempt.assignment_of(report.worker)
         if assignment is None or assignment.lost or report.number <= assignment.applied:
             continue
+        before = job
         job = update_assignment(
             job, report.worker, applied=report.number, last_number=report.number if report.last else None
         )
         for fact in report.facts:
             job = _apply(job, report.worker, dated(fact, job.attempt or attempt, now), now)
+        job = attributed(before, job, Actor(kind=ActorKind.WORKER, worker=report.worker))
     return job
 
 

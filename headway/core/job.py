@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
+from headway.core.actor import Actor
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import Checkpoint, CheckpointPolicy
@@ -219,12 +220,16 @@ def check_module(name: str) -> None:
 
 
 class Event(Frozen):
-    """A dated fact in the past tense, such as `job.started`; numbered from 1 within its job."""
+    """A dated fact in the past tense, such as `job.started`; numbered from 1 within its job.
+
+    `actor`: who caused it; None: the server did, or it was stored before events had an actor.
+    """
 
     number: int
     type: str
     at: float
     data: dict[str, Any] = {}
+    actor: Actor | None = None
 
 
 class Origin(Frozen):
@@ -254,7 +259,7 @@ class Job(Frozen):
     the workers by whose own faults the last attempts ended, one each. `hold`: it is paused, for
     `held_seconds` altogether before `held_at`. `origin`: what it was forked from. `left_files`: what is
     in its working directories, by worker name. `warned`: of which kinds it had warnings, also if they were too many to
-    be kept. Times are seconds since the epoch.
+    be kept. `submitted_by`: None if it was stored before jobs had an actor. Times are seconds since the epoch.
     """
 
     id: str
@@ -264,6 +269,7 @@ class Job(Frozen):
     body_hash: str
     spec: JobSpec
     created_at: float
+    submitted_by: Actor | None = None
     sequence: int = 0
     version: int = 1
     status: JobStatus = JobStatus.QUEUED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from headway.core.actor import Actor
 from headway.core.attempt import Assignment
 from headway.core.job import Event, Job, WakeUp
 from headway.core.status import AssignmentState
@@ -17,6 +18,17 @@ def emit(job: Job, type: str, now: float, **data: Any) -> Job:
     """Append an event."""
     event = Event(number=job.event_count + 1, type=type, at=now, data=data)
     return job.model_copy(update={"events": (*job.events, event), "event_count": event.number})
+
+
+def attributed(before: Job, after: Job, actor: Actor | None) -> Job:
+    """Say who caused the events that a change appended, as far as the change did not say so."""
+    if actor is None or after.event_count == before.event_count:
+        return after
+    events = tuple(
+        event.model_copy(update={"actor": actor}) if event.number > before.event_count and not event.actor else event
+        for event in after.events
+    )
+    return after.model_copy(update={"events": events})
 
 
 def warn(job: Job, warning: str, now: float) -> Job:

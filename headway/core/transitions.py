@@ -182,12 +182,16 @@ def forget_artifacts(job: Job, now: float) -> Job:
     return job.model_copy(update={"artifacts": (), "checkpoints": (), "artifacts_deleted": True})
 
 
-def describe(job: Job, labels: dict[str, str] | None, notes: str | None) -> Job:
+def describe(job: Job, labels: dict[str, str] | None, notes: str | None, now: float) -> Job:
     """Change what people noted about the job; None leaves it."""
-    changes: dict[str, Any] = {"labels": labels} if labels is not None else {}
-    if notes is not None:
+    changes: dict[str, Any] = {}
+    if labels is not None and labels != job.labels:
+        changes["labels"] = labels
+    if notes is not None and notes != job.notes:
         changes["notes"] = notes
-    return job.model_copy(update=changes) if changes else job
+    if not changes:
+        return job
+    return emit(job.model_copy(update=changes), "job.described", now, changed=list(changes))
 
 
 def streams_settled(job: Job, number: int, missing_reports: int, now: float) -> Job:

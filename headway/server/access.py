@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headway.core.actor import Actor, ActorKind
 from headway.errors import NotAllowed, NotFound
 
 
@@ -158,6 +159,12 @@ def decisions() -> Iterator[set[Action]]:
         yield decided
     finally:
         _decided.reset(token)
+
+
+def actor_of(caller: Caller) -> Actor:
+    """The caller as what it causes names it. A machine that joins, and a rank, act as workers."""
+    kind = ActorKind.USER if caller.kind is CallerKind.USER else ActorKind.WORKER
+    return Actor(kind=kind, credential=caller.credential, worker=caller.worker)
 
 
 def admit(caller: Caller, action: Action) -> None:

@@ -38,8 +38,8 @@ from headway.server.server import Server
 API_PREFIX = "/api/v1"
 _DESCRIPTION = "Distributed model training."
 API_MODULES = (
-    jobs,
     submission,
+    jobs,
     streams,
     events,
     inquiries,

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from headway.core.actor import Actor
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.cold_start import cold_reason
@@ -44,7 +45,7 @@ class JobView(BaseModel):
     `cold`: why its ranks start as new processes, which takes longer; null if they start warm. `origin`: the checkpoint
     it was forked from. `hold`: it is paused, or about to be. `resumes_from`: the step from which its next attempt
     would continue; null: from the beginning. `waiting`: where it stands in the queue, if one job alone
-    is asked for.
+    is asked for. `submitted_by`: null if the job is older than this field.
     """
 
     id: str
@@ -69,6 +70,7 @@ class JobView(BaseModel):
     waiting: Waiting | None
     warnings: tuple[str, ...]
     created_at: float
+    submitted_by: Actor | None
     started_at: float | None
     ended_at: float | None
 

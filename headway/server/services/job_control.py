@@ -8,7 +8,7 @@ from headway.core.job import Job
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
 from headway.errors import Damaged
-from headway.server.access import Action, Caller, require_in_project
+from headway.server.access import Action, Caller, actor_of, require_in_project
 from headway.server.clock import Clock
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
@@ -47,22 +47,28 @@ class JobControl:
     ) -> Job:
         """Change labels and notes, whatever the job's status."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
-        return await self._jobs.update(job.id, lambda job: transitions.describe(job, labels, notes))
+        now = self._clock.now()
+        return await self._jobs.update(
+            job.id, lambda job: transitions.describe(job, labels, notes, now), actor_of(caller)
+        )
 
     async def cancel(self, caller: Caller, project: str, reference: str, *, kill: bool = False) -> Job:
         """Ask for the job's end, with `kill` without any grace. Raises Conflict when it has ended."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
-        return await self._jobs.update(job.id, lambda job: transitions.cancel(job, self._clock.now(), kill=kill))
+        now = self._clock.now()
+        return await self._jobs.update(job.id, lambda job: transitions.cancel(job, now, kill=kill), actor_of(caller))
 
     async def pause(self, caller: Caller, project: str, reference: str) -> Job:
         """Let the ranks save and end; the job stays queued until it is resumed. Raises Conflict when it has ended."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
-        return await self._jobs.update(job.id, lambda job: transitions.pause(job, self._clock.now()))
+        now = self._clock.now()
+        return await self._jobs.update(job.id, lambda job: transitions.pause(job, now), actor_of(caller))
 
     async def resume(self, caller: Caller, project: str, reference: str) -> Job:
         """Let a paused job be placed again. Raises Conflict when it is not paused."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
-        return await self._jobs.update(job.id, lambda job: transitions.resume(job, self._clock.now()))
+        now = self._clock.now()
+        return await self._jobs.update(job.id, lambda job: transitions.resume(job, now), actor_of(caller))
 
     async def delete(self, caller: Caller, project: str, reference: str) -> None:
         """Delete an ended job with all that belongs to it, or one whose row is damaged.

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from headway.core import transitions
+from headway.core.actor import Actor
 from headway.core.attempt import Attempt
 from headway.core.job import Job
+from headway.core.job_change import attributed
 from headway.core.job_times import in_order
 from headway.database.base import Database
 from headway.errors import Conflict, Damaged, HeadwayError, NotFound
@@ -146,15 +148,18 @@ class Jobs:
             tell(job)
         await self._database.streams.delete(job.id)  # housekeeping does it if this server dies before
 
-    async def update(self, job_id: str, transition: Callable[[Job], Job]) -> Job:
-        """Apply a pure transition by compare-and-set, again from the newest version if another writer was first."""
+    async def update(self, job_id: str, transition: Callable[[Job], Job], actor: Actor | None = None) -> Job:
+        """Apply a pure transition by compare-and-set, again from the newest version if another writer was first.
+
+        `actor`: who asked for the change, if it is not the server's own; the change's events name it.
+        """
         async with self._locked(job_id):
             known_newest = True
             while True:
                 job = self._without_delivered(self.unsettled.find(job_id) or await self._database.job(job_id))
                 refusal = None
                 try:
-                    changed = transition(job)
+                    changed = attributed(job, transition(job), actor)
                 except HeadwayError as error:
                     changed, refusal = job, error
                 if changed is job:

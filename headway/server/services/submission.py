@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from headway.core.checkpoint import Checkpoint
 from headway.core.job import Job, JobSpec, Origin
-from headway.core.job_change import emit
+from headway.core.job_change import attributed, emit
 from headway.core.rerun import rerun_fields
 from headway.errors import IdempotencyKeyReused, InvalidInput, NameTaken
-from headway.server.access import Action, Caller, require_in_project
+from headway.server.access import Action, Caller, actor_of, require_in_project
 from headway.server.clock import Clock
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.explanations import Explanations, Planned
@@ -57,6 +57,7 @@ class Submission:
             body_hash=hashlib.sha256(body).hexdigest(),
             spec=spec,
             created_at=self._clock.now(),
+            submitted_by=actor_of(caller),
             labels=spec.labels,
             notes=spec.notes,
         )
@@ -119,7 +120,8 @@ class Submission:
         """Store the job, under a name that is drawn if it has none. Second: whether it is new."""
         while True:
             name = draft.name or f"{_slug(draft.spec.title)}-{draw_id('', 4)}"
-            job = emit(draft.model_copy(update={"name": name}), "job.submitted", draft.created_at)
+            named = draft.model_copy(update={"name": name})
+            job = attributed(named, emit(named, "job.submitted", draft.created_at), draft.submitted_by)
             try:
                 return await self._jobs.insert(job), True
             except NameTaken:
