@@ -12,6 +12,7 @@ from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import Fact, OutputsStored, RankEnded, RankFinished, RankStarted, Released
 from headway.core.job import Job, JobSpec
 from headway.core.worker import WorkerDescription
+from headway.server.access import Caller, CallerKind
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.fake_clock import FakeClock
@@ -36,11 +37,12 @@ class StillServer(Server):
     async def a_job(self, **spec: Any) -> Job:
         """A job that was submitted."""
         job = JobSpec(script="s.py", source="", **spec)
-        return (await self.jobs.submit(job, b"", None))[0]
+        user = Caller(CallerKind.USER)
+        return (await self.submission.submit(user, "default", job, b"", None)).job
 
     async def now(self, job: Job) -> Job:
         """The job as it is now."""
-        return await self.jobs.find(job.id)
+        return await self.jobs.by_id(job.id)
 
     async def claim(self, job: Job) -> Job:
         """Every worker of the newest attempt claims."""

@@ -88,7 +88,7 @@ async def test_a_server_takes_up_what_the_one_before_left(tmp_path: Path) -> Non
         await former.backends.engine.lose("gone", "the test says so", 1.0)
     server = Server(Settings(home=tmp_path / "home"))
     async with started(server):
-        ended = await server.jobs.find(running.id)
+        ended = await server.jobs.by_id(running.id)
         assert (ended.status, ended.attempt and ended.attempt.reason) == (JobStatus.QUEUED, "worker_lost")
         assert {gang.job for gang in server.queue.gangs()} == {running.id, queued.id}
 
