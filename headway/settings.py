@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headway.core.frozen import Seconds
+from headway.core.invalid_fields import invalid_field
 from headway.core.protocol import Timeouts
 from headway.errors import SettingInvalid
 from headway.home import default_home
@@ -155,8 +156,8 @@ def load_settings(environment: Mapping[str, str], **options: object) -> Settings
         settings = Settings.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
-        raise SettingInvalid(f"{PREFIX}{name.upper()} is {problem['input']!r}: {problem['msg']}.") from error
+        name, message = invalid_field(problem, Settings)
+        raise SettingInvalid(f"{PREFIX}{name.upper()} is {problem['input']!r}: {message}.") from error
     if settings.orphan_timeout_seconds >= settings.settle_seconds:
         raise SettingInvalid(
             f"HEADWAY_ORPHAN_TIMEOUT_SECONDS is {settings.orphan_timeout_seconds:g}; it must be below "

@@ -12,6 +12,9 @@ from pydantic import BaseModel
 
 from headway.core.json_value import shown
 
+_BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+"""How pydantic names the bounds of a number, and how they are said."""
+
 
 class InvalidField(NamedTuple):
     """The path of a field, empty for all of it, and what is wrong, with a question mark or without a full stop."""
@@ -51,6 +54,24 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
             return f"{_kind_of(value)}; give a whole number{_unit(path)}"
         case "float_parsing" | "float_type":
             return f"{_kind_of(value)}; give a number{_unit(path)}"
+        case "bool_parsing" | "bool_type":
+            return f"{_kind_of(value)}; give true or false"
+        case "finite_number":
+            return f"{shown(value)} is not finite; give a finite number"
+        case "literal_error" | "enum":
+            return f"{shown(value)} is not one of the values; give {error['ctx']['expected']}"
+        case "greater_than" | "greater_than_equal":
+            return f"{shown(value)} is too small; give a number {_range(error['ctx'], path, model)}"
+        case "less_than" | "less_than_equal":
+            return f"{shown(value)} is too large; give a number {_range(error['ctx'], path, model)}"
+        case "string_too_long":
+            return f"it has {len(str(value)):,} characters; {error['ctx']['max_length']:,} are allowed"
+        case "string_too_short":
+            return f"it has {len(str(value)):,} characters; {error['ctx']['min_length']:,} are needed"
+        case "too_long":
+            return f"it has more than {error['ctx']['max_length']:,} values, which is as many as are allowed"
+        case "too_short":
+            return f"it has {error['ctx']['actual_length']:,} values; {error['ctx']['min_length']:,} are needed"
         case _:
             return str(error["msg"]).removeprefix("Value error, ")
 
@@ -61,13 +82,31 @@ def _meant(name: str, known: list[str]) -> str:
     return f". Did you mean {close[0]}?" if close else ""
 
 
+def _range(violated: Mapping[str, Any], path: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
+    """The numbers that a field takes; of one that is not known, the bound that was violated."""
+    part = _part_at(path[:-1], model)
+    field = part.model_fields.get(str(path[-1])) if part is not None and path else None
+    known = field.metadata if field is not None else []
+    bounds = {name: getattr(one, name) for name in _BOUNDS for one in known if hasattr(one, name)} | {**violated}
+    shown_bounds = {name: f"{int(one) if one == int(one) else one:,}" for name, one in bounds.items()}
+    if "ge" in bounds and "le" in bounds:
+        return f"from {shown_bounds['ge']} to {shown_bounds['le']}"
+    return " and ".join(f"{words} {shown_bounds[name]}" for name, words in _BOUNDS.items() if name in bounds)
+
+
 def _fields_at(path: tuple[int | str, ...], model: type[BaseModel] | None) -> list[str]:
     """The names that the part of the model at the path has."""
+    part = _part_at(path, model)
+    return [*part.model_fields] if part is not None else []
+
+
+def _part_at(path: tuple[int | str, ...], model: type[BaseModel] | None) -> type[BaseModel] | None:
+    """The model that the part of a model at the path is, if it is one."""
     for part in path:
         field = model.model_fields.get(str(part)) if model is not None else None
         kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
         model = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
-    return [*model.model_fields] if model is not None else []
+    return model
 
 
 def _kind_of(value: Any) -> str:

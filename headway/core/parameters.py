@@ -80,7 +80,7 @@ def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -
         return model.model_validate(given)
     except ValidationError as error:
         problem = error.errors()[0]
-        name, message = invalid_field(problem)
+        name, message = invalid_field(problem, model)
         raise InvalidInput(f"Parameter {name} of trainer {trainer} is {problem['input']!r}: {message}.") from error
 
 

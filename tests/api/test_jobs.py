@@ -60,7 +60,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({"trainer": "cnx", "dataset": "digits"}, "Trainer cnx does not exist. There are: mlp, lstm, cnn."),
         ({"trainer": "cnn", "dataset": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
         ({"trainer": "cnn", "dataset": "digits", "parameters": {"x": 1}}, "Trainer cnn has no parameter x."),
-        ({**SCRIPT, "world_size": 0}, "world_size: Input should be greater than or equal to 1"),
+        ({**SCRIPT, "world_size": 0}, "world_size: 0 is too small; give a number from 1 to 10,000"),
         ({**SCRIPT, "wolrd_size": 1}, "wolrd_size: there is no such field. Did you mean world_size?"),
         (
             {**SCRIPT, "name": "No Spaces"},
@@ -78,9 +78,9 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({**SCRIPT, "environment": {"lock": "requirements.txt"}}, "so a snapshot of it is needed"),
         ({**SCRIPT, "labels": {"a b": "c"}}, "label a b=c is not allowed"),
         ({**SCRIPT, "data": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
-        ({**SCRIPT, "world_size": 10_001}, "world_size: Input should be less than or equal to 10000"),
-        ({**SCRIPT, "timeout_seconds": 0}, "timeout_seconds: Input should be greater than 0"),
-        ({**SCRIPT, "source": "x" * 65_537}, "source: String should have at most 65536 characters"),
+        ({**SCRIPT, "world_size": 10_001}, "world_size: 10001 is too large; give a number from 1 to 10,000"),
+        ({**SCRIPT, "timeout_seconds": 0}, "timeout_seconds: 0 is too small; give a number above 0"),
+        ({**SCRIPT, "source": "x" * 65_537}, "source: it has 65,537 characters; 65,536 are allowed"),
     ],
 )
 async def test_a_bad_spec_is_refused_and_changes_nothing(api: Api, body: dict[str, object], words: str) -> None:

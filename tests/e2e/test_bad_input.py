@@ -44,9 +44,9 @@ def test_what_does_not_exist_is_named_with_what_does(client: Client) -> None:
         client.train("cnn", dataset="digits", epoch=3)
     with pytest.raises(InvalidInput, match=r"Dataset cifar does not exist. There are: digits, "):
         client.train("cnn", dataset="cifar")
-    with pytest.raises(InvalidInput, match="Parameter epochs of trainer cnn is 0: Input should be greater"):
+    with pytest.raises(InvalidInput, match="Parameter epochs of trainer cnn is 0: 0 is too small; give a number"):
         client.train("cnn", dataset="digits", epochs=0)
-    with pytest.raises(InvalidInput, match="world_size: Input should be less than or equal to 10000"):
+    with pytest.raises(InvalidInput, match="world_size: 20000 is too large; give a number from 1 to 10,000"):
         client.train("cnn", dataset="digits", world_size=20_000)
     with pytest.raises(NotFound, match=r"Script nope.py does not exist."):
         client.run_script("nope.py")

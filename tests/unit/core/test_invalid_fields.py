@@ -30,6 +30,15 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ({"timeout_seconds": "1h"}, "timeout_seconds: '1h' is text; give a number of seconds, such as 3600."),
     ({"memory_bytes": "4g"}, "memory_bytes: '4g' is text; give a whole number of bytes, such as 4000000000."),
     ({"world_size": 1.5}, "world_size: 1.5 is a number; give a whole number."),
+    ({"world_size": 0}, "world_size: 0 is too small; give a number from 1 to 10,000."),
+    ({"priority": 2_000}, "priority: 2000 is too large; give a number from -1,000 to 1,000."),
+    ({"minimum_world_size": 0}, "minimum_world_size: 0 is too small; give a number of at least 1."),
+    ({"timeout_seconds": -1.5}, "timeout_seconds: -1.5 is too small; give a number above 0."),
+    ({"checkpoints": {"keep_newest": 0}}, "checkpoints.keep_newest: 0 is too small; give a number from 1 to 1,000."),
+    ({"checkpoints": {"mode": "least"}}, "checkpoints.mode: 'least' is not one of the values; give 'min' or 'max'."),
+    ({"checkpoints": {"epoch_end": "often"}}, "checkpoints.epoch_end: 'often' is text; give true or false."),
+    ({"notes": "x" * 10_001}, "notes: it has 10,001 characters; 10,000 are allowed."),
+    ({"outputs": ["a"] * 101}, "outputs: it has more than 100 values, which is as many as are allowed."),
     ({"script": None}, "give one of trainer, script, module and command."),
 ]
 

@@ -13,9 +13,13 @@ from headway.errors import InvalidInput
     [
         ("cnnn", {}, "Trainer cnnn does not exist. There are: mlp, lstm, cnn."),
         ("cnn", {"lr": 1}, "Trainer cnn has no parameter lr. It has: batch_size"),
-        ("cnn", {"dropout": 1.5}, "Parameter dropout of trainer cnn is 1.5: Input should be less than 1."),
+        (
+            "cnn",
+            {"dropout": 1.5},
+            "dropout of trainer cnn is 1.5: 1.5 is too large; give a number of at least 0 and below 1.",
+        ),
         ("mlp", {"epochs": "many"}, "Parameter epochs of trainer mlp is 'many'"),
-        ("mlp", {"batch_size": 0}, "greater than or equal to 1"),
+        ("mlp", {"batch_size": 0}, "0 is too small; give a number from 1 to 65,536"),
     ],
 )
 def test_bad_parameters_are_named(trainer: str, given_: dict[str, object], words: str) -> None:
