@@ -48,7 +48,7 @@ def _throughput(fleet: Fleet, rounds: int) -> dict[str, object]:
     for _ in range(rounds):
         job = _cnn(fleet, every_steps=100, log_every_steps=50, epochs=2)
         with fleet.client() as client:
-            (series,) = client.job(job.id).wait(progress=False).metrics(["train/loss"])
+            (series,) = client.job(job.id).wait(progress=False).metrics(["train/loss"]).series
         at = dict(zip(series["steps"], series["times"], strict=True))
         ends_epoch = {number * _EPOCH_STEPS // 50 * 50 for number in (1, 2)}  # these fifty have a validation in them
         for step in range(100, 2 * _EPOCH_STEPS - 100, 100):

@@ -79,7 +79,9 @@ def _headway(
         fleet.script("").wait(progress=False)  # the first one starts cold
         job = fleet.script(SCRIPT, str(steps))
         if strike is not None:
-            wait_until(lambda: any(one["count"] > steps / 5 for one in job.metrics(points=2)), "a fifth of the points")
+            wait_until(
+                lambda: any(one["count"] > steps / 5 for one in job.metrics(points=2).series), "a fifth of the points"
+            )
             strike()
         wait_until(lambda: job.refresh().status in ("succeeded", "failed"), "the end", 600)
         assert job.status == "succeeded", job.data
@@ -90,7 +92,7 @@ def _headway(
 def _exact(job: JobHandle, steps: int) -> bool:
     """Whether each metric has each step once, in order."""
     for number in range(METRICS):
-        (series,) = job.metrics([f"metric_{number:02d}"], points=100_000)
+        (series,) = job.metrics([f"metric_{number:02d}"], points=100_000).series
         if series["steps"] != list(range(steps)):
             return False
     return True

@@ -79,7 +79,7 @@ def _metrics(fleet: Fleet) -> dict[str, float]:
             latencies.append(time.perf_counter() - began)
             time.sleep(0.05)
     wait_until(lambda: job.refresh().status == "succeeded", "the job's end")
-    series = job.metrics(points=2)
+    series = job.metrics(points=2).series
     points = sum(one["count"] for one in series)
     attempt = job.data["attempt"]
     return {

@@ -75,7 +75,7 @@ def _ratio(ours: list[float], theirs: list[float]) -> float:
 
 def _samples_per_second(job: JobHandle) -> float:
     """From the times of the logged steps, each epoch by itself, since a validation lies between the epochs."""
-    (series,) = job.metrics(["train/loss"])
+    (series,) = job.metrics(["train/loss"]).series
     at = dict(zip(series["steps"], series["times"], strict=True))
     steps_per_epoch = 12_800 // 64
     spans = [(epoch * steps_per_epoch + 10, (epoch + 1) * steps_per_epoch) for epoch in range(2)]

@@ -154,7 +154,7 @@ def _history(job: JobHandle) -> list[str]:
     """What there was of each attempt, to find out what went wrong."""
     lines = []
     for attempt in job.attempts():
-        logged = {one["rank"]: one["steps"] for one in job.metrics(["train/loss"], attempt=attempt["number"])}
+        logged = {one["rank"]: one["steps"] for one in job.metrics(["train/loss"], attempt=attempt["number"]).series}
         spans = {rank: (steps[0], steps[-1], len(steps)) for rank, steps in logged.items()}
         workers = [one["worker_name"] for one in attempt["assignments"]]
         facts = f"restored {attempt['restored_step']}, {attempt['reason']}, on {workers}, logged {spans}"

@@ -33,13 +33,13 @@ def main() -> None:
         with fleet.client() as client:
             spec = {"script": "training.py", "source": SOURCE, "world_size": 2, "workers": 2}
             job = client.submit({**spec, "variables": {"STEPS": "1000000", "SAVE_STEPS": "1000"}})
-            fleet.wait(lambda: job.metrics(["train/loss"]), "the first step")
+            fleet.wait(lambda: job.metrics(["train/loss"]).series, "the first step")
             try:
                 for _ in range(BUSY_PER_CORE * (psutil.cpu_count() or 1)):
                     busy.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
                 time.sleep(60 * arguments.minutes)
                 attempts, status = job.attempts(), job.refresh().status
-                steps = max(one["steps"][-1] for one in job.metrics(["train/loss"]))
+                steps = max(one["steps"][-1] for one in job.metrics(["train/loss"]).series)
             finally:
                 for process in busy:
                     process.kill()

@@ -121,7 +121,7 @@ def _outcome(job: JobHandle, strikes: int, while_saving: int) -> Outcome:
         weights = hashlib.sha256(_tensors(path)).hexdigest()
     series = {
         one["name"]: list(zip(one["steps"], one["values"], strict=True))
-        for one in job.metrics(points=100_000)
+        for one in job.metrics(points=100_000).series
         if one["rank"] == 0
     }
     steps = [one["restored_step"] for one in job.attempts()]

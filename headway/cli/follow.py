@@ -12,7 +12,7 @@ from rich.text import Text
 
 from headway.cli.common import EXIT_STATUS, STATUS_COLOURS, duration, figure, stage_times
 from headway.client import JobHandle
-from headway.client.progress import follow_with_progress
+from headway.client.terminal_progress import show_in_terminal
 from headway.core.size import size
 
 _MEMORY_POINTS = 4
@@ -24,7 +24,7 @@ def follow_job(job: JobHandle) -> int:
     console.print(Text.assemble("Job ", (job.name, "bold"), f"  ({job.id})"))
     _print_waiting(job)
     try:
-        follow_with_progress(job, console)
+        show_in_terminal(job, console)
     except KeyboardInterrupt:
         console.print(
             f"Detached; the job continues. Come back: headway follow {job.name}. End it: headway cancel {job.name}",

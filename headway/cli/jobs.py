@@ -59,10 +59,11 @@ def jobs(
     """List jobs, newest first unless sorted otherwise."""
     asked = dict(pair(one, "--label") for one in labels)
     with Client() as client:
-        found = client.jobs(
+        listed = client.jobs(
             status, limit, name=name, dataset=dataset, labels=asked, created_after=after, created_before=before,
             sort=sort, ascending=ascending,
         )  # fmt: skip
+        found = [one.data for one in listed]
         damaged = [] if as_json else client.damaged("job")
     if as_json:
         print_json(found)

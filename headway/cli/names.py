@@ -28,7 +28,7 @@ def _completed(names: Callable[[Any], Iterable[tuple[str, str]]]) -> Callable[..
     return complete
 
 
-complete_jobs = _completed(lambda client: ((one["name"], one["status"]) for one in client.jobs(limit=_JOBS)))
+complete_jobs = _completed(lambda client: ((one.name, one.status) for one in client.jobs(limit=_JOBS)))
 complete_workers = _completed(lambda client: ((one["name"], one["state"]) for one in client.workers()))
 complete_datasets = _completed(
     lambda client: ((one["name"], f"{one['samples']:,} samples") for one in client.datasets())

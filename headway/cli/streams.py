@@ -29,9 +29,9 @@ def metrics(job: str, names: tuple[str, ...], attempt: int | None, points: int, 
     """
     with Client() as client:
         handle = client.job(job)
-        series = handle.metrics(names, attempt, points)
+        series = handle.metrics(names, attempt, points).series
         missing = {name for name in names if not name.startswith(SYSTEM)} - {one["name"] for one in series}
-        known = sorted({one["name"] for one in handle.metrics()}) if missing else []
+        known = sorted({one["name"] for one in handle.metrics().series}) if missing else []
     if missing:
         within = f" in attempt {attempt}" if attempt else ""
         others = f" It has: {', '.join(known)}." if known else ""

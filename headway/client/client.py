@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from headway.client.connection import Connection, path_part, server_url, user_token
-from headway.client.functions import call_files
+from headway.client.functions import call_files, check_call
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
+from headway.client.job_options import JobOptions
+from headway.client.jobs import Jobs
 from headway.client.programs import check_command, check_lock, check_module, check_script
+from headway.client.short_errors import with_short_errors
 from headway.errors import DatasetMissing, InvalidInput, NotFound
 from headway.rank_protocol.paths import CALL_SCRIPT
 
@@ -19,6 +22,7 @@ from headway.rank_protocol.paths import CALL_SCRIPT
 # everything else.
 
 
+@with_short_errors
 class Client:
     """Talks to a server. Raises the errors of `headway.errors`; Unavailable when no server answers.
 
@@ -99,22 +103,20 @@ class Client:
         return self.submit({**self.command_spec(command, workdir, _lock_of(spec)), **spec})
 
     def run(
-        self,
-        function: Callable[..., Any],
-        arguments: Sequence[Any] = (),
-        *,
-        keywords: Mapping[str, Any] | None = None,
-        workdir: Path | str | None = None,
-        **spec: Any,
+        self, function: Callable[..., Any], *arguments: Any, options: JobOptions | None = None, **keywords: Any
     ) -> JobHandle:
-        """Submit a function, also one of a notebook; every rank calls it with the arguments.
+        """Submit a function, also one of a notebook; every rank calls it: `client.run(train, 20, rate=0.1)`.
 
-        It is serialised by cloudpickle and opened only in ranks. Modules of yours that it imports come along with
-        `workdir`. What it returns on rank 0 is the job's `value`, or, if it cannot be written as JSON, the artifact
-        return_value.pickle.
+        `options` are the job's: `options={"world_size": 2, "name": "mine"}`. The function is serialised by cloudpickle
+        and opened only in ranks. Modules of yours that it imports come along with the option `workdir`. What it returns
+        on rank 0 is the job's `value`, or, if it cannot be written as JSON, the artifact return_value.pickle. Raises
+        InvalidInput when the function cannot be called with these arguments.
         """
+        spec: dict[str, Any] = {**(options or {})}
+        check_call(function, arguments, keywords)
         name = getattr(function, "__name__", "function").strip("<>")
-        files = call_files(function, arguments, keywords or {})
+        workdir = spec.pop("workdir", None)
+        files = call_files(function, arguments, keywords)
         snapshot = self._upload(Path(workdir) if workdir is not None else None, files)
         labels = {"function": name, **spec.pop("labels", {})}
         return self.submit({"script": CALL_SCRIPT, "snapshot": snapshot, "labels": labels, **spec})
@@ -211,7 +213,7 @@ class Client:
         created_before: float | None = None,
         sort: str = "created",
         ascending: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> Jobs:
         """Jobs that match everything given, newest first unless sorted by duration, loss, accuracy or f1."""
         asked = {
             "status": list(statuses),
@@ -233,7 +235,7 @@ class Client:
             cursor = page["next"]
             if cursor is None:
                 break
-        return found
+        return Jobs(JobHandle(self._connection, one) for one in found)
 
     def tokens(self) -> list[dict[str, Any]]:
         """The tokens that hold, without their text; `id` is None for those from before tokens had ids."""

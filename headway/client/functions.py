@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from headway.client.job_options import JobOptions
 from headway.errors import InvalidInput
 from headway.rank_protocol.paths import CALL_FILE, CALL_SCRIPT
 
 _CALL = (
     b'"""Calls the function that was sent along."""\n\nfrom headway.training.function import call\n\ncall(__file__)\n'
 )
+
+
+def check_call(function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    """Raises InvalidInput when the function does not take these arguments, or an option of the job is among them."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # some functions of C have none
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError as error:
+        name = getattr(function, "__name__", "the function")
+        mistaken = [
+            word for word in keywords if word in JobOptions.__annotations__ and word not in signature.parameters
+        ]
+        hint = f' The options of the job go apart: options={{"{mistaken[0]}": ...}}.' if mistaken else ""
+        raise InvalidInput(f"{name} cannot be called like this: {error}.{hint}") from error
 
 
 def call_files(function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, bytes]:

@@ -15,12 +15,15 @@ from httpx_sse import connect_sse
 from headway.client.connection import RETRIES_SECONDS, TIMEOUT_SECONDS, Connection, error_of
 from headway.client.downloads import download, download_file
 from headway.client.message import Message
+from headway.client.metrics import Metrics
+from headway.client.short_errors import with_short_errors
 from headway.errors import JobEnded, NotFound, Unavailable
 from headway.rank_protocol.paths import MODEL_FILES
 
 _FOLLOW_TIMEOUT_SECONDS = 60.0
 
 
+@with_short_errors
 class JobHandle:
     """A submitted job. `data` is what the server said of it last."""
 
@@ -42,6 +45,20 @@ class JobHandle:
     def status(self) -> str:
         """The status, as of the last `refresh`."""
         return str(self.data["status"])
+
+    @property
+    def shown_status(self) -> str:
+        """The status as people call it: a job that is queued on hold is paused."""
+        return "paused" if self.status == "queued" and self.data["hold"] else self.status
+
+    def __repr__(self) -> str:
+        return f"Job {self.name} ({self.id}): {self.shown_status}. {self.data['sentence']}".rstrip()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        sentence = escape(self.data["sentence"])
+        return f"Job <b>{escape(self.name)}</b> ({self.id}): <b>{self.shown_status}</b>. {sentence}"
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -239,16 +256,13 @@ class JobHandle:
             yield page
             cursor = page["cursor"]
 
-    def metrics(
-        self, names: Sequence[str] = (), attempt: int | None = None, points: int = 1000
-    ) -> list[dict[str, Any]]:
-        """The metric series of the job, each step once; or all that one attempt logged."""
+    def metrics(self, names: Sequence[str] = (), attempt: int | None = None, points: int = 1000) -> Metrics:
+        """The metrics of the job, each step once; or all that one attempt logged. Up to so many points of each."""
         params: dict[str, Any] = {"name": list(names), "points": points}
         if attempt is not None:
             params["attempt"] = attempt
         answer = self._connection.request("GET", f"/jobs/{self.id}/metrics", params=params).json()
-        series: list[dict[str, Any]] = answer["series"]
-        return series
+        return Metrics(answer["series"])
 
     def goodput(self) -> dict[str, Any]:
         """Seconds of training that count, that were done again, of starting, waiting and pauses; and the fraction."""

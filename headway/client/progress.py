@@ -1,28 +1,50 @@
-"""A job's progress in a terminal or notebook: a bar with loss and accuracy, and the log above it."""
+"""How far a followed job is: what to print of each message, and one line about the whole."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any, Protocol
-
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 from headway.client.message import Message
 from headway.core.checkpoint_name import checkpoint_name
 
-_EVENT_WORDS = {
-    "attempt.placed": "placed",
+_STAGES = {
+    "attempt.placed": "starting",
     "attempt.started": "running",
     "job.requeued": "queued again",
-    "job.cancel_requested": "being cancelled",
+    "job.cancel_requested": "stopping",
     "job.paused": "paused",
     "job.resumed": "queued again",
 }
+_STILL = ("paused", "queued", "queued again")
+"""Stages in which no steps are made, so that there is no rate."""
+_RATE_SECONDS = 30.0
 _LOOK_AGAIN_SECONDS = 2.0
 _TELL_AGAIN_SECONDS = 10.0
+
+
+class FollowedJob(Protocol):
+    """What is needed of a job handle."""
+
+    data: dict[str, Any]
+
+    def follow(self) -> Iterator[Message]:
+        """All that happens to the job until it ends."""
+
+    def refresh(self) -> Any:
+        """Ask the server how the job stands now."""
+
+
+class Line(NamedTuple):
+    """A line to print. `kind`: output, good, warning; `rank` of output. `partial`: it has no end yet, as a bar."""
+
+    text: str
+    kind: str = "output"
+    prefix: str = ""
+    rank: int = 0
+    partial: bool = False
 
 
 def rank_prefix(rank: int, world_size: int) -> str:
@@ -30,19 +52,6 @@ def rank_prefix(rank: int, world_size: int) -> str:
     if rank < 0:
         return "[setup] "
     return f"[{rank}] " if world_size > 1 else ""
-
-
-class FollowedJob(Protocol):
-    """The job whose progress is shown: what `JobHandle` has of it."""
-
-    data: dict[str, Any]
-
-    def refresh(self) -> object:
-        """Ask the server how the job stands now; `data` says it."""
-
-    def follow(self) -> Iterator[Message]:
-        """All that happened and happens, until the job has ended."""
-        ...
 
 
 class UnfinishedLines:
@@ -60,114 +69,110 @@ class UnfinishedLines:
         return due
 
 
-class _ProgressBelowBars(Progress):
-    """The job's progress, and above it what ranks have drawn last without a line's end."""
+class JobProgress:
+    """The stage, the step and the newest figures of a job, kept up to date by its messages."""
 
-    bars: dict[int, Text]
-
-    def get_renderables(self) -> Iterator[RenderableType]:
-        yield from getattr(self, "bars", {}).values()
-        yield from super().get_renderables()
-
-
-class Display:
-    """The live part: what the job does, how far it is, and its newest figures."""
-
-    def __init__(self, job: FollowedJob, console: Console) -> None:
-        """`progress` is the context to enter while messages are shown."""
-        self.job = job
-        self.console = console
-        self.progress = _ProgressBelowBars(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[steps]}"),
-            TextColumn("[cyan]{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
-        self.progress.bars = {}
-        self.unfinished = UnfinishedLines()
-        self.task = self.progress.add_task("queued", total=None, steps="", figures="")
-        self.total_steps: int | None = None
+    def __init__(self, job: FollowedJob, now: Callable[[], float] = time.monotonic) -> None:
+        self._job = job
+        self._now = now
+        self._looked_at = float("-inf")
+        self._steps: deque[tuple[float, int]] = deque()
+        self.stage = "paused" if job.data["hold"] else str(job.data["status"])
         self.step = 0
+        self.total_steps: int | None = None
         self.figures: dict[str, float] = {}
-        self.looked_at = 0.0
 
-    def show(self, message: Message) -> None:
-        """Show one thing that happened."""
-        match message.kind:
-            case "event":
-                self._event(message.data)
-            case "report":
-                for line in message.data["lines"]:
-                    self._line(line)
-                if message.data["series"]:
-                    self._metrics(message.data)
+    def hear(self, message: Message) -> Iterator[Line]:
+        """Take in one message; the lines to print of it."""
+        if message.kind == "event":
+            yield from self._event(message.data)
+        elif message.kind == "report":
+            world_size = self._job.data["spec"]["world_size"]
+            for line in message.data["lines"]:
+                prefix = rank_prefix(line["rank"], world_size)
+                yield Line(line["text"], prefix=prefix, rank=line["rank"], partial=bool(line.get("partial")))
+            if message.data["series"]:
+                self._metrics(message.data["series"])
 
-    def _line(self, line: dict[str, Any]) -> None:
-        prefix = rank_prefix(line["rank"], self.job.data["spec"]["world_size"])
-        text = Text.assemble((prefix, "bright_black"), line["text"])
-        self.progress.bars.pop(line["rank"], None)
-        if not line.get("partial"):
-            self.console.print(text, soft_wrap=True)
-        elif self.console.is_terminal:
-            self.progress.bars[line["rank"]] = text
-        elif self.unfinished.due(line["rank"]):
-            self.console.print(text, soft_wrap=True)
+    @property
+    def steps_per_second(self) -> float | None:
+        """Over the last half minute; None before a second step, and while the job stands."""
+        if self.stage in _STILL or len(self._steps) < 2:
+            return None
+        (began, first), (ended, last) = self._steps[0], self._steps[-1]
+        return (last - first) / (ended - began) if last > first and ended > began else None
 
-    def _event(self, event: dict[str, Any]) -> None:
-        if event["type"] in _EVENT_WORDS:
-            self.progress.update(self.task, description=_EVENT_WORDS[event["type"]])
-        if event["type"] == "attempt.placed":
-            self.step = 0
-        if event["type"] == "checkpoint.restored":
-            data = event["data"]
-            counted = data.get("counted", False)
-            self.step = 0 if counted else data["step"]
-            does = "continues from" if data.get("certain", True) else "starts with the checkpoint files of"
-            words = f"Attempt {data['attempt']} {does} {checkpoint_name(data['step'], counted=counted)}."
-            self.console.print(Text(words, style="green"), soft_wrap=True)
-        if event["type"] == "working_directory.kept":
-            data = event["data"]
-            what = "1 file" if data["files"] == 1 else f"{data['files']:,} files"
-            words = f"Attempt {data['attempt']} finds {what} of earlier attempts on worker {data['worker']}."
-            self.console.print(Text(words, style="green"), soft_wrap=True)
-        if event["type"] == "attempt.ended" and event["data"]["reason"] != "completed":
-            words = f"Attempt {event['data']['attempt']}: {event['data']['sentence']}"
-            self.console.print(Text(words, style="yellow"), soft_wrap=True)
-        if event["type"] == "job.warned":
-            self.console.print(Text(f"Warning: {event['data']['warning']}", style="yellow"), soft_wrap=True)
+    @property
+    def remaining_seconds(self) -> float | None:
+        """How long the steps that are left will take at this rate; None if that is not known."""
+        rate = self.steps_per_second
+        return None if rate is None or self.total_steps is None else max(0, self.total_steps - self.step) / rate
 
-    def _metrics(self, data: dict[str, Any]) -> None:
-        for series in data["series"]:
-            self.figures[series["name"]] = float(series["values"][-1])  # JSON has NaN and Infinity as text
-            self.step = max(self.step, series["steps"][-1])
-        if self.total_steps is None and time.monotonic() - self.looked_at > _LOOK_AGAIN_SECONDS:
-            self.looked_at = time.monotonic()
-            self.job.refresh()
-            self.total_steps = (self.job.data["attempt"] or {}).get("total_steps")
-        self.progress.update(
-            self.task,
-            total=self.total_steps,
-            completed=self.step,
-            steps=f"step {self.step:,} of {self.total_steps:,}" if self.total_steps else f"step {self.step:,}",
-            figures=self._newest(),
-        )
-
-    def _newest(self) -> str:
-        words = []
-        for name, form in (("train/loss", "loss {:.4f}"), ("train/accuracy", "accuracy {:.1%}")):
-            if name in self.figures:
-                words.append(form.format(self.figures[name]))
+    def figures_text(self) -> str:
+        """The newest loss and accuracy, or the first three metrics of a script."""
+        known = (("train/loss", "loss {:.4f}"), ("train/accuracy", "accuracy {:.1%}"))
+        words = [form.format(self.figures[name]) for name, form in known if name in self.figures]
         if "validation/accuracy" in self.figures:
             words.append(f"validation {self.figures['validation/accuracy']:.2%}")
         return "  ".join(words or [f"{name} {value:.4g}" for name, value in list(self.figures.items())[:3]])
 
+    def _event(self, event: dict[str, Any]) -> Iterator[Line]:
+        kind, data = event["type"], event["data"]
+        self.stage = _STAGES.get(kind, self.stage)
+        if kind == "attempt.placed":
+            self.step = 0
+            self._steps.clear()
+        elif kind == "checkpoint.restored":
+            counted = data.get("counted", False)
+            self.step = 0 if counted else data["step"]
+            does = "continues from" if data.get("certain", True) else "starts with the checkpoint files of"
+            yield Line(f"Attempt {data['attempt']} {does} {checkpoint_name(data['step'], counted=counted)}.", "good")
+        elif kind == "working_directory.kept":
+            what = "1 file" if data["files"] == 1 else f"{data['files']:,} files"
+            yield Line(
+                f"Attempt {data['attempt']} finds {what} of earlier attempts on worker {data['worker']}.", "good"
+            )
+        elif kind == "attempt.ended" and data["reason"] != "completed":
+            yield Line(f"Attempt {data['attempt']}: {data['sentence']}", "warning")
+        elif kind == "job.warned":
+            yield Line(f"Warning: {data['warning']}", "warning")
 
-def follow_with_progress(job: FollowedJob, console: Console | None = None) -> None:
-    """Show all that happens to the job, until it has ended."""
-    display = Display(job, console or Console(highlight=False))
-    with display.progress:
-        for message in job.follow():
-            display.show(message)
+    def _metrics(self, found: list[dict[str, Any]]) -> None:
+        for series in found:
+            self.figures[series["name"]] = float(series["values"][-1])  # JSON has NaN and Infinity as text
+            self.step = max(self.step, series["steps"][-1])
+        now = self._now()
+        self._steps.append((now, self.step))
+        while now - self._steps[0][0] > _RATE_SECONDS:
+            self._steps.popleft()
+        if self.total_steps is None and now - self._looked_at > _LOOK_AGAIN_SECONDS:
+            self._looked_at = now
+            self._job.refresh()
+            self.total_steps = (self._job.data["attempt"] or {}).get("total_steps")
+
+
+def remaining_text(seconds: float | None) -> str:
+    """A time that is left, roughly: the more there is, the coarser."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.0f} s left"
+    minutes = round(seconds / 60)
+    return f"{minutes} min left" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min left"
+
+
+def rate_text(steps_per_second: float | None) -> str:
+    """A rate in steps per second, or in seconds per step if it is a slow one."""
+    if steps_per_second is None:
+        return ""
+    if steps_per_second >= 1:
+        return f"{steps_per_second:,.0f} steps/s" if steps_per_second >= 10 else f"{steps_per_second:.1f} steps/s"
+    return f"{1 / steps_per_second:.1f} s/step"
+
+
+def follow_with_progress(job: FollowedJob) -> None:
+    """Show all that happens to the job, until it has ended: in a notebook's output, or on the terminal."""
+    from headway.client.notebook_progress import in_notebook, show_in_notebook
+    from headway.client.terminal_progress import show_in_terminal
+
+    (show_in_notebook if in_notebook() else show_in_terminal)(job)

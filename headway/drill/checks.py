@@ -70,7 +70,7 @@ def _attempts(attempts: list[dict[str, Any]]) -> list[str]:
 
 def _metrics(job: JobHandle) -> list[str]:
     found = []
-    for series in job.metrics(["train/loss"], points=100_000):
+    for series in job.metrics(["train/loss"], points=100_000).series:
         if series["steps"] != list(range(1, STEPS + 1)):
             missing = sorted(set(range(1, STEPS + 1)) - set(series["steps"]))
             doubled = sorted(step for step, count in Counter(series["steps"]).items() if count > 1)

@@ -163,7 +163,7 @@ def _outage_step_ratio(stage: Stage, job: JobHandle, struck_at: float | None) ->
     away_until = stage.fleet.server_away_until
     if struck_at is None or away_until < struck_at or len(job.attempts()) > 1:
         return None
-    (series,) = [one for one in job.metrics(["train/loss"], points=100_000) if one["rank"] == 0]
+    (series,) = [one for one in job.metrics(["train/loss"], points=100_000).series if one["rank"] == 0]
     steps = [(at, at - before) for before, at in itertools.pairwise(series["times"])]
     before = [seconds for at, seconds in steps if at < struck_at]
     during = [seconds for at, seconds in steps if struck_at < at < away_until]

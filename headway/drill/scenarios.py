@@ -53,7 +53,9 @@ class Scenario:
 
 
 def _await_step(stage: Stage, job: JobHandle, step: int = _AT_STEP) -> None:
-    stage.fleet.wait(lambda: any(one["steps"][-1] >= step for one in job.metrics(["train/loss"])), f"step {step}")
+    stage.fleet.wait(
+        lambda: any(one["steps"][-1] >= step for one in job.metrics(["train/loss"]).series), f"step {step}"
+    )
 
 
 def _await_loss(stage: Stage, job: JobHandle) -> None:
@@ -216,10 +218,10 @@ def server_killed_in_submission(stage: Stage, job: JobHandle) -> float:
         ids = sorted(one.result() for one in submitted)
 
         def done() -> bool:
-            return all(one["status"] == "succeeded" for one in client.jobs(labels={"wave": wave}))
+            return all(one.status == "succeeded" for one in client.jobs(labels={"wave": wave}))
 
         stage.fleet.wait(done, "the end of the jobs that were submitted")
-        if sorted(one["id"] for one in client.jobs(labels={"wave": wave})) != ids:
+        if sorted(one.id for one in client.jobs(labels={"wave": wave})) != ids:
             raise Unavailable("A submission was lost or accepted twice.")
     return at
 

@@ -30,7 +30,7 @@ def texts(job: JobHandle, rank: int = 0) -> list[str]:
 
 
 def newest_step(job: JobHandle) -> int | None:
-    return max((step for one in job.metrics() for step in one["steps"]), default=None)
+    return max((step for one in job.metrics().series for step in one["steps"]), default=None)
 
 
 def complete_steps(job: JobHandle) -> list[int]:

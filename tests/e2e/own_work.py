@@ -15,7 +15,7 @@ def texts(job: JobHandle, rank: int | None = None) -> list[str]:
 
 
 def series(job: JobHandle) -> dict[str, dict[str, Any]]:
-    return {one["name"]: one for one in job.metrics() if one["rank"] == 0}
+    return {one["name"]: one for one in job.metrics().series if one["rank"] == 0}
 
 
 def write(folder: Path, **files: str) -> Path:

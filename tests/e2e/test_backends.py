@@ -34,7 +34,7 @@ def test_a_training_survives_the_loss_of_a_worker(fleet: Fleet) -> None:
     alone = ended(fleet.script(SOURCE, **spec))
     assert alone.status == "succeeded", alone.data
     job = fleet.script(SOURCE, **spec)
-    wait_until(lambda: any(one["steps"][-1] > 60 for one in job.metrics(["train/loss"])), "some steps")
+    wait_until(lambda: any(one["steps"][-1] > 60 for one in job.metrics(["train/loss"]).series), "some steps")
     fleet.kill(job.refresh().data["attempt"]["assignments"][1]["worker_name"])
     assert ended(job).status == "succeeded", job.data
     assert broken_invariants(job, weights_of(alone)) == []

@@ -74,7 +74,7 @@ def test_an_installation_moves_to_another_database_while_it_works(tmp_path: Path
         assert (fleet.home / "user.token").read_text() == token
         with fleet.client() as client:
             whole, working = client.job("whole"), client.job("working")
-            assert [job["name"] for job in client.jobs()] == ["working", "again", "whole"]
+            assert [job.name for job in client.jobs()] == ["working", "again", "whole"]
             assert weights_of(whole) == model
             assert list(whole.logs()) == lines
             assert ended(working).status == "succeeded", working.data

@@ -93,7 +93,7 @@ def test_at_another_world_size_the_losses_agree(shared_fleet: Fleet) -> None:
         whole = client.submit({**TRAINING, "parameters": parameters, "checkpoints": policy}).wait(progress=False)
 
         def losses(job: JobHandle) -> dict[int, float]:
-            (series,) = (one for one in job.metrics() if one["name"] == "train/loss")
+            (series,) = (one for one in job.metrics().series if one["name"] == "train/loss")
             return dict(zip(series["steps"], series["values"], strict=True))
 
         for world_size in (1, 4):
@@ -135,7 +135,7 @@ for step in range(1, 31):
         "Call run.restore before training."
     ]
     assert job.attempts()[1]["repeats_steps"] == 25
-    (series,) = job.metrics()
+    (series,) = job.metrics().series
     assert series["steps"] == list(range(1, 31))
     assert (
         "Attempt 2 started from the beginning. 25 logged steps were done again."
@@ -160,10 +160,10 @@ while step < 30:
     wait_until(lambda: complete_steps(job) == [10] and newest_step(job) == 17, "the steps behind the checkpoint")
     kill_a_rank(shared_fleet, job)
     ended(job)
-    (series,) = job.metrics()
+    (series,) = job.metrics().series
     assert series["steps"] == list(range(1, 31))
     assert series["values"] == [100.0 + step for step in range(1, 11)] + [200.0 + step for step in range(11, 31)]
-    (first,) = job.metrics(attempt=1)
+    (first,) = job.metrics(attempt=1).series
     assert first["steps"] == list(range(1, 18))
     lines = [(line["attempt"], int(line["text"].split()[1]), line["repeated"]) for line in job.logs()]
     assert lines == [(1, step, step > 10) for step in range(1, 18)] + [(2, step, False) for step in range(11, 31)]

@@ -128,7 +128,7 @@ def test_lightning_goes_on_from_its_own_checkpoint(shared_fleet: Fleet) -> None:
         assert texts(job)[-1] == "trained to step 64"
         restored = job.attempts()[1]["restored_step"]
         assert restored in range(8, 64, 8)
-        (series,) = (one for one in job.metrics() if one["name"] == "train/loss")
+        (series,) = (one for one in job.metrics().series if one["name"] == "train/loss")
         assert series["steps"] == sorted(set(series["steps"])), "a step is there twice"
 
 
@@ -190,5 +190,5 @@ def test_models_optimizers_and_batches_come_back_by_name(shared_fleet: Fleet, wo
         assert broken.data["retries_used"] == 2
         words = [text for text in texts(broken) if text.startswith("weights")]
         assert words == [text for text in texts(alone) if text.startswith("weights")]
-        lines = [[one["steps"], one["values"]] for job in (alone, broken) for one in job.metrics(points=100_000)]
+        lines = [[one["steps"], one["values"]] for job in (alone, broken) for one in job.metrics(points=100_000).series]
         assert lines[:world_size] == lines[world_size:]

@@ -242,12 +242,12 @@ print((time.process_time() - used) / (time.monotonic() - began))
     device, cores = texts(job)
     assert device == "2"
     names = ["system/memory_bytes", "system/cpu_cores", "system/gpu_fraction", "system/gpu_memory_bytes"]
-    series = {one["name"]: one["values"] for one in job.metrics(names)}
+    series = {one["name"]: one["values"] for one in job.metrics(names).series}
     assert max(series["system/memory_bytes"]) > 200 << 20
     assert statistics.median(series["system/cpu_cores"]) == pytest.approx(float(cores), abs=0.4)
     assert set(series["system/gpu_fraction"]) == {0.75}
     assert set(series["system/gpu_memory_bytes"]) == {float(2 << 30)}
-    assert job.metrics() == []
+    assert job.metrics().series == []
 
 
 def test_stacks_of_a_rank_that_cannot_write_them_are_read_from_outside(shared_fleet: Fleet) -> None:

@@ -24,7 +24,7 @@ def test_a_fork_starts_from_another_jobs_checkpoint(shared_fleet: Fleet, tmp_pat
         job = client.job("fork-of-it")
         origin = job.data["origin"]
         assert (origin["job"], origin["step"], origin["attempt"]) == (source.id, 100, 1)
-        rates = next(one for one in job.metrics() if one["name"] == "train/learning_rate")
+        rates = next(one for one in job.metrics().series if one["name"] == "train/learning_rate")
         assert rates["steps"][0] == 110
         assert max(rates["values"]) <= 0.0001
         assert f"Forked from checkpoint {source.name}@100 (attempt 1)." in shared_fleet.command("show", job.name).stdout

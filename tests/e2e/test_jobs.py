@@ -35,7 +35,7 @@ def test_a_trainer_ends_with_a_stored_and_evaluated_model(shared_fleet: Fleet, t
     with shared_fleet.client() as client:
         job = client.train("cnn", dataset="digits", world_size=2, epochs=6, batch_size=32).wait()
         paths = {path.name: path for path in job.download("model", tmp_path)}
-        metrics = {series["name"]: series for series in job.metrics()}
+        metrics = {series["name"]: series for series in job.metrics().series}
         result = job.result
     assert result["test"]["accuracy"] > 0.9
     assert sum(map(sum, result["test"]["confusion"])) == result["test"]["samples"] == 359
@@ -177,7 +177,7 @@ for step in range(5):
     run.log(step, loss=1 / (step + 1), **{"extra/value": run.rank})
 """
     job = ended(shared_fleet.script(source, world_size=2))
-    series = {(one["name"], one["rank"]): one["values"] for one in job.metrics()}
+    series = {(one["name"], one["rank"]): one["values"] for one in job.metrics().series}
     assert series["loss", 1] == [1.0, 0.5, 1 / 3, 0.25, 0.2]
     assert series["extra/value", 1] == [1.0] * 5
 
@@ -231,7 +231,7 @@ def test_the_client_waits_raises_and_finds(shared_fleet: Fleet) -> None:
             client.job("nobody")
         with pytest.raises(NotFound, match=r"Script .*missing.py does not exist"):
             client.run_script("missing.py")
-        assert "unlucky" in [one["name"] for one in client.jobs(["failed"])]
+        assert "unlucky" in [one.name for one in client.jobs(["failed"])]
         job.delete()
         with pytest.raises(NotFound):
             client.job("unlucky")

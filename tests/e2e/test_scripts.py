@@ -197,15 +197,15 @@ def test_functions_run_in_every_rank_and_return(shared_fleet: Fleet, client: Cli
 
         return {"sum": mine.double(first) + second, "world_size": int(os.environ["WORLD_SIZE"])}
 
-    job = client.run(work, [20], keywords={"second": 2}, world_size=2, workdir=tmp_path).wait()
+    job = client.run(work, 20, second=2, options={"world_size": 2, "workdir": tmp_path}).wait()
     assert job.value == {"sum": 42, "world_size": 2}
     assert job.data["labels"] == {"function": "work"}
-    other = client.run(lambda: {1, 2}, name="not-json").wait()
+    other = client.run(lambda: {1, 2}, options={"name": "not-json"}).wait()
     assert other.value is None
     (path,) = other.download("return_value.pickle", tmp_path)
     failing = ended(client.run(lambda: 1 / 0))
     with pytest.raises(InvalidInput, match="cannot be serialised"):
-        client.run(print, [sys.stdout.buffer])
+        client.run(print, sys.stdout.buffer)
     import pickle
 
     assert pickle.loads(path.read_bytes()) == {1, 2}  # noqa: S301 - our own job wrote it

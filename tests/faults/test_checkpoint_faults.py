@@ -81,7 +81,7 @@ def test_a_server_killed_while_checkpoints_are_stored(fleet: Fleet, tmp_path: Pa
     restored = job.attempts()[1]["restored_step"]
     assert texts(job)[1] == f"from {restored} {restored * (restored + 1) // 2}"
     assert texts(job)[-1] == f"sum {400 * 401 // 2}"
-    (series,) = job.metrics(points=10_000)
+    (series,) = job.metrics(points=10_000).series
     assert series["steps"] == list(range(1, 401))
     folder = fleet.home / "objects" / "checkpoints" / job.id
     wait_until(lambda: len([path for path in folder.rglob("c-*") if path.is_file()]) == 2, "the sweep of strays")
@@ -105,5 +105,5 @@ def test_a_zombies_late_checkpoint_never_wins(tmp_path: Path) -> None:
         assert [one["attempt"] for one in commits] == sorted(one["attempt"] for one in commits)
         assert {one["attempt"] for one in job.checkpoints()} == {2}
         assert texts(job)[-1] == f"sum {500 * 501 // 2}"
-        (series,) = job.metrics(points=10_000)
+        (series,) = job.metrics(points=10_000).series
         assert series["steps"] == list(range(1, 501))

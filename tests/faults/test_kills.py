@@ -32,7 +32,7 @@ def counted(job: object, rank: int) -> list[str]:
 def assert_nothing_lost_or_doubled(job: object, steps: int, world_size: int) -> None:
     for rank in range(world_size):
         assert counted(job, rank) == [f"line {step}" for step in range(steps)]
-    series = [one for one in job.metrics(points=100_000) if one["name"] == "value"]
+    series = [one for one in job.metrics(points=100_000).series if one["name"] == "value"]
     assert [one["steps"] for one in series] == [list(range(steps))] * world_size
     numbers = [event["number"] for event in job.events()]
     assert numbers == list(range(1, len(numbers) + 1))

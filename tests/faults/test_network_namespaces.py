@@ -62,7 +62,7 @@ def test_a_gang_over_two_namespaces_survives_the_loss_of_one(namespaces: None, t
         alone = ended(fleet.script(source, **spec))
         assert alone.status == "succeeded", alone.data
         job = fleet.script(source, **spec)
-        wait_until(lambda: any(one["steps"][-1] > 60 for one in job.metrics(["train/loss"])), "some steps")
+        wait_until(lambda: any(one["steps"][-1] > 60 for one in job.metrics(["train/loss"]).series), "some steps")
         hosts = {one["worker_name"]: one["endpoint"] for one in job.refresh().data["attempt"]["assignments"]}
         assert all(endpoint.startswith(_ADDRESSES[name]) for name, endpoint in hosts.items()), hosts
         lost = next(iter(hosts))

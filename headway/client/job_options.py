@@ -1,0 +1,35 @@
+"""What can be said of a job beside what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+
+class JobOptions(TypedDict, total=False):
+    """The options of `Client.run`. Each is a field of a job's spec; `workdir` is a directory that is sent along."""
+
+    workdir: Path | str
+    name: str
+    world_size: int | Mapping[str, int]
+    minimum_world_size: int
+    workers: int
+    ranks_per_worker: int
+    where: Mapping[str, str]
+    priority: int
+    retries: int
+    retry_window_seconds: float
+    timeout_seconds: float
+    stall_seconds: float
+    memory_bytes: int
+    data: str
+    parameters: Mapping[str, bool | int | float | str]
+    variables: Mapping[str, str]
+    environment: Mapping[str, str]
+    outputs: Sequence[str]
+    metrics: Mapping[str, str]
+    checkpoints: Mapping[str, Any]
+    from_checkpoint: str
+    labels: Mapping[str, str]
+    notes: str

@@ -1,0 +1,111 @@
+"""What is shown of a followed job, on a clock that the test sets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from headway.client.message import Message
+from headway.client.progress import JobProgress, rate_text, remaining_text
+from headway.client.terminal_progress import show_in_terminal
+from tests.fake_clock import FakeClock
+
+
+class Followed:
+    """A job that tells what it is given."""
+
+    def __init__(self, *messages: Message, total_steps: int | None = None) -> None:
+        self.data: dict[str, Any] = {
+            "hold": False,
+            "status": "queued",
+            "spec": {"world_size": 2},
+            "attempt": {"total_steps": total_steps},
+        }
+        self._messages = messages
+
+    def refresh(self) -> None:
+        pass
+
+    def follow(self) -> Iterator[Message]:
+        return iter(self._messages)
+
+
+def event(kind: str, **data: Any) -> Message:
+    return Message("event", {"type": kind, "data": data}, "")
+
+
+def steps(last: int, **values: float) -> Message:
+    series = [{"name": f"train/{name}", "steps": [last], "values": [value]} for name, value in values.items()]
+    return Message("report", {"lines": [], "series": series}, "")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def heard(clock: FakeClock, job: Followed, *messages: Message, seconds: float = 2.0) -> JobProgress:
+    progress = JobProgress(job, clock.monotonic)
+    for message in messages:
+        list(progress.hear(message))
+        clock.seconds += seconds
+    return progress
+
+
+def test_rate_and_time_left_follow_the_last_steps(clock: FakeClock) -> None:
+    """Given steps each fifth of a second, when half of a hundred are done, then ten seconds are left."""
+    reports = [steps(step, loss=1.0) for step in range(10, 60, 10)]
+    progress = heard(clock, Followed(total_steps=100), event("attempt.started"), *reports)
+    assert progress.steps_per_second == pytest.approx(5.0)
+    assert progress.remaining_seconds == pytest.approx(10.0)
+
+
+def test_a_paused_job_says_paused_and_has_no_rate(clock: FakeClock) -> None:
+    messages = (event("attempt.started"), steps(10, loss=1.0), steps(20, loss=1.0), event("job.paused"))
+    progress = heard(clock, Followed(total_steps=100), *messages)
+    assert (progress.stage, progress.steps_per_second, progress.remaining_seconds) == ("paused", None, None)
+
+
+def test_a_new_attempt_begins_its_rate_again(clock: FakeClock) -> None:
+    messages = (event("attempt.started"), steps(10, loss=1.0), steps(20, loss=1.0), event("attempt.placed"))
+    progress = heard(clock, Followed(), *messages)
+    assert (progress.stage, progress.step, progress.steps_per_second) == ("starting", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.4, "0 s left"), (59, "59 s left"), (90, "2 min left"), (3600 * 2.5, "2 h 30 min left")],
+)
+def test_times_left_are_rough(seconds: float | None, text: str) -> None:
+    assert remaining_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(None, ""), (1234.5, "1,234 steps/s"), (2.5, "2.5 steps/s"), (0.1, "10.0 s/step")]
+)
+def test_rates_are_readable(rate: float | None, text: str) -> None:
+    assert rate_text(rate) == text
+
+
+def test_the_line_fits_into_eighty_columns() -> None:
+    """Given a long training with several figures, when it is drawn on 80 columns, then no line wraps."""
+    written = io.StringIO()
+    console = Console(file=written, width=80, force_terminal=True, color_system=None)
+    report = steps(123_456, loss=0.1234, accuracy=0.98)
+    show_in_terminal(Followed(event("attempt.started"), report, total_steps=1_000_000), console)
+    drawn = [line for line in written.getvalue().replace("\r", "\n").splitlines() if "123,456/1,000,000" in line]
+    assert drawn
+    assert "loss 0.1234" in drawn[-1]
+    assert "running" in drawn[-1]
+
+
+def test_nothing_but_the_lines_is_written_to_a_pipe() -> None:
+    written = io.StringIO()
+    lines = [{"rank": 1, "text": "hello [bold]"}]
+    report = Message("report", {"lines": lines, "series": []}, "")
+    show_in_terminal(Followed(event("attempt.started"), report, steps(3, loss=1.0)), Console(file=written))
+    assert written.getvalue() == "[1] hello [bold]\n"
