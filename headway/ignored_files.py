@@ -87,6 +87,8 @@ def _entries(folder: Path, root: Path) -> list[tuple[Path, bool]]:
                 environment = (is_folder or entry.is_symlink()) and os.path.exists(path / _VIRTUAL_ENVIRONMENT)
                 if entry.name not in _ALWAYS_IGNORED and not environment:
                     found.append((path, is_folder))
+    except FileNotFoundError:
+        return []  # it went away meanwhile
     except OSError as error:
         raise InvalidInput(f"{folder} cannot be read: {error.strerror or error}. Name it in {_OWN_FILE}.") from error
     return sorted(found)

@@ -33,8 +33,10 @@ def check_module(module: str, folder: Path) -> None:
         meant = module.removeprefix("./").removeprefix(f"{SOURCE_FOLDER}/").removesuffix(".py").replace("/", ".")
         raise InvalidInput(f"{module} is a path; -m takes a module's name: headway run -m {meant}")
     top, *rest = module.split(".")
-    if "" in (top, *rest):
-        raise InvalidInput(f"{module!r} is no module's name; -m takes one such as package.train.")
+    if "" in (top, *rest) or not module.isprintable() or " " in module:
+        path = folder / module
+        words = f" {_folder_words(path, module, [])}" if path.is_dir() else ""
+        raise InvalidInput(f"{module!r} is no module's name; -m takes one such as package.train.{words}")
     roots = [root for root in (folder, folder / SOURCE_FOLDER) if _is_module(root / top)]
     if not roots:
         known = {_module_name(path) for root in (folder, folder / SOURCE_FOLDER) for path in _listed(root)}
@@ -49,10 +51,9 @@ def check_module(module: str, folder: Path) -> None:
         hint = f" Did you mean: headway run -m {'.'.join((top, *rest[:-1], close[0]))}" if close else ""
         raise NotFound(f"Module {module} is not in {roots[0]}.{hint}")
     if path.is_dir() and not (path / "__main__.py").exists():
-        raise InvalidInput(
-            f"{module} is a package without a __main__.py, so it cannot be run itself. Name a module in it, such as "
-            f"{module}.train."
-        )
+        inner = _module_in(path)
+        words = f" Name a module in it, such as {module}.{inner}." if inner else ""
+        raise InvalidInput(f"{module} is a package without a __main__.py, so it cannot be run itself.{words}")
 
 
 def check_lock(lock: str, folder: Path) -> None:
@@ -121,13 +122,18 @@ def _check_name(path: Path, program: str, arguments: list[str], folder: Path) ->
         raise NotFound(f"There is no program {program}.{_nearest(path, folder)}")
 
 
+def _module_in(folder: Path) -> str | None:
+    """The module in a folder that was probably meant to be run."""
+    modules = sorted(one.stem for one in _listed(folder) if one.suffix == ".py" and one.name != "__init__.py")
+    return next((name for name in modules if name in ("train", "main")), next(iter(modules), None))
+
+
 def _folder_words(path: Path, program: str, arguments: list[str]) -> str:
     """What to run instead of a folder: a script in it, if it has any."""
-    scripts = sorted(one.name for one in _listed(path) if one.suffix == ".py" and one.name != "__init__.py")
-    meant = next((name for name in scripts if name in ("train.py", "main.py")), next(iter(scripts), None))
+    meant = _module_in(path)
     if meant is None:
         return f"{program} is a folder, not a program. Name a program in it."
-    line = _line([os.path.normpath(os.path.join(program, meant))], arguments)
+    line = _line([os.path.normpath(os.path.join(program, f"{meant}.py"))], arguments)
     return f"{program} is a folder, not a program. Name a script in it, such as: headway run {line}"
 
 

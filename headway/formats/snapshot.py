@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -54,7 +55,8 @@ def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Sn
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
         ):
             for path in sorted([*paths, *folders]):
-                _add_path(tar, path, path.relative_to(directory or path).as_posix())
+                with suppress(FileNotFoundError):  # it went away meanwhile
+                    _add_path(tar, path, path.relative_to(directory or path).as_posix())
             for name, content in sorted((extra or {}).items()):
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = len(content), 0o644
@@ -84,8 +86,14 @@ def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
                 tar.addfile(entry, file)
         else:
             tar.addfile(entry)
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be packed: {error.strerror or error}. Name it in .headwayignore.") from error
+        raise _cannot_be_packed(path, error) from error
+
+
+def _cannot_be_packed(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(f"{path} cannot be packed: {error.strerror or error}. Name it in .headwayignore.")
 
 
 def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
@@ -96,15 +104,13 @@ def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
     root = directory.resolve()
     paths, folders = find_files(directory)
     for path in paths:
-        if path.is_symlink():
-            if os.path.isabs(os.readlink(path)) or not path.resolve().is_relative_to(root):
-                raise InvalidInput(f"{path} links to something outside {directory}. Name it in .headwayignore.")
-            sizes[path] = 0
-        elif path.is_file():
-            sizes[path] = path.stat().st_size
-        else:
-            raise InvalidInput(f"{path} is neither a file nor a link. Name it in .headwayignore.")
-    _check_paths(directory, [*paths, *folders])
+        try:
+            sizes[path] = _size_bytes(path, root, directory)
+        except FileNotFoundError:
+            continue  # it went away meanwhile
+        except OSError as error:
+            raise _cannot_be_packed(path, error) from error
+    _check_paths(directory, [*sizes, *folders])
     total_bytes = sum(sizes.values())
     if total_bytes > MAXIMUM_UNPACKED_BYTES:
         largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
@@ -114,7 +120,19 @@ def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
             f"{MAXIMUM_UNPACKED_BYTES:,} are allowed. The largest: {named}. Name what is not needed in .headwayignore, "
             "or add it as a dataset."
         )
-    return paths, folders
+    return [*sizes], folders
+
+
+def _size_bytes(path: Path, root: Path, directory: Path) -> int:
+    """The file's size; a link takes no room. Raises InvalidInput for what is neither, and for links that lead out."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        if os.path.isabs(os.readlink(path)) or not path.resolve().is_relative_to(root):
+            raise InvalidInput(f"{path} links to something outside {directory}. Name it in .headwayignore.")
+        return 0
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidInput(f"{path} is neither a file nor a link. Name it in .headwayignore.")
+    return status.st_size
 
 
 def _check_paths(directory: Path, paths: list[Path]) -> None:

@@ -47,6 +47,7 @@ class Outputs:
     renamed: int = 0
     names: set[str] = field(default_factory=set)
     explained: set[str] = field(default_factory=set)
+    _suffixes: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, path: Path, folder: Path) -> None:
         """Add a file or link once, under a name that an artifact may have."""
@@ -55,8 +56,10 @@ class Outputs:
         self.names.add(name)
         legal = legal_name(name)
         self.renamed += legal != name
+        wanted = legal
         while legal in self.files or legal in self.links:
-            legal += "_"
+            self._suffixes[wanted] = self._suffixes.get(wanted, 0) + 1
+            legal = f"{wanted}_{self._suffixes[wanted]}"
         if not path.is_symlink():
             self.files[legal] = path
         elif inner_target(path, folder) is None:

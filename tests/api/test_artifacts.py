@@ -57,6 +57,7 @@ async def test_a_file_that_is_there_already_is_not_sent_again(api: Api) -> None:
     path = await job_with_artifact(api)
     etag = (await api.http.get(path)).headers["etag"]
     assert (await api.http.get(path, headers={"If-None-Match": etag})).status_code == 304
+    assert (await api.http.get(path, headers={"If-None-Match": "*"})).status_code == 304
     assert (await api.http.get(path, headers={"If-None-Match": '"other"'})).content == CONTENT
 
 

@@ -41,7 +41,7 @@ async def download(
     """One file. `ETag` is the SHA-256 of its bytes; `Range` gives a part, so that a download can go on."""
     file = await server.artifacts.open(caller, project, job, name)
     etag = f'"{file.sha256}"'
-    if if_none_match is not None and etag in if_none_match:
+    if if_none_match is not None and (if_none_match.strip() == "*" or etag in if_none_match):
         return Response(status_code=304, headers={"ETag": etag})
     return send_file(file, byte_range)
 

@@ -89,7 +89,9 @@ def test_other_programs_pass(project: Path, command: list[str]) -> None:
         ("pkg.trian", "Module pkg.trian is not in .*. Did you mean: headway run -m pkg.train$"),
         ("pgk.train", "Module pgk.train is not in .*. Did you mean: headway run -m pkg.train$"),
         ("inner.evalute", "Did you mean: headway run -m inner.evaluate$"),
-        ("pkg", "pkg is a package without a __main__.py"),
+        ("pkg", "pkg is a package without a __main__.py, so .* Name a module in it, such as pkg.train.$"),
+        ("my dir", "'my dir' is no module's name; .* my dir is a folder, .* headway run 'my dir/main.py'$"),
+        ("my dir.main", "'my dir.main' is no module's name; -m takes one such as package.train.$"),
     ],
 )
 def test_a_module_that_is_not_there_is_refused_with_what_was_meant(project: Path, module: str, words: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -50,6 +52,50 @@ def test_a_directory_comes_back_with_its_links_and_executables(tmp_path: Path) -
     assert (tmp_path / "b" / "logs" / "empty").is_dir()
     assert packed.file_count == 5
     assert packed.size_bytes == archive.stat().st_size
+
+
+@pytest.mark.parametrize("when", ["listed", "checked"])
+def test_files_that_go_away_meanwhile_are_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Given a directory of which a file, a link and a folder vanish once they are known, then the others are packed."""
+    folder = write(tmp_path / "a", kept="1", temporary="2")
+    (folder / "link").symlink_to("temporary")
+    (folder / "empty").mkdir()
+
+    def vanish() -> None:
+        (folder / "temporary").unlink()
+        (folder / "link").unlink()
+        (folder / "empty").rmdir()
+
+    def then_vanish(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            found = call(*arguments)
+            vanish()
+            return found
+
+        return wrapped
+
+    name = "find_files" if when == "listed" else "_checked"
+    monkeypatch.setattr(snapshot, name, then_vanish(getattr(snapshot, name)))
+    (tmp_path / "archive").write_bytes(pack(folder)[1])
+    snapshot.unpack(tmp_path / "archive", tmp_path / "b")
+    assert [path.name for path in (tmp_path / "b").rglob("*")] == ["kept"]
+
+
+def test_a_folder_that_goes_away_while_it_is_listed_has_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "a", kept="1", inner__file="2")
+    scan = os.scandir
+
+    def scan_once(path: Path) -> Any:
+        if path.name == "inner":
+            raise FileNotFoundError(path)
+        return scan(path)
+
+    monkeypatch.setattr("headway.ignored_files.os.scandir", scan_once)
+    assert packed_names(folder) == {"kept"}
 
 
 def test_the_same_files_have_the_same_hash_whenever_and_whoever(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from headway.core.artifact import Artifact, legal_name
 from headway.core.facts import ArtifactStored, FilesLeft
 from headway.core.protocol import Claimed
 from headway.worker.connection import Connection
-from headway.worker.outputs import MAXIMUM_FILES, Stored, find_outputs, store_outputs, store_results
+from headway.worker.outputs import MAXIMUM_FILES, Outputs, Stored, find_outputs, store_outputs, store_results
 from headway.worker.preparation import Prepared
 from headway.worker.work_folders import ChangedFile, WorkFolders
 
@@ -73,8 +73,17 @@ async def test_an_escaped_name_takes_the_place_of_no_other(folder: Path) -> None
         with open(os.path.join(os.fsencode(folder / "output"), name), "wb") as file:
             file.write(b"bytes")
     content, _ = await stored(folder)
-    assert sorted(content) == ["a%E9", "a%E9_", "a%E9__"]
+    assert sorted(content) == ["a%E9", "a%E9_", "a%E9_1"]
     assert content["a%E9"] == b"plain"
+
+
+def test_many_names_that_become_one_stay_short(tmp_path: Path) -> None:
+    """Given names that differ only behind what a disk can hold of them, then each gets a number, at once."""
+    outputs = Outputs()
+    for number in range(20_000):
+        outputs.add(os.fsdecode(b"\xe9" * 250) + str(number), tmp_path / "one", tmp_path)
+    assert len(outputs.files) == 20_000
+    assert max(map(len, outputs.files)) < 255
 
 
 async def test_a_folder_with_such_a_name_keeps_its_files(folder: Path) -> None:
