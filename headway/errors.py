@@ -179,6 +179,12 @@ class CannotStartRanks(HeadwayError):
     retryable = True
 
 
+class WorkerOutdated(CannotStartRanks):
+    """Raised when another Headway was installed over that of a running worker, which has to be started again."""
+
+    code = "worker_outdated"
+
+
 def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
     """The error that a server answered with as an RFC 9457 problem."""
     code = str(problem.get("code", ""))

@@ -13,25 +13,10 @@ from headway.core.invalid_fields import invalid_field
 from headway.core.protocol import Timeouts
 from headway.errors import SettingInvalid
 from headway.home import default_home
+from headway.rank_protocol import rank_variables
 
 PREFIX = "HEADWAY_"
-RUN_VARIABLES = frozenset(
-    {
-        "HEADWAY_SERVER_URL",
-        "HEADWAY_TOKEN",
-        "HEADWAY_JOB_ID",
-        "HEADWAY_ATTEMPT",
-        "HEADWAY_RANK_TOKEN",
-        "HEADWAY_RUN_FILE",
-        "HEADWAY_PARAMETERS",
-        "HEADWAY_OUTPUT_DIRECTORY",
-        "HEADWAY_DATA_DIRECTORY",
-        "HEADWAY_CHECKPOINTS",
-        "HEADWAY_CHECKPOINT_DIRECTORY",
-        "HEADWAY_RANK_PID",
-        "HEADWAY_SERVICES",
-    }
-)
+NO_SETTINGS = rank_variables.ALL | {"HEADWAY_TOKEN", "HEADWAY_RANK_TOKEN", "HEADWAY_SERVICES"}
 """Variables with our prefix that are no settings: of ranks, of the client, and of the test suite."""
 RENAMED = {"HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS", "HEADWAY_ASSIGNMENTS_URL": "HEADWAY_WAKEUPS_URL"}
 """Former names of settings, with those that they have now."""
@@ -143,7 +128,7 @@ def load_settings(environment: Mapping[str, str], **options: object) -> Settings
     refuse_renamed(environment)
     values: dict[str, object] = {}
     for variable, value in environment.items():
-        if not variable.startswith(PREFIX) or variable in RUN_VARIABLES:
+        if not variable.startswith(PREFIX) or variable in NO_SETTINGS:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in Settings.model_fields:

@@ -118,7 +118,7 @@ class EndReason(StrEnum):
     )  # fmt: skip
     ENVIRONMENT_FAILED = (
         "environment_failed", JobStatus.FAILED, Blame.USER, False, True,
-        "The job's environment cannot be built: {error}",
+        "The job's environment cannot be used: {error}.",
     )  # fmt: skip
     WORKER_STOPPED = (
         "worker_stopped", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
@@ -176,11 +176,15 @@ _NOT_KNOWN = {
 _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
 
 
-def classify_rank_end(*, signal: str | None, raised: bool, secondary: bool, out_of_memory: bool = False) -> EndReason:
+def classify_rank_end(
+    *, signal: str | None, raised: bool, secondary: bool, out_of_memory: bool, environment: bool
+) -> EndReason:
     """Why a rank that did not finish ended.
 
     `secondary` marks an exception that another rank's end causes (a collective that lost its peer).
     """
+    if environment:
+        return EndReason.ENVIRONMENT_FAILED
     if out_of_memory:
         return EndReason.OUT_OF_MEMORY
     if raised:

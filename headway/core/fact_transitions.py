@@ -177,7 +177,11 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
     if fact.stopped:
         return job
     reason = classify_rank_end(
-        signal=fact.signal, raised=fact.error is not None, secondary=fact.secondary, out_of_memory=fact.out_of_memory
+        signal=fact.signal,
+        raised=fact.error is not None,
+        secondary=fact.secondary,
+        out_of_memory=fact.out_of_memory,
+        environment=fact.environment,
     )
     failure = Failure(
         reason=reason,

@@ -121,7 +121,8 @@ class RankEnded(Frozen):
     """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it.
 
     `left`: it exited with 0 after Headway had asked it to end, which says nothing of whether its work was done.
-    `step`: the last that was logged where it ran. `hint`: what else happened there that may be why. `memory_curve`: of
+    `environment`: the software that the job runs with is why, and `error` says how. `step`: the last that was logged
+    where it ran. `hint`: what else happened there that may be why. `memory_curve`: of
     one that failed, what it held over time, as (seconds since the epoch, bytes), with its peak as the last;
     `worker_load`: what was used of its machine then.
     """
@@ -136,6 +137,7 @@ class RankEnded(Frozen):
     left: bool = False
     secondary: bool = False
     out_of_memory: bool = False
+    environment: bool = False
     error: str | None = Field(default=None, max_length=4_000)
     hint: str | None = Field(default=None, max_length=1_000)
     memory_curve: tuple[tuple[float, int], ...] = Field(default=(), max_length=100)

@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from headway.errors import Corrupt
 from headway.rank_protocol.fields import check_fields
+
+
+class ForkserverReady(NamedTuple):
+    """The forkserver's only words: it has imported what ranks need. Its fields are those of `HeadwayVersion`."""
+
+    protocol: int
+    release: str
+    package: str
 
 
 class LauncherStarted(NamedTuple):
@@ -80,20 +88,16 @@ class RunCommand(NamedTuple):
 
 FromLauncher = LauncherStarted | RanksStarted | RankExited | CommandEnded | AllGone
 ToLauncher = Stop | RunCommand
-_KINDS: Mapping[str, type[FromLauncher | ToLauncher]] = MappingProxyType(
-    {
-        kind.__name__: kind
-        for kind in (LauncherStarted, RanksStarted, RankExited, CommandEnded, AllGone, Stop, RunCommand)
-    }
-)
+Message = ForkserverReady | FromLauncher | ToLauncher
+_KINDS: Mapping[str, type[Message]] = MappingProxyType({kind.__name__: kind for kind in get_args(Message)})
 
 
-def encode_message(message: FromLauncher | ToLauncher) -> bytes:
+def encode_message(message: Message) -> bytes:
     """The message as a line."""
     return json.dumps({"kind": type(message).__name__, **message._asdict()}).encode() + b"\n"
 
 
-def decode_message(line: bytes) -> FromLauncher | ToLauncher:
+def decode_message(line: bytes) -> Message:
     """The message of a line. Raises Corrupt that names what is not known, or missing."""
     try:
         values = json.loads(line)

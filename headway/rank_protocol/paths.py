@@ -60,6 +60,11 @@ def going_mark(folder: Path) -> Path:
     return folder / "going"
 
 
+def finished_file(folder: Path) -> Path:
+    """A byte for each rank of this worker, by local rank: 1 once the rank's work is done."""
+    return folder / "finished"
+
+
 def meeting_mark(folder: Path) -> Path:
     """A file that a rank leaves when it has met others."""
     return folder / "met"

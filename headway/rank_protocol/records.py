@@ -47,13 +47,15 @@ class RankInterrupted(NamedTuple):
 
 
 class RankError(NamedTuple):
-    """An exception ended the script."""
+    """An exception ended the script. Every version of the protocol reads it, for it tells of the wrong version."""
 
     error: str
     traceback: str | None = None
     secondary: bool = False
     """Another rank's end is likely to be its cause."""
     out_of_memory: bool = False
+    environment: bool = False
+    """The software that the job runs with is its cause."""
 
 
 class AsksToSave(NamedTuple):

@@ -47,6 +47,8 @@ def preload() -> None:
 def main(descriptor: int, worker_pid: int) -> None:
     """Serve launches on the socket until the worker closes it or dies."""
     from headway.rank_protocol.lifeline import die_with_parent
+    from headway.rank_protocol.messages import ForkserverReady, encode_message
+    from headway.rank_protocol.version import own_version
 
     for number in (signal.SIGTERM, signal.SIGINT):  # sent to all of a worker's processes; the worker ends this one
         signal.signal(number, signal.SIG_IGN)
@@ -64,7 +66,7 @@ def main(descriptor: int, worker_pid: int) -> None:
     gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as worker:
-        worker.sendall(b"W")
+        worker.sendall(encode_message(ForkserverReady(*own_version())))
         while True:
             message, descriptors, _, _ = socket.recv_fds(worker, 1, 2)
             if not message:

@@ -5,7 +5,6 @@ It may run in a job's own environment, so it needs nothing but the standard libr
 
 from __future__ import annotations
 
-import mmap
 import os
 import select
 import signal
@@ -21,6 +20,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from headway.rank_protocol import rank_variables
 from headway.rank_protocol.lifeline import adopt_orphans, die_with_parent
 from headway.rank_protocol.messages import (
     AllGone,
@@ -36,10 +36,12 @@ from headway.rank_protocol.messages import (
 )
 from headway.rank_protocol.paths import going_mark
 from headway.rank_protocol.plan import Plan
+from headway.training.finished_ranks import FinishedRanks
 from headway.training.meeting import Meeting
 from headway.training.memory_limit import MemoryLimit, machine_memory_kills
 from headway.training.process_table import descendants
-from headway.training.rank import rank_environment, run_rank
+from headway.training.rank import run_rank
+from headway.training.rank_environment import rank_environment
 
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0
@@ -85,7 +87,7 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
     _send(control, LauncherStarted(os.getpid()))
     plan = _read_plan(control)
     signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank, and the watch, has its own handlers
-    finished = mmap.mmap(-1, plan.rank_count)
+    finished = FinishedRanks(plan.folder, plan.rank_count)
     ranks: dict[int, _Rank] = {}
     going = going_mark(plan.folder)
     going.touch()
@@ -93,9 +95,10 @@ def launch(control_descriptor: int, listener_descriptor: int | None = None) -> N
         pid = os.fork()
         if pid == 0:
             control.close()
+            finished.close()
             if listener_descriptor is not None:
                 os.close(listener_descriptor)
-            run_rank(plan, local_rank, finished)
+            run_rank(plan, local_rank)
         memory = MemoryLimit(pid, plan.memory_bytes) if plan.memory_bytes else None
         ranks[pid] = _Rank(plan.first_rank + local_rank, memory)
     store = _serve_store(plan, listener_descriptor)
@@ -151,7 +154,7 @@ class _Watch:
         control: socket.socket,
         plan: Plan,
         ranks: dict[int, _Rank],
-        finished: mmap.mmap,
+        finished: FinishedRanks,
         going: Path,
         meeting: Meeting,
     ) -> None:
@@ -267,14 +270,14 @@ class _Watch:
             peak_memory_bytes=rank.peak_memory_bytes,
         )
         _send(self._control, exited)
-        failed = exit_code != 0 and not self._finished[rank.rank - self._plan.first_rank]
+        failed = exit_code != 0 and rank.rank - self._plan.first_rank not in self._finished
         if failed and self._kill_at is None and self._fail_at is None:
             self._fail_at = time.monotonic() + (_DECISION_SECONDS if signalled else 0.0)
 
     def _start_guest(self, asked: RunCommand) -> None:
         environment = rank_environment(self._plan, asked.rank - self._plan.first_rank)
         pid = next((pid for pid, rank in self._ranks.items() if rank.rank == asked.rank), None)
-        environment["HEADWAY_RANK_PID"] = str(pid)
+        environment[rank_variables.RANK_PID] = str(pid)
         try:
             with open(asked.file, "xb") as output:
                 guest = subprocess.Popen(

@@ -14,12 +14,14 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from headway.rank_protocol.paths import meeting_mark
-from headway.rank_protocol.plan import Plan
 from headway.training.process_table import descendants
+
+if TYPE_CHECKING:
+    from headway.rank_protocol.plan import Plan
 
 _FIRST_LOOK_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
 _LOOKS_OVER_TIME = 0.1

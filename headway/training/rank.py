@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import faulthandler
-import json
-import mmap
 import os
 import random
 import signal
@@ -22,14 +20,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from headway.errors import EnvironmentFailed
+from headway.rank_protocol import rank_variables
 from headway.rank_protocol.lifeline import die_with_parent
-from headway.rank_protocol.paths import error_file, going_mark, log_file, run_file, stacks_file
-from headway.rank_protocol.records import RankError, RankFinished
+from headway.rank_protocol.paths import going_mark, log_file, stacks_file
+from headway.rank_protocol.records import RankFinished
 from headway.rank_protocol.stacks_signal import STACKS_SIGNAL
 from headway.training import program
+from headway.training.finished_ranks import tell_finished
 from headway.training.import_hint import import_hint
 from headway.training.meeting import mark_connections, mark_meeting
 from headway.training.process_end import begin_script, end_interpreter, has_children, run_exit_handlers
+from headway.training.rank_environment import rank_environment
+from headway.training.rank_errors import record_error
 from headway.training.rendezvous import share_store
 from headway.training.run import Run
 from headway.training.run import run as current_run
@@ -41,19 +44,9 @@ _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 """Exit codes of a command that cannot be started, as a shell gives them."""
 _SAME_SIGNAL_SECONDS = 0.03
 """A SIGTERM to all processes of a worker, at which a script may exit with 0 at once, comes to the launcher as well."""
-_TRACEBACK_CHARACTERS = 20_000
-_NAMED_EXCEPTIONS = 5
-"""Of a group, in its summary."""
-_PEER_ERRORS = (
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "DistNetworkError",
-    "Broken pipe",
-    "NCCL error",
-)
 
 
-def run_rank(plan: Plan, local_rank: int, finished: mmap.mmap) -> NoReturn:
+def run_rank(plan: Plan, local_rank: int) -> NoReturn:
     """Become the rank. Never returns."""
     status = 1
     try:
@@ -62,8 +55,7 @@ def run_rank(plan: Plan, local_rank: int, finished: mmap.mmap) -> NoReturn:
         die_with_parent(launcher)
         _enter(plan, local_rank)
         status = _become(plan) if plan.cold or _must_start_cold(plan) else _run_warm(plan)
-        if _is_through(status):
-            finished[local_rank] = 1
+        _finish(status)
         end_interpreter()
     except BaseException:
         traceback.print_exc()
@@ -71,8 +63,8 @@ def run_rank(plan: Plan, local_rank: int, finished: mmap.mmap) -> NoReturn:
         os._exit(status)
 
 
-def _is_through(status: int) -> bool:
-    """Whether the rank's work is done, which it then records.
+def _finish(status: int) -> None:
+    """Tell the launcher and the worker that the rank's work is done, if it is.
 
     It is when the script, its threads and its child processes have ended, in the rank's own process and not in a fork
     of it, and before Headway asked the rank to end. What the process does from here on is at most a warning.
@@ -87,11 +79,12 @@ def _is_through(status: int) -> bool:
         traceback.print_exc()
     run = current_run()
     if status != 0 or run.interrupted or not run.of_this_process or run.record_file is None:
-        return False
-    if run.asked_to_stop or not going_mark(Path(run.record_file).parent).exists():
-        return False
+        return
+    folder = Path(run.record_file).parent
+    if run.asked_to_stop or not going_mark(folder).exists():
+        return
     run.record(RankFinished(run.rank))
-    return True
+    tell_finished(folder, run.local_rank)
 
 
 def _enter(plan: Plan, local_rank: int) -> None:
@@ -117,62 +110,6 @@ def _enter(plan: Plan, local_rank: int) -> None:
     os.environ.update(environment)
     time.tzset()
     os.chdir(plan.work)
-
-
-def rank_environment(plan: Plan, local_rank: int) -> dict[str, str]:
-    """All variables of a rank: the worker's but its own settings, the job's, and those that torchrun sets.
-
-    https://docs.pytorch.org/docs/stable/elastic/run.html
-    """
-    host, _, port = plan.endpoint.rpartition(":")
-    rank = plan.first_rank + local_rank
-    folder = plan.folder
-    ours = {
-        "RANK": rank,
-        "LOCAL_RANK": local_rank,
-        "WORLD_SIZE": plan.world_size,
-        "LOCAL_WORLD_SIZE": plan.rank_count,
-        "GROUP_RANK": plan.group_rank,
-        "GROUP_WORLD_SIZE": plan.group_count,
-        "ROLE_RANK": rank,
-        "ROLE_WORLD_SIZE": plan.world_size,
-        "ROLE_NAME": "default",
-        "MASTER_ADDR": host,
-        "MASTER_PORT": port,
-        "TORCHELASTIC_RUN_ID": plan.job,
-        "TORCHELASTIC_RESTART_COUNT": plan.attempt - 1,
-        "TORCHELASTIC_MAX_RESTARTS": plan.retries,
-        "TORCHELASTIC_USE_AGENT_STORE": "False",  # as torchrun with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-        "TORCHELASTIC_ERROR_FILE": error_file(folder, rank),
-        "HEADWAY_SERVER_URL": plan.server_url,
-        "HEADWAY_JOB_ID": plan.job,
-        "HEADWAY_ATTEMPT": plan.attempt,
-        "HEADWAY_PARAMETERS": json.dumps(plan.parameters),
-        "HEADWAY_RUN_FILE": run_file(folder, rank),
-        "HEADWAY_OUTPUT_DIRECTORY": plan.output,
-        "HEADWAY_CHECKPOINT_DIRECTORY": plan.checkpoint_files,
-        "HEADWAY_CHECKPOINTS": json.dumps(plan.checkpoints),
-    }
-    if plan.data:
-        ours["HEADWAY_DATA_DIRECTORY"] = plan.data
-    threads = plan.variables.get("OMP_NUM_THREADS", str(plan.threads)).partition(",")[0]
-    usual: dict[str, Any] = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    usual["TORCH_NCCL_ASYNC_ERROR_HANDLING"] = os.environ.get("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")
-    if plan.interface:
-        usual["GLOO_SOCKET_IFNAME"] = plan.interface
-        if plan.group_count > 1:
-            usual["NCCL_SOCKET_IFNAME"] = plan.interface
-    usual |= plan.device_variables
-    # The worker's settings and tokens are not the script's business.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
-    if plan.packages:
-        programs = plan.python.parent
-        inherited |= {"PATH": f"{programs}{os.pathsep}{inherited['PATH']}", "VIRTUAL_ENV": str(programs.parent)}
-    variables = {**inherited, **usual, **plan.variables, **ours}
-    if "PYTHONPATH" in plan.variables and "PYTHONPATH" in inherited:
-        # That of the worker may be where Headway itself is found.
-        variables["PYTHONPATH"] = os.pathsep.join((plan.variables["PYTHONPATH"], inherited["PYTHONPATH"]))
-    return {name: str(value) for name, value in variables.items()}
 
 
 def _must_start_cold(plan: Plan) -> bool:
@@ -285,7 +222,7 @@ def _guarded(work: Callable[[], object], run: Run, script: str | None = None) ->
         except SystemExit as request:
             status = _exit_status(request)
         except BaseException as error:
-            _record_error(run, error, import_hint(error, script) if script is not None else None)
+            record_error(run, error, import_hint(error, script) if script is not None else None)
         _mark_meeting(run)
     except BaseException:
         traceback.print_exc()
@@ -302,64 +239,21 @@ def _exit_status(request: SystemExit) -> int:
 
 def _mark_connections(run: Run) -> None:
     if run.world_size > 1 and run.record_file is not None:
-        mark_connections(Path(run.record_file).parent, os.environ.get("HEADWAY_SERVER_URL", ""))
+        mark_connections(Path(run.record_file).parent, os.environ.get(rank_variables.SERVER_URL, ""))
 
 
 def _mark_meeting(run: Run) -> None:
     if run.world_size > 1 and run.record_file is not None:
-        mark_meeting(Path(run.record_file).parent, os.environ.get("HEADWAY_SERVER_URL", ""))
+        mark_meeting(Path(run.record_file).parent, os.environ.get(rank_variables.SERVER_URL, ""))
 
 
-def _record_error(run: Run, error: BaseException, hint: str | None) -> None:
-    # The frames above the script are Headway's and runpy's; a user wants to see their own.
-    frame = error.__traceback__
-    while frame is not None and (
-        frame.tb_frame.f_code.co_filename in (__file__, program.__file__)
-        or "runpy" in frame.tb_frame.f_code.co_filename
-    ):
-        frame = frame.tb_next
-    text = "".join(traceback.format_exception(type(error), error, frame))
-    summary = _summary(error)
-    if hint is not None:
-        text += f"headway: {hint}\n"
-        summary = f"{summary}. {hint}"
-    _print_all(text)
-    if not run.of_this_process:
-        return
-    record = RankError(
-        error=summary[:4000],
-        traceback=text[-_TRACEBACK_CHARACTERS:],
-        secondary=any(sign in text for sign in _PEER_ERRORS) and run.world_size > 1,
-        out_of_memory=isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
-    )
-    run.record(record)
-
-
-def _summary(error: BaseException) -> str:
-    """The exception's type and message; of a group also those of its first exceptions."""
-    if not isinstance(error, BaseExceptionGroup):
-        return _type_and_message(error)
-    first = map(_type_and_message, error.exceptions[:_NAMED_EXCEPTIONS])
-    return f"{_type_and_message(error)}: {'; '.join(first)}"
-
-
-def _type_and_message(error: BaseException) -> str:
-    """Without its notes, which the traceback has; of bad syntax with the file and line, without the source."""
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {error}"
-    said = traceback.TracebackException(type(error), error, None, compact=True)
-    said.__notes__ = None
-    return "".join(said.format_exception_only()).strip()
-
-
-def _print_all(text: str) -> None:
-    """Print to what is left of stderr: a script may have closed it."""
+def _checked_run() -> Run:
+    """The run of this process. Ends the process, with a word, if its Headway does not fit the worker's."""
     try:
-        sys.stdout.flush()
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        return
+        return current_run()
+    except EnvironmentFailed as error:
+        print(f"headway: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def main() -> NoReturn:
@@ -367,11 +261,11 @@ def main() -> NoReturn:
     status = 1
     try:
         begin_script()
-        run = current_run()
+        run = _checked_run()
         if run.record_file is not None:
             _write_stacks_on_request(Path(run.record_file).parent, run.rank)
         status = _run_program(sys.argv[1], sys.argv[2], sys.argv[3:], run)
-        _is_through(status)
+        _finish(status)
         end_interpreter()
     except BaseException:
         traceback.print_exc()

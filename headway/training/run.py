@@ -17,6 +17,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headway.errors import EnvironmentFailed
+from headway.rank_protocol import rank_variables, records
 from headway.rank_protocol.checkpoint_files import pack_files
 from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.rank_protocol.paths import (
@@ -27,21 +29,8 @@ from headway.rank_protocol.paths import (
     shards_folder,
 )
 from headway.rank_protocol.record_bounds import checked_metric, checked_step
-from headway.rank_protocol.records import (
-    AsksToSave,
-    CheckpointBegun,
-    CheckpointNotSaved,
-    CheckpointRestored,
-    CheckpointSaved,
-    LinksLeftOut,
-    Metrics,
-    RankInterrupted,
-    Record,
-    ResultStored,
-    StageReached,
-    record_values,
-)
 from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, read_restored
+from headway.rank_protocol.version import mismatch_with_worker
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from headway.training.plain_values import real_numbers, whole_number
 from headway.training.random_state import random_state, set_random_state
@@ -50,9 +39,6 @@ from headway.training.saving import Saver, dump, load_part, plain, prepare_resto
 
 if TYPE_CHECKING:
     import torch
-
-_DATA = "HEADWAY_DATA_DIRECTORY"
-_CHECKPOINT_FILES = "HEADWAY_CHECKPOINT_DIRECTORY"
 
 
 class Run:
@@ -66,25 +52,34 @@ class Run:
         self.local_rank = int(variables.get("LOCAL_RANK", "0"))
         self.world_size = int(variables.get("WORLD_SIZE", "1"))
         self.local_world_size = int(variables.get("LOCAL_WORLD_SIZE", "1"))
-        self.job = variables.get("HEADWAY_JOB_ID")
-        self.attempt = int(variables.get("HEADWAY_ATTEMPT", "1"))
-        self.parameters: dict[str, Any] = json.loads(variables.get("HEADWAY_PARAMETERS", "{}"))
-        self.output_directory = Path(variables.get("HEADWAY_OUTPUT_DIRECTORY", "outputs"))
-        self.data_directory = Path(variables[_DATA]) if variables.get(_DATA) else None
-        self.record_file = variables.get("HEADWAY_RUN_FILE")
+        self.job = variables.get(rank_variables.JOB_ID)
+        self.attempt = int(variables.get(rank_variables.ATTEMPT, "1"))
+        self.parameters: dict[str, Any] = json.loads(variables.get(rank_variables.PARAMETERS, "{}"))
+        self.output_directory = Path(variables.get(rank_variables.OUTPUT_DIRECTORY, "outputs"))
+        data_directory = variables.get(rank_variables.DATA_DIRECTORY)
+        self.data_directory = Path(data_directory) if data_directory else None
+        self.record_file = variables.get(rank_variables.RUN_FILE)
         self._process = os.getpid()
         self._descriptor: int | None = None
         self._first_logged = False
         self.asked_to_stop = self.obeys_sigterm = self.interrupted = False
-        self._policy: dict[str, Any] = json.loads(variables.get("HEADWAY_CHECKPOINTS", "{}"))
+        self._policy: dict[str, Any] = json.loads(variables.get(rank_variables.CHECKPOINTS, "{}"))
         self._saver = Saver()
         self._positions: dict[str, int] = {}
         self._start_positions: dict[str, int] = {}
 
     @classmethod
     def of_rank(cls) -> Run:
-        """The run of this process, from its variables."""
-        return cls(os.environ)
+        """The run of this process, from its variables.
+
+        Raises EnvironmentFailed when its Headway and the worker's do not understand each other.
+        """
+        run = cls(os.environ)
+        problem = mismatch_with_worker(os.environ)
+        if problem is not None:
+            run.record(records.RankError(problem, environment=True))
+            raise EnvironmentFailed(problem)
+        return run
 
     @property
     def of_this_process(self) -> bool:
@@ -102,7 +97,7 @@ class Run:
         step = checked_step(whole_number(step, "step"))
         for name in values:
             checked_metric(name)
-        self.record(Metrics(step, time.time(), real_numbers(values)))
+        self.record(records.Metrics(step, time.time(), real_numbers(values)))
         if not self._first_logged:
             self._first_logged = True
             if self.rank == 0:
@@ -114,7 +109,7 @@ class Run:
         With `total_steps` whoever follows the job sees how far it is.
         """
         total_steps = None if total_steps is None else whole_number(total_steps, "total_steps")
-        self.record(StageReached(stage, time.time(), total_steps))
+        self.record(records.StageReached(stage, time.time(), total_steps))
 
     def finish(self, **result: Any) -> None:
         """Record the job's result: figures for JSON, such as `run.finish(test={"accuracy": 0.98})`. Rank 0's counts.
@@ -125,9 +120,9 @@ class Run:
         """
         result = checked_result(result)
         if self.rank == 0:
-            self.record(ResultStored(result))
+            self.record(records.ResultStored(result))
 
-    def record(self, record: Record) -> None:
+    def record(self, record: records.Record) -> None:
         """Append one record for the worker; whole, since appends of this size are atomic.
 
         Raises ValueError for more than 256 KiB of JSON.
@@ -136,7 +131,7 @@ class Run:
             return
         if self._descriptor is None:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(self._descriptor, encoded_record(record_values(record)))
+        os.write(self._descriptor, encoded_record(records.record_values(record)))
 
     def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
         """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
@@ -150,7 +145,7 @@ class Run:
     def _schedule(self) -> CheckpointSchedule:
         self._obey_sigterm()
         if self.rank == 0:
-            self.record(AsksToSave())
+            self.record(records.AsksToSave())
         return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:
@@ -174,7 +169,7 @@ class Run:
                 self._record_saved(step, began_at, PartKind.FILES)
                 if left_out:
                     names = [ascii(name)[1:-1][:1000] for name in left_out[:5]]
-                    self.record(LinksLeftOut(step, names, len(left_out)))
+                    self.record(records.LinksLeftOut(step, names, len(left_out)))
             return
         own = {
             "format": CHECKPOINT_FORMAT,
@@ -217,7 +212,7 @@ class Run:
                 return
             words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}."
             print(f"headway: {words} Training goes on.", file=sys.stderr, flush=True)
-            self.record(CheckpointNotSaved(step, self.rank, error[:1000]))
+            self.record(records.CheckpointNotSaved(step, self.rank, error[:1000]))
 
         self._saver.start(write, self._saved(step), then)
 
@@ -226,11 +221,11 @@ class Run:
         began_at = time.time()
         printed = os.fstat(1) if self.record_file is not None else None
         if printed is not None and stat.S_ISREG(printed.st_mode):
-            self.record(CheckpointBegun(began_at, printed.st_size))
+            self.record(records.CheckpointBegun(began_at, printed.st_size))
         return began_at
 
     def _record_saved(self, step: int, began_at: float, kind: PartKind, *, replica: bool = False) -> None:
-        self.record(CheckpointSaved(step, began_at, kind, replica))
+        self.record(records.CheckpointSaved(step, began_at, kind, replica))
 
     def restore(self, into: dict[str, Any] | None = None) -> Any:
         """What this rank saved in the checkpoint that the attempt starts from; None if there is none.
@@ -267,7 +262,7 @@ class Run:
             set_random_state(own["random"])
         self._positions, self._start_positions = dict(own["positions"]), dict(own["positions"])
         if self.rank == 0:
-            self.record(CheckpointRestored(given.step))
+            self.record(records.CheckpointRestored(given.step))
         return state
 
     @property
@@ -284,7 +279,9 @@ class Run:
         not count until it is renamed: a program that renames what is whole never has half of it kept. Rank 0's worker
         keeps it. The path is in HEADWAY_CHECKPOINT_DIRECTORY, too.
         """
-        folder = Path(os.environ.get(_CHECKPOINT_FILES, checkpoint_files_folder(self.output_directory)))
+        folder = Path(
+            os.environ.get(rank_variables.CHECKPOINT_DIRECTORY, checkpoint_files_folder(self.output_directory))
+        )
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -326,7 +323,7 @@ class Run:
         stop = self._schedule.stop if "_schedule" in self.__dict__ else self.asked_to_stop
         if stop and not self.interrupted and self.of_this_process:
             self.interrupted = True
-            self.record(RankInterrupted())
+            self.record(records.RankInterrupted())
         return stop
 
     def _obey_sigterm(self) -> None:

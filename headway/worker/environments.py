@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway.core.environment import Environment
-from headway.errors import CannotStartRanks, EnvironmentFailed
+from headway.errors import CannotStartRanks, EnvironmentFailed, WorkerOutdated
 from headway.folders import remove
 from headway.lock_files import LockContents, read_lock
 from headway.worker.builds import find_uv, run_build
@@ -84,11 +84,13 @@ class Environments:
         try:
             await self._cool()
             await forkserver.wait_until_warm()
-        except CannotStartRanks as error:
+        except (CannotStartRanks, EnvironmentFailed) as error:
             self.release(forkserver)
             kept = self._warm.get(python)
             if kept is not None and kept[0] is forkserver:
                 self._warm.pop(python)[1].cancel()
+            if isinstance(error, EnvironmentFailed | WorkerOutdated):
+                raise
             raise EnvironmentFailed(f"{python} cannot start ranks: {error}") from error
         except asyncio.CancelledError:
             self.release(forkserver)

@@ -9,12 +9,15 @@ import socket
 import sys
 from pathlib import Path
 
-from headway.errors import CannotStartRanks
+from headway.errors import CannotStartRanks, HeadwayError
 from headway.rank_protocol.plan import Plan
+from headway.worker.forkserver_version import refusal
 from headway.worker.launcher import Launcher
 
 _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 2.0
+_READY_BYTES = 1 << 14
+"""More than a forkserver has to say."""
 _LAST_LINES_SECONDS = 1.0
 """For the last lines of a forkserver; its launchers keep its stderr open as long as they live."""
 _ALLOCATOR = {
@@ -40,7 +43,7 @@ class Forkserver:
         self._tail = b""
         self._passing: set[asyncio.Task[None]] = set()
         self._failed_starts = 0
-        self._failure = ""
+        self._failure: HeadwayError = CannotStartRanks("the forkserver does not start")
 
     async def run(self) -> None:
         """Keep a forkserver alive for ever."""
@@ -50,7 +53,8 @@ class Forkserver:
                 process = await self._start(theirs)
             except OSError as error:
                 process = None
-                self._start_failed(f"{self.python} cannot be run: {error.strerror or error}")
+                words = f"the forkserver does not start: {self.python} cannot be run: {error.strerror or error}"
+                self._start_failed(CannotStartRanks(words))
             finally:
                 theirs.close()
             if process is not None:
@@ -101,7 +105,11 @@ class Forkserver:
         errors = asyncio.create_task(self._pass_on(process))
         self._passing.add(errors)
         errors.add_done_callback(self._passing.discard)
-        started = bool(await asyncio.get_running_loop().sock_recv(ours, 1))
+        said = await asyncio.get_running_loop().sock_recv(ours, _READY_BYTES)
+        started = bool(said)
+        if started and (error := refusal(said, str(self.python))):
+            self._start_failed(error)
+            return
         if started:
             self._warm.set()
         status = await process.wait()
@@ -113,21 +121,21 @@ class Forkserver:
         if started:
             _log.error("The forkserver ended (%s); it is started again.", cause)
         else:
-            self._start_failed(cause)
+            self._start_failed(CannotStartRanks(f"the forkserver does not start: {cause}"))
 
-    def _start_failed(self, failure: str) -> None:
+    def _start_failed(self, error: HeadwayError) -> None:
         self._failed_starts += 1
-        self._failure = failure
-        _log.error("The forkserver does not start (%s); it is tried again.", failure)
+        self._failure = error
+        _log.error("No ranks can be started, which is tried again: %s", error)
 
     async def wait_until_warm(self) -> None:
-        """Return when a launch is quick. Raises CannotStartRanks when a start fails meanwhile."""
+        """Return when a launch is quick. Raises CannotStartRanks or EnvironmentFailed when a start fails."""
         failed_starts = self._failed_starts
         waiting = asyncio.create_task(self._warm.wait())
         try:
             while not waiting.done():
                 if self._failed_starts > failed_starts:
-                    raise CannotStartRanks(f"the forkserver does not start: {self._failure}")
+                    raise type(self._failure)(self._failure.message)
                 await asyncio.wait({waiting}, timeout=0.2)
         finally:
             waiting.cancel()

@@ -62,7 +62,7 @@ class Launcher:
         except Corrupt as error:
             _log.error("A launcher counts as gone, for it does not speak as it should: %s", error)
             return None
-        return None if isinstance(message, ToLauncher) else message
+        return message if isinstance(message, FromLauncher) else None
 
     async def _receive(self) -> bytes:
         try:

@@ -263,6 +263,7 @@ class Reporter:
             left=left,
             secondary=raised is not None and raised.secondary,
             out_of_memory=exited.out_of_memory or (raised is not None and raised.out_of_memory),
+            environment=raised is not None and raised.environment,
             error=error,
             hint=hint,
             memory_curve=self._memory.of(rank, exited.at, exited.peak_memory_bytes) if failed else (),

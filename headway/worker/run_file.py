@@ -200,4 +200,5 @@ def _bounded(raised: RankError) -> RankError:
         traceback=None if traceback is None else str(traceback)[-_TRACEBACK_CHARACTERS:],
         secondary=bool(raised.secondary),
         out_of_memory=bool(raised.out_of_memory),
+        environment=bool(raised.environment),
     )

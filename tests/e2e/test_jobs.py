@@ -146,6 +146,21 @@ def test_an_abort_after_the_script_finished_is_a_success_with_a_warning(shared_f
     assert job.data["warnings"] == ["Rank 0 ended with SIGABRT after its script had finished."]
 
 
+@pytest.mark.parametrize("variables", [{}, {"PYTHONHASHSEED": "0"}], ids=["warm", "cold"])
+def test_an_abort_after_the_script_finished_does_not_end_the_other_ranks(
+    shared_fleet: Fleet, variables: dict[str, str]
+) -> None:
+    """Given ranks of which one is through and aborts at its exit, then the other still has the time that it needs."""
+    source = """
+import atexit, os, time
+atexit.register(os.abort) if os.environ["RANK"] == "0" else time.sleep(3)
+print("done")
+"""
+    job = ended(shared_fleet.script(source, world_size=2, variables=variables))
+    assert (job.status, texts(job).count("done")) == ("succeeded", 2), job.data["sentence"]
+    assert job.data["warnings"][0] == "Rank 0 ended with SIGABRT after its script had finished."
+
+
 @pytest.mark.parametrize("leave", ["import os; print('x', flush=True); os._exit(0)", "raise SystemExit(0)"])
 def test_leaving_with_zero_is_finishing(shared_fleet: Fleet, leave: str) -> None:
     assert ended(shared_fleet.script(leave)).status == "succeeded"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ import pytest
 
 from headway.rank_protocol.messages import Stop, encode_message
 from headway.training import launcher
+from headway.training.finished_ranks import FinishedRanks
 from headway.training.launcher import _Rank, _signal_rank, _Watch
 from tests.unit.example_plan import PLAN
 
@@ -25,7 +25,7 @@ def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pyte
     ours, theirs = socket.socketpair()
     nobody: Any = None
     with ours, theirs:
-        watch = _Watch(theirs, PLAN, {7: _Rank(0, None)}, mmap.mmap(-1, 1), tmp_path / "going", nobody)
+        watch = _Watch(theirs, PLAN, {7: _Rank(0, None)}, FinishedRanks(tmp_path, 1), tmp_path / "going", nobody)
         for _ in range(3):
             ours.sendall(encode_message(Stop(20.0)))
             assert watch._obey()

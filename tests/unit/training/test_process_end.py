@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from headway.rank_protocol import rank_variables
+from headway.rank_protocol.paths import going_mark, run_file
+from headway.rank_protocol.version import version_variables
+
 SCRIPTS = {
     "files that were never closed": """
 import csv
@@ -144,8 +148,9 @@ def left_by(folder: Path, script: str, *how: str) -> tuple[int, str, dict[str, b
     work.mkdir(parents=True)
     (work / "script.py").write_text(script)
     (work / "mine.py").write_text("")
-    (folder / "going").touch()
-    variables = {**os.environ, "HEADWAY_RUN_FILE": str(folder / "rank-0.run"), "PYTHONDONTWRITEBYTECODE": "1"}
+    going_mark(folder).touch()
+    told = {rank_variables.RUN_FILE: str(run_file(folder, 0)), **version_variables()}
+    variables = {**os.environ, **told, "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(
         [sys.executable, *how, "script.py"], cwd=work, env=variables, capture_output=True, text=True, check=False,
         timeout=60,
@@ -158,7 +163,7 @@ def left_by(folder: Path, script: str, *how: str) -> tuple[int, str, dict[str, b
 def test_a_rank_ends_as_plain_python(tmp_path: Path, kind: str) -> None:
     plain = left_by(tmp_path / "plain", SCRIPTS[kind])
     assert left_by(tmp_path / "rank", SCRIPTS[kind], "-P", "-m", "headway.training.rank", "script") == plain
-    records = tmp_path / "rank" / "rank-0.run"
+    records = run_file(tmp_path / "rank", 0)
     types = [json.loads(line)["type"] for line in records.read_text().splitlines()] if records.exists() else []
     expected = {0: ["rank_finished"], 1: ["rank_error"], 3: []}
     assert types == expected[plain[0]], "it is the rank's own process that finishes or fails, once"

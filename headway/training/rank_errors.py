@@ -1,0 +1,76 @@
+"""What is said of an exception that ended a rank's script."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from headway.rank_protocol.records import RankError
+from headway.training import program
+from headway.training.run import Run
+
+_TRACEBACK_CHARACTERS = 20_000
+_NAMED_EXCEPTIONS = 5
+"""Of a group, in its summary."""
+_PEER_ERRORS = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "DistNetworkError",
+    "Broken pipe",
+    "NCCL error",
+)
+_STARTERS = (str(Path(__file__).with_name("rank.py")), program.__file__)
+"""Whose frames are above those of the script."""
+
+
+def record_error(run: Run, error: BaseException, hint: str | None) -> None:
+    """Print what ended the script, and record it for the job's failure. `hint`: a sentence that helps."""
+    # The frames above the script are Headway's and runpy's; a user wants to see their own.
+    frame = error.__traceback__
+    while frame is not None and (
+        frame.tb_frame.f_code.co_filename in _STARTERS or "runpy" in frame.tb_frame.f_code.co_filename
+    ):
+        frame = frame.tb_next
+    text = "".join(traceback.format_exception(type(error), error, frame))
+    summary = _summary(error)
+    if hint is not None:
+        text += f"headway: {hint}\n"
+        summary = f"{summary}. {hint}"
+    _print_all(text)
+    if not run.of_this_process:
+        return
+    record = RankError(
+        error=summary[:4000],
+        traceback=text[-_TRACEBACK_CHARACTERS:],
+        secondary=any(sign in text for sign in _PEER_ERRORS) and run.world_size > 1,
+        out_of_memory=isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
+    )
+    run.record(record)
+
+
+def _summary(error: BaseException) -> str:
+    """The exception's type and message; of a group also those of its first exceptions."""
+    if not isinstance(error, BaseExceptionGroup):
+        return _type_and_message(error)
+    first = map(_type_and_message, error.exceptions[:_NAMED_EXCEPTIONS])
+    return f"{_type_and_message(error)}: {'; '.join(first)}"
+
+
+def _type_and_message(error: BaseException) -> str:
+    """Without its notes, which the traceback has; of bad syntax with the file and line, without the source."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error}"
+    said = traceback.TracebackException(type(error), error, None, compact=True)
+    said.__notes__ = None
+    return "".join(said.format_exception_only()).strip()
+
+
+def _print_all(text: str) -> None:
+    """Print to what is left of stderr: a script may have closed it."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        return

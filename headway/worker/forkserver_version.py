@@ -1,0 +1,29 @@
+"""Whether a forkserver's Headway and this worker's understand each other."""
+
+from __future__ import annotations
+
+from headway import __version__
+from headway.errors import Corrupt, EnvironmentFailed, HeadwayError, WorkerOutdated
+from headway.rank_protocol.messages import ForkserverReady, decode_message
+from headway.rank_protocol.version import RANK_PROTOCOL, HeadwayVersion, mismatch, own_version
+
+_OR_NONE = ", or take Headway out of the environment: the worker brings its own"
+
+
+def refusal(said: bytes, python: str) -> HeadwayError | None:
+    """Why a forkserver of the interpreter `python` that has said so cannot start ranks; None if it can."""
+    try:
+        ready = decode_message(said)
+    except Corrupt:
+        ready = None
+    if not isinstance(ready, ForkserverReady):
+        words = f"{python} has a Headway that does not tell its version. Install headway=={__version__} there"
+        return EnvironmentFailed(words + _OR_NONE)
+    own, theirs = own_version(), HeadwayVersion(*ready)
+    if theirs.protocol == own.protocol:
+        return None
+    if theirs.package == own.package:
+        return WorkerOutdated(
+            f"Headway {theirs.release} was installed over this worker's {own.release} while it ran; start it again"
+        )
+    return EnvironmentFailed(mismatch(python, theirs, str(RANK_PROTOCOL), __version__) + _OR_NONE)
