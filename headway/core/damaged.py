@@ -20,9 +20,13 @@ class RowKind(StrEnum):
 
 
 class DamagedRow(Frozen):
-    """`id` is the row's key, such as `j-abc/3` for an attempt; `name` what people call it, if it has a name."""
+    """`id` is the row's key, such as `j-abc/3` for an attempt; `name` what people call it, if it has a name.
+
+    `project` is known of jobs only.
+    """
 
     kind: RowKind
     id: str
     name: str
     reason: str
+    project: str | None = None

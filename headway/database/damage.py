@@ -38,22 +38,24 @@ class Damage:
         """The row was stored again, or deleted."""
         self._rows.pop((kind, row_id), None)
 
-    def note(self, kind: RowKind, row_id: str, name: str, error: Exception) -> None:
+    def note(self, kind: RowKind, row_id: str, name: str, error: Exception, project: str | None = None) -> None:
         """Remember a row that cannot be read."""
         name = row_key(name) if name else row_id
         if (kind, row_id) not in self._rows and len(self._rows) < _REMEMBERED_ROWS:
-            row = DamagedRow(kind=kind, id=row_id, name=name, reason=_reason(error))
+            row = DamagedRow(kind=kind, id=row_id, name=name, reason=_reason(error), project=project)
             self._rows[kind, row_id] = row
             _log.error("The row of %s %s cannot be read and is left out: %s", kind, row.name, row.reason)
 
-    def read(self, kind: RowKind, row_id: str, name: str, parse: Callable[[], _Value]) -> _Value | None:
+    def read(
+        self, kind: RowKind, row_id: str, name: str, parse: Callable[[], _Value], project: str | None = None
+    ) -> _Value | None:
         """What `parse` makes of the row; None if it cannot be read."""
         try:
             if _BLOB in row_id:
                 raise ValueError("its key is not text")
             value = parse()
         except _ERRORS as error:
-            self.note(kind, row_id, name, error)
+            self.note(kind, row_id, name, error, project)
             return None
         if self._rows:
             self.forget(kind, row_id)
@@ -67,7 +69,7 @@ class Damage:
         )
         return [one for one in read if one is not None]
 
-    def error(self, kind: RowKind, row_id: str) -> Damaged:
+    def error(self, kind: RowKind, row_id: str, project: str) -> Damaged:
         """The error for somebody who asks for a damaged row."""
         row = self._rows.get((kind, row_id))
         name, reason = (row.name, row.reason) if row else (row_id, "its row cannot be read")
@@ -75,6 +77,7 @@ class Damage:
             f"{kind.capitalize()} {name} is damaged: {reason}. Delete it with `headway delete {name}`, or restore a "
             "backup.",
             row_id=row_id,
+            project=project,
         )
 
 

@@ -125,11 +125,12 @@ class MongodbJobs(MongodbCollections):
         async with translated():
             found = await self._connections.collection("jobs").find_one(where)
         if found is not None and (job := self._job(found)) is None:
-            raise self.damage.error(RowKind.JOB, found["_id"])
+            raise self.damage.error(RowKind.JOB, found["_id"], str(found.get("project")))
         return None if found is None else job
 
     def _job(self, document: Document) -> Job | None:
-        return self.damage.read(RowKind.JOB, document["_id"], document.get("name", ""), lambda: job_of(document))
+        name, project = document.get("name", ""), str(document.get("project"))
+        return self.damage.read(RowKind.JOB, document["_id"], name, lambda: job_of(document), project)
 
     def _stored_job(self, document: Document) -> StoredJob | None:
         job = self._job(document)

@@ -139,14 +139,14 @@ class SqlJobs(SqlConnections):
         async with self._main(write=False) as connection:
             row = (await connection.execute(select(tables.jobs).where(where))).first()
         if row is not None and (job := self._job(row)) is None:
-            raise self.damage.error(RowKind.JOB, row_key(row.id))
+            raise self.damage.error(RowKind.JOB, row_key(row.id), row_key(row.project))
         return None if row is None else job
 
     async def _select_jobs(self, query: Any, limit: int | None = None) -> list[Job]:
         return await self._select_readable(query, limit, self._job)
 
     def _job(self, row: Row[Any]) -> Job | None:
-        return self.damage.read(RowKind.JOB, row_key(row.id), row.name, lambda: _job(row))
+        return self.damage.read(RowKind.JOB, row_key(row.id), row.name, lambda: _job(row), row_key(row.project))
 
     def _stored_job(self, row: Row[Any]) -> StoredJob | None:
         job = self._job(row)

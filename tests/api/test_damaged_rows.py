@@ -14,7 +14,7 @@ from headway.core.facts import CheckpointPartStored, OutputsStored, RankStarted,
 from headway.errors import SettingInvalid
 from headway.server.server import Server
 from headway.settings import Settings
-from tests.api.conftest import finished_rank, opened
+from tests.api.conftest import Api, finished_rank, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -166,3 +166,17 @@ async def test_a_database_without_its_installation_blames_no_setting_that_is_not
             pass
     assert caught.value.message.startswith(f"Objects are stored in file://{settings.home / 'objects'}. ")
     assert "`headway restore`" in caught.value.message
+
+
+async def test_a_damaged_job_of_another_project_is_as_if_it_did_not_exist(api: Api) -> None:
+    job = (await api.submit(name="theirs", where={"gpu": "none"}))["id"]
+    home = api.server.settings.home
+    write(home, "UPDATE jobs SET document = '{', project = 'other' WHERE id = ?", job)
+    api.server.jobs.unsettled.forget(job)
+    for reference in (job, "theirs"):
+        answer, absent = [await api.http.get(f"/api/v1/jobs/{one}") for one in (reference, "j-absent")]
+        assert (answer.status_code, absent.status_code) == (404, 404)
+        assert answer.text.replace(reference, "j-absent") == absent.text
+    assert (await api.http.get("/api/v1/jobs")).json()["damaged"] == []
+    (row,) = (await api.http.get("/api/v1/damaged")).json()
+    assert (row["id"], row["project"]) == (job, "other")

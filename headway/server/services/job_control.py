@@ -40,7 +40,9 @@ class JobControl:
         """The jobs that are asked for, and with the first of them those whose rows cannot be read."""
         require_in_project(caller, Action.JOBS_READ, query.project)
         found = await self._database.jobs(query)
-        return found, [] if query.after else self._database.damage.rows(RowKind.JOB)
+        if query.after is not None:
+            return found, []
+        return found, [row for row in self._database.damage.rows(RowKind.JOB) if row.project == query.project]
 
     async def describe(
         self, caller: Caller, project: str, reference: str, labels: dict[str, str] | None, notes: str | None

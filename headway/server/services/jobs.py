@@ -95,8 +95,9 @@ class Jobs:
                 job = await self.by_id(reference)
                 if job.project == project:
                     return job
-            except Damaged:
-                raise
+            except Damaged as damaged:
+                if damaged.details["project"] == project:
+                    raise
             except NotFound:
                 pass
         named = await self._database.job_named(project, reference)
