@@ -12,11 +12,13 @@ import websockets.exceptions
 
 from headway.brokers.base import Broker, WorkerBroker
 from headway.core.job import WakeUp
-from headway.errors import Unavailable
+from headway.errors import HeadwayError, NotAuthenticated, Unavailable, error_from_answer
 from headway.formats.reports import MAXIMUM_REPORT_BYTES
 
 _MAXIMUM_QUEUED_REPORTS = 256
 _CONNECT_TIMEOUT_SECONDS = 5.0
+_REFUSED = 4401
+"""The code with which a server of an earlier version closes a connection whose token it refuses."""
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +84,7 @@ class EmbeddedWorkerBroker(WorkerBroker):
         self._connection: websockets.asyncio.client.ClientConnection | None = None
 
     async def open(self) -> None:
+        """Connect. Raises Unavailable; where the server refuses the worker its error, such as NotAuthenticated."""
         try:
             self._connection = await websockets.asyncio.client.connect(
                 self._url,
@@ -92,6 +95,8 @@ class EmbeddedWorkerBroker(WorkerBroker):
                 max_size=MAXIMUM_REPORT_BYTES,
                 proxy=None,
             )
+        except websockets.exceptions.InvalidStatus as refusal:
+            raise error_from_answer(refusal.response.status_code, bytes(refusal.response.body or b"")) from refusal
         except (OSError, websockets.exceptions.WebSocketException, TimeoutError) as error:
             raise Unavailable(f"The server's broker at {self._url} cannot be reached: {error}") from error
 
@@ -104,15 +109,22 @@ class EmbeddedWorkerBroker(WorkerBroker):
         try:
             return WakeUp.model_validate_json(await self._connected().recv(), extra="ignore")
         except websockets.exceptions.ConnectionClosed as error:
-            raise Unavailable("The server closed the broker's connection.") from error
+            raise _closed(error) from error
 
     async def publish_report(self, body: bytes, job: str) -> None:
         try:
             await self._connected().send(body)
         except websockets.exceptions.ConnectionClosed as error:
-            raise Unavailable("The server closed the broker's connection.") from error
+            raise _closed(error) from error
 
     def _connected(self) -> websockets.asyncio.client.ClientConnection:
         if self._connection is None:
             raise Unavailable("The broker is not connected.")
         return self._connection
+
+
+def _closed(error: websockets.exceptions.ConnectionClosed) -> HeadwayError:
+    """Why the server closed the connection."""
+    if error.rcvd is not None and error.rcvd.code == _REFUSED:
+        return NotAuthenticated(error.rcvd.reason)
+    return Unavailable("The server closed the broker's connection.")

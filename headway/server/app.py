@@ -31,8 +31,8 @@ from headway.server.api import (
     workers,
 )
 from headway.server.api.admission import Admission
-from headway.server.api.common import Allow
 from headway.server.api.problems import document_problems
+from headway.server.api.routes import GuardedRoute
 from headway.server.server import Server
 
 API_PREFIX = "/api/v1"
@@ -64,7 +64,7 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     problems.install(app)
     _include_routes(app)
-    app.add_middleware(Admission, server=server, prefix=API_PREFIX, routes=guarded_routes())
+    app.add_middleware(Admission, server=server)
     openapi = app.openapi
     app.openapi = lambda: document_problems(openapi(), API_PREFIX)  # type: ignore[method-assign]
 
@@ -94,10 +94,11 @@ def _include_routes(app: FastAPI) -> None:
         app.include_router(module.router, prefix=API_PREFIX)
 
 
-def guarded_routes() -> list[APIRoute]:
-    """The routes below `/api/v1`; refuses to go on with one that forgot to say who may use it."""
-    routes = [route for module in API_MODULES for route in module.router.routes if isinstance(route, APIRoute)]
-    for route in routes:
-        if not any(isinstance(one.call, Allow) for one in route.dependant.dependencies):
+def guarded_routes() -> list[GuardedRoute]:
+    """The routes below `/api/v1`. Raises RuntimeError for one that does not say who may use it."""
+    routes = []
+    for route in (route for module in API_MODULES for route in module.router.routes if isinstance(route, APIRoute)):
+        if not isinstance(route, GuardedRoute):
             raise RuntimeError(f"Route {route.path} does not say who may use it.")
+        routes.append(route)
     return routes

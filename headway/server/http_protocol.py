@@ -1,8 +1,10 @@
-"""uvicorn's HTTP protocol with a bound on what comes before a body, for the parser has none."""
+"""uvicorn's protocols with what they lack: a bound on what comes before a body, and an end of refused handshakes."""
 
 from __future__ import annotations
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MAXIMUM_HEAD_BYTES = 128 << 10
 """Of a request's line and headers; a cursor in a URL may have some kilobytes."""
@@ -17,9 +19,15 @@ _PROBLEM = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request begins with too much."""
+    """Closes a connection whose request begins with too much.
+
+    `_head_bytes`: what has come of a head that is not complete; None between heads. The parser does not say where in
+    the data a head begins. So data that also has the end of another request, such as the rest of its body, is not
+    counted: it is one read of the socket at most.
+    """
 
     _head_bytes: int | None = None
+    _request_ended = False
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -29,11 +37,26 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = None
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self._request_ended = True
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
+        self._request_ended = False
         super().data_received(data)
-        if self._head_bytes is None or self.transport.is_closing():
+        if self._head_bytes is None or self._request_ended or self.transport.is_closing():
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAXIMUM_HEAD_BYTES:
-            self.transport.write(_ANSWER % (len(_PROBLEM), _PROBLEM))
+            if self.cycle is None or self.cycle.response_complete:  # else it would stand in the middle of an answer
+                self.transport.write(_ANSWER % (len(_PROBLEM), _PROBLEM))
             self.transport.close()
+
+
+class RefusableWebSocket(WebSocketsSansIOProtocol):
+    """Takes a handshake that was answered with an HTTP error for complete; uvicorn logs it as a defect."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True

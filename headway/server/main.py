@@ -23,7 +23,7 @@ from headway.formats.reports import MAXIMUM_REPORT_BYTES
 from headway.server.api.links import link_path
 from headway.server.app import create_app
 from headway.server.clock import Clock
-from headway.server.http_protocol import BoundedHttp
+from headway.server.http_protocol import BoundedHttp, RefusableWebSocket
 from headway.server.server import Server
 from headway.server.standby import Standby
 from headway.server.startup import started
@@ -98,7 +98,7 @@ def _config(server: Server) -> uvicorn.Config:
         create_app(server),
         loop="uvloop",
         http=BoundedHttp,
-        ws="websockets-sansio",
+        ws=RefusableWebSocket,
         ws_max_size=MAXIMUM_REPORT_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=None,

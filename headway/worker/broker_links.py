@@ -29,7 +29,11 @@ class BrokerLink(NamedTuple):
     uses: Sequence[Use]
 
     async def keep(self, connected: Callable[[], None]) -> None:
-        """Connect and use the broker, again whenever its connection ends; `connected` is called each time."""
+        """Connect and use the broker, again whenever its connection ends; `connected` is called each time.
+
+        What follows from a refusal is decided by the answer to the next heartbeat.
+        """
+        said = ""
         while True:
             broker = self.make()
             try:
@@ -38,12 +42,13 @@ class BrokerLink(NamedTuple):
                 async with asyncio.TaskGroup() as group:
                     for use in self.uses:
                         group.create_task(use(broker))
-            except Unavailable as error:
-                _log.debug("%s", error)
-            except ExceptionGroup as group_error:
-                unexpected = group_error.split(Unavailable)[1]
-                if unexpected is not None:
-                    _log.error("The broker's connection failed: %s", unexpected.exceptions[0])
+            except* Unavailable as away:
+                _log.debug("%s", away.exceptions[0])
+            except* Exception as failed:
+                words = str(failed.exceptions[0])
+                if words != said:
+                    _log.error("The broker's connection failed: %s", words)
+                said = words
             finally:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_CLOSE_SECONDS):

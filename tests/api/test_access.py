@@ -8,7 +8,6 @@ import stat
 import pytest
 
 from headway.server.access import Action, Caller, CallerKind
-from headway.server.api.common import Allow
 from headway.server.app import API_PREFIX, create_app, guarded_routes
 from headway.server.tokens import for_rank, for_worker
 from tests.api.conftest import Api, SpokenWorker
@@ -39,12 +38,11 @@ def routes_with_names_filled_in(job: str = "j-mine", worker: str = "w-mine") -> 
     """Method, path with the callers' own names, and action of every route that needs a token."""
     found = []
     for route in guarded_routes():
-        (allow,) = [one.call for one in route.dependant.dependencies if isinstance(one.call, Allow)]
         names = {"job": job, "attempt": "1", "worker": worker, "name": "x", "sha256": "0" * 64}
         names |= {"assigned_job": job, "assigned_attempt": "1", "inquiry": "q-x", "dataset": "x"}
         names |= {"step": "1", "rank": "0", "from_attempt": "1", "kind": "jobs", "row": "x"}
         path = API_PREFIX + route.path_format.format(**names)
-        found += [(method, path, allow.action) for method in route.methods]
+        found += [(method, path, route.allow.action) for method in route.methods]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -11,14 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
+from uvicorn.server import ServerState
 
 from headway.core.json_value import check_json
 from headway.database.base import reading
 from headway.errors import Overloaded
 from headway.server import watchers
+from headway.server.access import Caller, CallerKind
 from headway.server.api import bodies
-from headway.server.api.common import MAXIMUM_BODY_BYTES
-from headway.server.http_protocol import MAXIMUM_HEAD_BYTES
+from headway.server.api.routes import MAXIMUM_BODY_BYTES
+from headway.server.http_protocol import MAXIMUM_HEAD_BYTES, BoundedHttp
 from headway.server.main import _config, _Http, _listen
 from tests.api.conftest import PROJECT, SCRIPT, USER, Api
 
@@ -55,7 +58,7 @@ async def test_who_asks_is_settled_before_a_body_is_read(api: Api, path: str) ->
             assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
 
 
-@pytest.mark.parametrize("path", ["/api/v1/jobs/plan", "/api/v1/jobs/x", "/api/v1/no/such/route"])
+@pytest.mark.parametrize("path", ["/api/v1/jobs/plan", "/api/v1/jobs/x"])
 async def test_a_body_above_its_limit_is_refused_by_name(api: Api, path: str) -> None:
     limit = 4 << 20 if path.endswith("plan") else MAXIMUM_BODY_BYTES
 
@@ -75,6 +78,22 @@ async def test_a_body_above_its_limit_is_refused_by_name(api: Api, path: str) ->
     assert response.status_code in (404, 405, 422)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/api/v1/no/such/route", 404), ("POST", "/api/v1/tokens", 405)]
+)
+async def test_a_body_that_no_route_takes_is_not_read(api: Api, method: str, path: str, status: int) -> None:
+    response = await api.http.request(method, path, content=chunks_that_nobody_may_read())
+    assert response.status_code == status
+
+
+async def test_a_body_of_who_may_not_send_it_is_not_read(api: Api) -> None:
+    """Given a known caller whose kind is never allowed the action, then 403 comes before its body is read."""
+    join = api.headers(Caller(CallerKind.JOIN))
+    for method, path in (("POST", "/api/v1/jobs"), ("PUT", f"/api/v1/blocks/{'0' * 64}")):
+        response = await api.http.request(method, path, content=chunks_that_nobody_may_read(), headers=join)
+        assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
+
+
 async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: Api) -> None:
     async with listening(api) as port:
         for token, status in ((b"", b"401"), (b"Authorization: Bearer nobody\r\n", b"401")):
@@ -84,6 +103,67 @@ async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: A
                 head = await reader.readuntil(b"\r\n")
             assert status in head
             writer.transport.abort()
+
+
+async def test_a_client_that_leaves_while_it_sends_is_no_defect(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    token = api.http.headers["authorization"].encode()
+    stored = api.server.backends.objects
+    async with listening(api) as port:
+        for path in (b"POST /api/v1/jobs", b"PUT /api/v1/blocks/" + b"0" * 64):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: " + token + b"\r\nContent-Length: 99\r\n\r\n{")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+    assert [one async for one in stored.list("blocks/")] == []
+    assert "defect" not in caplog.text
+
+
+async def test_a_request_behind_a_large_body_is_answered(api: Api) -> None:
+    """Given a body of 300 KiB and the beginning of the next request in one piece, then that is not taken for a head."""
+    token = api.http.headers["authorization"].encode()
+    head = b"Host: x\r\nAuthorization: " + token + b"\r\n"
+    body = b" " * (300 << 10)
+    first = b"PUT /api/v1/blocks/" + b"0" * 64 + b" HTTP/1.1\r\n" + head + b"Content-Length: %d\r\n\r\n" % len(body)
+    config = _config(api.server)
+    config.load()
+    protocol = BoundedHttp(config, ServerState(), {})
+    transport = Transport()
+    protocol.connection_made(transport)
+    protocol.data_received(first)
+    protocol.data_received(body + b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: cl")
+    protocol.data_received(b"ose\r\n\r\n")
+    async with asyncio.timeout(5):
+        while not transport.is_closing():
+            await asyncio.sleep(0.01)
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", bytes(transport.sent))
+    assert statuses == [b"422", b"200"], bytes(transport.sent)
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = bytearray()
+        self._closed = False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else default
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self._closed = True
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
 
 
 async def test_headers_without_end_are_refused(api: Api) -> None:

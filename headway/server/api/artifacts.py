@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import Depends, Header, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from headway.core.artifact import ARTIFACT_NAME_PATTERN, MAXIMUM_NAME_CHARACTERS, Artifact
 from headway.server.access import Action
-from headway.server.api.common import Allow, AttemptNumber, CallerHere, ServerHere
+from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
 from headway.server.api.files import FILE, RangeHeader, send_file
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 
-router = APIRouter(prefix="/jobs/{job}", tags=["artifacts"])
+router = guarded_router(prefix="/jobs/{job}", tags=["artifacts"])
 READ = [Depends(Allow(Action.JOBS_READ))]
 
 

@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Coroutine
 from email.message import Message
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
-from fastapi.routing import APIRoute
-
 from headway.core.json_value import check_json, shown
 from headway.errors import InvalidInput
-
-_LARGE_BYTES = 64 << 10
-"""Larger bodies are read in a thread: a million values take more than a second, in which workers would wait."""
-
-
-class JsonRoute(APIRoute):
-    """A route that reads a JSON body by `read_json`."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """See FastAPI: https://fastapi.tiangolo.com/how-to/custom-request-and-route/."""
-        handle = super().get_route_handler()
-
-        async def strictly(request: Request) -> Response:
-            request = Request(request.scope, request.receive)
-            if self.body_field is not None and _is_json(request.headers.get("content-type", "")):
-                body = await request.body()
-                if len(body) > _LARGE_BYTES:
-                    request._json = await asyncio.to_thread(read_json, body)
-                elif body:
-                    request._json = read_json(body)
-            return await handle(request)
-
-        return strictly
-
-
-def router_of_json(**options: Any) -> APIRouter:
-    """A router whose routes read their bodies strictly."""
-    return APIRouter(route_class=JsonRoute, **options)
 
 
 def read_json(body: bytes) -> Any:
@@ -68,7 +35,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _is_json(content_type: str) -> bool:
+def is_json(content_type: str) -> bool:
     """As FastAPI decides whether a body is JSON."""
     message = Message()
     message["content-type"] = content_type or "text/plain"

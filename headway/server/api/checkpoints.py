@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from headway.core.checkpoint import CheckpointPart
 from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.server.access import Action
-from headway.server.api.common import Allow, AttemptNumber, CallerHere, ServerHere
+from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
 from headway.server.api.files import FILE, RangeHeader, send_file
 from headway.server.api.job_views import CheckpointView, checkpoint_views
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.checkpoints import PartKey, SavedPart
 
-router = APIRouter(prefix="/jobs/{job}", tags=["checkpoints"])
+router = guarded_router(prefix="/jobs/{job}", tags=["checkpoints"])
 READ_BYTES = [Depends(Allow(Action.CHECKPOINTS_READ))]
 STORE = [Depends(Allow(Action.ARTIFACTS_WRITE, maximum_body_bytes=None))]
 READ = [Depends(Allow(Action.JOBS_READ))]

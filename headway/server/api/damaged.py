@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
 from headway.core.damaged import DamagedRow, RowKind
 from headway.server.access import Action
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
+from headway.server.api.routes import Allow, guarded_router
 
-router = APIRouter(prefix="/damaged", tags=["damaged"])
+router = guarded_router(prefix="/damaged", tags=["damaged"])
 
 
 @router.get("", dependencies=[Depends(Allow(Action.DAMAGE_READ))])

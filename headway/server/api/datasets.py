@@ -9,12 +9,12 @@ from pydantic import BaseModel
 
 from headway.core.dataset import Block, Dataset
 from headway.server.access import Action
-from headway.server.api.bodies import router_of_json
-from headway.server.api.common import Allow, ServerHere
+from headway.server.api.common import ServerHere
 from headway.server.api.files import ARCHIVE
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 
-router = router_of_json(tags=["datasets"])
+router = guarded_router(tags=["datasets"])
 READ = [Depends(Allow(Action.DATASETS_READ))]
 WRITE = [Depends(Allow(Action.DATASETS_WRITE))]
 WRITE_INDEX = [Depends(Allow(Action.DATASETS_WRITE, maximum_body_bytes=32 << 20))]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import StreamingResponse
 
 from headway.core.job import Job
 from headway.server.access import Action
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import STREAM, stream_of
 from headway.server.api.job_views import job_view
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.job_feed import Deleted, Ready
 
-router = APIRouter(tags=["events"])
+router = guarded_router(tags=["events"])
 
 
 @router.get(

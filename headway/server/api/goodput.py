@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from headway.core.goodput import Goodput
 from headway.server.access import Action
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 
-router = APIRouter(prefix="/goodput", tags=["jobs"], dependencies=[Depends(Allow(Action.JOBS_READ))])
+router = guarded_router(prefix="/goodput", tags=["jobs"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 _DAY_SECONDS = 86_400.0
 
 

@@ -11,11 +11,11 @@ from headway.core.frozen import Frozen, Text
 from headway.core.job import LARGEST_WORLD_SIZE
 from headway.core.protocol import InquiryAnswer
 from headway.server.access import Action
-from headway.server.api.bodies import router_of_json
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 
-router = router_of_json(tags=["inquiries"])
+router = guarded_router(tags=["inquiries"])
 
 
 class Command(Frozen):

@@ -20,14 +20,14 @@ from headway.core.resume_point import resume_sentence, stop_sentence
 from headway.core.status import JobStatus
 from headway.errors import InvalidInput
 from headway.server.access import Action
-from headway.server.api.bodies import router_of_json
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import STREAM, event_stream, start_cursor
 from headway.server.api.job_views import AttemptView, JobView, job_view
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.streams import StreamKind
 
-router = router_of_json(prefix="/jobs", tags=["jobs"])
+router = guarded_router(prefix="/jobs", tags=["jobs"])
 READ = [Depends(Allow(Action.JOBS_READ))]
 WRITE = [Depends(Allow(Action.JOBS_WRITE))]
 

@@ -7,10 +7,12 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
 from headway.server.access import Action, Caller, CallerKind
-from headway.server.api.common import COOKIE, Allow, CallerHere, ServerHere
+from headway.server.api.admission import COOKIE
+from headway.server.api.common import CallerHere, ServerHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.links import LINK_SECONDS
 
-router = APIRouter(tags=["links"])
+router = guarded_router(tags=["links"])
 front_router = APIRouter(tags=["links"])
 
 _COOKIE_SECONDS = 30 * 86_400

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from headway.core.invalid_fields import invalid_field
 from headway.errors import HeadwayError
@@ -103,6 +104,10 @@ def install(app: FastAPI) -> None:
         detail = f"{request.method} {request.url.path} does not exist here; /docs lists what does."
         detail = detail if error.status_code in (404, 405) else str(error.detail)
         return problem(error.status_code, code, detail, headers=error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def client_left(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # goes nowhere
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from headway.server.access import Action
-from headway.server.api.common import Allow, ServerHere
+from headway.server.api.common import ServerHere
 from headway.server.api.files import ARCHIVE
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 
-router = APIRouter(prefix="/snapshots", tags=["snapshots"])
+router = guarded_router(prefix="/snapshots", tags=["snapshots"])
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the archive's bytes.")]
 
 

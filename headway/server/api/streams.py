@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.json_value import LARGEST_INTEGER
 from headway.server.access import Action
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import STREAM, event_stream, read_page, start_cursor, wants_stream
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.streams import MetricsQuery
 
-router = APIRouter(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
+router = guarded_router(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 _CURSOR = Query(description="Goes on behind this place.")
 

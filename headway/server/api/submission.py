@@ -13,13 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from headway.core.job import JobSpec
 from headway.server.access import Action
-from headway.server.api.bodies import router_of_json
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.job_views import JobView, job_view
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.submission import Submitted
 
-router = router_of_json(prefix="/jobs", tags=["jobs"])
+router = guarded_router(prefix="/jobs", tags=["jobs"])
 WRITE = [Depends(Allow(Action.JOBS_WRITE))]
 SUBMIT = [Depends(Allow(Action.JOBS_WRITE, maximum_body_bytes=4 << 20))]
 _SPEC_EXAMPLES: dict[str, Example] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from headway.server.access import Action
-from headway.server.api.common import Allow, CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.credentials import Credential
 
-router = APIRouter(prefix="/tokens", tags=["tokens"])
+router = guarded_router(prefix="/tokens", tags=["tokens"])
 
 
 @router.get("", dependencies=[Depends(Allow(Action.TOKENS_READ))])

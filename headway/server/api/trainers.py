@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from headway.server.access import Action
-from headway.server.api.common import Allow, CallerHere
+from headway.server.api.common import CallerHere
 from headway.server.api.project import ProjectHere
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.trainers import trainer_schemas
 
-router = APIRouter(prefix="/trainers", tags=["trainers"], dependencies=[Depends(Allow(Action.JOBS_READ))])
+router = guarded_router(prefix="/trainers", tags=["trainers"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 
 
 @router.get("")

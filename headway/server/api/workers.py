@@ -13,15 +13,15 @@ from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, Jo
 from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
 from headway.errors import Corrupt, HeadwayError
 from headway.server.access import Action, require_as_worker
-from headway.server.api.bodies import router_of_json
-from headway.server.api.common import Allow, AttemptNumber, ServerHere, authenticate
+from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
+from headway.server.api.problems import answer_of
+from headway.server.api.routes import Allow, guarded_router
 from headway.server.server import Server
 
-router = router_of_json(prefix="/workers", tags=["workers"])
+router = guarded_router(prefix="/workers", tags=["workers"])
 ACT = [Depends(Allow(Action.WORKER_ACT))]
 BEAT = [Depends(Allow(Action.WORKER_ACT, maximum_body_bytes=8 << 20))]
 WRITE = [Depends(Allow(Action.FLEET_WRITE))]
-_UNAUTHORISED = 4401
 
 
 class WorkerView(BaseModel):
@@ -119,18 +119,17 @@ async def refuse(worker: str, assigned_job: str, assigned_attempt: AttemptNumber
 
 
 @router.websocket("/{worker}/broker")
-async def broker(websocket: WebSocket, worker: str, server: ServerHere) -> None:
+async def broker(websocket: WebSocket, worker: str, caller: CallerHere, server: ServerHere) -> None:
     """The embedded broker: wake-ups go out as text, reports come in as bytes.
 
     Workers keep it open with every broker, for its end shows at once that a worker's process has ended.
     """
-    await websocket.accept()
     try:
-        caller = authenticate(server, websocket)
         require_as_worker(caller, worker)
     except HeadwayError as error:
-        await websocket.close(_UNAUTHORISED, str(error)[:120])
+        await websocket.send_denial_response(answer_of(error))
         return
+    await websocket.accept()
     async with server.backends.embedded.attached(worker) as wakeups:
         sender = asyncio.create_task(_send_wakeups(websocket, wakeups))
         try:
