@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headway.client import Client
 from tests.fleet import Fleet
@@ -18,6 +18,14 @@ from tests.strikes import struck, trainer_spec, unbroken
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STEPS = {"mlp": 5_000, "lstm": 2_000, "cnn": 2_000}
 CASES = [(world_size, precision) for precision in ("fp32", "bf16") for world_size in (1, 2, 4)]
+
+
+class Case(NamedTuple):
+    """What is trained: a trainer, or `script`."""
+
+    trainer: str
+    world_size: int
+    precision: str
 
 
 def main() -> int:
@@ -40,7 +48,7 @@ def main() -> int:
             while left > 0:
                 for world_size, precision in CASES if name != "script" else CASES[:3]:
                     if left > 0:
-                        row = _compare(fleet, client, name, world_size, precision, min(left, 9), generator)
+                        row = _compare(fleet, client, Case(name, world_size, precision), min(left, 9), generator)
                         print(json.dumps(row), file=sys.stderr, flush=True)
                         rows.append(row)
                         left -= row["strikes"]
@@ -49,16 +57,12 @@ def main() -> int:
     return 0 if equal else 1
 
 
-def _compare(
-    fleet: Fleet, client: Client, name: str, world_size: int, precision: str, strikes: int, generator: random.Random
-) -> dict[str, Any]:
-    spec = _spec(client, name, world_size, precision)
+def _compare(fleet: Fleet, client: Client, case: Case, strikes: int, generator: random.Random) -> dict[str, Any]:
+    spec = _spec(client, *case)
     alone = unbroken(client, spec)
     broken = struck(fleet, client, spec, strikes=strikes, generator=generator)
     return {
-        "trainer": name,
-        "world_size": world_size,
-        "precision": precision,
+        **case._asdict(),
         "strikes": broken.strikes,
         "strikes_while_saving": broken.strikes_while_saving,
         "resumed_from": broken.steps[1:],

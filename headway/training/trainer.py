@@ -56,7 +56,7 @@ def train(plan: Plan, run: Run) -> None:
     model = build_model(plan.trainer, dataset, parameters).to(device).to(memory_format=torch.channels_last)
     seed_dropout(parameters.seed, run.rank)  # but dropout of its own
 
-    if not fit(model, training, validation, parameters, run, classes=dataset.classes, device=device):
+    if not fit(model, training, validation, parameters, run, classes=dataset.classes):
         return
 
     result = {
@@ -76,12 +76,12 @@ def fit(
     run: Run,
     *,
     classes: int,
-    device: torch.device,
 ) -> bool:
     """Train `model` in place, with DDP where there are several ranks, from the checkpoint that the run starts from.
 
     One cycle of the learning rate, AdamW. False: the ranks were asked to end before they were through.
     """
+    device = next(model.parameters()).device
     epoch_steps = steps_per_epoch(len(training.indices), parameters.batch_size)
     total_steps = min(parameters.epochs * epoch_steps, parameters.max_steps or parameters.epochs * epoch_steps)
     optimizer = torch.optim.AdamW(

@@ -56,15 +56,21 @@ class BrokerLink(NamedTuple):
             await asyncio.sleep(_RETRY_SECONDS)
 
 
+class Uses(NamedTuple):
+    """What a worker does with brokers: it receives wake-ups, and sends reports, sealed where others might send some."""
+
+    receive: Use
+    send_plain: Use
+    send_sealed: Use
+
+
 def broker_links(
     registered: Registered,
     server_url: Callable[[], str],
+    uses: Uses,
     *,
     wakeups_url: str | None,
     reports_url: str | None,
-    receive: Use,
-    send_plain: Use,
-    send_sealed: Use,
 ) -> list[BrokerLink]:
     """The worker's connection to the server, and to other brokers if that has such. Raises SettingInvalid.
 
@@ -75,6 +81,7 @@ def broker_links(
     def embedded() -> WorkerBroker:
         return EmbeddedWorkerBroker(urljoin(server_url().replace("http", "ws", 1), registered.broker), registered.token)
 
+    receive, send_plain, send_sealed = uses
     assignments = registered.assignments and (wakeups_url or registered.assignments)
     reports = registered.reports and (reports_url or registered.reports)
     links = [BrokerLink(embedded, [receive] if reports else [receive, send_plain])]

@@ -17,7 +17,7 @@ from headway.errors import SettingInvalid, WorkerLost
 from headway.settings import WorkerSettings
 from headway.worker.assignments import Assignments
 from headway.worker.attempt_files import finish_stream
-from headway.worker.broker_links import BrokerLink, broker_links
+from headway.worker.broker_links import BrokerLink, Uses, broker_links
 from headway.worker.connection import Connection
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.devices import Devices
@@ -154,11 +154,13 @@ class Worker:
         return broker_links(
             registered,
             lambda: self._connection.server_url,
+            Uses(
+                receive=partial(self._assignments.receive_wakeups, session=session),
+                send_plain=partial(self._send_reports, sealed=bytes),
+                send_sealed=partial(self._send_reports, sealed=session.sealed),
+            ),
             wakeups_url=self._settings.wakeups_url,
             reports_url=self._settings.reports_url,
-            receive=partial(self._assignments.receive_wakeups, session=session),
-            send_plain=partial(self._send_reports, sealed=bytes),
-            send_sealed=partial(self._send_reports, sealed=session.sealed),
         )
 
     async def _send_reports(self, broker: WorkerBroker, sealed: Callable[[bytes], bytes]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,13 +88,13 @@ class Store:
 
 
 @pytest.mark.parametrize(
-    ("keys", "marked", "command", "world_size", "never_met"),
+    ("keys", "marked", "changes", "never_met"),
     [
-        (0, False, [], 2, True),
-        (3, False, [], 2, False),  # they met in the store
-        (0, True, [], 2, False),  # a rank said so
-        (0, False, ["./a"], 2, True),  # also when it has ended at once
-        (0, False, [], 1, False),
+        (0, False, {}, True),
+        (3, False, {}, False),  # they met in the store
+        (0, True, {}, False),  # a rank said so
+        (0, False, {"command": ["./a"]}, True),  # also when it has ended at once
+        (0, False, {"world_size": 1}, False),
     ],
 )
 def test_any_sign_of_a_meeting_counts(
@@ -101,12 +102,11 @@ def test_any_sign_of_a_meeting_counts(
     monkeypatch: pytest.MonkeyPatch,
     keys: int,
     marked: bool,
-    command: list[str],
-    world_size: int,
+    changes: dict[str, Any],
     never_met: bool,
 ) -> None:
     monkeypatch.setattr("headway.training.meeting._connections", lambda *_: [])  # those of others on this machine
-    plan = replace(PLAN, folder=tmp_path, command=command, world_size=world_size)
+    plan = replace(PLAN, **{"folder": tmp_path, "world_size": 2, **changes})
     meeting = Meeting(plan, Store(keys))
     if marked:
         meeting_mark(tmp_path).touch()

@@ -1,0 +1,139 @@
+"""The house's own limits: sizes of files and functions, parameters, import circles, and where tests are."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+SOURCES = sorted(path for folder in ("headway", "tests") for path in (CHECKOUT / folder).rglob("*.py"))
+MAXIMUM_FILE_LINES = 400
+MAXIMUM_FUNCTION_LINES = 60
+MAXIMUM_PARAMETERS = 6
+NAMED_BY_OTHERS = {"click", "router"}
+"""Decorators of commands and routes: their parameters are the user's options and the request's parts, each by name."""
+ALLOWED_PARAMETERS = {"headway/client/client.py: jobs": "its keywords are the filters of the list of jobs"}
+NO_NAMES = {"utils", "util", "helpers", "helper", "manager", "misc", "common_utils"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(CHECKOUT).as_posix()
+
+
+@cache
+def functions() -> list[tuple[Path, Function, bool]]:
+    """Every function, and whether it is a method."""
+    found: list[tuple[Path, Function, bool]] = []
+    for path in SOURCES:
+        nodes = list(ast.walk(parsed(path)))
+        methods = {id(one) for node in nodes if isinstance(node, ast.ClassDef) for one in node.body}
+        found += [(path, node, id(node) in methods) for node in nodes if isinstance(node, Function)]
+    return found
+
+
+def parameters(function: Function, *, method: bool) -> list[str]:
+    """The names of its parameters, without the object or class of a method, and without `*` and `**`."""
+    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    names = [one.arg for one in given]
+    return names[1:] if method and names[:1] in (["self"], ["cls"]) else names
+
+
+def named_by_others(function: Function) -> bool:
+    roots = {ast.unparse(decorator).partition(".")[0] for decorator in function.decorator_list}
+    return bool(roots & NAMED_BY_OTHERS)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(CHECKOUT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports() -> dict[str, set[str]]:
+    """What each module of the package imports of it: also inside functions, and for types only."""
+    modules = {module_name(path): path for path in SOURCES if path.is_relative_to(CHECKOUT / "headway")}
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        targets: set[str] = set()
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{one.name}" for one in node.names}
+                targets |= {one if one in modules else node.module for one in inner}
+            elif isinstance(node, ast.Import):
+                targets |= {one.name for one in node.names}
+        found[name] = {one for one in targets if one in modules and one != name}
+    return found
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """The modules of one circle, each importing the next; empty if there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return way[way.index(name) :]
+        if name in done:
+            return []
+        for target in sorted(edges[name]):
+            if found := walk(target, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next(filter(None, (walk(name, []) for name in sorted(edges))), [])
+
+
+def test_files_are_short() -> None:
+    lengths = {shown(path): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {path: length for path, length in lengths.items() if length > MAXIMUM_FILE_LINES} == {}
+
+
+def test_functions_fit_on_a_screen() -> None:
+    lengths = {f"{shown(path)}: {one.name}": (one.end_lineno or 0) - one.lineno + 1 for path, one, _ in functions()}
+    assert {name: length for name, length in lengths.items() if length > MAXIMUM_FUNCTION_LINES} == {}
+
+
+def test_functions_have_few_parameters() -> None:
+    """Constructors may have more, and what is given by name from outside."""
+    many = {
+        f"{shown(path)}: {one.name}"
+        for path, one, method in functions()
+        if len(parameters(one, method=method)) > MAXIMUM_PARAMETERS
+        if one.name != "__init__" and not named_by_others(one)
+    }
+    assert many == set(ALLOWED_PARAMETERS)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    assert circle(imports()) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c", "d"}, "c": set(), "d": {"b"}}) == ["b", "d"]
+
+
+def test_files_say_what_they_are_about() -> None:
+    named = {shown(path) for path in SOURCES if path.stem in NO_NAMES}
+    without_docstring = {shown(path) for path in SOURCES if path.read_text() and not ast.get_docstring(parsed(path))}
+    assert (named, without_docstring) == (set(), set())
+
+
+def test_unit_tests_mirror_the_package() -> None:
+    folders = {path.parent.relative_to(CHECKOUT / "tests/unit") for path in SOURCES if "tests/unit/" in shown(path)}
+    assert {shown(CHECKOUT / one) for one in folders if not (CHECKOUT / "headway" / one).is_dir()} == set()
+
+
+@pytest.mark.parametrize("page", sorted((CHECKOUT / "docs/internals").glob("*.md")), ids=lambda page: page.stem)
+def test_pages_name_tests_that_exist(page: Path) -> None:
+    named = re.findall(r"`(?:tests/)?((?:unit|api|conformance|e2e|faults)/[\w/]+\.py)", page.read_text())
+    assert [name for name in named if not (CHECKOUT / "tests" / name).is_file()] == []
