@@ -134,6 +134,8 @@ class CommittedStream(Frozen):
 
     stream: AssignmentKey
     through: int | None
+    unreadable: tuple[int, ...] = ()
+    """Reports above it that came and could not be read: sent again they would not be either."""
 
 
 class HeartbeatAnswer(Frozen):

@@ -117,6 +117,16 @@ def decode_report(body: bytes) -> Report:
     return Report(job, attempt, worker, number, number, last, stored, logs, metrics, offsets)
 
 
+def decode_head(body: bytes) -> Report:
+    """Which report it is whose facts or streams `decode_report` cannot read; without them. Raises Corrupt."""
+    head = _fields(body)[1:6]
+    try:
+        job, attempt, worker, number, last, *_ = _WIRE.validate_python((*head, [], b"", b"", {}))
+    except ValueError as error:
+        raise Corrupt(f"A report of {len(body)} bytes does not say which it is: {error}") from error
+    return Report(job, attempt, worker, number, number, last)
+
+
 def _fields(body: bytes) -> list[Any]:
     if len(body) > MAXIMUM_REPORT_BYTES:
         raise Corrupt(f"A report has {len(body):,} bytes; {MAXIMUM_REPORT_BYTES:,} are allowed.")

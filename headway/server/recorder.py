@@ -15,7 +15,7 @@ from headway.core.job import Job
 from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
 from headway.errors import Corrupt, HeadwayError, NotFound
-from headway.formats.reports import Report, decode_report
+from headway.formats.reports import Report, decode_head, decode_report
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
@@ -23,13 +23,16 @@ from headway.server.watchers import Watchers
 _log = logging.getLogger(__name__)
 _BATCH = 64
 _RETRY_SECONDS = 0.5
+_MAXIMUM_UNREADABLE = 100
+"""Of one stream, told to its worker at a time."""
 
 
 @dataclass
 class _Stream:
     """How far the reports of one worker about one attempt have come.
 
-    `stored` is the gap-free number, `ahead` what came beyond a gap, `facts` what is still to be applied.
+    `stored` is the gap-free number, `ahead` what came beyond a gap, `facts` what is still to be applied, `unreadable`
+    what came and was put aside.
     """
 
     stored: int = 0
@@ -37,6 +40,7 @@ class _Stream:
     ahead: set[int] = field(default_factory=set)
     last: int | None = None
     facts: dict[int, tuple[Fact, ...]] = field(default_factory=dict)
+    unreadable: set[int] = field(default_factory=set)
 
     def add(self, number: int, through: int, last: bool) -> None:
         self.ahead.update(range(number, through + 1))
@@ -46,6 +50,7 @@ class _Stream:
             self.stored += 1
             self.ahead.discard(self.stored)
         self.ahead = {number for number in self.ahead if number > self.stored}
+        self.unreadable = {number for number in self.unreadable if not self.has(number)}
 
     def has(self, number: int) -> bool:
         return number <= self.stored or number in self.ahead
@@ -114,10 +119,26 @@ class Recorder:
 
     async def _decoded(self, body: bytes) -> Report | None:
         try:
-            return decode_report(self._opened(body))
+            opened = self._opened(body)
         except Corrupt as error:
             await self.put_aside(body, error)
             return None
+        try:
+            return decode_report(opened)
+        except Corrupt as error:
+            self._note_unreadable(opened)
+            await self.put_aside(body, error)
+            return None
+
+    def _note_unreadable(self, opened: bytes) -> None:
+        """Its worker is told, if it is known whose report it is and which: it would send it again for ever."""
+        try:
+            head = decode_head(opened)
+        except Corrupt:
+            return
+        stream = self._streams.get(AssignmentKey(job=head.job, attempt=head.attempt, worker=head.worker))
+        if stream is not None and not stream.has(head.number) and len(stream.unreadable) < _MAXIMUM_UNREADABLE:
+            stream.unreadable.add(head.number)
 
     async def put_aside(self, body: bytes, error: Corrupt) -> None:
         """Count a report that cannot be read, and keep it for people to look at: the others go on."""
@@ -205,6 +226,11 @@ class Recorder:
         """Up to which number the stream is committed; None: nothing more of it is accepted."""
         stream = await self._stream(key)
         return None if stream is None else stream.committed
+
+    def unreadable(self, key: AssignmentKey) -> tuple[int, ...]:
+        """The numbers of reports of an open stream that came and could not be read."""
+        stream = self._streams.get(key)
+        return () if stream is None else tuple(sorted(stream.unreadable))
 
     def stored(self, key: AssignmentKey) -> int | None:
         """Up to which number an open stream may be read; None: it is closed, all that is stored may be read."""

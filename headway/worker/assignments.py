@@ -57,7 +57,7 @@ class Assignments:
         `held`: what the server was told of when it answered.
         """
         for committed in answer.committed:
-            if session.outbox.committed(committed.stream, committed.through):
+            if session.outbox.committed(committed):
                 self._forget_unless_running(session, committed.stream)
         listed = {(one.job, one.attempt): one for one in answer.assignments}
         for key, assignment in listed.items():

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from headway.brokers.base import WorkerBroker
-from headway.core.protocol import AssignmentKey
+from headway.core.protocol import AssignmentKey, CommittedStream
 from headway.errors import Unavailable
 from headway.worker.spool import SpooledStream
 
@@ -43,8 +43,9 @@ class Outbox:
         """Whether the stream is known and not finished."""
         return key in self._streams
 
-    def committed(self, key: AssignmentKey, through: int | None) -> bool:
-        """The server committed a stream up to `through`, or wants no more of it: None. True if no more is sent."""
+    def committed(self, committed: CommittedStream) -> bool:
+        """The server says how far it has committed a stream, or that it wants no more. True if no more is sent."""
+        key, through = committed.stream, committed.through
         stream = self._streams.get(key)
         if stream is None:
             return False
@@ -54,10 +55,13 @@ class Outbox:
             stream.remove()
             return True
         stream.cut(through)
+        for number in committed.unreadable:
+            stream.replace(number, "could not be read by the server")
         # What is not committed two heartbeats after it was sent was lost on its way.
         seen, times = self._unchanged.get(key, (-1, 0))
         times = times + 1 if seen == through and stream.unacknowledged else 0
         if times >= _RESEND_HEARTBEATS:
+            stream.check(through + 1)  # the one that all others wait for
             stream.resend(through)
             times = 0
         self._unchanged[key] = (through, times)
@@ -86,8 +90,10 @@ class Outbox:
             number = stream.unsent.pop(0)
             try:
                 body = stream.read(number)
-            except FileNotFoundError:
-                continue  # committed meanwhile
+            except OSError as error:  # when the server asks for it again, another takes its place
+                _log.error("Report %d of job %s cannot be read: %s", number, stream.key.job, error)
+                stream.unacknowledged[number] = 0
+                continue
             try:
                 await broker.publish_report(sealed(body), stream.key.job)
             except Unavailable:

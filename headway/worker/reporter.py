@@ -30,7 +30,7 @@ from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles
 from headway.worker.read_watch import LeftFilesWatch, ReadWatch
 from headway.worker.resource_samples import ResourceSamples
-from headway.worker.spool import SpooledStream
+from headway.worker.spool import SpooledReport, SpooledStream
 
 _log = logging.getLogger(__name__)
 _REPORT_SECONDS = 1.25
@@ -52,6 +52,8 @@ class _Content(NamedTuple):
 class _Written(NamedTuple):
     """What a report said, and what is known of the ranks with it."""
 
+    report: SpooledReport | None
+    """None if there was nothing to say."""
     harvest: Harvest
     finished: frozenset[int]
     interrupted: frozenset[int]
@@ -168,7 +170,8 @@ class Reporter:
         for facts in ((*others, failed, Released()), (failed, Released())):
             while True:
                 try:
-                    await asyncio.to_thread(self._stream.append, facts, [], [], self._stream.offsets, last=True)
+                    offsets = self._stream.offsets
+                    self._stream.add(await asyncio.to_thread(self._stream.write, facts, [], [], offsets, last=True))
                     self._outbox.wake()
                     return
                 except OSError as full:
@@ -200,6 +203,10 @@ class Reporter:
     def _take_over(self, content: _Content, written: _Written) -> None:
         """The report is on the disk: what it said is known from now on, and is not said again."""
         harvest = written.harvest
+        if written.report is None:
+            self._stream.skip(harvest.offsets)
+        else:
+            self._stream.add(written.report)
         self.finished, self.interrupted, self._errors = written.finished, written.interrupted, written.errors
         self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
         self.logged_step = written.logged_step
@@ -234,12 +241,11 @@ class Reporter:
             if content.last:
                 facts.append(Released())
         last = content.last and not harvest.more
+        report = None
         if facts or not harvest.empty or last:
             series = list(harvest.series.values())
-            self._stream.append(tuple(facts), harvest.lines, series, harvest.offsets, last=last)
-        else:
-            self._stream.offsets = harvest.offsets  # what was passed over is not read again
-        return _Written(harvest, finished, interrupted, errors, self.files.logged_step)
+            report = self._stream.write(tuple(facts), harvest.lines, series, harvest.offsets, last=last)
+        return _Written(report, harvest, finished, interrupted, errors, self.files.logged_step)
 
     def _end_facts(
         self, exited: RankExited, finished: Set[int], interrupted: Set[int], errors: Errors, *, left: bool

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from headway.core.facts import Fact
+from headway.core.facts import Fact, Released, WorkerFailed
 from headway.core.protocol import AssignmentKey
 from headway.errors import Corrupt
 from headway.formats.reports import (
@@ -22,15 +25,27 @@ from headway.formats.reports import (
     encode_metrics,
     encode_report,
 )
+from headway.rank_protocol.paths import SETUP_RANK
 
+_log = logging.getLogger(__name__)
 _SUFFIX = ".report"
+_NUMBER = re.compile(r"[0-9]{10}")
 _STREAM = re.compile(r"([^.]+)\.(\d{1,9})\.([^.]+)")
+
+
+class SpooledReport(NamedTuple):
+    """A report that is on the disk. `offsets`: how far into the ranks' files the reports go with it."""
+
+    number: int
+    offsets: dict[str, list[int]]
+    last: bool
 
 
 class SpooledStream:
     """The numbered reports of one worker about one attempt, a file each.
 
-    The newest file always stays, for it holds how far into the ranks' files the reports go.
+    The newest file always stays, for it holds how far into the ranks' files the reports go. Only `write` may be called
+    in a thread; what it returns is added on the event loop's thread, which sends and forgets reports meanwhile.
     """
 
     def __init__(self, folder: Path, key: AssignmentKey) -> None:
@@ -42,19 +57,24 @@ class SpooledStream:
         self.unacknowledged: dict[int, int] = {}
         self._folder = folder
         self._written: list[int] = []
+        self._replaced: set[int] = set()
+        self._cut_through = 0
         folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            self._take_up(path)
+        self._take_up({int(path.stem): path for path in folder.glob(f"*{_SUFFIX}") if _NUMBER.fullmatch(path.stem)})
 
-    def _take_up(self, path: Path) -> None:
-        try:
-            report = decode_report(path.read_bytes())
-        except Corrupt:
-            path.unlink()  # cut off while it was written; its lines are read again from the ranks' files
-            return
-        self.number, self.offsets, self.ended = report.number, report.offsets, report.last
-        self._written.append(report.number)
-        self.unsent.append(report.number)
+    def _take_up(self, paths: dict[int, Path]) -> None:
+        """Take up what a former start of the worker wrote.
+
+        The newest may have been cut off while it was written; then its lines are read again from the ranks' files.
+        """
+        self._cut_through = min(paths, default=1) - 1
+        for number, path in sorted(paths.items()):
+            report = _read_report(path, number)
+            if report is None:
+                with suppress(OSError):
+                    path.unlink()
+            else:
+                self.add(SpooledReport(number, report.offsets, report.last))
 
     def append(
         self,
@@ -64,25 +84,71 @@ class SpooledStream:
         offsets: dict[str, list[int]],
         last: bool = False,
     ) -> None:
-        """Write the next report. Raises OSError when the disk is full; nothing is changed then."""
+        """Write and add the next report. Raises OSError when the disk is full; nothing is changed then."""
+        self.add(self.write(facts, lines, series, offsets, last))
+
+    def write(
+        self,
+        facts: tuple[Fact, ...],
+        lines: list[LogLine],
+        series: list[Series],
+        offsets: dict[str, list[int]],
+        last: bool = False,
+    ) -> SpooledReport:
+        """Write the next report. Raises OSError when the disk is full."""
         number = self.number + 1
-        report = Report(
-            job=self.key.job,
-            attempt=self.key.attempt,
-            worker=self.key.worker,
-            number=number,
-            through=number,
-            last=last,
-            facts=facts,
-            logs=encode_logs(number, lines),
-            metrics=encode_metrics(number, series),
-            offsets=offsets,
-        )
-        path = self._path(number)
-        temporary = path.with_suffix(".new")
+        logs, metrics = encode_logs(number, lines), encode_metrics(number, series)
+        key = self.key
+        report = Report(key.job, key.attempt, key.worker, number, number, last, facts, logs, metrics, offsets)
         encoded = encode_report(report)
         if len(encoded) > MAXIMUM_REPORT_BYTES:
             encoded = encode_report(_without_streams(report, len(encoded)))
+        self._write_file(number, encoded)
+        return SpooledReport(number, offsets, last)
+
+    def add(self, report: SpooledReport) -> None:
+        """Have a report sent that was written."""
+        self.number, self.offsets, self.ended = report.number, report.offsets, report.last
+        self._written.append(report.number)
+        self.unsent.append(report.number)
+
+    def skip(self, offsets: dict[str, list[int]]) -> None:
+        """What lies before `offsets` was read, and nothing of it is to be reported."""
+        self.offsets = offsets
+
+    def check(self, number: int) -> None:
+        """Make sure that the server can get a report for which it waits. If it is damaged, another takes its place."""
+        if self._cut_through < number <= self.number and _read_report(self._path(number), number) is None:
+            self.replace(number, "was damaged on its disk")
+
+    def replace(self, number: int, why: str) -> None:
+        """Write another report in place of one that cannot be read, once. What was in it is lost, so the attempt fails.
+
+        Without it no later report of the stream would count.
+        """
+        if not self._cut_through < number <= self.number or number in self._replaced:
+            return
+        key, last = self.key, self.ended and number == self.number
+        words = f"Report {number} of worker {key.worker} about this attempt {why}, so what it said is lost."
+        failed = WorkerFailed(error=words)
+        facts: tuple[Fact, ...] = (failed, Released()) if last else (failed,)
+        logs = encode_logs(number, [LogLine(SETUP_RANK, time.time(), f"headway: {words}")])
+        offsets = self.offsets if number == self.number else {}
+        report = Report(key.job, key.attempt, key.worker, number, number, last, facts, logs, b"", offsets)
+        try:
+            self._write_file(number, encode_report(report))
+        except OSError as error:
+            _log.error("A report of job %s cannot be replaced yet: %s", key.job, error)
+            return
+        _log.error("Attempt %d of job %s: %s", key.attempt, key.job, words)
+        self._replaced.add(number)
+        self._written = sorted({*self._written, number})
+        self.unacknowledged.pop(number, None)
+        self.unsent = sorted({*self.unsent, number})
+
+    def _write_file(self, number: int, encoded: bytes) -> None:
+        path = self._path(number)
+        temporary = path.with_suffix(".new")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(encoded)
@@ -90,9 +156,6 @@ class SpooledStream:
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-        self.number, self.offsets, self.ended = number, offsets, last
-        self._written.append(number)
-        self.unsent.append(number)
 
     def read(self, number: int) -> bytes:
         """The encoded report."""
@@ -100,6 +163,7 @@ class SpooledStream:
 
     def cut(self, through: int) -> None:
         """Forget reports up to `through`, which the server has committed."""
+        self._cut_through = max(self._cut_through, through)
         keep = self.number if not self.ended else 0
         for number in [number for number in self._written if number <= through and number != keep]:
             self._path(number).unlink(missing_ok=True)
@@ -121,10 +185,18 @@ class SpooledStream:
         return self._folder / f"{number:010d}{_SUFFIX}"
 
 
+def _read_report(path: Path, number: int) -> Report | None:
+    try:
+        report = decode_report(path.read_bytes())
+    except (Corrupt, OSError):
+        return None
+    return report if report.number == number else None
+
+
 def _without_streams(report: Report, size_bytes: int) -> Report:
     """What is left of a report that no server takes: its facts, and a line that says so."""
     words = f"headway: lines and metrics were dropped here, {size_bytes:,} bytes in one report: more than can be sent."
-    return replace(report, logs=encode_logs(report.number, [LogLine(-1, time.time(), words)]), metrics=b"")
+    return replace(report, logs=encode_logs(report.number, [LogLine(SETUP_RANK, time.time(), words)]), metrics=b"")
 
 
 def stream_folder(home: Path, key: AssignmentKey) -> Path:

@@ -96,9 +96,35 @@ async def test_a_report_of_other_types_is_put_aside_alone(kind: str, jobs: Jobs)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert recorder.corrupt_reports == 8
+        assert recorder.unreadable(KEY) == (), "it came whole at last"
         attempt = (await jobs.by_id("j-1")).attempt
         assert attempt is not None
         assert attempt.stages == {"first_step": 1.0}
+
+
+@pytest.mark.parametrize("kind", ["embedded", "rabbitmq", "kafka"])
+async def test_its_worker_is_told_of_a_report_that_cannot_be_read(kind: str, jobs: Jobs) -> None:
+    """Given a report that others wait behind, then its worker is told which it is, and can send another for it."""
+    async with opened_broker(kind) as (broker, send):
+        recorder = a_recorder(jobs, broker)
+        assert await recorder.committed(KEY) == 0
+        bad = msgpack.unpackb(encode_report(a_report(2)))
+        bad[6] = [{"type": "of a newer version"}]
+        running = asyncio.create_task(recorder.run())
+        try:
+            await send(encode_report(a_report(1)))
+            await send(msgpack.packb(bad))
+            await send(encode_report(a_report(3, StageReached(stage="trained", at=1.0))))
+            await until_committed(recorder, 1)
+            async with asyncio.timeout(30):
+                while recorder.unreadable(KEY) != (2,):
+                    await asyncio.sleep(0.02)
+            await send(encode_report(a_report(2)))
+            await until_committed(recorder, 3)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        assert recorder.unreadable(KEY) == ()
 
 
 async def test_facts_on_which_the_server_fails_are_left_out_alone(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,9 +92,9 @@ async def leave(worker: str, server: ServerHere) -> None:
     await server.workers.leave(worker)
 
 
-@router.post("/{worker}/heartbeat", dependencies=BEAT)
+@router.post("/{worker}/heartbeat", dependencies=BEAT, response_model_exclude_defaults=True)
 async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
-    """Says that the worker lives; the answer says what it is to have."""
+    """Says that the worker lives; the answer says what it is to have. Fields at their default are left out."""
     return await server.heartbeats.answer(worker, heartbeat)
 
 

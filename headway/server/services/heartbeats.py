@@ -45,7 +45,11 @@ class Heartbeats:
         self._telemetry.heard(worker_id, heartbeat)
         with self._leases.answering(worker_id):
             committed = [
-                CommittedStream(stream=stream, through=await self._recorder.committed(stream))
+                CommittedStream(
+                    stream=stream,
+                    through=await self._recorder.committed(stream),
+                    unreadable=self._recorder.unreadable(stream),
+                )
                 for stream in heartbeat.streams
             ]
         return HeartbeatAnswer(

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from headway.brokers.base import WorkerBroker
+from headway.core.facts import Released, WorkerFailed
 from headway.core.job import WakeUp
-from headway.core.protocol import AssignmentKey
-from headway.errors import Unavailable
-from headway.formats.reports import decode_report
+from headway.core.protocol import AssignmentKey, CommittedStream
+from headway.errors import Corrupt, Unavailable
+from headway.formats.reports import decode_logs, decode_report
 from headway.worker import outbox as outbox_module
 from headway.worker.outbox import Outbox
 from headway.worker.spool import SpooledStream, stream_folder
@@ -22,7 +23,7 @@ KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 class Broker(WorkerBroker):
-    """Keeps the numbers of the reports that it got; from number `fails_at` on it is gone."""
+    """Keeps the numbers of the reports that it got, 0 for what is none; from number `fails_at` on it is gone."""
 
     def __init__(self, fails_at: int = 1_000) -> None:
         self.sent: list[int] = []
@@ -38,7 +39,10 @@ class Broker(WorkerBroker):
         raise NotImplementedError
 
     async def publish_report(self, body: bytes, job: str) -> None:
-        number = decode_report(body).number
+        try:
+            number = decode_report(body).number
+        except Corrupt:
+            number = 0
         if number >= self._fails_at:
             raise Unavailable("The broker is gone.")
         self.sent.append(number)
@@ -76,12 +80,12 @@ async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: 
     outbox.add(a_stream(tmp_path, 3, ended=True))
     await send(outbox, broker, lambda: len(broker.sent) == 3)
     assert broker.sent == [1, 2, 3]
-    assert not outbox.committed(KEY, 2)
+    assert not outbox.committed(CommittedStream(stream=KEY, through=2))
     assert outbox.keys() == (KEY,)
-    assert outbox.committed(KEY, 3), "that was its end"
+    assert outbox.committed(CommittedStream(stream=KEY, through=3)), "that was its end"
     assert not outbox.sends(KEY)
     assert not stream_folder(tmp_path, KEY).exists()
-    assert not outbox.committed(KEY, 3), "it is known no more"
+    assert not outbox.committed(CommittedStream(stream=KEY, through=3)), "it is known no more"
 
 
 async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: 
     outbox.add(a_stream(tmp_path, 3))
     await send(outbox, broker, lambda: len(broker.sent) == 3)
     for _ in range(3):
-        outbox.committed(KEY, 1)
+        outbox.committed(CommittedStream(stream=KEY, through=1))
     await send(outbox, broker, lambda: len(broker.sent) == 5)
     assert broker.sent == [1, 2, 3, 2, 3]
 
@@ -116,6 +120,46 @@ async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: 
     outbox.add(stream)
     await send(outbox, broker, lambda: bool(asked))
     assert broker.sent == [1, 2]
-    outbox.committed(KEY, 2)
+    outbox.committed(CommittedStream(stream=KEY, through=2))
     await send(outbox, broker, lambda: len(broker.sent) == 3)
     assert broker.sent == [1, 2, 3]
+
+
+async def test_a_report_that_the_server_cannot_read_is_replaced_by_one_that_says_so(tmp_path: Path) -> None:
+    """Given reports of which the server cannot read the second, then the attempt ends for it and no report waits."""
+    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    stream = a_stream(tmp_path, 3)
+    outbox.add(stream)
+    await send(outbox, broker, lambda: len(broker.sent) == 3)
+    for _ in range(9):
+        outbox.committed(CommittedStream(stream=KEY, through=1, unreadable=(2,)))
+        await send(outbox, broker, lambda: not stream.unsent)
+    assert broker.sent[:4] == [1, 2, 3, 2], "at once"
+    report = decode_report(stream.read(2))
+    (failed,) = report.facts
+    assert isinstance(failed, WorkerFailed)
+    assert failed.error == (
+        "Report 2 of worker w-1 about this attempt could not be read by the server, so what it said is lost."
+    )
+    assert [line.text for line in decode_logs(report.logs)] == [f"headway: {failed.error}"]
+
+
+@pytest.mark.parametrize("damage", ["changed", "deleted"])
+async def test_a_report_that_was_damaged_on_the_disk_is_not_sent_for_ever(tmp_path: Path, damage: str) -> None:
+    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    stream = a_stream(tmp_path, 3, ended=True)
+    path = stream_folder(tmp_path, KEY) / "0000000003.report"
+    if damage == "changed":
+        path.write_bytes(path.read_bytes()[:-4])
+    else:
+        path.unlink()
+    outbox.add(stream)
+    await send(outbox, broker, lambda: not stream.unsent)
+    for _ in range(3):
+        outbox.committed(CommittedStream(stream=KEY, through=2))
+    await send(outbox, broker, lambda: not stream.unsent)
+    report = decode_report(stream.read(3))
+    assert report.last
+    assert list(map(type, report.facts)) == [WorkerFailed, Released]
+    assert broker.sent[-1] == 3
+    assert outbox.committed(CommittedStream(stream=KEY, through=3)), "nothing is missing any more"

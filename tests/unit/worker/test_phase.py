@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from math import inf
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -35,6 +37,15 @@ def test_only_the_moves_of_the_table_are_possible(before: Phase, after: Phase) -
     else:
         with pytest.raises(ValueError, match=f"cannot go from {before} to {after}"):
             enter(course, after, NOW)
+
+
+def test_the_page_on_the_worker_has_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs/internals/worker.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    told = {
+        phase.strip("`"): {*re.findall(r"`(\w+)`", then)} for phase, _, then in (row for row in rows if len(row) == 3)
+    }
+    assert told == {phase.value: {*PHASE_TRANSITIONS[phase]} for phase in Phase}
 
 
 def test_phases_lead_onwards_only_and_all_of_them_to_the_end() -> None:

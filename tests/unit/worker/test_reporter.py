@@ -19,7 +19,7 @@ from headway.worker.rank_files import RankFiles
 from headway.worker.read_watch import LeftFilesWatch
 from headway.worker.reporter import Reporter
 from headway.worker.resource_samples import ResourceSamples
-from headway.worker.spool import SpooledStream
+from headway.worker.spool import SpooledReport, SpooledStream
 from tests.unit.worker.fake_attempt import KEY, reports
 
 pytestmark = pytest.mark.anyio
@@ -31,9 +31,9 @@ class Stream(SpooledStream):
     def before_writing(self) -> None:
         return None
 
-    def append(self, *arguments: Any, **options: Any) -> None:
+    def write(self, *arguments: Any, **options: Any) -> SpooledReport:
         self.before_writing()
-        super().append(*arguments, **options)
+        return super().write(*arguments, **options)
 
 
 def a_reporter(folder: Path, stream: SpooledStream, facts: FactQueue, files: RankFiles | None = None) -> Reporter:

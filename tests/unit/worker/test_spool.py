@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from headway.core.facts import Released
+from headway.core.facts import Released, WorkerFailed
 from headway.core.protocol import AssignmentKey
 from headway.formats.reports import LogLine, decode_logs, decode_report
 from headway.worker import spool as spool_module
@@ -84,3 +84,42 @@ def test_an_ended_stream_is_cut_whole(tmp_path: Path) -> None:
     assert not list(stream_folder(tmp_path, KEY).glob("*.report"))
     stream.remove()
     assert list(leftover_streams(tmp_path)) == []
+
+
+def test_a_damaged_report_between_others_is_left_out_until_the_server_waits_for_it(tmp_path: Path) -> None:
+    """Given one of three reports that a crash of the machine emptied, then a report that says so takes its place."""
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    for number in range(1, 4):
+        stream.append((), [], [], {"0": [number, 0]})
+    (stream_folder(tmp_path, KEY) / "0000000002.report").write_bytes(b"")
+    (found,) = leftover_streams(tmp_path)
+    assert (found.number, found.unsent) == (3, [1, 3])
+    found.check(2)
+    assert found.unsent == [1, 2, 3]
+    assert [type(fact) for fact in decode_report(found.read(2)).facts] == [WorkerFailed]
+    assert found.offsets == {"0": [3, 0]}
+
+
+def test_what_was_committed_is_not_missed(tmp_path: Path) -> None:
+    """Given a server that has just started, and says less than was committed before, then nothing is replaced."""
+    stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
+    for _ in range(3):
+        stream.append((), [], [], {})
+    stream.cut(2)
+    for one in (stream, *leftover_streams(tmp_path)):
+        for number in range(1, 6):
+            one.check(number)
+            one.replace(number, "could not be read") if number != 3 else None
+    assert [path.name for path in stream_folder(tmp_path, KEY).iterdir()] == ["0000000003.report"]
+    assert decode_report(stream.read(3)).facts == ()
+
+
+def test_a_spool_is_taken_up_whatever_lies_in_it(tmp_path: Path) -> None:
+    folder = stream_folder(tmp_path, KEY)
+    SpooledStream(folder, KEY).append((), [], [], {})
+    (folder / "0000000002.report").write_bytes((folder / "0000000001.report").read_bytes())
+    (folder / "0000000003.report").mkdir()
+    (folder / "9999999999.report").write_text("")
+    (folder / "other.report").write_text("")
+    (found,) = leftover_streams(tmp_path)
+    assert (found.number, found.unsent) == (1, [1])
