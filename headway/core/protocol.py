@@ -134,8 +134,9 @@ class CommittedStream(Frozen):
 
     stream: AssignmentKey
     through: int | None
-    unreadable: tuple[int, ...] = ()
-    """Reports above it that came and could not be read: sent again they would not be either."""
+    unreadable: tuple[int, ...] = Field(default=(), exclude_if=lambda numbers: not numbers)
+    """Reports above it that came and could not be read: sent again they would not be either. Older workers do not know
+    the field, so it is there only if it says something."""
 
 
 class HeartbeatAnswer(Frozen):

@@ -92,9 +92,9 @@ async def leave(worker: str, server: ServerHere) -> None:
     await server.workers.leave(worker)
 
 
-@router.post("/{worker}/heartbeat", dependencies=BEAT, response_model_exclude_defaults=True)
+@router.post("/{worker}/heartbeat", dependencies=BEAT)
 async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
-    """Says that the worker lives; the answer says what it is to have. Fields at their default are left out."""
+    """Says that the worker lives; the answer says what it is to have."""
     return await server.heartbeats.answer(worker, heartbeat)
 
 

@@ -1,0 +1,15 @@
+"""What workers and servers of different versions say to each other."""
+
+from __future__ import annotations
+
+from headway.core.protocol import AssignmentKey, CommittedStream
+
+KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
+
+
+def test_an_older_worker_is_told_of_unreadable_reports_only_if_there_are_any() -> None:
+    """It takes no field that it does not know, and each heartbeat's answer names its streams."""
+    committed = CommittedStream(stream=KEY, through=1)
+    assert set(committed.model_dump(mode="json")) == {"stream", "through"}
+    told = CommittedStream(stream=KEY, through=1, unreadable=(2,)).model_dump_json()
+    assert CommittedStream.model_validate_json(told).unreadable == (2,)
