@@ -12,6 +12,7 @@ from rich.text import Text
 
 from headway.cli.common import EXIT_STATUS, STATUS_COLOURS, duration, figure, stage_times
 from headway.client import JobHandle
+from headway.client.control_sequences import without_controls
 from headway.client.terminal_progress import show_in_terminal
 from headway.core.size import size
 
@@ -49,7 +50,7 @@ def print_end(job: JobHandle) -> None:
     data = job.data
     status = click.style(data["status"], fg=STATUS_COLOURS[data["status"]], bold=True)
     took = duration((data["ended_at"] or time.time()) - data["created_at"])
-    click.echo(f"{job.name} {status} after {took}. {data['sentence']}")
+    click.echo(f"{job.name} {status} after {took}. {without_controls(data['sentence'])}")
     print_failure(data)
     print_result(data)
     print_stages(data)
@@ -79,7 +80,7 @@ def print_failure(data: dict[str, Any]) -> None:
         click.echo(f"Decided: {data['attempt']['decision']}")
     text = failure["traceback"] or "\n".join(failure["log_tail"])
     for line in text.rstrip().splitlines()[-25:]:
-        click.secho(f"    {line}", fg="bright_black")
+        click.secho(f"    {without_controls(line)}", fg="bright_black")
 
 
 def _print_memory(failure: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from headway.cli.common import (
 from headway.cli.names import job_argument
 from headway.cli.values import MOMENT, pair, text_pair
 from headway.client import Client
+from headway.client.control_sequences import without_controls
 from headway.core.checkpoint_name import checkpoint_name
 from headway.core.size import size
 
@@ -118,7 +119,7 @@ def show(job: str, as_json: bool) -> None:
     click.secho(data["name"], bold=True, nl=False)
     click.echo(f"  {data['id']}")
     print_table(("STATUS", "RANKS", "ATTEMPT", "SUBMITTED", "ENDED"), [_summary(data)])
-    click.echo(f"\n{data['sentence']}")
+    click.echo(f"\n{without_controls(data['sentence'])}")
     click.echo(f"It runs: {work_of(data['spec'])}")
     submitted_by = data.get("submitted_by") or {}
     if submitted_by.get("credential"):
@@ -131,7 +132,7 @@ def show(job: str, as_json: bool) -> None:
         click.echo(f"Notes: {data['notes']}")
     print_failure(data)
     for warning in data["warnings"]:
-        click.secho(f"Warning: {warning}", fg="yellow")
+        click.secho(f"Warning: {without_controls(warning)}", fg="yellow")
     if data["origin"]:
         origin = data["origin"]
         click.echo(f"Forked from checkpoint {origin['name']}@{origin['step']} (attempt {origin['attempt']}).")

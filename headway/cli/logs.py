@@ -17,6 +17,7 @@ from headway.cli.common import EXIT_STATUS, json_option
 from headway.cli.names import job_argument
 from headway.cli.values import MOMENT
 from headway.client import Client, JobHandle
+from headway.client.control_sequences import with_colours
 from headway.client.progress import UnfinishedLines, rank_prefix
 
 Line = dict[str, Any]
@@ -113,7 +114,8 @@ class _Printer:
         moment = f"{datetime.fromtimestamp(line['at']):%Y-%m-%d %H:%M:%S.%f}"[:-3] + " " if self._timestamps else ""
         mark = "~ " if line["repeated"] else ""
         prefix = click.style(moment + mark + rank_prefix(line["rank"], self._world_size), fg="bright_black")
-        text = click.style(line["text"], dim=True) if line["repeated"] else line["text"]
+        text = with_colours(line["text"])
+        text = click.style(text, dim=True) if line["repeated"] else text
         if self._draws_bars and line.get("partial"):
             self._bars.draw(line["rank"], f"{prefix}{text}")
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from math import isnan, nan
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from headway.cli.common import EXIT_STATUS, json_option, print_json, print_table, when
 from headway.cli.names import job_argument
 from headway.client import Client
-from headway.core.metric import SYSTEM
+from headway.core.metric import SYSTEM, metric_text
 from headway.errors import NotFound
 
 
@@ -54,16 +55,14 @@ def metrics(job: str, names: tuple[str, ...], attempt: int | None, points: int, 
 
 
 def _row(series: dict[str, Any]) -> tuple[str, ...]:
-    numbers = [value for value in series["values"] if isinstance(value, float)] or [float("nan")]
-    last = series["values"][-1]
+    values = [float(value) for value in series["values"]]  # JSON has NaN and Infinity as text
+    numbers = [value for value in values if not isnan(value)] or [nan]
     return (
         series["name"],
         str(series["rank"]),
         f"{series['count']:,}",
         f"{series['steps'][-1]:,}",
-        f"{last:.5g}" if isinstance(last, float) else last,
-        f"{min(numbers):.5g}",
-        f"{max(numbers):.5g}",
+        *(metric_text(value, ".5g") for value in (values[-1], min(numbers), max(numbers))),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from headway.client.message import Message
 from headway.core.checkpoint_name import checkpoint_name
+from headway.core.metric import metric_text
 
 _STAGES = {
     "attempt.placed": "starting",
@@ -20,6 +21,12 @@ _STAGES = {
 }
 _STILL = ("paused", "queued", "queued again")
 """Stages in which no steps are made, so that there is no rate."""
+_FIGURES = (
+    ("train/loss", "loss", ".4f"),
+    ("train/accuracy", "accuracy", ".1%"),
+    ("validation/accuracy", "validation", ".2%"),
+)
+"""Metrics that are shown if there are such, under which label and in which form."""
 _RATE_SECONDS = 30.0
 _LOOK_AGAIN_SECONDS = 2.0
 _TELL_AGAIN_SECONDS = 10.0
@@ -110,11 +117,9 @@ class JobProgress:
 
     def figures_text(self) -> str:
         """The newest loss and accuracy, or the first three metrics of a script."""
-        known = (("train/loss", "loss {:.4f}"), ("train/accuracy", "accuracy {:.1%}"))
-        words = [form.format(self.figures[name]) for name, form in known if name in self.figures]
-        if "validation/accuracy" in self.figures:
-            words.append(f"validation {self.figures['validation/accuracy']:.2%}")
-        return "  ".join(words or [f"{name} {value:.4g}" for name, value in list(self.figures.items())[:3]])
+        found = [(label, self.figures[name], form) for name, label, form in _FIGURES if name in self.figures]
+        shown = found or [(name, value, ".4g") for name, value in list(self.figures.items())[:3]]
+        return "  ".join(f"{label} {metric_text(value, form)}" for label, value, form in shown)
 
     def _event(self, event: dict[str, Any]) -> Iterator[Line]:
         kind, data = event["type"], event["data"]

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 from rich.text import Text
 
+from headway.client.control_sequences import with_colours
 from headway.client.progress import FollowedJob, JobProgress, Line, UnfinishedLines, rate_text, remaining_text
 
 _STYLES = {"output": "", "good": "green", "warning": "yellow"}
@@ -61,7 +62,8 @@ class _Display:
 
     def print(self, line: Line) -> None:
         """Show a line above it; one without an end is drawn over where that is possible."""
-        text = Text.assemble((line.prefix, "bright_black"), (line.text, _STYLES[line.kind]))
+        printed = Text.from_ansi(with_colours(line.text), style=_STYLES[line.kind])
+        text = Text.assemble((line.prefix, "bright_black"), printed)
         self.bar.bars.pop(line.rank, None)
         if line.partial and self._console.is_terminal:
             self.bar.bars[line.rank] = text

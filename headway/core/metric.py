@@ -1,6 +1,14 @@
-"""Names of metrics."""
+"""Metrics: their names, and how values are shown."""
 
 from __future__ import annotations
 
+import json
+from math import isfinite
+
 SYSTEM = "system/"
 """What the names of samples that the worker takes begin with; they are listed only when they are asked for."""
+
+
+def metric_text(value: float, form: str) -> str:
+    """A value for people; one that is not finite is spelled as in JSON: NaN, Infinity, -Infinity."""
+    return format(value, form) if isfinite(value) else json.dumps(value)

@@ -324,8 +324,9 @@ def thin_series(series: Series, first_step: int | None, last_step: int | None, m
     if total > maximum_points:
         picked = {int(chosen[0]), int(chosen[-1])}
         for bucket in np.array_split(chosen, max(1, (maximum_points - 2) // 2)):
-            finite = np.where(np.isnan(values[bucket]), 0.0, values[bucket])
-            picked.update((int(bucket[finite.argmin()]), int(bucket[finite.argmax()])))
+            missing = np.isnan(values[bucket])
+            least, greatest = (np.where(missing, other, values[bucket]) for other in (np.inf, -np.inf))
+            picked.update((int(bucket[least.argmin()]), int(bucket[greatest.argmax()])))
         chosen = np.array(sorted(picked))
     return {
         "name": series.name,
