@@ -173,7 +173,7 @@ class JobHandle:
         Progress is shown in terminals and notebooks, unless `progress` says otherwise.
         """
         if show_progress() if progress is None else progress:
-            from headway.client.progress import follow_with_progress
+            from headway.client.shown_progress import follow_with_progress
 
             follow_with_progress(self)
         else:

@@ -173,11 +173,3 @@ def rate_text(steps_per_second: float | None) -> str:
     if steps_per_second >= 1:
         return f"{steps_per_second:,.0f} steps/s" if steps_per_second >= 10 else f"{steps_per_second:.1f} steps/s"
     return f"{1 / steps_per_second:.1f} s/step"
-
-
-def follow_with_progress(job: FollowedJob) -> None:
-    """Show all that happens to the job, until it has ended: in a notebook's output, or on the terminal."""
-    from headway.client.notebook_progress import in_notebook, show_in_notebook
-    from headway.client.terminal_progress import show_in_terminal
-
-    (show_in_notebook if in_notebook() else show_in_terminal)(job)

@@ -17,6 +17,8 @@ MAXIMUM_PARAMETERS = 6
 NAMED_BY_OTHERS = {"click", "router"}
 """Decorators of commands and routes: their parameters are the user's options and the request's parts, each by name."""
 ALLOWED_PARAMETERS = {"headway/client/client.py: jobs": "its keywords are the filters of the list of jobs"}
+ON_FIRST_USE = {("headway", "headway.client"), ("headway", "headway.training.run")}
+"""Imports that count in no circle: `headway.Client` and `headway.run` are imported when they are first asked for."""
 NO_NAMES = {"utils", "util", "helpers", "helper", "manager", "misc", "common_utils"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -71,7 +73,7 @@ def imports() -> dict[str, set[str]]:
                 targets |= {one if one in modules else node.module for one in inner}
             elif isinstance(node, ast.Import):
                 targets |= {one.name for one in node.names}
-        found[name] = {one for one in targets if one in modules and one != name}
+        found[name] = {one for one in targets if one in modules and one != name and (name, one) not in ON_FIRST_USE}
     return found
 
 

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from headway.client.message import Message
-from headway.client.progress import JobProgress, rate_text, remaining_text
-from headway.client.terminal_progress import show_in_terminal
+from headway.client.progress import JobProgress, Line, rate_text, remaining_text
+from headway.client.terminal_progress import _Display, show_in_terminal
 from tests.fake_clock import FakeClock
 
 
@@ -109,3 +109,21 @@ def test_nothing_but_the_lines_is_written_to_a_pipe() -> None:
     report = Message("report", {"lines": lines, "series": []}, "")
     show_in_terminal(Followed(event("attempt.started"), report, steps(3, loss=1.0)), Console(file=written))
     assert written.getvalue() == "[1] hello [bold]\n"
+
+
+def test_a_terminal_draws_bars_over_each_other_and_keeps_whole_lines() -> None:
+    written = io.StringIO()
+    display = _Display(Followed(), Console(file=written, force_terminal=True, width=60))
+    for text, partial in (("10%", True), ("20%", True), ("100%", False), ("5%", True)):
+        display.print(Line(text, prefix="[1] ", rank=1, partial=partial))
+    assert [bar.plain for bar in display.bar.bars.values()] == ["[1] 5%"]
+    assert "100%" in written.getvalue()
+    assert "10%" not in written.getvalue().replace("100%", "")
+
+
+def test_where_nothing_can_be_drawn_over_a_bar_is_a_line_now_and_then() -> None:
+    written = io.StringIO()
+    lines = [{"rank": 0, "text": f"{number}%", "partial": True} for number in range(50)]
+    report = Message("report", {"lines": lines, "series": []}, "")
+    show_in_terminal(Followed(event("attempt.started"), report), Console(file=written, width=60))
+    assert written.getvalue() == "[0] 0%\n"

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from rich.console import Console
 
-from headway.client.job_handle import JobHandle
-from headway.client.message import Message
-from headway.client.progress import Display
 from headway.formats.reports import LogLine, decode_logs, encode_logs
 from headway.rank_protocol.paths import log_file
 from headway.worker import log_space, rank_files
@@ -163,40 +157,3 @@ def test_bars_count_where_the_disk_can_give_nothing_back(tmp_path: Path, monkeyp
 def test_partial_lines_are_marked_in_a_report() -> None:
     lines = [LogLine(0, 1.0, "whole"), LogLine(1, 2.0, "bar", partial=True)]
     assert decode_logs(encode_logs(1, lines)) == lines
-
-
-def test_the_log_so_far_ends_with_what_has_no_end_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    def line(rank: int, text: str, *, partial: bool = False) -> dict[str, Any]:
-        return {"attempt": 1, "worker": "w", "rank": rank, "text": text, "partial": partial}
-
-    pages = [
-        {"lines": [line(0, "10%", partial=True), line(1, "5%", partial=True)]},
-        {"lines": [line(0, "20%", partial=True), line(1, "one"), line(0, "30%", partial=True)]},
-    ]
-    monkeypatch.setattr(JobHandle, "_pages", lambda _, noun: iter(pages))
-    handle = JobHandle.__new__(JobHandle)
-    assert [one["text"] for one in handle.logs()] == ["one", "30%"]
-
-
-def test_a_terminal_draws_bars_over_each_other_and_keeps_whole_lines() -> None:
-    handle = JobHandle.__new__(JobHandle)
-    handle.data = {"spec": {"world_size": 2}}
-    console = Console(file=io.StringIO(), force_terminal=True, width=60)
-    display = Display(handle, console)
-    for text, partial in (("10%", True), ("20%", True), ("100%", False), ("5%", True)):
-        line = {"attempt": 1, "worker": "w", "rank": 1, "text": text, "partial": partial}
-        display.show(Message("report", {"lines": [line], "series": []}, "c"))
-    assert [bar.plain for bar in display.progress.bars.values()] == ["[1] 5%"]
-    assert "100%" in console.file.getvalue()
-    assert "10%" not in console.file.getvalue().replace("100%", "")
-
-
-def test_where_nothing_can_be_drawn_over_a_bar_is_a_line_now_and_then() -> None:
-    handle = JobHandle.__new__(JobHandle)
-    handle.data = {"spec": {"world_size": 1}}
-    console = Console(file=io.StringIO(), width=60)
-    display = Display(handle, console)
-    for number in range(50):
-        line = {"attempt": 1, "worker": "w", "rank": 0, "text": f"{number}%", "partial": True}
-        display.show(Message("report", {"lines": [line], "series": []}, "c"))
-    assert console.file.getvalue() == "0%\n"
