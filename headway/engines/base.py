@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from headway.core.worker import Worker, WorkerDescription
+from headway.errors import NotFound
 
 
 class Engine(ABC):
@@ -34,6 +35,18 @@ class Engine(ABC):
     @abstractmethod
     def worker(self, worker_id: str) -> Worker:
         """The worker, also a lost one of this process's life. Raises NotFound."""
+
+    def lives_of(self, worker_id: str) -> frozenset[str]:
+        """The worker's id and those that it had in former lives, as far as they are known."""
+        ids: set[str] = set()
+        current: str | None = worker_id
+        while current is not None and current not in ids:
+            ids.add(current)
+            try:
+                current = self.worker(current).former
+            except NotFound:
+                break
+        return frozenset(ids)
 
     @abstractmethod
     def workers(self) -> list[Worker]:

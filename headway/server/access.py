@@ -52,6 +52,7 @@ class Action(StrEnum):
     WORKER_REGISTER = "worker.register"
     WORKER_ACT = "worker.act"
     DATASETS_READ = "datasets.read"
+    BLOCKS_READ = "blocks.read"
     DATASETS_WRITE = "datasets.write"
     SNAPSHOTS_READ = "snapshots.read"
     SNAPSHOTS_WRITE = "snapshots.write"
@@ -70,7 +71,8 @@ _KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.FLEET_WRITE: frozenset({CallerKind.USER}),
     Action.WORKER_REGISTER: frozenset({CallerKind.JOIN}),
     Action.WORKER_ACT: frozenset({CallerKind.WORKER}),
-    Action.DATASETS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),
+    Action.DATASETS_READ: frozenset({CallerKind.USER}),
+    Action.BLOCKS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),
     Action.DATASETS_WRITE: frozenset({CallerKind.USER}),
     Action.SNAPSHOTS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),
     Action.SNAPSHOTS_WRITE: frozenset({CallerKind.USER}),
@@ -120,20 +122,20 @@ class WorkerSubject:
 
 @dataclass(frozen=True)
 class DatasetSubject:
-    """A dataset, or a block of it. `project`: None if all share it. `workers`: those whose open assignments need it."""
+    """A dataset, with its blocks. `project`: None if all share it. `needed_by`: a worker that claimed a job on it."""
 
     name: str
     project: str | None
-    workers: frozenset[str] = frozenset()
+    needed_by: str | None = None
 
 
 @dataclass(frozen=True)
 class SnapshotSubject:
-    """A snapshot of a project. `workers`: those whose open assignments need it."""
+    """A snapshot of a project. `needed_by`: a worker that claimed a job of it."""
 
     sha256: str
     project: str
-    workers: frozenset[str] = frozenset()
+    needed_by: str | None = None
 
 
 Subject = (
@@ -182,8 +184,6 @@ def require(caller: Caller, action: Action, subject: Subject, absent: NotFound) 
     if not _sees(caller, subject):
         raise absent
     admit(caller, action)
-    if caller.kind is CallerKind.RANK and isinstance(subject, AttemptSubject) and subject.number != caller.attempt:
-        raise NotAllowed(f"This token is for attempt {caller.attempt} of job {caller.job} only.")
     decided = _decided.get()
     if decided is not None:
         decided.add(action)
@@ -211,9 +211,11 @@ def _sees(caller: Caller, subject: Subject) -> bool:
     match subject:
         case InstallationSubject() | ProjectSubject():
             return True  # each kind knows that they exist; none of them names one
-        case JobSubject(id=job) | AttemptSubject(job=job):
+        case JobSubject(id=job):
             return caller.kind is CallerKind.RANK and job == caller.job
+        case AttemptSubject(job=job, number=number):
+            return caller.kind is CallerKind.RANK and (job, number) == (caller.job, caller.attempt)
         case WorkerSubject(id=worker):
             return caller.kind is CallerKind.WORKER and worker == caller.worker
-        case DatasetSubject(workers=workers) | SnapshotSubject(workers=workers):
-            return caller.kind is CallerKind.WORKER and caller.worker in workers
+        case DatasetSubject(needed_by=worker) | SnapshotSubject(needed_by=worker):
+            return caller.kind is CallerKind.WORKER and worker == caller.worker

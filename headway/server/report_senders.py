@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway.brokers.envelope import report_key, unseal
 from headway.core.json_value import shown
 from headway.engines.base import Engine
-from headway.errors import Corrupt, NotFound
+from headway.errors import Corrupt
 from headway.formats.reports import report_worker
 from headway.server.tokens import Tokens
 
@@ -29,17 +29,5 @@ class ReportSenders:
     def check(self, sender: str, report: bytes) -> None:
         """Raises Corrupt for a report that this worker may not send."""
         named = report_worker(report)
-        if named not in self._lives_of(sender):
+        if named not in self._engine.lives_of(sender):
             raise Corrupt(f"Worker {sender} sent a report in the name of {shown(named)}.")
-
-    def _lives_of(self, worker_id: str) -> frozenset[str]:
-        """The worker's id and its former ones."""
-        ids: set[str] = set()
-        current: str | None = worker_id
-        while current is not None and current not in ids:
-            ids.add(current)
-            try:
-                current = self._engine.worker(current).former
-            except NotFound:
-                break
-        return frozenset(ids)

@@ -92,8 +92,8 @@ class Server:
         """What jobs read and leave."""
         database, objects, settings = self.backends.database, self.backends.objects, self.settings
         self.blocks = Blocks(database, objects, self.backends.cache)
-        self.datasets = Datasets(database, self.blocks, settings.dataset_directories)
-        self.snapshots = Snapshots(objects, database, settings.maximum_snapshot_bytes)
+        self.datasets = Datasets(database, self.jobs, self.blocks, settings.dataset_directories)
+        self.snapshots = Snapshots(objects, database, self.jobs, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
         self.checkpoints = Checkpoints(database, objects, self.jobs, self.clock, settings.maximum_artifact_bytes)
         self.artifacts = Artifacts(objects, self.jobs, settings.maximum_artifact_bytes)
@@ -128,11 +128,13 @@ class Server:
             clock=self.clock,
             tokens=self.tokens,
             jobs=self.jobs,
+            engine=self.backends.engine,
             workers=self.workers,
             datasets=self.datasets,
             checkpoints=self.checkpoints,
         )
         self.heartbeats = Heartbeats(
+            engine=self.backends.engine,
             workers=self.workers,
             leases=self.leases,
             telemetry=self.telemetry,

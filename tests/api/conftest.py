@@ -41,10 +41,11 @@ class Api:
         assert response.status_code == 201, response.text
         return response.json()
 
-    async def worker(self, slots: int = 2) -> SpokenWorker:
+    async def worker(self, slots: int = 2, former_token: str | None = None) -> SpokenWorker:
         description = {"name": "one", "slots": slots, "threads_per_slot": 1, "host": "127.0.0.1", "port": 9}
+        registration = {"worker": description, "former_token": former_token}
         join = self.headers(Caller(CallerKind.JOIN))
-        response = await self.http.post("/api/v1/workers", json={"worker": description}, headers=join)
+        response = await self.http.post("/api/v1/workers", json=registration, headers=join)
         assert response.status_code == 201, response.text
         return SpokenWorker(self, response.json())
 

@@ -41,7 +41,9 @@ async def test_a_time_limit_holds_though_the_wall_clock_is_set_back(api: Api) ->
 async def test_a_worker_hears_which_of_its_jobs_have_ended(api: Api) -> None:
     """Given jobs whose working directories a worker keeps, it may remove those of ended and of deleted ones."""
     worker = await api.worker(slots=1)
-    waits, ended = await api.submit(world_size=2), await api.submit(world_size=2)
+    waits, ended = await api.submit(), await api.submit(world_size=2)
+    await api.server.scheduler.schedule()
+    await worker.claim(waits["id"])
     await api.http.post(f"/api/v1/jobs/{ended['id']}/cancel")
     asked = {"jobs": [waits["id"], ended["id"], "j-gone"]}
     answer = await api.http.post(f"/api/v1/workers/{worker.id}/ended-jobs", json=asked, headers=worker.headers)

@@ -92,6 +92,7 @@ async def test_a_server_that_was_paused_grants_everyone_a_full_term(api: Api, cl
     """Given a worker and what it claimed, when the server wakes up after an hour, both have a full term from then."""
     job = await api.submit()
     worker = await api.worker()
+    await api.server.scheduler.schedule()
     assert (await worker.claim(job["id"])).status_code == 200
     await pass_time(api, clock, 1)
     clock.seconds += 3600
@@ -110,6 +111,7 @@ async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(
     """Given a worker that told in time that its ranks are gone, when that is stored late, then it is not given up."""
     job = await api.submit()
     worker = await api.worker()
+    await api.server.scheduler.schedule()
     assert (await worker.claim(job["id"])).status_code == 200
     await api.http.post(f"/api/v1/jobs/{job['id']}/cancel")
     database_is_back, insert = asyncio.Event(), api.server.backends.database.streams.insert

@@ -25,9 +25,11 @@ async def test_a_snapshot_is_stored_by_its_hash_and_fetched_by_workers(api: Api)
     await put_snapshot(api)
     assert (await api.http.head(f"/api/v1/snapshots/{sha256}")).status_code == 200
     worker = await api.worker()
+    job = await api.submit(script="train.py", source=None, snapshot=sha256)
+    await api.server.scheduler.schedule()
+    await worker.claim(job["id"])
     fetched = await api.http.get(f"/api/v1/snapshots/{sha256}", headers=worker.headers)
     assert fetched.content == b"an archive"
-    await api.submit(script="train.py", source=None, snapshot=sha256)
 
 
 async def test_a_snapshot_with_other_bytes_or_too_many_is_refused(api: Api) -> None:
@@ -51,7 +53,8 @@ async def test_snapshots_that_no_job_names_go_at_the_second_sweep(api: Api) -> N
     used, unused = await put_snapshot(api, b"used"), await put_snapshot(api, b"unused")
     await api.submit(source=None, snapshot=used)
     backends = api.server.backends
-    snapshots = Snapshots(backends.objects, backends.database, maximum_bytes=100)  # nobody else sweeps it
+    jobs = api.server.jobs
+    snapshots = Snapshots(backends.objects, backends.database, jobs, maximum_bytes=100)  # nobody else sweeps it
     await snapshots.sweep()
     assert (await backends.objects.size_bytes(f"snapshots/{unused[:2]}/{unused}")) == 6
     await snapshots.sweep()

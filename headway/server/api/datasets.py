@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from headway.core.dataset import Block, Dataset
 from headway.server.access import Action
-from headway.server.api.common import ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.files import ARCHIVE
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
 
 router = guarded_router(tags=["datasets"])
 READ = [Depends(Allow(Action.DATASETS_READ))]
+READ_BLOCK = [Depends(Allow(Action.BLOCKS_READ))]
 WRITE = [Depends(Allow(Action.DATASETS_WRITE))]
 WRITE_INDEX = [Depends(Allow(Action.DATASETS_WRITE, maximum_body_bytes=32 << 20))]
 WRITE_BLOCK = [Depends(Allow(Action.DATASETS_WRITE, maximum_body_bytes=None))]
@@ -29,38 +30,40 @@ class Missing(BaseModel):
 
 
 @router.get("/datasets", dependencies=READ)
-async def list_datasets(project: ProjectHere, server: ServerHere) -> list[Dataset]:
+async def list_datasets(caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[Dataset]:
     """The registered datasets. Built-in ones are registered at their first use."""
-    return server.datasets.list(project)
+    return server.datasets.list(caller, project)
 
 
 @router.get("/datasets/{dataset}", dependencies=READ)
-async def get_dataset(dataset: str, project: ProjectHere, server: ServerHere) -> Dataset:
+async def get_dataset(dataset: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Dataset:
     """One registered dataset."""
-    return server.datasets.get(project, dataset)
+    return server.datasets.get(caller, project, dataset)
 
 
 @router.post("/datasets/missing", dependencies=WRITE)
 async def missing_blocks(
-    blocks: Annotated[list[Block], Body(max_length=5000)], project: ProjectHere, server: ServerHere
+    blocks: Annotated[list[Block], Body(max_length=5000)], caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> Missing:
     """Which of these blocks have to be sent: the project does not have them yet."""
-    return Missing(missing=sorted(await server.blocks.missing(project, blocks)))
+    return Missing(missing=sorted(await server.blocks.missing(caller, project, blocks)))
 
 
 @router.post("/datasets", dependencies=WRITE_INDEX, status_code=201)
-async def add_dataset(dataset: Dataset, project: ProjectHere, server: ServerHere) -> Dataset:
+async def add_dataset(dataset: Dataset, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Dataset:
     """Register a dataset whose blocks have been sent."""
-    return await server.datasets.add(project, dataset)
+    return await server.datasets.add(caller, project, dataset)
 
 
 @router.put("/blocks/{sha256}", dependencies=WRITE_BLOCK, status_code=204)
-async def store_block(sha256: Sha256, request: Request, project: ProjectHere, server: ServerHere) -> None:
+async def store_block(
+    sha256: Sha256, request: Request, caller: CallerHere, project: ProjectHere, server: ServerHere
+) -> None:
     """Store a block's compressed bytes."""
-    await server.blocks.store(project, sha256, request.stream())
+    await server.blocks.store(caller, project, sha256, request.stream())
 
 
-@router.get("/blocks/{sha256}", dependencies=READ, response_class=Response, responses=ARCHIVE)
-async def get_block(sha256: Sha256, project: ProjectHere, server: ServerHere) -> Response:
-    """The compressed bytes of one block."""
-    return Response(await server.datasets.block(project, sha256), media_type="application/zstd")
+@router.get("/blocks/{sha256}", dependencies=READ_BLOCK, response_class=Response, responses=ARCHIVE)
+async def get_block(sha256: Sha256, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Response:
+    """The compressed bytes of one block. A worker gets them while it has claimed a job on their dataset."""
+    return Response(await server.datasets.block(caller, project, sha256), media_type="application/zstd")

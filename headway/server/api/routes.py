@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from headway.errors import InvalidInput, NotFound, TooLarge
-from headway.server.access import Action, Caller, CallerKind, admit
+from headway.errors import InvalidInput, TooLarge
+from headway.server.access import Action, Caller, admit, require_as_worker
 from headway.server.api.bodies import is_json, read_json
 
 MAXIMUM_BODY_BYTES = 1 << 20
@@ -40,9 +40,8 @@ class Allow:
             raise InvalidInput("The address has a NUL character (%00). Leave it out.")
         caller: Caller = request.scope["caller"]
         admit(caller, self.action)
-        named = request.path_params.get("worker", caller.worker)
-        if caller.kind is CallerKind.WORKER and named != caller.worker:
-            raise NotFound(f"Worker {named} does not exist.")
+        if "worker" in request.path_params:
+            require_as_worker(caller, request.path_params["worker"])
 
 
 class GuardedRoute(APIRoute):

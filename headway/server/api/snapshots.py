@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from headway.server.access import Action
-from headway.server.api.common import ServerHere
+from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.files import ARCHIVE
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
@@ -20,16 +20,19 @@ Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of t
 @router.put(
     "/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_WRITE, maximum_body_bytes=None))], status_code=201
 )
-async def store_snapshot(sha256: Sha256, request: Request, project: ProjectHere, server: ServerHere) -> dict[str, str]:
+async def store_snapshot(
+    sha256: Sha256, request: Request, caller: CallerHere, project: ProjectHere, server: ServerHere
+) -> dict[str, str]:
     """Store a working directory: a tar archive packed with zstd. Sent again it changes nothing."""
-    await server.snapshots.store(project, sha256, request.stream())
+    await server.snapshots.store(caller, project, sha256, request.stream())
     return {"sha256": sha256}
 
 
 @router.head("/{sha256}", dependencies=[Depends(Allow(Action.SNAPSHOTS_READ))], response_class=Response)
-async def has_snapshot(sha256: Sha256, project: ProjectHere, server: ServerHere) -> Response:
+async def has_snapshot(sha256: Sha256, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Response:
     """Whether the project has the archive; 404 otherwise."""
-    return Response(headers={"Content-Length": str(await server.snapshots.size_bytes(project, sha256))})
+    archive = await server.snapshots.open(caller, project, sha256)
+    return Response(headers={"Content-Length": str(archive.size_bytes)})
 
 
 @router.get(
@@ -38,8 +41,8 @@ async def has_snapshot(sha256: Sha256, project: ProjectHere, server: ServerHere)
     response_class=StreamingResponse,
     responses=ARCHIVE,
 )
-async def get_snapshot(sha256: Sha256, project: ProjectHere, server: ServerHere) -> Response:
-    """The archive."""
-    size_bytes = await server.snapshots.size_bytes(project, sha256)
-    headers = {"Content-Length": str(size_bytes), "ETag": f'"{sha256}"'}
-    return StreamingResponse(server.snapshots.read(sha256), media_type="application/zstd", headers=headers)
+async def get_snapshot(sha256: Sha256, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Response:
+    """The archive. A worker gets it while it has claimed a job of it."""
+    archive = await server.snapshots.open(caller, project, sha256)
+    headers = {"Content-Length": str(archive.size_bytes), "ETag": f'"{sha256}"'}
+    return StreamingResponse(archive.read(0, archive.size_bytes), media_type="application/zstd", headers=headers)

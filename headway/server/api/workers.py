@@ -10,13 +10,14 @@ from pydantic import BaseModel
 
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
-from headway.core.worker import Quarantine, Worker, WorkerLoad, WorkerState
+from headway.core.worker import Quarantine, WorkerLoad, WorkerState
 from headway.errors import Corrupt, HeadwayError
 from headway.server.access import Action, require_as_worker
 from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
 from headway.server.api.problems import answer_of
 from headway.server.api.routes import Allow, guarded_router
 from headway.server.server import Server
+from headway.server.services.workers import WorkerNow
 
 router = guarded_router(prefix="/workers", tags=["workers"])
 ACT = [Depends(Allow(Action.WORKER_ACT))]
@@ -47,75 +48,82 @@ class WorkerView(BaseModel):
 
 
 @router.get("", dependencies=[Depends(Allow(Action.FLEET_READ))])
-async def list_workers(server: ServerHere) -> list[WorkerView]:
-    """The workers that take assignments, by name."""
-    return [_view(worker, server) for worker in server.backends.engine.workers()]
+async def list_workers(caller: CallerHere, server: ServerHere) -> list[WorkerView]:
+    """The workers that are connected, by name."""
+    return [_view(worker) for worker in server.workers.list_connected(caller)]
 
 
-def _view(worker: Worker, server: Server) -> WorkerView:
+def _view(now: WorkerNow) -> WorkerView:
     return WorkerView(
-        **{name: getattr(worker, name) for name in WorkerView.model_fields if hasattr(worker, name)},
-        used_slots=sum(server.assignments.ranks_of(worker.id).values()),
-        ranks=server.assignments.ranks_of(worker.id),
-        load=server.telemetry.load(worker.id),
-        silent_seconds=server.leases.silent_seconds(worker.id),
+        **{name: getattr(now.worker, name) for name in WorkerView.model_fields if hasattr(now.worker, name)},
+        used_slots=sum(now.ranks.values()),
+        ranks=now.ranks,
+        load=now.load,
+        silent_seconds=now.silent_seconds,
     )
 
 
 @router.post("/{name}/drain", dependencies=WRITE)
-async def drain(name: str, server: ServerHere) -> WorkerView:
+async def drain(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a worker's jobs save and go on elsewhere, and give it no more. It stays so when it is started again."""
-    return _view(await server.workers.drain(name, draining=True), server)
+    return _view(await server.workers.drain(caller, name, draining=True))
 
 
 @router.post("/{name}/undrain", dependencies=WRITE)
-async def undrain(name: str, server: ServerHere) -> WorkerView:
+async def undrain(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a drained worker take jobs again."""
-    return _view(await server.workers.drain(name, draining=False), server)
+    return _view(await server.workers.drain(caller, name, draining=False))
 
 
 @router.post("/{name}/restore", dependencies=WRITE)
-async def restore(name: str, server: ServerHere) -> WorkerView:
+async def restore(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a quarantined worker take jobs again. It is quarantined when it fails several jobs for its own faults."""
-    return _view(await server.workers.restore(name), server)
+    return _view(await server.workers.restore(caller, name))
 
 
 @router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)
-async def register(registration: Registration, server: ServerHere) -> Registered:
+async def register(registration: Registration, caller: CallerHere, server: ServerHere) -> Registered:
     """A worker's start: draws its id and token."""
-    return await server.workers.register(registration)
+    return await server.workers.register(caller, registration)
 
 
 @router.delete("/{worker}", dependencies=ACT, status_code=204)
-async def leave(worker: str, server: ServerHere) -> None:
+async def leave(worker: str, caller: CallerHere, server: ServerHere) -> None:
     """A worker that was shut down says so, when its ranks have ended and all they left is sent."""
-    await server.workers.leave(worker)
+    await server.workers.leave(caller, worker)
 
 
 @router.post("/{worker}/heartbeat", dependencies=BEAT)
-async def heartbeat(worker: str, heartbeat: Heartbeat, server: ServerHere) -> HeartbeatAnswer:
+async def heartbeat(worker: str, heartbeat: Heartbeat, caller: CallerHere, server: ServerHere) -> HeartbeatAnswer:
     """Says that the worker lives; the answer says what it is to have."""
-    return await server.heartbeats.answer(worker, heartbeat)
+    return await server.heartbeats.answer(caller, worker, heartbeat)
 
 
 @router.post("/{worker}/ended-jobs", dependencies=ACT)
-async def ended_jobs(worker: str, asked: JobIds, server: ServerHere) -> JobIds:
+async def ended_jobs(worker: str, asked: JobIds, caller: CallerHere, server: ServerHere) -> JobIds:
     """Which of these jobs have ended, so that the worker can remove what it keeps for them."""
-    return JobIds(jobs=await server.assignments.ended_jobs(asked.jobs))
+    return JobIds(jobs=await server.assignments.ended_jobs(caller, worker, asked.jobs))
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim", dependencies=ACT)
 async def claim(
-    worker: str, assigned_job: str, assigned_attempt: AttemptNumber, claim: Claim, server: ServerHere
+    worker: str,
+    assigned_job: str,
+    assigned_attempt: AttemptNumber,
+    claim: Claim,
+    caller: CallerHere,
+    server: ServerHere,
 ) -> Claimed:
     """Takes an assignment; repeated, the same answer."""
-    return await server.assignments.claim(worker, assigned_job, assigned_attempt, claim.endpoint)
+    return await server.assignments.claim(caller, worker, assigned_job, assigned_attempt, claim.endpoint)
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/refuse", dependencies=ACT, status_code=204)
-async def refuse(worker: str, assigned_job: str, assigned_attempt: AttemptNumber, server: ServerHere) -> None:
+async def refuse(
+    worker: str, assigned_job: str, assigned_attempt: AttemptNumber, caller: CallerHere, server: ServerHere
+) -> None:
     """Declines an assignment for want of slots."""
-    await server.assignments.refuse(worker, assigned_job, assigned_attempt)
+    await server.assignments.refuse(caller, worker, assigned_job, assigned_attempt)
 
 
 @router.websocket("/{worker}/broker")

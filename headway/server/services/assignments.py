@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from headway.core import transitions
 from headway.core.end_reason import EndReason
+from headway.core.job import Job
 from headway.core.protocol import Claimed, OpenAssignment
+from headway.engines.base import Engine
 from headway.errors import ClaimRefused, Damaged, NotFound
+from headway.server.access import Caller, require_as_worker
 from headway.server.clock import Clock
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
@@ -23,6 +26,7 @@ class Assignments:
         clock: Clock,
         tokens: Tokens,
         jobs: Jobs,
+        engine: Engine,
         workers: Workers,
         datasets: Datasets,
         checkpoints: Checkpoints,
@@ -30,6 +34,7 @@ class Assignments:
         self._clock = clock
         self._tokens = tokens
         self._jobs = jobs
+        self._engine = engine
         self._workers = workers
         self._datasets = datasets
         self._checkpoints = checkpoints
@@ -50,16 +55,12 @@ class Assignments:
             for job, attempt, assignment in self._jobs.unsettled.held_by(worker_id)
         )
 
-    def ranks_of(self, worker_id: str) -> dict[str, int]:
-        """The jobs that use slots of the worker, by name, and how many."""
-        return {one.job.name: one.assignment.rank_count for one in self._jobs.unsettled.held_by(worker_id)}
-
-    async def claim(self, worker_id: str, job_id: str, number: int, endpoint: str) -> Claimed:
+    async def claim(self, caller: Caller, worker_id: str, job_id: str, number: int, endpoint: str) -> Claimed:
         """The worker takes its assignment; repeated, the same answer, with the endpoint once all have claimed.
 
         Raises WorkerLost, ClaimRefused, NotFound.
         """
-        self._workers.check_ready(worker_id)
+        await self._check_own(caller, worker_id, job_id, number)
         job = await self._jobs.update(job_id, lambda job: transitions.claim(job, number, worker_id, endpoint))
         attempt = job.attempt
         assignment = attempt.assignment_of(worker_id) if attempt else None
@@ -87,21 +88,50 @@ class Assignments:
             rank_token=self._tokens.make(for_rank(job.id, number), made_at=attempt.placed_at),
         )
 
-    async def refuse(self, worker_id: str, job_id: str, number: int) -> None:
+    async def refuse(self, caller: Caller, worker_id: str, job_id: str, number: int) -> None:
         """The worker has no room for the assignment. Raises WorkerLost, NotFound."""
-        self._workers.check_ready(worker_id)
+        await self._check_own(caller, worker_id, job_id, number)
         now = self._clock.now()
         await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now))
 
-    async def ended_jobs(self, job_ids: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of some jobs that have ended, or do not exist: what a worker keeps for them is not needed any more."""
+    async def _check_own(self, caller: Caller, worker_id: str, job_id: str, number: int) -> None:
+        """Raises NotFound for an assignment that the worker was never given, WorkerLost for a worker that is lost."""
+        require_as_worker(caller, worker_id)
+        self._workers.check_ready(worker_id)
+        absent = NotFound(f"Worker {worker_id} has no assignment of attempt {number} of job {job_id}.")
+        try:
+            attempt = await self._jobs.attempt(await self._jobs.by_id(job_id), number)
+        except NotFound:
+            raise absent from None
+        if attempt is None or attempt.assignment_of(worker_id) is None:
+            raise absent
+
+    async def ended_jobs(self, caller: Caller, worker_id: str, job_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some jobs that have ended, or do not exist: what a worker keeps for them is not needed any more.
+
+        A job that never was the worker's looks as if it did not exist.
+        """
+        require_as_worker(caller, worker_id)
+        self._workers.check_ready(worker_id)
         ended = []
         for job_id in job_ids:
             try:
-                if (await self._jobs.by_id(job_id)).status.terminal:
-                    ended.append(job_id)
+                job = await self._jobs.by_id(job_id)
             except Damaged:
                 continue  # a backup may bring it back, and its files are still needed then
             except NotFound:
                 ended.append(job_id)
+                continue
+            if job.status.terminal or not await self._had(worker_id, job):
+                ended.append(job_id)
         return tuple(ended)
+
+    async def _had(self, worker_id: str, job: Job) -> bool:
+        """Whether the worker, now or in a former life, was given a share of the job.
+
+        Former lives are not remembered for ever, so that its name counts as well: what it keeps may still be needed.
+        """
+        lives, name = self._engine.lives_of(worker_id), self._engine.worker(worker_id).name
+        attempts = await self._jobs.attempts(job)
+        given = (one for attempt in attempts for one in attempt.assignments)
+        return any(one.worker in lives or one.worker_name == name for one in given)

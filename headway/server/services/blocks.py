@@ -10,6 +10,7 @@ from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, OwnedDataset
 from headway.database.base import Database
 from headway.errors import InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects, in_one_chunk
+from headway.server.access import Action, Caller, require_in_project
 
 _ASKED_BLOCKS = 1000
 
@@ -48,8 +49,9 @@ class Blocks:
         await self._cache.put(key, content)
         return content
 
-    async def store(self, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store a block that a project sends. Raises InvalidInput when its bytes have another hash, TooLarge."""
+    async def store(self, caller: Caller, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store a block that is sent for a project. Raises InvalidInput when its bytes have another hash, TooLarge."""
+        require_in_project(caller, Action.DATASETS_WRITE, project)
         content = bytearray()
         async for chunk in chunks:
             content += chunk
@@ -66,7 +68,12 @@ class Blocks:
             if not await self._stored(block):
                 await self._objects.put(block_object(block.sha256), in_one_chunk(compressed))
 
-    async def missing(self, project: str, blocks: Iterable[Block]) -> set[str]:
+    async def missing(self, caller: Caller, project: str, blocks: Iterable[Block]) -> set[str]:
+        """The blocks that have to be sent for a dataset of the project, by hash."""
+        require_in_project(caller, Action.DATASETS_WRITE, project)
+        return await self.absent(project, blocks)
+
+    async def absent(self, project: str, blocks: Iterable[Block]) -> set[str]:
         """The blocks that the project does not have, by hash."""
         sizes = {block.sha256: block for block in blocks}
         unnamed = [sha256 for sha256 in sizes if not self._names(project, sha256)]

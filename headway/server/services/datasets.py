@@ -1,4 +1,4 @@
-"""The verbs of datasets: find (registering a built-in one at its first use), list, add."""
+"""The verbs of datasets: list, get, add, read a block; and find, which registers a built-in one at its first use."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from headway.core.dataset import BUILT_IN, Block, Dataset, OwnedDataset, check_i
 from headway.database.base import Database
 from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound
 from headway.formats import blocks
+from headway.server.access import Action, Caller, DatasetSubject, require, require_in_project
 from headway.server.services.blocks import Blocks
+from headway.server.services.jobs import Jobs
 
 
 class Datasets:
     """A project has its own datasets and the built-in ones, which all share. Its own hides a shared one of its name."""
 
-    def __init__(self, database: Database, blocks: Blocks, directories: tuple[Path, ...]) -> None:
+    def __init__(self, database: Database, jobs: Jobs, blocks: Blocks, directories: tuple[Path, ...]) -> None:
         self._database = database
+        self._jobs = jobs
         self._blocks = blocks
         self._directories = directories
         self._known: dict[tuple[str | None, str], OwnedDataset] = {}
@@ -40,7 +43,7 @@ class Datasets:
             owned = self.registered(project, name)
             if owned is None:
                 if name not in BUILT_IN:
-                    known = ", ".join(sorted({*(one.name for one in self.list(project)), *BUILT_IN}))
+                    known = ", ".join(sorted({*self._names(project), *BUILT_IN}))
                     raise InvalidInput(f"Dataset {name} does not exist. There are: {known}.")
                 owned = await self._register(name)
             return owned.dataset
@@ -49,37 +52,61 @@ class Datasets:
         """What the name means in the project; None if nothing of that name is registered."""
         return self._known.get((project, name)) or self._known.get((None, name))
 
-    def get(self, project: str, name: str) -> Dataset:
-        """A registered dataset. Raises NotFound."""
+    def _names(self, project: str) -> set[str]:
+        return {name for owner, name in self._known if owner in (None, project)}
+
+    def get(self, caller: Caller, project: str, name: str) -> Dataset:
+        """A registered dataset. Raises NotFound, NotAllowed."""
+        absent = NotFound(f"Dataset {name} is not registered. `headway datasets` lists those that are.")
         owned = self.registered(project, name)
         if owned is None:
-            raise NotFound(f"Dataset {name} is not registered. `headway datasets` lists those that are.")
+            raise absent
+        require(caller, Action.DATASETS_READ, DatasetSubject(name, owned.project), absent)
         return owned.dataset
 
-    def list(self, project: str) -> list[Dataset]:
-        """The registered datasets that the project has, by name."""
-        names = sorted({name for owner, name in self._known if owner in (None, project)})
-        return [self.get(project, name) for name in names]
+    def list(self, caller: Caller, project: str) -> list[Dataset]:
+        """The registered datasets that the project has, by name. Raises NotAllowed."""
+        require_in_project(caller, Action.DATASETS_READ, project)
+        found = (self.registered(project, name) for name in sorted(self._names(project)))
+        return [owned.dataset for owned in found if owned is not None]
 
-    async def block(self, project: str, sha256: str) -> bytes:
-        """The compressed bytes of a block of a dataset that the project has. Raises NotFound."""
-        if not any(owned.project in (None, project) for owned in self._blocks.datasets_of(sha256)):
-            raise NotFound(f"Block {sha256[:12]} does not exist. `headway datasets` lists the datasets that do.")
-        return await self._blocks.read(sha256)
+    async def block(self, caller: Caller, project: str, sha256: str) -> bytes:
+        """The compressed bytes of a block of a dataset that the project has, or that a worker's claimed jobs need.
 
-    async def add(self, project: str, dataset: Dataset) -> Dataset:
+        Raises NotFound.
+        """
+        absent = NotFound(f"Block {sha256[:12]} does not exist. `headway datasets` lists the datasets that do.")
+        usable = self._needed_by(caller.worker) if caller.worker else self._of_project(project)
+        for owned in self._blocks.datasets_of(sha256):
+            if (owned.project, owned.dataset.name) in usable:
+                subject = DatasetSubject(owned.dataset.name, owned.project, needed_by=caller.worker)
+                require(caller, Action.BLOCKS_READ, subject, absent)
+                return await self._blocks.read(sha256)
+        raise absent
+
+    def _of_project(self, project: str) -> set[tuple[str | None, str]]:
+        return {key for key in self._known if key[0] in (None, project)}
+
+    def _needed_by(self, worker: str) -> set[tuple[str | None, str]]:
+        """The datasets that the worker's claimed jobs train on."""
+        jobs = self._jobs.unsettled.claimed_by(worker)
+        found = (self.registered(job.project, job.spec.dataset_name) for job in jobs if job.spec.dataset_name)
+        return {(owned.project, owned.dataset.name) for owned in found if owned is not None}
+
+    async def add(self, caller: Caller, project: str, dataset: Dataset) -> Dataset:
         """Register a dataset whose blocks the project has; the same index again changes nothing.
 
         Raises InvalidInput when blocks are missing or the index does not hold together, Conflict when another
         dataset has the name.
         """
+        require_in_project(caller, Action.DATASETS_WRITE, project)
         check_index(dataset)
         async with self._registering:
             known = self.registered(project, dataset.name)
             if known is not None and known.dataset != dataset:
                 raise Conflict(f"Dataset {dataset.name} exists already with other contents. Choose another name.")
             every_block = (block for split in dataset.splits.values() for block in split.blocks)
-            missing = await self._blocks.missing(project, every_block)
+            missing = await self._blocks.absent(project, every_block)
             if missing:
                 raise InvalidInput(f"Dataset {dataset.name} names {len(missing)} blocks that were not sent.")
             owned = known or OwnedDataset(project, dataset)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from headway.core.protocol import CommittedStream, Heartbeat, HeartbeatAnswer
+from headway.core.protocol import AssignmentKey, CommittedStream, Heartbeat, HeartbeatAnswer
+from headway.engines.base import Engine
+from headway.server.access import Caller, require_as_worker
 from headway.server.leases import Leases
 from headway.server.recorder import Recorder
 from headway.server.services.assignments import Assignments
@@ -19,6 +21,7 @@ class Heartbeats:
     def __init__(
         self,
         *,
+        engine: Engine,
         workers: Workers,
         leases: Leases,
         telemetry: Telemetry,
@@ -28,6 +31,7 @@ class Heartbeats:
         leads: Callable[[], bool],
     ) -> None:
         """`leads`: whether this server certainly leads, so that a worker may forget what it calls committed."""
+        self._engine = engine
         self._workers = workers
         self._leases = leases
         self._telemetry = telemetry
@@ -36,25 +40,26 @@ class Heartbeats:
         self._recorder = recorder
         self._leads = leads
 
-    async def answer(self, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
-        """What the worker is to have. Raises WorkerLost."""
+    async def answer(self, caller: Caller, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        """What the worker is to have. Raises NotFound, NotAllowed, WorkerLost."""
+        require_as_worker(caller, worker_id)
         self._workers.check_ready(worker_id)
         self._leases.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
         if heartbeat.leaving:
             self._workers.stop_placing_on(worker_id)
         self._telemetry.heard(worker_id, heartbeat)
         with self._leases.answering(worker_id):
-            committed = [
-                CommittedStream(
-                    stream=stream,
-                    through=await self._recorder.committed(stream),
-                    unreadable=self._recorder.unreadable(stream),
-                )
-                for stream in heartbeat.streams
-            ]
+            committed = [await self._committed(worker_id, stream) for stream in heartbeat.streams]
         return HeartbeatAnswer(
             counter=heartbeat.counter,
             assignments=self._assignments.open_of(worker_id),
             committed=tuple(committed) if self._leads() else (),
             inquiries=self._inquiries.of_worker(worker_id),
         )
+
+    async def _committed(self, worker_id: str, stream: AssignmentKey) -> CommittedStream:
+        """How far a stream is committed. Of one that is not the worker's, nothing is accepted from it."""
+        if stream.worker not in self._engine.lives_of(worker_id):
+            return CommittedStream(stream=stream, through=None)
+        through = await self._recorder.committed(stream)
+        return CommittedStream(stream=stream, through=through, unreadable=self._recorder.unreadable(stream))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from headway.database.base import Database
 from headway.errors import InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects
+from headway.server.access import Action, Caller, SnapshotSubject, require, require_in_project
+from headway.server.services.jobs import Jobs
+from headway.server.services.stored_file import StoredFile
 
 SNAPSHOTS = "snapshots/"
 """What the ids of their objects begin with."""
@@ -19,18 +23,20 @@ class Snapshots:
     A project has those that it sent: a hash alone gives nobody an archive.
     """
 
-    def __init__(self, objects: Objects, database: Database, maximum_bytes: int) -> None:
+    def __init__(self, objects: Objects, database: Database, jobs: Jobs, maximum_bytes: int) -> None:
         self._objects = objects
         self._database = database
+        self._jobs = jobs
         self._maximum_bytes = maximum_bytes
         self._unused: set[tuple[str, str]] = set()
         self._ownerless: set[str] = set()
 
-    async def store(self, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store an archive that the project sends.
+    async def store(self, caller: Caller, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
+        """Store an archive that is sent for a project.
 
         Raises InvalidInput when the bytes have another hash, TooLarge; nothing is stored then.
         """
+        require_in_project(caller, Action.SNAPSHOTS_WRITE, project)
         object_id = snapshot_object(sha256)
         self._ownerless.discard(object_id)
         await self._objects.put(object_id, self._verified(sha256, chunks))
@@ -38,19 +44,34 @@ class Snapshots:
 
     async def size_bytes(self, project: str, sha256: str) -> int:
         """The size of an archive that the project has. Raises NotFound."""
-        absent = f"Snapshot {sha256[:12]} does not exist. Upload the working directory first."
         object_id = snapshot_object(sha256)
         self._unused.discard((project, object_id))  # whoever asks is about to use it
         if not await self._database.owned(project, (object_id,)):
-            raise NotFound(absent)
-        try:
-            return await self._objects.size_bytes(object_id)
-        except NotFound as error:
-            raise NotFound(absent) from error
+            raise _absent(sha256)
+        return await self._stored_bytes(sha256)
 
-    def read(self, sha256: str) -> AsyncIterator[bytes]:
-        """The archive's bytes, for whoever may read it."""
-        return self._objects.get(snapshot_object(sha256))
+    async def open(self, caller: Caller, project: str, sha256: str) -> StoredFile:
+        """An archive that the project has, or that a worker's claimed jobs need. Raises NotFound."""
+        if caller.worker is not None:
+            project, size_bytes = await self._needed_by(caller.worker, sha256)
+        else:
+            size_bytes = await self.size_bytes(project, sha256)
+        subject = SnapshotSubject(sha256, project, needed_by=caller.worker)
+        require(caller, Action.SNAPSHOTS_READ, subject, _absent(sha256))
+        return StoredFile(sha256, size_bytes, sha256, partial(self._objects.get, snapshot_object(sha256)))
+
+    async def _needed_by(self, worker: str, sha256: str) -> tuple[str, int]:
+        """The project and the size of an archive that a claimed job names: it was its project's when it was named."""
+        for job in self._jobs.unsettled.claimed_by(worker):
+            if job.spec.snapshot == sha256:
+                return job.project, await self._stored_bytes(sha256)
+        raise _absent(sha256)
+
+    async def _stored_bytes(self, sha256: str) -> int:
+        try:
+            return await self._objects.size_bytes(snapshot_object(sha256))
+        except NotFound as error:
+            raise _absent(sha256) from error
 
     async def sweep(self) -> None:
         """Delete what no job names and none named at the sweep before: a submission may still be on its way.
@@ -94,3 +115,7 @@ class Snapshots:
 def snapshot_object(sha256: str) -> str:
     """The object of a snapshot."""
     return f"{SNAPSHOTS}{sha256[:2]}/{sha256}"
+
+
+def _absent(sha256: str) -> NotFound:
+    return NotFound(f"Snapshot {sha256[:12]} does not exist. Upload the working directory first.")

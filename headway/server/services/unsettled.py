@@ -26,17 +26,28 @@ class UnsettledJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
+        self._of_worker: dict[str, dict[str, None]] = {}
 
     def keep(self, job: Job) -> None:
         """The job was stored: keep it while it is unsettled."""
-        if job.unsettled:
-            self._jobs[job.id] = job
-        else:
+        if not job.unsettled:
             self.forget(job.id)
+            return
+        known = self._jobs.get(job.id)
+        if known is None or known.attempt_number != job.attempt_number:  # an attempt keeps its workers
+            self.forget(job.id)
+            for worker in _workers(job):
+                self._of_worker.setdefault(worker, {})[job.id] = None
+        self._jobs[job.id] = job
 
     def forget(self, job_id: str) -> None:
         """The job is settled or deleted, or another server has changed it."""
-        self._jobs.pop(job_id, None)
+        job = self._jobs.pop(job_id, None)
+        for worker in _workers(job) if job is not None else ():
+            of_worker = self._of_worker[worker]
+            of_worker.pop(job_id)
+            if not of_worker:
+                del self._of_worker[worker]
 
     def find(self, job_id: str) -> Job | None:
         """The job with that id, if it is unsettled."""
@@ -57,13 +68,21 @@ class UnsettledJobs:
     def held_by(self, worker: str) -> list[Held]:
         """Those that hold slots of a worker, and by which assignment."""
         found = []
-        for job in self._jobs.values():
-            attempt = job.attempt
-            assignment = attempt.assignment_of(worker) if attempt else None
-            if attempt and assignment and assignment.state is not AssignmentState.RELEASED:
-                found.append(Held(job, attempt, assignment))
+        for job_id in self._of_worker.get(worker, ()):
+            job = self._jobs[job_id]
+            assignment = job.attempt.assignment_of(worker) if job.attempt else None
+            if job.attempt and assignment and assignment.state is not AssignmentState.RELEASED:
+                found.append(Held(job, job.attempt, assignment))
         return found
+
+    def claimed_by(self, worker: str) -> list[Job]:
+        """Those that a worker has claimed and not released: it may read what they need."""
+        return [one.job for one in self.held_by(worker) if one.assignment.state is not AssignmentState.OFFERED]
 
     def used_slots(self) -> dict[str, int]:
         """The slots in use, by worker."""
         return used_slots(self._jobs.values())
+
+
+def _workers(job: Job) -> list[str]:
+    return [one.worker for one in job.attempt.assignments] if job.attempt else []

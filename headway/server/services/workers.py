@@ -1,17 +1,19 @@
-"""The verbs of workers: register, drain, restore, leave; losing one; and which of them jobs can be placed on."""
+"""The verbs of workers: list, register, drain, restore, leave; losing one; and which of them jobs can be placed on."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from headway.brokers.envelope import report_key
 from headway.core import transitions
 from headway.core.faults import restored
 from headway.core.protocol import Registered, Registration
-from headway.core.worker import Worker, WorkerState
+from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.engines.base import Engine
 from headway.errors import NotFound, WorkerLost
+from headway.server.access import Action, Caller, require_as_worker, require_in_installation
 from headway.server.clock import Clock
 from headway.server.leases import Leases
 from headway.server.probe import process_ended
@@ -22,6 +24,15 @@ from headway.server.tokens import Tokens, for_worker
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+
+class WorkerNow(NamedTuple):
+    """A worker, and what is known of it now. `ranks`: the jobs that it runs, by name, with how many ranks of each."""
+
+    worker: Worker
+    ranks: dict[str, int]
+    load: WorkerLoad | None
+    silent_seconds: float | None
 
 
 class Workers:
@@ -62,8 +73,18 @@ class Workers:
                 if assignment.worker not in ready:
                     await self._lose_ranks(assignment.worker)
 
-    async def register(self, registration: Registration) -> Registered:
-        """Take a worker in under a new id; its former id is lost from now on."""
+    def list_connected(self, caller: Caller) -> list[WorkerNow]:
+        """The workers that are connected, by name. Raises NotAllowed."""
+        require_in_installation(caller, Action.FLEET_READ)
+        return [self._now(worker) for worker in self._engine.workers()]
+
+    def _now(self, worker: Worker) -> WorkerNow:
+        ranks = {held.job.name: held.assignment.rank_count for held in self._jobs.unsettled.held_by(worker.id)}
+        return WorkerNow(worker, ranks, self._telemetry.load(worker.id), self._leases.silent_seconds(worker.id))
+
+    async def register(self, caller: Caller, registration: Registration) -> Registered:
+        """Take a worker in under a new id; its former id is lost from now on. Raises NotAllowed, NotAuthenticated."""
+        require_in_installation(caller, Action.WORKER_REGISTER)
         former = None
         if registration.former_token:
             former = self._tokens.read(registration.former_token).caller.worker
@@ -92,8 +113,9 @@ class Workers:
             report_key=report_key(self._tokens.secret, worker_id),
         )
 
-    async def drain(self, name: str, *, draining: bool) -> Worker:
+    async def drain(self, caller: Caller, name: str, *, draining: bool) -> WorkerNow:
         """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
+        require_in_installation(caller, Action.FLEET_WRITE)
         worker_id = self._connected(name).id
         await self._engine.drain(worker_id, draining=draining)
         now = self._clock.now()
@@ -101,13 +123,14 @@ class Workers:
             for held in self._jobs.unsettled.held_by(worker_id):
                 await self._jobs.update(held.job.id, lambda job: transitions.drain_worker(job, worker_id, now))
         self._changed()
-        return self._engine.worker(worker_id)
+        return self._now(self._engine.worker(worker_id))
 
-    async def restore(self, name: str) -> Worker:
+    async def restore(self, caller: Caller, name: str) -> WorkerNow:
         """End a worker's quarantine, so that it takes jobs again. Raises NotFound."""
+        require_in_installation(caller, Action.FLEET_WRITE)
         worker = await self._engine.judge(self._connected(name).id, restored)
         self._changed()
-        return worker
+        return self._now(worker)
 
     def _connected(self, name: str) -> Worker:
         found = [worker for worker in self._engine.workers() if name in (worker.name, worker.id)]
@@ -123,8 +146,9 @@ class Workers:
         """The worker is being shut down: give it no more jobs."""
         self._leaving.add(worker_id)
 
-    async def leave(self, worker_id: str) -> None:
-        """The worker has ended its ranks and sent all it had; its process is about to end."""
+    async def leave(self, caller: Caller, worker_id: str) -> None:
+        """The worker has ended its ranks and sent all it had; its process is about to end. Raises WorkerLost."""
+        require_as_worker(caller, worker_id)
         self.check_ready(worker_id)
         await self.lose(worker_id, "it was shut down", expected=True)
 

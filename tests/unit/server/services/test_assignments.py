@@ -10,10 +10,15 @@ import pytest
 from headway.core import transitions
 from headway.core.facts import RankFinished
 from headway.core.status import AssignmentState, JobStatus
-from headway.errors import ClaimRefused, WorkerLost
+from headway.errors import NotFound, WorkerLost
+from headway.server.access import Caller, CallerKind
 from tests.unit.server.still_server import StillServer, still_server
 
 pytestmark = pytest.mark.anyio
+
+
+def as_worker(worker_id: str) -> Caller:
+    return Caller(CallerKind.WORKER, worker=worker_id)
 
 
 @pytest.fixture
@@ -29,9 +34,9 @@ async def test_a_worker_is_told_when_its_gang_is_complete_and_when_it_has_finish
     await server.scheduler.schedule()
     (offered,) = server.assignments.open_of("a")
     assert (offered.job, offered.attempt, offered.state) == (job.id, 1, AssignmentState.OFFERED)
-    await server.assignments.claim("a", job.id, 1, "127.0.0.1:1")
+    await server.assignments.claim(as_worker("a"), "a", job.id, 1, "127.0.0.1:1")
     assert [one.ready for one in server.assignments.open_of("a")] == [False]
-    await server.assignments.claim("b", job.id, 1, "127.0.0.1:2")
+    await server.assignments.claim(as_worker("b"), "b", job.id, 1, "127.0.0.1:2")
     assert [one.ready for one in server.assignments.open_of("a")] == [True]
     running = await server.run(await server.now(job))
     await server.report(running, "a", RankFinished(rank=0))
@@ -57,27 +62,25 @@ async def test_a_released_assignment_is_not_listed(server: StillServer) -> None:
     job = await server.a_job()
     await server.scheduler.schedule()
     (worker,) = await server.workers_of(job)
-    assert server.assignments.ranks_of(worker) == {job.name: 1}
     await server.finish(await server.run(await server.now(job)))
     assert server.assignments.open_of(worker) == ()
-    assert server.assignments.ranks_of(worker) == {}
 
 
 async def test_a_claim_can_be_repeated_and_tells_the_meeting_point_once_all_have_claimed(server: StillServer) -> None:
     job = await server.a_job(world_size=2)
     await server.scheduler.schedule()
     first, second = await server.workers_of(job)
-    assert (await server.assignments.claim(first, job.id, 1, "127.0.0.1:1")).endpoint is None
-    claimed = await server.assignments.claim(second, job.id, 1, "127.0.0.1:2")
+    assert (await server.assignments.claim(as_worker(first), first, job.id, 1, "127.0.0.1:1")).endpoint is None
+    claimed = await server.assignments.claim(as_worker(second), second, job.id, 1, "127.0.0.1:2")
     assert (claimed.endpoint, claimed.group_rank, claimed.first_rank) == ("127.0.0.1:1", 1, 1)
-    again = await server.assignments.claim(first, job.id, 1, "127.0.0.1:1")
+    again = await server.assignments.claim(as_worker(first), first, job.id, 1, "127.0.0.1:1")
     assert (again.endpoint, again.group_rank, again.group_count) == ("127.0.0.1:1", 0, 2)
 
 
 async def test_a_refusal_releases_the_gang_and_counts_as_no_failure(server: StillServer) -> None:
     job = await server.a_job(world_size=2)
     await server.scheduler.schedule()
-    await server.assignments.refuse("a", job.id, 1)
+    await server.assignments.refuse(as_worker("a"), "a", job.id, 1)
     refused = await server.now(job)
     assert (refused.status, refused.retries_used) == (JobStatus.QUEUED, 0)
     assert server.assignments.open_of("b") == ()
@@ -88,8 +91,8 @@ async def test_only_the_worker_that_an_assignment_is_for_claims_it(server: Still
     await server.scheduler.schedule()
     (worker,) = await server.workers_of(job)
     (other,) = {"a", "b"} - {worker}
-    with pytest.raises(ClaimRefused):
-        await server.assignments.claim(other, job.id, 1, "127.0.0.1:1")
+    with pytest.raises(NotFound):
+        await server.assignments.claim(as_worker(other), other, job.id, 1, "127.0.0.1:1")
 
 
 async def test_a_lost_worker_claims_nothing(server: StillServer) -> None:
@@ -98,4 +101,4 @@ async def test_a_lost_worker_claims_nothing(server: StillServer) -> None:
     (worker,) = await server.workers_of(job)
     await server.workers.lose(worker, "the test says so")
     with pytest.raises(WorkerLost, match="declared lost because the test says so"):
-        await server.assignments.claim(worker, job.id, 1, "127.0.0.1:1")
+        await server.assignments.claim(as_worker(worker), worker, job.id, 1, "127.0.0.1:1")
