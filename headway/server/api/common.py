@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Path
-from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from headway.core.attempt import LARGEST_NUMBER
 from headway.server.access import Caller
 from headway.server.server import Server
-
-_bearer = HTTPBearer(
-    auto_error=False, description="A token of this installation; `headway up` writes them to its home."
-)
 
 
 def get_server(connection: HTTPConnection) -> Server:
