@@ -16,7 +16,7 @@ from tests.fleet import Fleet
 from tools.reference import DOCS, PAGES
 
 CHECKOUT = Path(__file__).parents[2]
-STARTS_SOMETHING = ("headway up", "headway worker", "headway server", "make ", "export ")
+STARTS_SOMETHING = ("headway up", "headway worker", "headway server", "make ")
 HOW_TO = sorted(
     path.relative_to(CHECKOUT / "docs").as_posix()
     for folder in ("how-to", "tutorials")
@@ -52,9 +52,13 @@ def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path
     }
     found = [one for one in commands(page) if not one.startswith(STARTS_SOMETHING)]
     assert found
+    exports = ""
     for command in found:
+        if command.startswith("export "):
+            exports += f"{command}\n"
+            continue
         ran = subprocess.run(
-            ["bash", "-c", command], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150,
+            ["bash", "-c", f"set -o pipefail\n{exports}{command}"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150,
             check=False,
         )  # fmt: skip
         ended_as_asked = command.startswith("headway kill") or ran.returncode == 0
