@@ -58,7 +58,8 @@ def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path
             exports += f"{command}\n"
             continue
         ran = subprocess.run(
-            ["bash", "-c", f"set -o pipefail\n{exports}{command}"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150,
+            ["bash", "-c", f"set -o pipefail\n{exports}{command}"],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=150,
             check=False,
         )  # fmt: skip
         ended_as_asked = command.startswith("headway kill") or ran.returncode == 0
