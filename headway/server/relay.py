@@ -1,34 +1,29 @@
-"""Delivers what changes left in the jobs: wake-ups to the broker, ended attempts and events to their own rows."""
+"""Delivers what changes left in the jobs: wake-ups to the broker, events to the sinks."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Sequence
 
 from headway.brokers.base import Broker
 from headway.core.job import Job
-from headway.database.base import Database
-from headway.errors import HeadwayError
 from headway.server.services.jobs import Jobs
+from headway.server.sinks.base import EventSink
+from headway.server.sinks.feed import SinkFeed
 from headway.server.watchers import Watchers
-
-_log = logging.getLogger(__name__)
-_RETRY_SECONDS = 0.5
-_GATHER_SECONDS = 0.01
 
 
 class Relay:
     """Everything it does may be repeated: after a crash the next server delivers again what is still in the jobs."""
 
-    def __init__(self, jobs: Jobs, database: Database, broker: Broker, watchers: Watchers) -> None:
+    def __init__(self, jobs: Jobs, broker: Broker, watchers: Watchers, sinks: Sequence[EventSink]) -> None:
         self._jobs = jobs
-        self._database = database
         self._broker = broker
         self._watchers = watchers
+        self._feeds = [SinkFeed(sink, self._taken) for sink in sinks]
         self._changed: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._published: dict[str, Job] = {}
-        self._storable = asyncio.Event()
 
     def job_changed(self, job: Job) -> None:
         """Deliver soon what the change left in the job."""
@@ -36,14 +31,19 @@ class Relay:
             self._changed[job.id] = None
             self._woken.set()
 
+    def job_deleted(self, job: Job) -> None:
+        """Nothing of the job is delivered any more."""
+        self._forget(job.id)
+
     async def run(self) -> None:
         """Deliver for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_publishing())
-            group.create_task(self._keep_storing())
+            for feed in self._feeds:
+                group.create_task(feed.run())
 
     async def _keep_publishing(self) -> None:
-        """Publish wake-ups at once: nobody waits for a write."""
+        """Publish wake-ups at once: they wait for no write."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -52,30 +52,19 @@ class Relay:
                 for wakeup in job.wakeups:
                     await self._broker.publish_wakeup(wakeup)
                 self._published[job.id] = job
-                self._storable.set()
+                for feed in self._feeds:
+                    feed.offer(job)
 
-    async def _keep_storing(self) -> None:
-        """Store the rest a moment later, so that much is stored in one write."""
-        while True:
-            await self._storable.wait()
-            await asyncio.sleep(_GATHER_SECONDS)
-            self._storable.clear()
-            jobs, self._published = self._published, {}
-            try:
-                await self._store(list(jobs.values()))
-            except HeadwayError as error:
-                _log.error("Events wait to be stored: %s", error)
-                self._changed.update(dict.fromkeys(jobs))
-                self._woken.set()
-                await asyncio.sleep(_RETRY_SECONDS)
+    async def _taken(self, job: Job) -> None:
+        """A sink has the job's events: the job forgets those that all sinks have, and wake-ups that are published."""
+        through = min(feed.cursor(job.id) for feed in self._feeds)
+        published = self._published.get(job.id, job)
+        await self._jobs.note_delivered(job, through, published.wakeups)
+        self._watchers.changed(job.id)
+        if through >= published.event_count:
+            self._forget(job.id)
 
-    async def _store(self, jobs: list[Job]) -> None:
-        for job in jobs:
-            if job.attempt is not None and job.attempt.ended_at is not None:
-                await self._database.put_attempt(job.id, job.attempt)
-        events = [(job.id, event) for job in jobs for event in job.events]
-        if events:
-            await self._database.insert_events(events)
-        for job in jobs:
-            await self._jobs.note_delivered(job)
-            self._watchers.changed(job.id)
+    def _forget(self, job_id: str) -> None:
+        self._published.pop(job_id, None)
+        for feed in self._feeds:
+            feed.forget(job_id)

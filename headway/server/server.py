@@ -37,6 +37,7 @@ from headway.server.services.streams import Streams
 from headway.server.services.submission import Submission
 from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
+from headway.server.sinks.rows import RowSink
 from headway.server.watchers import Watchers
 from headway.settings import Settings
 
@@ -176,7 +177,7 @@ class Server:
             recorder=self.recorder,
             quarantine=self.quarantine,
         )
-        self.relay = Relay(self.jobs, database, self.backends.wakeups, self.watchers)
+        self.relay = Relay(self.jobs, self.backends.wakeups, self.watchers, [RowSink(database)])
         self.housekeeping = Housekeeping(
             settings=self.settings,
             database=database,
@@ -202,5 +203,8 @@ class Server:
             lambda job: self.watchers.changed(job.id),  # wakes followers, who read what all of the above know
             self.housekeeping.job_changed,  # tidies up when there is time: last, for nobody waits for it
         )
-        self.jobs.on_delete = (self.watchers.deleted,)  # followers find that the job is gone
+        self.jobs.on_delete = (
+            self.relay.job_deleted,  # nothing of it is delivered any more
+            self.watchers.deleted,  # followers find that the job is gone
+        )
         self.workers.on_change = (self.scheduler.wake,)  # slots came or went

@@ -6,11 +6,12 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
 from headway.core import transitions
 from headway.core.actor import Actor
 from headway.core.attempt import Attempt
-from headway.core.job import Job
+from headway.core.job import Job, WakeUp
 from headway.core.job_change import attributed
 from headway.core.job_times import in_order
 from headway.database.base import Database
@@ -27,6 +28,13 @@ def draw_id(prefix: str, length: int = 12) -> str:
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
+class _Delivered(NamedTuple):
+    """What of a job is delivered: events up to a number, and wake-ups."""
+
+    through: int
+    wakeups: Sequence[WakeUp]
+
+
 class Jobs:
     """Jobs in the database, with those that are unsettled mirrored in memory.
 
@@ -38,7 +46,7 @@ class Jobs:
         self._clock = clock
         self._locks: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
-        self._delivered: dict[str, Job] = {}
+        self._delivered: dict[str, _Delivered] = {}
         self.unsettled = UnsettledJobs()
         self.on_change: Sequence[Callable[[Job], None]] = ()
         """Whom to tell of each change, in this order."""
@@ -182,17 +190,20 @@ class Jobs:
         """Whether what this server knows is what is stored: a former leader that wakes up may have written since."""
         return not self._database.shared or (await self._database.job(job.id)).version == job.version
 
-    async def note_delivered(self, delivered: Job) -> None:
-        """What the job had to be delivered is delivered: an ended job forgets it now, others with their next change."""
-        self._delivered[delivered.id] = delivered
-        if delivered.status.terminal:
+    async def note_delivered(self, delivered: Job, through: int, wakeups: Sequence[WakeUp]) -> None:
+        """Events up to a number, and wake-ups, are delivered: an ended job forgets them now, others with their next
+        change.
+        """
+        known = self._delivered.get(delivered.id, _Delivered(0, ()))
+        self._delivered[delivered.id] = _Delivered(max(known.through, through), wakeups)
+        if delivered.status.terminal and through >= delivered.event_count:
             with suppress(NotFound):  # it was deleted meanwhile
                 await self.update(delivered.id, lambda job: job.model_copy() if job.status.terminal else job)
             self._delivered.pop(delivered.id, None)
 
     def _without_delivered(self, job: Job) -> Job:
         known = self._delivered.get(job.id)
-        return job if known is None else transitions.delivered(job, known.event_count, known.wakeups)
+        return job if known is None else transitions.delivered(job, known.through, known.wakeups)
 
     @asynccontextmanager
     async def _locked(self, job_id: str) -> AsyncIterator[None]:

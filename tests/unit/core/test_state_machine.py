@@ -214,7 +214,7 @@ class JobMachine(RuleBasedStateMachine):
 
     @rule()
     def deliver(self) -> None:
-        self.store.run(self.server.note_delivered(self.job))
+        self.store.run(self.server.note_delivered(self.job, self.job.event_count, self.job.wakeups))
         self.job = self.store.run(self.store.database.job(self.job.id))
         self.seen.append(self.job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -82,6 +83,14 @@ class StillServer(Server):
         for one in job.attempt.assignments if job.attempt else ():
             job = await self.report(job, one.worker, Released(), last=True)
         return job
+
+    async def deliver(self, job: Job) -> None:
+        """The relay runs until nothing of the job is undelivered."""
+        relaying = asyncio.create_task(self.relay.run())
+        while (known := self.jobs.unsettled.find(job.id)) is not None and known.events:
+            await asyncio.sleep(0.01)
+        relaying.cancel()
+        await asyncio.gather(relaying, return_exceptions=True)
 
     async def pass_time(self, seconds: float) -> None:
         """Time passes, and the scheduler looks at deadlines each second, as it does."""

@@ -101,7 +101,7 @@ async def test_a_job_that_was_deleted_meanwhile_is_left_alone(
     gone, job = await server.a_job(), await server.a_job()
     gangs = server.queue.gangs()
     await server.jobs.update(gone.id, lambda job: transitions.cancel(job, server.clock.now()))
-    await server.relay._store([await server.now(gone)])
+    await server.deliver(gone)
     await server.jobs.delete(await server.now(gone))
     monkeypatch.setattr(server.queue, "gangs", lambda: gangs)
     await server.scheduler.schedule()
@@ -172,7 +172,7 @@ async def test_a_delayed_job_that_is_cancelled_is_not_remembered(server: StillSe
         await server.scheduler.schedule()
     assert server.scheduler.waits
     cancelled = await server.jobs.update(job.id, lambda job: transitions.cancel(job, server.clock.now()))
-    await server.relay._store([cancelled])  # nothing of it is undelivered: it is settled before the next tick
+    await server.deliver(cancelled)  # nothing of it is undelivered: it is settled before the next tick
     await server.scheduler.schedule()
     await server.pass_time(1)
     assert not server.scheduler.waits

@@ -1,0 +1,1 @@
+"""Where events of jobs go, each sink by itself."""
