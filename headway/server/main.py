@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -175,6 +176,7 @@ async def _serve(
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
     if http.started:
+        gc.freeze()  # all that is loaded stays: to look through it in each full collection would stop the server
         (server.settings.home / "server.url").write_text(url + "\n")
         _log.info("Headway %s answers at %s", __version__, url)
         companion = asyncio.create_task(beside(url, url + link_path(server.links.make()))) if beside else None
