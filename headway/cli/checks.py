@@ -83,6 +83,7 @@ def check_backends() -> Iterator[Problem]:
         yield from _sqlite_problems()
     found = {
         "HEADWAY_DATABASE_URL": ("database", settings.database_url, ()),
+        "HEADWAY_OBJECTS_URL": ("objects", settings.objects_url, ()),
         "HEADWAY_WAKEUPS_URL": ("broker", settings.effective_wakeups_url, ()),
         "HEADWAY_REPORTS_URL": ("broker", settings.effective_reports_url, ()),
         "HEADWAY_CACHE_URL": ("cache", settings.cache_url, (settings.cache_bytes,)),

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from headway.core.problem import Problem
 from headway.errors import InvalidInput, TooLarge
 
 _OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
@@ -21,7 +22,10 @@ class StoredObject:
 
 
 class Objects(ABC):
-    """Immutable byte strings under ids of ours. Ids are made by Headway, never taken from a client's path."""
+    """Immutable byte strings under ids of ours. Ids are made by Headway, never taken from a client's path.
+
+    Slashes part an id as they part a path: no id is a folder of another, so `a/1` and `a/1/b` are never both there.
+    """
 
     @abstractmethod
     async def open(self) -> None:
@@ -34,6 +38,10 @@ class Objects(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of connections."""
+
+    async def problems(self) -> list[Problem]:
+        """What is misconfigured, for `headway doctor`. It is asked without `open`. Raises SettingInvalid."""
+        return []
 
     @abstractmethod
     async def put(self, object_id: str, chunks: AsyncIterator[bytes]) -> StoredObject:
@@ -53,7 +61,11 @@ class Objects(ABC):
 
     @abstractmethod
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """The ids that begin with `prefix`, in order."""
+        """The ids that begin with `prefix`, each once, in the order of their characters' codes.
+
+        A prefix is text, not a folder: `a/1` finds `a/1`, `a/12` and `a/1x/b`. The empty prefix finds all. An object
+        that is stored or deleted meanwhile may be among them or not; all others are.
+        """
 
 
 def check_object_id(object_id: str) -> str:

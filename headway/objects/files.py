@@ -6,17 +6,20 @@ import asyncio
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
+from headway.core.problem import Problem
 from headway.errors import NotFound, SettingInvalid
 from headway.objects.base import Objects, StoredObject, check_object_id
 from headway.private_files import close
 
 _CHUNK_BYTES = 1 << 20
 _INCOMING = ".incoming"
+_LEAST_FREE_BYTES = 2 << 30
 
 
 class FileObjects(Objects):
@@ -42,6 +45,21 @@ class FileObjects(Objects):
 
     async def close(self) -> None:
         return None
+
+    async def problems(self) -> list[Problem]:
+        if not self._root.exists():
+            return []  # made at the first start
+        if not self._root.is_dir() or not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
+            raise SettingInvalid(f"{self._root} is no folder that you may write to.")
+        free_bytes = shutil.disk_usage(self._root).free
+        if free_bytes >= _LEAST_FREE_BYTES:
+            return []
+        return [
+            Problem(
+                f"The disk of the objects in {self._root} has {free_bytes / 1e9:.1f} GB left.",
+                "Free some, or move the folder and set HEADWAY_OBJECTS_URL.",
+            )
+        ]
 
     async def put(self, object_id: str, chunks: AsyncIterator[bytes]) -> StoredObject:
         target = self._path(object_id)

@@ -11,17 +11,18 @@ import pytest
 from headway.errors import InvalidInput, NotFound, SettingInvalid
 from headway.objects.base import Objects
 from headway.registry import backend
+from tests.conformance.backends import run, schemes
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["file"])
+@pytest.fixture(params=schemes("objects"))
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Objects]:
-    url = {"file": f"file://{tmp_path / 'an objects folder'}"}[request.param]
-    objects: Objects = backend("objects", url)(url)
-    await objects.open()
-    yield objects
-    await objects.close()
+    async with run("objects", request.param, tmp_path) as url:
+        objects: Objects = backend("objects", url)(url)
+        await objects.open()
+        yield objects
+        await objects.close()
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -75,12 +76,33 @@ async def test_a_failing_upload_leaves_what_was_there(objects: Objects) -> None:
     assert [one async for one in objects.list("")] == ["x"]
 
 
-async def test_listing_by_prefix_and_deleting(objects: Objects) -> None:
-    for object_id in ("a/2", "a/1", "ab/1", "b/1"):
+@pytest.mark.parametrize(
+    ("prefix", "found"),
+    [
+        ("", ["B", "a-1", "a.b", "a/1", "a/12", "a/1x/b", "a/2", "ab"]),
+        ("a/", ["a/1", "a/12", "a/1x/b", "a/2"]),
+        ("a/1", ["a/1", "a/12", "a/1x/b"]),
+        ("a", ["a-1", "a.b", "a/1", "a/12", "a/1x/b", "a/2", "ab"]),
+        ("a/12", ["a/12"]),
+        ("a/1x/", ["a/1x/b"]),
+        ("c", []),
+    ],
+)
+async def test_a_prefix_is_text_and_ids_come_in_order(objects: Objects, prefix: str, found: list[str]) -> None:
+    for object_id in ("a/2", "a/1", "a/12", "a/1x/b", "ab", "B", "a-1", "a.b"):
         await objects.put(object_id, chunks(b"x"))
-    assert [one async for one in objects.list("a/")] == ["a/1", "a/2"]
+    assert [one async for one in objects.list(prefix)] == found
+
+
+async def test_what_is_deleted_is_not_listed(objects: Objects) -> None:
+    for object_id in ("a/2", "a/1"):
+        await objects.put(object_id, chunks(b"x"))
     await objects.delete("a/1")
     assert [one async for one in objects.list("a/")] == ["a/2"]
+
+
+async def test_a_healthy_store_has_no_problems(objects: Objects) -> None:
+    assert await objects.problems() == []
 
 
 @pytest.mark.parametrize("object_id", ["", "../x", "/etc/passwd", "a//b", "a/../b", ".incoming/x", "a b", "x" * 600])
@@ -94,3 +116,10 @@ async def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> No
     url = f"file://{tmp_path / 'file'}"
     with pytest.raises(SettingInvalid, match="HEADWAY_OBJECTS_URL"):
         await backend("objects", url)(url).open()
+
+
+async def test_a_folder_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    url = f"file://{tmp_path / 'file'}"
+    with pytest.raises(SettingInvalid, match="is no folder that you may write to"):
+        await backend("objects", url)(url).problems()

@@ -24,19 +24,6 @@ async def cache() -> AsyncIterator[RedisCache]:
     await cache.close()
 
 
-async def test_it_gives_back_what_it_holds_until_it_expires(cache: RedisCache) -> None:
-    key = secrets.token_hex(8)
-    assert await cache.get(key) is None
-    await cache.put(key, b"\x00\xff" * 1000)
-    assert await cache.get(key) == b"\x00\xff" * 1000
-    await cache.delete(key)
-    await cache.delete(key)
-    assert await cache.get(key) is None
-    await cache.put(key, b"short", expire_seconds=0.001)
-    await cache.put(f"{key}-large", bytes((1 << 20) + 1))
-    assert await cache.get(f"{key}-large") is None, "what is larger than the bound is not kept"
-
-
 async def test_a_redis_that_goes_away_is_a_miss_and_comes_back(
     cache: RedisCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
