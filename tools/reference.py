@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 from importlib import import_module
@@ -11,16 +10,16 @@ from typing import Any
 
 import click
 
-import headway.core.protocol
 import headway.errors
-import headway.settings
 from headway.cli.main import COMMANDS, cli
 from headway.client import Client, JobHandle
 from headway.client.job_file import job_file_schema
 from headway.core.end_reason import EndReason
+from headway.core.protocol import Timeouts
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS
 from headway.errors import HeadwayError
 from headway.registry import BACKENDS, EXTRAS
+from headway.server.api.field_words import field_words
 from headway.server.app import describe_api
 from headway.settings import Settings
 from headway.training.run import Run
@@ -102,16 +101,9 @@ def settings_page() -> str:
         "| variable | default | what for |",
         "|---|---|---|",
     ]
-    for module, class_name in ((headway.settings, "Settings"), (headway.core.protocol, "Timeouts")):
-        tree = ast.parse(Path(str(module.__file__)).read_text())
-        (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name]
-        for position, node in enumerate(found.body):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                text = found.body[position + 1]
-                assert isinstance(text, ast.Expr)
-                assert isinstance(text.value, ast.Constant)
-                reason = " ".join(str(text.value.value).split())
-                lines.append(f"| `HEADWAY_{node.target.id.upper()}` | {_default(node.target.id)} | {reason} |")
+    words = field_words(Settings)
+    names = [name for name in Settings.model_fields if name not in Timeouts.model_fields] + [*Timeouts.model_fields]
+    lines += [f"| `HEADWAY_{name.upper()}` | {_default(name)} | {words[name]} |" for name in names]
     lines += [
         "\nThe command line and the client read `HEADWAY_SERVER_URL`, `HEADWAY_TOKEN`, `HEADWAY_HOME`, and "
         "`HEADWAY_DATASET_MIRRORS` (other places to fetch built-in datasets from, separated by commas)."

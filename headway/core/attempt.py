@@ -17,30 +17,40 @@ LARGEST_NUMBER = 2**31 - 1
 
 
 class Assignment(Frozen):
-    """Worker `worker` runs ranks `first_rank` to `first_rank + rank_count - 1`.
-
-    `applied` is the number of the last report whose facts are in the job; `last_number` that of the worker's last
-    report, once it is known; `never_met`: none of its ranks connected to another; `lost`: released because its worker
-    is gone. `left_ranks` exited with 0 after Headway had asked them to end: whether their work was done, only the
-    script can say. `counted_finished`: further ranks that finished, of a job stored by a version that counted them.
-    """
+    """The share of an attempt that one worker runs."""
 
     worker: str
+    """The id of the worker."""
     worker_name: str
+    """Its name, for people."""
     first_rank: int
+    """The first of its ranks, which follow each other."""
     rank_count: int
+    """How many ranks it runs."""
     state: AssignmentState = AssignmentState.OFFERED
+    """How far it is. Until it is released its slots count as used."""
     endpoint: str | None = None
+    """Where ranks can meet on its worker, `host:port`: they do on rank 0's. Not known until it is claimed."""
     applied: int = 0
+    """The number of the last report whose facts are in the job."""
     last_number: int | None = None
+    """The number of the worker's last report, once it is known."""
     started_ranks: int = 0
+    """How many ranks were started."""
     finished_ranks: tuple[int, ...] = ()
+    """The ranks whose script was through."""
     counted_finished: int = 0
+    """Further ranks that finished, of a job stored by a version that counted them."""
     left_ranks: tuple[int, ...] = ()
+    """The ranks that exited with 0 after Headway had asked them to end: only the script can say that they finished."""
     ended_ranks: int = 0
+    """How many processes of ranks have ended."""
     outputs_stored: bool = False
+    """Whether all that its ranks left is stored."""
     never_met: bool = False
+    """Whether none of its ranks connected to another."""
     lost: bool = False
+    """Whether it was released because its worker is gone."""
 
     @property
     def ranks(self) -> range:
@@ -71,41 +81,52 @@ class Assignment(Frozen):
 
 
 class Attempt(Frozen):
-    """One start of all ranks. Its number is the fence for facts.
-
-    `kill`: its ranks are stopped without a grace time. `saving`: checkpoints, by step, whose parts are not all stored.
-    `offered_step`: the step of the checkpoint that it was given; `restored_step`: of the one that its ranks loaded,
-    which was saved at `restored_saved_at` by the worker's clock; not `restored_certain`: its files were there, and
-    nobody can tell whether they were read; `restored_counted`: that step is a count. `continued_from`: when the newest
-    file was written of those that its ranks read of what earlier attempts had left in the working directory, by the
-    worker's clock. `decision`: which rule decided what followed its end. `said_finished`: the script gave its result,
-    or logged the last of the steps that it had declared. `asks_to_save`: it asks `run.should_save`, so it saves when it
-    is stopped. `warned_of_files`: it was said that it starts without the files that the attempt before left on other
-    workers.
-    """
+    """One start of all ranks. Times are seconds since the epoch."""
 
     number: int
+    """Counted from 1 within the job. It is the fence for facts."""
     placed_at: float
+    """When its workers were chosen."""
     assignments: tuple[Assignment, ...]
+    """What each of its workers runs."""
     started_at: float | None = None
+    """When all its ranks were started."""
     ended_at: float | None = None
+    """When its last slot became free."""
     reason: EndReason | None = None
+    """Why it ended, or is being ended."""
     failure: Failure | None = None
+    """The first thing that went wrong."""
     decision: str | None = None
+    """The rule that decided what followed its end."""
     warnings: tuple[str, ...] = ()
+    """What the user is to know of it."""
     stages: dict[str, float] = {}
+    """When each stage, such as `first_step`, was reached first."""
     total_steps: int | None = None
+    """How many steps it will make, if its script says so."""
     kill: bool = False
+    """Whether its ranks are stopped without a grace time."""
     saving: dict[int, Saving] = {}
+    """Checkpoints whose parts are not all stored, by step."""
     offered_step: int | None = None
+    """The step of the checkpoint that it was given."""
     restored_step: int | None = None
+    """The step of the checkpoint that its ranks loaded."""
     restored_certain: bool = True
+    """Whether they surely loaded it; else its files were there, and it cannot be told whether they were read."""
     restored_counted: bool = False
+    """Whether `restored_step` counts what was saved, because no step was told."""
     restored_saved_at: float | None = None
+    """When that checkpoint was saved, by its worker's clock."""
     continued_from: float | None = None
+    """When the newest of the files was written that earlier attempts left and its ranks read, by the worker's clock."""
     said_finished: bool = False
+    """Whether the script gave its result, or logged the last of the steps that it had declared."""
     asks_to_save: bool = False
+    """Whether it asks `run.should_save`, so that it saves when it is stopped."""
     warned_of_files: bool = False
+    """Whether it was said that it starts without files that the attempt before left on other workers."""
 
     @property
     def world_size(self) -> int:

@@ -54,24 +54,30 @@ class CheckpointPart(Frozen):
 
 
 class Checkpoint(Frozen):
-    """A complete one: every part of step `step` of `attempt` is stored.
-
-    `job`: whose parts they are, if not those of the job that has it. `users`: jobs that started from it, and since
-    when they count. `metrics`: what rank 0 had logged last. `saved_at` is the worker's clock, `at` the server's.
-    `counted`: neither the names of its files nor the log told a step, so `step` counts what was saved.
-    """
+    """A complete one: every part of a step of an attempt is stored. Times are seconds since the epoch."""
 
     attempt: int
+    """The attempt that saved it."""
     step: int
+    """The step after which it was saved."""
     world_size: int
+    """How many ranks saved a part."""
     at: float
+    """When it was committed, by the server's clock."""
     kind: PartKind = PartKind.STATE
+    """What its parts are."""
     size_bytes: int = 0
+    """All parts together."""
     saved_at: float | None = None
+    """When rank 0 began to save, by its worker's clock."""
     counted: bool = False
+    """Neither the names of its files nor the log told a step, so `step` counts what was saved."""
     metrics: dict[str, MetricValue] = {}
+    """What rank 0 had logged last."""
     users: dict[str, float] = {}
+    """The jobs that started from it and still need it, with the time since when."""
     job: str | None = None
+    """The job whose parts they are, if it is another than the one that has this checkpoint."""
 
     @property
     def key(self) -> tuple[int, int]:

@@ -8,26 +8,36 @@ from headway.core.worker import WorkerLoad
 
 
 class Failure(Frozen):
-    """The first thing that went wrong in an attempt, and where. `step`: the last that had been logged.
-
-    `hint`: what else happened there that may be why. `memory_curve`: what the rank held over time, as (seconds since
-    the epoch, bytes); the last is its peak. `worker_load`: what was used of its machine then.
-    """
+    """The first thing that went wrong in an attempt, and where."""
 
     reason: EndReason
+    """What went wrong."""
     worker: str
+    """The id of the worker where it did."""
     worker_name: str
+    """The worker's name, for people."""
     at: float
+    """When the server heard of it, in seconds since the epoch."""
     rank: int | None = None
+    """The rank, if it was one."""
     exit_code: int | None = None
+    """The exit code of the rank's process."""
     signal: str | None = None
+    """The signal that ended it, such as SIGKILL."""
     error: str | None = None
+    """What was raised or said."""
     hint: str | None = None
+    """What else happened there that may be why."""
     memory_curve: tuple[tuple[float, int], ...] = ()
+    """What the rank held over time, as (seconds since the epoch, bytes). The last is its peak."""
     worker_load: WorkerLoad | None = None
+    """What was used of the worker's machine then."""
     traceback: str | None = None
+    """Where it was raised."""
     log_tail: tuple[str, ...] = ()
+    """The last lines that the rank printed."""
     step: int | None = None
+    """The last step that had been logged."""
 
     @property
     def likely_cause(self) -> str:

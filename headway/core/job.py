@@ -252,55 +252,87 @@ class WakeUp(Frozen):
 class Job(Frozen):
     """The aggregate: everything that changes together is in here, under one version.
 
-    `events` and `wakeups` are those that the relay has not delivered yet. `settling` lists ended attempts whose
-    streams may still arrive. `attempt` is the newest one, also after it ended. `labels` and `notes` begin as the
-    spec's and may be changed. `failures_in_row`: counted failures since the last checkpoint; `failed_at`: when those
-    were that still count; `failed_steps`: the steps of failures in a row at one step; `faulty_workers`: the names of
-    the workers by whose own faults the last attempts ended, one each. `hold`: it is paused, for
-    `held_seconds` altogether before `held_at`. `origin`: what it was forked from. `left_files`: what is
-    in its working directories, by worker name. `warned`: of which kinds it had warnings, also if they were too many to
-    be kept. `submitted_by`: None if it was stored before jobs had an actor. Times are seconds since the epoch.
+    Times are seconds since the epoch.
     """
 
     id: str
+    """Drawn by the server; it never changes."""
     project: str
+    """The project that it belongs to."""
     name: str
+    """Unique in its project."""
     idempotency_key: str
+    """The same key with the same body answers with the same job."""
     body_hash: str
+    """The hash of the body that it was submitted with."""
     spec: JobSpec
+    """What was asked for. It never changes."""
     created_at: float
+    """When it was submitted."""
     submitted_by: Actor | None = None
+    """Who submitted it; not known of jobs that were stored before they had an actor."""
     sequence: int = 0
+    """Its place among all that were ever submitted; drawn by the database."""
     version: int = 1
+    """Grows by one with each change: the next writer names the one that it read."""
     status: JobStatus = JobStatus.QUEUED
+    """How far it is."""
     reason: EndReason | None = None
+    """Why it ended, once it has."""
     sentence: str = ""
+    """How it stands, for people."""
     attempt: Attempt | None = None
+    """The newest attempt, also after its end."""
     retries_used: int = 0
+    """How many counted failures were followed by another attempt."""
     failures_in_row: int = 0
+    """Counted failures since the last checkpoint."""
     failed_at: tuple[float, ...] = ()
+    """When those failures were that still count."""
     failed_steps: tuple[int, ...] = ()
+    """The steps of the last failures in a row, as long as they were at one step."""
     faulty_workers: tuple[str, ...] = ()
+    """The workers by whose own faults the last attempts ended, by name, one for each."""
     cancel_requested: bool = False
+    """Whether a user asked for its end."""
     settling: tuple[int, ...] = Field(default=(), validation_alias=AliasChoices("settling", "draining"))
+    """Ended attempts whose streams may still arrive."""
     events: tuple[Event, ...] = ()
+    """Events that the relay has not delivered yet."""
     event_count: int = 0
+    """How many events there were. The number of the last one."""
     wakeups: tuple[WakeUp, ...] = ()
+    """Wake-ups that the relay has not delivered yet."""
     artifacts: tuple[Artifact, ...] = ()
+    """The files that were kept."""
     artifacts_deleted: bool = False
+    """Whether retention deleted its files."""
     checkpoints: tuple[Checkpoint, ...] = ()
+    """The complete checkpoints that are kept, oldest first."""
     origin: Origin | None = None
+    """The checkpoint that it was forked from."""
     left_files: dict[str, LeftFiles] = {}
+    """What lies in its working directories, by the name of the worker."""
     hold: bool = False
+    """Whether it is paused, or about to be."""
     held_at: float | None = None
+    """When it was paused, until it is resumed."""
     held_seconds: float = 0.0
+    """How long it was paused before that, altogether."""
     result: dict[str, Any] | None = None
+    """What the script gave as its result, such as the evaluation's figures."""
     warnings: tuple[str, ...] = ()
+    """What the user should know, though nothing failed for it."""
     warned: tuple[WarningKind, ...] = ()
+    """The kinds of warnings that come once, of those that it had."""
     labels: dict[str, str] = {}
+    """Words to find it by. They begin as the spec's and may be changed."""
     notes: str = ""
+    """Free text for people. It begins as the spec's and may be changed."""
     started_at: float | None = None
+    """When all ranks of an attempt were started for the first time."""
     ended_at: float | None = None
+    """When it got its last status."""
 
     @property
     def attempt_number(self) -> int:

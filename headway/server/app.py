@@ -31,6 +31,7 @@ from headway.server.api import (
     workers,
 )
 from headway.server.api.admission import Admission
+from headway.server.api.field_words import describe_fields
 from headway.server.api.problems import document_problems
 from headway.server.api.routes import GuardedRoute
 from headway.server.server import Server
@@ -66,7 +67,7 @@ def create_app(server: Server) -> FastAPI:
     _include_routes(app)
     app.add_middleware(Admission, server=server)
     openapi = app.openapi
-    app.openapi = lambda: document_problems(openapi(), API_PREFIX)  # type: ignore[method-assign]
+    app.openapi = lambda: _complete(openapi())  # type: ignore[method-assign]
 
     @app.get("/job.schema.json", include_in_schema=False)
     async def schema() -> dict[str, Any]:
@@ -83,7 +84,13 @@ def describe_api() -> dict[str, Any]:
     """The OpenAPI document, without a server."""
     app = FastAPI(title="Headway", version=__version__, description=_DESCRIPTION)
     _include_routes(app)
-    return document_problems(app.openapi(), API_PREFIX)
+    return _complete(app.openapi())
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The API's document with what FastAPI does not know of: errors, and the words under fields."""
+    describe_fields(document)
+    return document_problems(document, API_PREFIX)
 
 
 def _include_routes(app: FastAPI) -> None:

@@ -18,35 +18,29 @@ from headway.rank_protocol.checkpoint_parts import PartKind
 
 
 class CheckpointView(BaseModel):
-    """A checkpoint as users see it; `complete`: every rank's part is stored, so that an attempt can start from it.
-
-    `job` names the job that it was made by, if it is another. `users`: jobs that started from it and still need it.
-    `at`: when it was committed, in seconds since the epoch; null while it is being saved. `counted`: neither the names
-    of its files nor the log told a step, so `step` counts what was saved.
-    """
+    """A checkpoint as users see it. Times are seconds since the epoch."""
 
     step: int
     counted: bool = False
     attempt: int
     complete: bool
+    """Whether every rank's part is stored, so that an attempt can start from it."""
     parts_stored: int
+    """How many ranks' parts are stored."""
     world_size: int
     kind: PartKind
     at: float | None
+    """When it was committed; null while it is being saved."""
     size_bytes: int
     metrics: dict[str, float]
     job: str | None
+    """The job that it was made by, if it is another."""
     users: tuple[str, ...]
+    """Jobs that started from it and still need it."""
 
 
 class JobView(BaseModel):
-    """A job as users see it. Times are seconds since the epoch; `sentence` says how it stands, for people.
-
-    `cold`: why its ranks start as new processes, which takes longer; null if they start warm. `origin`: the checkpoint
-    it was forked from. `hold`: it is paused, or about to be. `resumes_from`: the step from which its next attempt
-    would continue; null: from the beginning. `waiting`: where it stands in the queue, if one job alone
-    is asked for. `submitted_by`: null if the job is older than this field.
-    """
+    """A job as users see it. Times are seconds since the epoch."""
 
     id: str
     project: str
@@ -55,8 +49,10 @@ class JobView(BaseModel):
     sentence: str
     reason: str | None
     blame: str | None
+    """Who has to change something so that it does not happen again."""
     spec: JobSpec
     cold: str | None
+    """Why its ranks start as new processes, which takes longer; null if they start warm."""
     labels: dict[str, str]
     notes: str
     attempt: Attempt | None
@@ -64,22 +60,27 @@ class JobView(BaseModel):
     result: dict[str, Any] | None
     artifacts: tuple[Artifact, ...]
     checkpoints: list[CheckpointView]
+    """The checkpoints that are kept, oldest first, then those being saved."""
     origin: Origin | None
     hold: bool
     resumes_from: int | None
+    """The step from which its next attempt would continue; null: from the beginning."""
     waiting: Waiting | None
+    """Where it stands in the queue, if one job alone is asked for."""
     warnings: tuple[str, ...]
     created_at: float
     submitted_by: Actor | None
+    """Who submitted it; null if the job is older than this field."""
     started_at: float | None
     ended_at: float | None
 
 
 class AttemptView(Attempt):
-    """An attempt as users see it. `repeats_steps`: how many steps, as far as they were logged, the attempts before it
-    had done behind the step from which it went on; null if nothing was logged."""
+    """An attempt as users see it."""
 
     repeats_steps: int | None = None
+    """How many logged steps the attempts before it had done behind the step from which it continued; null if none was
+    logged."""
 
 
 _DERIVED = ("resumes_from", "reason", "blame", "sentence", "cold", "checkpoints", "waiting")

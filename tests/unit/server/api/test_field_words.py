@@ -1,0 +1,34 @@
+"""Every field of what is stored, shown and set says what it means, at the field."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel
+
+from headway.core.attempt import Assignment, Attempt
+from headway.core.checkpoint import Checkpoint
+from headway.core.failure import Failure
+from headway.core.job import Job
+from headway.server.api.field_words import field_words
+from headway.server.api.job_views import AttemptView, CheckpointView, JobView
+from headway.server.app import describe_api
+from headway.settings import Settings, WorkerSettings
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Job, Attempt, Assignment, Checkpoint, Failure, JobView, AttemptView, CheckpointView, Settings, WorkerSettings,
+    ],
+)  # fmt: skip
+def test_every_field_says_what_it_means(model: type[BaseModel]) -> None:
+    assert model.model_fields.keys() - field_words(model).keys() == set()
+
+
+def test_the_apis_document_shows_the_words_under_fields() -> None:
+    schemas = describe_api()["components"]["schemas"]
+    properties = schemas["JobView"]["properties"]
+    assert properties["resumes_from"]["description"].startswith("The step from which its next attempt would continue")
+    assert properties["created_at"]["description"] == "When it was submitted.", "that of the stored job"
+    assert schemas["JobSpec"]["properties"]["trainer"]["description"].startswith("A built-in trainer"), "its own"
+    assert all("description" in one for one in schemas["Attempt"]["properties"].values())
