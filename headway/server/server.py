@@ -191,17 +191,17 @@ class Server:
     def _wire_changes(self) -> None:
         """Who hears of changes, in which order.
 
-        A listener only notes the change and wakes its loop; it neither waits nor fails. So no loop acts before all
-        listeners have noted the change, and a later listener may read what an earlier one noted.
+        A listener notes the change and wakes its loop; it does not wait, write or raise. So all listeners have noted a
+        change before any loop acts on it, and a later listener may read what an earlier one noted.
         """
         self.jobs.on_change = (
             self.queue.job_changed,  # whether the job is to be placed: the scheduler reads the queue
             self.recorder.job_changed,  # which reports are accepted: whoever reads streams asks the recorder
             self.quarantine.job_changed,  # what is to be judged: the scheduler judges before it places
             self.scheduler.job_changed,  # wakes the scheduler, which finds the queue and the quarantine up to date
-            self.relay.job_changed,  # wakes the relay: wake-ups and events of what the server already goes by
+            self.relay.job_changed,  # wakes the relay, which tells others what this server already goes by
             lambda job: self.watchers.changed(job.id),  # wakes followers, who read what all of the above know
-            self.housekeeping.job_changed,  # tidies up when there is time: last, for nobody waits for it
+            self.housekeeping.job_changed,  # tidies up when there is time: no request waits for it
         )
         self.jobs.on_delete = (
             self.relay.job_deleted,  # nothing of it is delivered any more

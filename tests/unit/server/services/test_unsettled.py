@@ -54,6 +54,26 @@ def test_slots_are_held_until_their_assignment_is_released() -> None:
     assert unsettled.held_by("w-3") == []
 
 
+def test_what_a_worker_claimed_is_told_from_what_it_was_offered() -> None:
+    offered = a_job("one", "w-1")
+    claimed = transitions.claim(a_job("two", "w-1", "w-2"), 1, "w-1", "h:1")
+    unsettled = kept(offered, claimed)
+    assert [job.name for job in unsettled.claimed_by("w-1")] == ["two"]
+    assert unsettled.claimed_by("w-2") == []
+    unsettled.keep(update_assignment(claimed, "w-1", state=AssignmentState.RELEASED))
+    assert unsettled.claimed_by("w-1") == []
+
+
+def test_the_next_attempt_is_found_by_its_own_workers() -> None:
+    first = a_job("one", "w-1", "w-2")
+    ended = first.model_copy(update={"status": JobStatus.QUEUED})
+    second = transitions.place(ended, [Share("w-2", "w-2", 0, 1), Share("w-3", "w-3", 1, 1)], 2.0)
+    unsettled = kept(first, second)
+    assert unsettled.held_by("w-1") == []
+    assert [held.attempt.number for held in unsettled.held_by("w-2")] == [2]
+    assert [held.assignment.first_rank for held in unsettled.held_by("w-3")] == [1]
+
+
 def test_active_and_settling_jobs_are_told_apart() -> None:
     active = a_job("active", "w-1")
     settling = a_job("settling", settling=(1,))
