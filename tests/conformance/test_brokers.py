@@ -1,4 +1,4 @@
-"""What every broker that is a server of its own promises, against real ones."""
+"""What every broker promises, against real ones; and what those promise that are servers of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,29 +17,38 @@ from headway.brokers.envelope import report_key, seal, unseal
 from headway.core.job import WakeUp
 from headway.errors import Corrupt, SettingInvalid, Unavailable
 from headway.registry import backend
+from tests.conformance.backends import run, schemes
+from tests.conformance.broker_sides import Sides, a_body, embedded_sides, external_sides
 from tests.services import broker_url
 
 pytestmark = pytest.mark.anyio
-BACKENDS = ["rabbitmq", "kafka"]
+EXTERNAL = [scheme for scheme in schemes("broker") if scheme != "embedded"]
 
 
-@pytest.fixture(params=BACKENDS)
-async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    async with broker_url(request.param) as url:
+@pytest.fixture(params=EXTERNAL)
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """A broker that is a server of its own, and so outlives ours."""
+    async with run("broker", request.param, tmp_path) as url:
         yield url
 
 
-@pytest.fixture
-async def broker(url: str) -> AsyncIterator[Broker]:
-    broker: Broker = backend("broker", url)(url)
-    await broker.open()
-    yield broker
-    await broker.close()
+@pytest.fixture(params=schemes("broker"))
+async def sides(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sides]:
+    async with (
+        run("broker", request.param, tmp_path) as url,
+        embedded_sides(tmp_path) if request.param == "embedded" else external_sides(url) as sides,
+    ):
+        yield sides
 
 
 @pytest.fixture
-async def worker(url: str, broker: Broker) -> AsyncIterator[WorkerBroker]:
-    worker = a_worker(url)
+def broker(sides: Sides) -> Broker:
+    return sides.broker
+
+
+@pytest.fixture
+async def worker(sides: Sides) -> AsyncIterator[WorkerBroker]:
+    worker = sides.worker("w")
     await worker.open()
     yield worker
     await worker.close()
@@ -60,9 +70,9 @@ async def taken(broker: Broker, count: int) -> tuple[list[bytes], int]:
 
 
 async def test_a_wakeup_reaches_the_worker_it_names_and_no_other(
-    url: str, broker: Broker, worker: WorkerBroker
+    sides: Sides, broker: Broker, worker: WorkerBroker
 ) -> None:
-    other = a_worker(url, "other")
+    other = sides.worker("other")
     await other.open()
     waiting = asyncio.create_task(other.wakeup())
     for attempt in (1, 2):
@@ -79,25 +89,30 @@ async def test_a_wakeup_reaches_the_worker_it_names_and_no_other(
 
 async def test_reports_of_a_job_come_once_in_order_with_a_position(broker: Broker, worker: WorkerBroker) -> None:
     before = await broker.position()
-    bodies = [b"%d" % number for number in range(200)]
+    bodies = [a_body(number) for number in range(1, 201)]
     for body in bodies:
         await worker.publish_report(body, "j")
-    end = await broker.position()
-    assert end >= before + 200
     found, position = await taken(broker, 200)
     assert found == bodies
+    end = await broker.position()
+    assert end >= before + 200
     assert position >= end, "all that was there at the look has been read at that position"
     assert broker.taken == position
 
 
 async def test_large_reports_come_whole(broker: Broker, worker: WorkerBroker) -> None:
-    body = secrets.token_bytes(6 << 20)
+    body = a_body(1, secrets.token_hex(6 << 20))
+    assert len(body) > 6 << 20
     await worker.publish_report(body, "j")
     assert (await taken(broker, 1))[0] == [body]
 
 
-async def test_a_new_server_reads_on(url: str, broker: Broker, worker: WorkerBroker) -> None:
+async def test_a_new_server_continues_reading(url: str) -> None:
     """Given a server that is replaced, what comes afterwards is read by the next; what it lost is sent again."""
+    broker: Broker = backend("broker", url)(url)
+    await broker.open()
+    worker = a_worker(url)
+    await worker.open()
     await worker.publish_report(b"first", "j")
     assert (await taken(broker, 1))[0] == [b"first"]
     await broker.close()
@@ -105,13 +120,14 @@ async def test_a_new_server_reads_on(url: str, broker: Broker, worker: WorkerBro
     await successor.open()
     await worker.publish_report(b"second", "j")
     assert (await taken(successor, 1))[0] == [b"second"]
+    await worker.close()
     await successor.close()
 
 
 async def test_dead_letters_do_not_come_back(broker: Broker, worker: WorkerBroker) -> None:
     await broker.dead_letter(b"poison")
-    await worker.publish_report(b"good", "j")
-    assert (await taken(broker, 1))[0] == [b"good"]
+    await worker.publish_report(a_body(1), "j")
+    assert (await taken(broker, 1))[0] == [a_body(1)]
 
 
 async def test_a_healthy_broker_has_no_problems(broker: Broker) -> None:
