@@ -34,7 +34,7 @@ class Lifecycle:
         return self.stop is not None and self.stop.worker_stops
 
     def enter(self, phase: Phase) -> None:
-        """Go on to a phase."""
+        """Enter a phase."""
         self.course = rules.enter(self.course, phase, time.monotonic())
 
     def launch(self) -> None:

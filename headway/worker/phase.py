@@ -93,7 +93,7 @@ class Course:
 
 
 def enter(course: Course, phase: Phase, now: float) -> Course:
-    """Go on to a phase. Raises ValueError for a move that is not in PHASE_TRANSITIONS."""
+    """Enter a phase. Raises ValueError for a move that is not in PHASE_TRANSITIONS."""
     if phase not in PHASE_TRANSITIONS[course.phase]:
         raise ValueError(f"an assignment cannot go from {course.phase} to {phase}")
     course = replace(course, phase=phase)
