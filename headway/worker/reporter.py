@@ -182,7 +182,7 @@ class Reporter:
     async def _report(
         self, processes: Mapping[int, int], *, exited: RankExited | None = None, last: bool = False
     ) -> None:
-        """Spool what is new. A full disk delays it: nothing is dropped, and the ranks go on."""
+        """Spool what is new. A full disk delays it: nothing is dropped, and the ranks continue."""
         self._reported_at = time.monotonic()
         more = True
         while more:
