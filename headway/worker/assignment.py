@@ -16,6 +16,7 @@ from headway.core.facts import (
 from headway.core.protocol import Claimed, Inquiry
 from headway.errors import (
     AnswerUnreadable,
+    CannotStartRanks,
     CheckpointCorrupt,
     ClaimRefused,
     EnvironmentFailed,
@@ -130,6 +131,9 @@ class RunningAssignment:
                 claimed = await self._claim(ports)
                 if claimed is not None:
                     await self._run_claimed(claimed, ports)
+        except CannotStartRanks as error:
+            _log.error("Attempt %d of job %s is refused: %s", self.key.attempt, self.key.job, error)
+            await self._refuse()
         finally:
             self._lifecycle.enter(Phase.ENDED)
 

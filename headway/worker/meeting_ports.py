@@ -6,6 +6,8 @@ import socket
 import sys
 from typing import Self
 
+from headway.errors import CannotStartRanks
+
 _TRIES = 100
 
 
@@ -17,10 +19,13 @@ class MeetingPorts:
     """
 
     def __init__(self, host: str) -> None:
-        """Raises OSError when there is no such pair."""
+        """Raises CannotStartRanks when there is no such pair."""
         self._host = host
         for _ in range(_TRIES):
-            self.listener = socket.create_server((host, 0), backlog=1024)
+            try:
+                self.listener = socket.create_server((host, 0), backlog=1024)
+            except OSError as error:
+                raise CannotStartRanks(f"no port of {host} can be listened on: {error}") from error
             self._reserved = socket.socket(self.listener.family)
             try:
                 self._reserved.bind((host, self.listener.getsockname()[1] + 1))
@@ -30,7 +35,7 @@ class MeetingPorts:
             # Linux lets another socket bind the port, too, if both say so and nobody listens there.
             self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             return
-        raise OSError(f"{_TRIES} times no two free ports were found in a row on {host}")
+        raise CannotStartRanks(f"{_TRIES} times no two free ports were found in a row on {host}")
 
     @property
     def endpoint(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,6 +261,26 @@ async def test_a_forkserver_that_does_not_launch_ends_the_attempt_with_its_words
 
 async def test_an_attempt_with_more_ranks_than_free_slots_is_given_back(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, Server(rank_count=3))
+    async with attempt.running():
+        pass
+    assert attempt.server.refused == [(KEY.job, 1)]
+
+
+@pytest.mark.parametrize("lacks", ["a second port", "any port"])
+async def test_an_attempt_without_ports_for_its_ranks_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    """Given a machine whose ports are all taken, when an attempt comes, then the server hears that at once."""
+
+    bind_in_truth = socket.socket.bind
+
+    def bind(one: socket.socket, address: tuple[str, int]) -> None:
+        if lacks == "any port" or address[1] != 0:
+            raise OSError(errno.EADDRINUSE, "Address already in use")
+        bind_in_truth(one, address)
+
+    attempt = Attempt(tmp_path, Server())
+    monkeypatch.setattr(socket.socket, "bind", bind)
     async with attempt.running():
         pass
     assert attempt.server.refused == [(KEY.job, 1)]
