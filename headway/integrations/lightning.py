@@ -32,7 +32,7 @@ class HeadwayLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record metrics of a step."""
-        headway.run().log(step or 0, **{name: float(value) for name, value in metrics.items()})
+        headway.run().log(step or 0, **metrics)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from headway.rank_protocol.checkpoint_files import pack_files
 from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.rank_protocol.paths import (
     checkpoint_files_folder,
+    log_file,
     restore_folder,
     restored_part,
     saved_part,
@@ -219,9 +219,13 @@ class Run:
     def _record_begun(self) -> float:
         """The time at which the state is what is saved. What is printed from here on, an attempt from it repeats."""
         began_at = time.time()
-        printed = os.fstat(1) if self.record_file is not None else None
-        if printed is not None and stat.S_ISREG(printed.st_mode):
-            self.record(records.CheckpointBegun(began_at, printed.st_size))
+        if self.record_file is None:
+            return began_at
+        try:
+            log_bytes = log_file(Path(self.record_file).parent, self.rank).stat().st_size
+        except OSError:  # the script has taken it away
+            return began_at
+        self.record(records.CheckpointBegun(began_at, log_bytes))
         return began_at
 
     def _record_saved(self, step: int, began_at: float, kind: PartKind, *, replica: bool = False) -> None:
