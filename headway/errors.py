@@ -130,6 +130,13 @@ class Corrupt(HeadwayError):
     code = "corrupt"
 
 
+class InputUnusable(Corrupt):
+    """Raised when what a job was given has its hash, and still cannot be used: it was packed like that."""
+
+    code = "input_unusable"
+    status = 422
+
+
 class CheckpointCorrupt(Corrupt):
     """Raised when a part of a checkpoint is missing or does not match its hash."""
 

@@ -120,6 +120,10 @@ class EndReason(StrEnum):
         "environment_failed", JobStatus.FAILED, Blame.USER, False, True,
         "The job's environment cannot be used: {error}.",
     )  # fmt: skip
+    INPUT_UNUSABLE = (
+        "input_unusable", JobStatus.FAILED, Blame.USER, False, True,
+        "What the job was given cannot be used: {error}.",
+    )  # fmt: skip
     WORKER_STOPPED = (
         "worker_stopped", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
         "Worker {worker} was shut down.",

@@ -146,6 +146,8 @@ def _apply(job: Job, worker: str, fact: Fact, now: float) -> Job:
 def _prepare_reason(fact: PrepareFailed) -> EndReason:
     if fact.environment:
         return EndReason.ENVIRONMENT_FAILED
+    if fact.input_unusable:
+        return EndReason.INPUT_UNUSABLE
     return EndReason.WORKER_FAULTY if fact.own_fault else EndReason.PREPARE_FAILED
 
 

@@ -166,13 +166,14 @@ class RanksIdle(Frozen):
 class PrepareFailed(Frozen):
     """The worker could not fetch the data, build the environment or start the launcher.
 
-    `environment`: the job's environment cannot be had, which no other worker would change. `own_fault`: the worker
-    could not start any ranks.
+    `environment`: the job's environment cannot be had, `input_unusable`: what the job was given cannot be used, which
+    no other worker would change. `own_fault`: the worker could not start any ranks.
     """
 
     type: Literal["prepare_failed"] = "prepare_failed"
     error: str = Field(max_length=4_000)
     environment: bool = False
+    input_unusable: bool = False
     own_fault: bool = False
 
 

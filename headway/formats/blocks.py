@@ -10,7 +10,7 @@ import zstandard
 
 from headway.bounded import decompress_zstd
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Array, Block, Split
-from headway.errors import Corrupt, TooLarge
+from headway.errors import Corrupt, InputUnusable, TooLarge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,14 +77,14 @@ def verify(block: Block, compressed: bytes) -> None:
 
 
 def unpack(split: Split, block: Block, compressed: bytes) -> dict[str, memoryview]:
-    """The bytes of each array of a verified block. Raises Corrupt."""
+    """The bytes of each array of a verified block. Raises InputUnusable."""
     size = block.sample_count * sum(array.sample_bytes for array in split.arrays.values())
     try:
         raw = decompress_zstd(compressed, size)
     except Corrupt as error:
-        raise Corrupt(f"Block {block.sha256[:12]} cannot be unpacked: {error}") from error
+        raise InputUnusable(f"Block {block.sha256[:12]} cannot be unpacked: {error}") from error
     if len(raw) != size:
-        raise Corrupt(f"Block {block.sha256[:12]} has {len(raw)} bytes; its index says {size}.")
+        raise InputUnusable(f"Block {block.sha256[:12]} has {len(raw)} bytes; its index says {size}.")
     views: dict[str, memoryview] = {}
     position = 0
     for name in sorted(split.arrays):

@@ -183,4 +183,4 @@ def unpack(archive: Path, target: Path) -> None:
             for member in checked_members(tar, MAXIMUM_UNPACKED_BYTES):
                 tar.extract(member, target, filter="data")
     except (*UNPACK_ERRORS, zstandard.ZstdError, Corrupt) as error:
-        raise Corrupt(f"The snapshot {archive.name} cannot be unpacked: {error}") from error
+        raise Corrupt(f"Snapshot {archive.name[:12]} cannot be unpacked: {error}") from error

@@ -21,6 +21,7 @@ from headway.errors import (
     ClaimRefused,
     EnvironmentFailed,
     HeadwayError,
+    InputUnusable,
     Unavailable,
 )
 from headway.formats.metric_patterns import MetricPatterns
@@ -257,9 +258,14 @@ class RunningAssignment:
 
     def _cannot_start(self, error: Exception, *, environment: bool) -> None:
         _log.error("Attempt %d of job %s cannot start: %s", self.key.attempt, self.key.job, error)
-        own_fault = is_own_fault(error)
-        words = clean_text(str(error))[:4000]
-        self._facts.put(PrepareFailed(error=words, environment=environment, own_fault=own_fault))
+        self._facts.put(
+            PrepareFailed(
+                error=clean_text(str(error))[:4000],
+                environment=environment,
+                input_unusable=isinstance(error, InputUnusable),
+                own_fault=is_own_fault(error),
+            )
+        )
 
     async def _launch(
         self, claimed: Claimed, ports: MeetingPorts, prepared: Prepared, slots: list[int]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from headway.errors import Corrupt
+from headway.errors import Corrupt, InputUnusable
 from headway.formats import snapshot
 from headway.worker.transfers import write_chunks
 
@@ -25,7 +26,7 @@ class SnapshotCache:
         self._used: Counter[str] = Counter()
 
     async def unpack(self, sha256: str, target: Path) -> None:
-        """Unpack the snapshot into a new folder. Raises Corrupt, and what `fetch` raises."""
+        """Unpack the snapshot into a new folder. Raises InputUnusable, Corrupt, and what `fetch` raises."""
         path = self._folder / f"{sha256}.tar.zst"
         self._used[path.name] += 1
         try:
@@ -33,7 +34,13 @@ class SnapshotCache:
                 if not path.exists():
                     await self._download(sha256, path)
                 os.utime(path)
-                await asyncio.to_thread(snapshot.unpack, path, target)
+                try:
+                    await asyncio.to_thread(snapshot.unpack, path, target)
+                except Corrupt as error:
+                    if await asyncio.to_thread(_sha256, path) == sha256:
+                        raise InputUnusable(str(error)) from error
+                    path.unlink()  # this disk has changed it: it is fetched again by the next attempt
+                    raise
         finally:
             self._used[path.name] -= 1
             self._evict()
@@ -55,3 +62,8 @@ class SnapshotCache:
             if not self._used[path.name]:
                 total_bytes -= path.stat().st_size
                 path.unlink()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -99,6 +99,7 @@ def test_a_claim_on_a_stopping_job_is_refused() -> None:
         (ended_rank(signal="SIGKILL"), EndReason.RANK_KILLED, JobStatus.QUEUED),
         (ended_rank(exit_code=1, error="closed by peer", secondary=True), EndReason.PEER_LOST, JobStatus.QUEUED),
         (PrepareFailed(error="no disk"), EndReason.PREPARE_FAILED, JobStatus.QUEUED),
+        (PrepareFailed(error="a bomb", input_unusable=True), EndReason.INPUT_UNUSABLE, JobStatus.FAILED),
         (WorkerStopping(), EndReason.WORKER_STOPPED, JobStatus.QUEUED),
     ],
 )

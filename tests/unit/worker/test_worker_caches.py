@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from headway.core.environment import Environment
-from headway.errors import Corrupt, EnvironmentFailed
+from headway.errors import Corrupt, EnvironmentFailed, InputUnusable
 from headway.formats import snapshot
 from headway.worker.environments import BuildSite, Environments
 from headway.worker.forkserver import Forkserver
@@ -90,6 +90,27 @@ async def test_a_snapshot_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="does not match its hash"):
         await cache.unpack(hashlib.sha256(b"wanted").hexdigest(), tmp_path / "work")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+async def test_a_snapshot_that_was_sent_unusable_is_told_from_one_that_this_disk_changed(tmp_path: Path) -> None:
+    """Given an archive that cannot be unpacked, if its hash is right nothing helps, else it is fetched again."""
+    bad = b"no archive"
+    sha256, good = packed(tmp_path / "files", "text")
+    contents = {hashlib.sha256(bad).hexdigest(): bad, sha256: good}
+
+    async def fetch(sha256: str) -> AsyncIterator[bytes]:
+        yield contents[sha256]
+
+    cache = SnapshotCache(tmp_path / "cache", 1 << 20, fetch)
+    with pytest.raises(InputUnusable, match="cannot be unpacked"):
+        await cache.unpack(hashlib.sha256(bad).hexdigest(), tmp_path / "bad")
+    await cache.unpack(sha256, tmp_path / "first")
+    (tmp_path / "cache" / f"{sha256}.tar.zst").write_bytes(good[:-20])
+    with pytest.raises(Corrupt) as changed:
+        await cache.unpack(sha256, tmp_path / "second")
+    assert not isinstance(changed.value, InputUnusable)
+    await cache.unpack(sha256, tmp_path / "third")
+    assert (tmp_path / "third" / "file").exists()
 
 
 async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
