@@ -1,4 +1,4 @@
-"""What routes share: the server, the caller, and the check that every route makes."""
+"""What routes share: the server and the caller."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from headway.errors import InvalidInput, TooLarge
-from headway.server.access import Action, Caller, admit, require_as_worker
+from headway.server.access import Action, Caller, admit, decisions, require_as_worker
 from headway.server.api.bodies import is_json, read_json
 
 MAXIMUM_BODY_BYTES = 1 << 20
@@ -47,6 +47,7 @@ class Allow:
 class GuardedRoute(APIRoute):
     """A route with an `Allow`. First the caller is checked, then the body is read and bounded; JSON is read strictly.
 
+    An answer is sent only if `require` allowed the action meanwhile: a service that forgot to ask is a defect.
     Raises RuntimeError for a route that does not say who may use it.
     """
 
@@ -63,7 +64,11 @@ class GuardedRoute(APIRoute):
                 if body and self.body_field is not None and is_json(request.headers.get("content-type", "")):
                     large = len(body) > _LARGE_BYTES
                     request._json = await asyncio.to_thread(read_json, body) if large else read_json(body)
-            return await handle(request)
+            with decisions() as decided:
+                response = await handle(request)
+            if response.status_code < 400 and allow.action not in decided:
+                raise RuntimeError(f"Route {self.path} answers, and no service asked whether it may: {allow.action}.")
+            return response
 
         return guarded
 
