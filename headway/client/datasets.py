@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from headway.bounded import decompress_gzip
 from headway.client.connection import Connection, path_part
 from headway.core.dataset import Dataset
 from headway.core.name import check_name
 from headway.errors import Corrupt, InvalidInput, Unavailable
 from headway.formats import blocks
+from headway.formats.bounded import decompress_gzip
 from headway.rank_protocol.paths import DATASET_FILE, array_file
 
 MIRRORS = {

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from headway.errors import EnvironmentFailed, InvalidInput, NotFound
-from headway.lock_files import read_lock
+from headway.formats.lock_files import read_lock
 from headway.rank_protocol.paths import SOURCE_FOLDER
 
 _BINARY_LOOK_BYTES = 512
@@ -58,7 +58,7 @@ def check_module(module: str, folder: Path) -> None:
 
 def check_lock(lock: str, folder: Path) -> None:
     """Raises InvalidInput when a lock file, or what it includes or names, is not sent along with the directory."""
-    from headway.ignored_files import find_files
+    from headway.formats.ignored_files import find_files
 
     folder = folder.resolve()
     try:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import zstandard
 
-from headway.bounded import decompress_zstd
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Array, Block, Split
 from headway.errors import Corrupt, InputUnusable, TooLarge
+from headway.formats.bounded import decompress_zstd
 
 if TYPE_CHECKING:
     import numpy as np

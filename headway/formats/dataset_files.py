@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from headway.bounded import decompress_gzip
 from headway.core.dataset import ITEM_BYTES, MAXIMUM_DIMENSIONS, Dataset, Split
 from headway.errors import Corrupt, InvalidInput
+from headway.formats.bounded import decompress_gzip
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 IDX_PREFIXES = {"train": "train", "test": "t10k"}

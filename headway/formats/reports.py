@@ -12,11 +12,11 @@ import msgpack
 import zstandard
 from pydantic import Field, StrictBool, TypeAdapter
 
-from headway.bounded import read_packed_list, unpack_msgpack
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.facts import FACTS, Fact
 from headway.core.frozen import Text
 from headway.errors import Corrupt
+from headway.formats.bounded import read_packed_list, unpack_msgpack
 
 MAXIMUM_REPORT_BYTES = 16 << 20
 """Of one report on the wire."""

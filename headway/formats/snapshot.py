@@ -17,9 +17,9 @@ from typing import IO
 
 import zstandard
 
-from headway.bounded import MAXIMUM_WINDOW_BYTES
 from headway.errors import Corrupt, InvalidInput, TooLarge
-from headway.ignored_files import find_files
+from headway.formats.bounded import MAXIMUM_WINDOW_BYTES
+from headway.formats.ignored_files import find_files
 from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
 MAXIMUM_UNPACKED_BYTES = 1 << 30

@@ -17,7 +17,7 @@ from pathlib import Path
 from headway.core.environment import Environment
 from headway.errors import CannotStartRanks, EnvironmentFailed, WorkerOutdated
 from headway.folders import remove
-from headway.lock_files import LockContents, read_lock
+from headway.formats.lock_files import LockContents, read_lock
 from headway.worker.builds import find_uv, run_build
 from headway.worker.editables import Overlay, build_overlay, remove_editables, without_leftovers
 from headway.worker.forkserver import Forkserver

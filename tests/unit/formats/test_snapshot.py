@@ -14,7 +14,7 @@ import zstandard
 
 from headway.errors import Corrupt, InvalidInput, TooLarge
 from headway.formats import snapshot
-from headway.ignored_files import find_files
+from headway.formats.ignored_files import find_files
 from headway.rank_protocol.checkpoint_files import pack_files, unpack_files
 
 
@@ -94,7 +94,7 @@ def test_a_folder_that_goes_away_while_it_is_listed_has_no_files(
             raise FileNotFoundError(path)
         return scan(path)
 
-    monkeypatch.setattr("headway.ignored_files.os.scandir", scan_once)
+    monkeypatch.setattr("headway.formats.ignored_files.os.scandir", scan_once)
     assert packed_names(folder) == {"kept"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headway.errors import EnvironmentFailed
-from headway.lock_files import read_lock
+from headway.formats.lock_files import read_lock
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

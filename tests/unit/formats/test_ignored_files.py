@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headway.errors import InvalidInput
-from headway.ignored_files import find_files
+from headway.formats.ignored_files import find_files
 from tests.no_root import without_root
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

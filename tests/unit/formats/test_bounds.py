@@ -16,10 +16,10 @@ import pytest
 import zstandard
 
 from headway import tar_members
-from headway.bounded import decompress_gzip, decompress_zstd, unpack_msgpack
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, Dataset, Split, check_index
 from headway.errors import CheckpointCorrupt, Corrupt, InvalidInput, TooLarge
 from headway.formats import blocks, snapshot
+from headway.formats.bounded import decompress_gzip, decompress_zstd, unpack_msgpack
 from headway.formats.reports import (
     MAXIMUM_REPORT_BYTES,
     MAXIMUM_SECTION_BYTES,
