@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +23,7 @@ from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase
 from headway.database.sql_connections import translate_errors
 from headway.database.sql_streams import SqlStreams
-from headway.errors import SettingInvalid
+from headway.errors import SettingInvalid, Unavailable
 from headway.private_files import close, make_private
 
 _BUSY_TIMEOUT_SECONDS = 10
@@ -40,6 +42,9 @@ class SqliteDatabase(SqlDatabase):
         self._streams_path = self._path.with_name(f"{self._path.stem}-streams{self._path.suffix}")
         self._lock: BinaryIO | None = None
         self._engines: dict[tuple[str, str], AsyncEngine] = {}
+        self._transactions = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.streams = SqlStreams(partial(self._transaction, STREAMS.name), insert, self.damage)
 
     async def open_to_read(self) -> None:
@@ -73,10 +78,11 @@ class SqliteDatabase(SqlDatabase):
         self._engines[name, _USER_READ] = _engine(path, "DEFERRED", _READERS)
 
     async def close(self) -> None:
+        engines, self._engines = self._engines, {}
+        await self._idle.wait()  # or their connections, and what they lock, outlive this
         async with AsyncExitStack() as stack:
-            for engine in self._engines.values():
+            for engine in engines.values():
                 stack.push_async_callback(engine.dispose)
-        self._engines.clear()
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -106,9 +112,28 @@ class SqliteDatabase(SqlDatabase):
 
     @asynccontextmanager
     async def _transaction(self, name: str, *, write: bool) -> AsyncIterator[AsyncConnection]:
-        use = _WRITE if write else _USER_READ if reading.get() else _READ
-        async with translate_errors(), self._engines[name, use].begin() as connection:
-            yield connection
+        engine = self._engines.get((name, _WRITE if write else _USER_READ if reading.get() else _READ))
+        if engine is None:
+            raise Unavailable(f"Database {self._path} is closed.")
+        self._transactions += 1
+        self._idle.clear()
+        try:
+            async with translate_errors(), engine.begin() as connection:
+                yield connection
+        finally:
+            self._transactions -= 1
+            if not self._transactions:
+                self._idle.set()
+
+
+class _Connection(sqlite3.Connection):
+    """SQLite keeps what is closed, with its write lock, for as long as a statement of it lives, as one does in the
+    traceback of a write that was cancelled. So the transaction ends first."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # it was closed before, or never opened
+            self.rollback()
+        super().close()
 
 
 def _text(content: bytes) -> str:
@@ -123,7 +148,7 @@ def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=READ_PATIENCE_SECONDS if begin == "DEFERRED" else _BUSY_TIMEOUT_SECONDS,
         pool_reset_on_return=None,  # each use is a transaction that ends itself
-        connect_args={"timeout": _BUSY_TIMEOUT_SECONDS},
+        connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "factory": _Connection},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -14,14 +14,14 @@ from starlette.types import Message
 from headway.core import fact_transitions
 from headway.core.facts import CheckpointPartStored, RankStarted, Released
 from headway.core.status import AssignmentState
+from headway.database.sqlite import SqliteDatabase
 from headway.formats.reports import Report, encode_report, stated_bytes
 from headway.server import housekeeping
 from headway.server.api.event_streams import read_page
 from headway.server.server import Server
 from headway.server.services.streams import Cursor
-from headway.server.startup import started
 from headway.settings import Settings
-from tests.api.conftest import PROJECT, USER, Api, SpokenWorker
+from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
 from tests.api.test_jobs import eventually
 from tests.unit.formats.test_reports import BAD_LOGS, BAD_METRICS
 
@@ -102,18 +102,20 @@ async def test_committed_means_stored_and_applied(api: Api) -> None:
     assert [one["through"] for one in answer["committed"]] == [3, None]
 
 
-async def test_facts_stored_before_a_crash_are_applied_after_it(api: Api, tmp_path: Path) -> None:
+async def test_facts_stored_before_a_crash_are_applied_after_it(tmp_path: Path) -> None:
     """Given a server that died between storing a report and applying its facts, the next one applies them."""
-    job, worker = await started_job(api)
-    await api.server.backends.database.streams.insert([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
-    assert (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "starting"
-    await api.server.backends.database.close()
-    async with started(Server(Settings(home=tmp_path / "home"))):
-        pass
-    restarted = Server(Settings(home=tmp_path / "home"))
-    async with started(restarted):
-        assert (await restarted.jobs.find(PROJECT, "mine")).status == "running"
-    await api.server.backends.database.open()
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)) as api:
+        job, worker = await started_job(api)
+        assert (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "starting"
+    database = SqliteDatabase(settings.effective_database_url)
+    await database.open()
+    await database.streams.insert([worker.a_report(job, RankStarted(rank=0, pid=1), lines=("x",))])
+    await database.close()
+    for _ in range(2):  # applied once, it stays so
+        async with opened(Server(settings)) as api:
+            assert (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "running"
+            assert (await texts(api))[0] == ["x"]
 
 
 async def test_a_broken_report_is_counted_and_dropped(api: Api) -> None:

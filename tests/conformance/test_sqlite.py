@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from headway.core.job import Event
 from headway.database.base import Database
-from headway.errors import SettingInvalid
+from headway.errors import SettingInvalid, Unavailable
 from headway.registry import backend
 
 pytestmark = pytest.mark.anyio
@@ -26,8 +30,6 @@ async def test_sqlite_serves_one_server(tmp_path: Path) -> None:
 
 
 async def test_a_home_of_a_newer_version_is_refused_unchanged(tmp_path: Path) -> None:
-    import sqlite3
-
     url = f"sqlite:///{tmp_path / 'headway.db'}"
     database: Database = backend("database", url)(url)
     await database.open()
@@ -44,8 +46,6 @@ async def test_a_home_of_a_newer_version_is_refused_unchanged(tmp_path: Path) ->
 
 async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> None:
     """Given that start-up compares with constants, these must name the newest revisions, and tables must match."""
-    import sqlite3
-
     from alembic.script import ScriptDirectory
 
     from headway.database import tables
@@ -63,3 +63,45 @@ async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> N
             made = {row[1] for row in connection.execute(f"PRAGMA table_info({table.name})")}
             assert made == {column.name for column in table.columns}, table.name
         connection.close()
+
+
+async def test_a_write_that_was_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
+    """Given a server that stops within a write, when its database is closed, then the next server can write at once."""
+    url = f"sqlite:///{tmp_path / 'headway.db'}"
+    database: Database = backend("database", url)(url)
+    await database.open()
+    events = [("j", Event(number=number, type="t", at=1.0)) for number in range(20_000)]
+    writing = asyncio.create_task(database.insert_events(events))
+    with closing(sqlite3.connect(tmp_path / "headway.db", timeout=0)) as other:
+        while not is_locked(other):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)
+        writing.cancel()
+        (cancelled,) = await asyncio.gather(writing, return_exceptions=True)  # its traceback keeps cursors alive
+        await database.close()
+        assert isinstance(cancelled, asyncio.CancelledError)
+        assert not is_locked(other)
+
+
+def is_locked(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return True
+    connection.rollback()
+    return False
+
+
+async def test_it_closes_when_its_transactions_have_ended_and_takes_no_more(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'headway.db'}"
+    database: Database = backend("database", url)(url)
+    await database.open()
+    writing = asyncio.create_task(database.insert_events([("j", Event(number=1, type="t", at=1.0))]))
+    await asyncio.sleep(0)
+    await database.close()
+    assert writing.done()
+    with pytest.raises(Unavailable, match="is closed"):
+        await database.events("j", 0, 9)
+    await database.open()
+    assert [event.number for event in await database.events("j", 0, 9)] == [1]
+    await database.close()
