@@ -10,6 +10,7 @@ from typing import Any
 
 from headway.errors import Corrupt
 from headway.rank_protocol.fields import check_fields
+from headway.rank_protocol.save_policy import SavePolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +77,7 @@ class Plan:
     """Where ranks leave files that the worker stores."""
     checkpoint_files: Path
     """Where programs write checkpoint files."""
-    checkpoints: dict[str, Any]
-    """When to save, as `headway.core.checkpoint.CheckpointPolicy` writes it."""
+    save_policy: SavePolicy
     threads: int
     """Threads of each rank."""
     device_variables: dict[str, str]
@@ -90,6 +90,7 @@ class Plan:
     def to_json(self) -> bytes:
         """The plan for `from_json`."""
         values = {name: getattr(self, name) for name in _FIELDS}
+        values["save_policy"] = self.save_policy.to_json()
         return json.dumps(values, default=os.fspath).encode()
 
     @classmethod
@@ -99,7 +100,9 @@ class Plan:
         if not isinstance(values, dict):
             raise Corrupt(f"the plan is a {type(values).__name__}, not an object")
         check_fields(values, "the plan", _FIELDS)
-        return cls(**{**values, **{name: Path(values[name]) for name in _PATHS if values[name] is not None}})
+        values |= {name: Path(values[name]) for name in _PATHS if values[name] is not None}
+        values["save_policy"] = SavePolicy.from_json(values["save_policy"])
+        return cls(**values)
 
 
 _FIELDS = tuple(field.name for field in fields(Plan))

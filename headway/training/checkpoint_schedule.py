@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+
+from headway.rank_protocol.save_policy import SavePolicy
 
 _AGREE_SECONDS = 0.25
 """Ranks ask each other at least about so often whether a checkpoint is due: soon enough for SIGTERM."""
@@ -20,10 +21,8 @@ class CheckpointSchedule:
     `stop`: a rank was asked to end, and all ranks are to save and leave after this step.
     """
 
-    def __init__(self, policy: dict[str, Any], world_size: int, stop_asked: Callable[[], bool]) -> None:
-        self._every_steps: int | None = policy.get("every_steps")
-        self._every_seconds: float | None = policy.get("every_seconds")
-        self._epoch_end: bool = policy.get("epoch_end", True)
+    def __init__(self, policy: SavePolicy, world_size: int, stop_asked: Callable[[], bool]) -> None:
+        self._policy = policy
         self._world_size = world_size
         self._stop_asked = stop_asked
         self._saved_at = self._agreed_at = time.monotonic()
@@ -35,15 +34,17 @@ class CheckpointSchedule:
 
     def due(self, step: int, *, epoch_end: bool = False) -> bool:
         """Whether to save after this step. To be asked once after each step, on every rank."""
-        by_steps = self._every_steps is not None and step % self._every_steps == 0
+        policy = self._policy
+        by_steps = policy.every_steps is not None and step % policy.every_steps == 0
         by_clock = self._agreed(step)
-        due = by_steps or (epoch_end and self._epoch_end) or by_clock or self.stop
+        due = by_steps or (epoch_end and policy.epoch_end) or by_clock or self.stop
         if due:
             self._saved_at = time.monotonic()
         return due
 
     def _agreed(self, step: int) -> bool:
-        overdue = self._every_seconds is not None and time.monotonic() - self._saved_at >= self._every_seconds
+        limit_seconds = self._policy.every_seconds
+        overdue = limit_seconds is not None and time.monotonic() - self._saved_at >= limit_seconds
         if self._world_size == 1:
             self.stop = self._stop_asked()
             return overdue

@@ -46,7 +46,7 @@ def rank_environment(plan: Plan, local_rank: int) -> dict[str, str]:
         rank_variables.RUN_FILE: run_file(folder, rank),
         rank_variables.OUTPUT_DIRECTORY: plan.output,
         rank_variables.CHECKPOINT_DIRECTORY: plan.checkpoint_files,
-        rank_variables.CHECKPOINTS: json.dumps(plan.checkpoints),
+        rank_variables.CHECKPOINTS: plan.save_policy.to_json(),
         **version_variables(),
     }
     if plan.data:

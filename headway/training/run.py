@@ -30,6 +30,7 @@ from headway.rank_protocol.paths import (
 )
 from headway.rank_protocol.record_bounds import checked_metric, checked_step
 from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, read_restored
+from headway.rank_protocol.save_policy import SavePolicy
 from headway.rank_protocol.version import mismatch_with_worker
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from headway.training.plain_values import real_numbers, whole_number
@@ -63,7 +64,8 @@ class Run:
         self._descriptor: int | None = None
         self._first_logged = False
         self.asked_to_stop = self.obeys_sigterm = self.interrupted = False
-        self._policy: dict[str, Any] = json.loads(variables.get(rank_variables.CHECKPOINTS, "{}"))
+        save_policy = variables.get(rank_variables.CHECKPOINTS)
+        self._policy = SavePolicy.from_json(save_policy) if save_policy else SavePolicy()
         self._saver = Saver()
         self._positions: dict[str, int] = {}
         self._start_positions: dict[str, int] = {}

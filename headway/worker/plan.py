@@ -9,6 +9,7 @@ from headway.core.cold_start import cold_reason
 from headway.core.environment import variables_of_parameters
 from headway.core.protocol import Claimed
 from headway.rank_protocol.plan import Plan
+from headway.rank_protocol.save_policy import SavePolicy
 from headway.worker.devices import Device
 from headway.worker.interface import interface_for_ranks
 from headway.worker.meeting_ports import store_of
@@ -26,6 +27,7 @@ def launch_plan(
     spec = claimed.spec
     parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
     cold = cold_reason(spec)
+    saves = spec.checkpoints
     # All ranks of a job meet at the same place, and a rank may start cold for its PYTHONPATH.
     shares_store = cold is None and "PYTHONPATH" not in spec.variables
     return Plan(
@@ -58,7 +60,7 @@ def launch_plan(
         work=prepared.work.absolute(),
         output=prepared.output.absolute(),
         checkpoint_files=prepared.checkpoint_files.absolute(),
-        checkpoints=spec.checkpoints.model_dump(mode="json"),
+        save_policy=SavePolicy(saves.every_steps, saves.every_seconds, saves.epoch_end),
         threads=session.threads_per_slot,
         device_variables=session.devices.variables(devices),
         interface=session.interface

@@ -22,21 +22,21 @@ def texts(job: JobHandle, rank: int = 0) -> list[str]:
 def test_files_that_a_program_writes_are_kept_and_given_back(shared_fleet: Fleet, tmp_path: Path) -> None:
     """Given a program that knows only a directory's name, when it is killed, it goes on from its newest file."""
     with shared_fleet.client() as client:
-        job = client.run_script(EXAMPLES / "frameworks" / "pytorch_files.py", variables={"STEPS": "60"})
+        job = client.run_script(EXAMPLES / "frameworks" / "pytorch_files.py", variables={"STEPS": "150"})
         wait_until(lambda: has_checkpoint(job), "the first checkpoint")
         kill_a_rank(shared_fleet, job)
         assert ended(job).status == "succeeded"
         first, *_, last = texts(job)
         again = next(text for text in texts(job)[1:] if text.startswith("from step"))
-        assert (first, last) == ("from step 0", "through at step 60")
+        assert (first, last) == ("from step 0", "through at step 150")
         kept = job.attempts()[1]["restored_step"]
         assert again == f"from step {kept}"
         assert kept >= 10
         newest = job.checkpoints()[-1]
-        assert (newest["step"], newest["kind"], newest["complete"]) == (60, "files", True)
-        (archive,) = job.download_checkpoint(60, tmp_path)
+        assert (newest["step"], newest["kind"], newest["complete"]) == (150, "files", True)
+        (archive,) = job.download_checkpoint(150, tmp_path)
         with tarfile.open(archive) as tar:
-            assert "step-60.pt" in tar.getnames()
+            assert "step-150.pt" in tar.getnames()
 
 
 def test_half_written_files_are_never_kept(shared_fleet: Fleet, tmp_path: Path) -> None:

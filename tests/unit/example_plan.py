@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headway.rank_protocol.plan import Plan
+from headway.rank_protocol.save_policy import SavePolicy
 
 PLAN = Plan(
     job="j-1",
@@ -36,7 +37,7 @@ PLAN = Plan(
     work=Path("/home/jobs/j-1/work"),
     output=Path("/home/attempts/j-1.2/output"),
     checkpoint_files=Path("/home/attempts/j-1.2/checkpoint-files"),
-    checkpoints={"every_steps": 10},
+    save_policy=SavePolicy(every_steps=10),
     threads=1,
     device_variables={"CUDA_VISIBLE_DEVICES": "1"},
     interface="eth0",

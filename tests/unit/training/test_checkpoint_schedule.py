@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from headway.rank_protocol.save_policy import SavePolicy
 from headway.training import checkpoint_schedule
 from headway.training.checkpoint_schedule import CheckpointSchedule
 from tests.fake_clock import FakeClock
@@ -55,7 +56,7 @@ def steps(clock: FakeClock, seconds: Callable[[int], float], until: float, first
 @pytest.mark.parametrize("asked_at", [0.0, 0.55, 0.61, 1.3, 31.0])
 def test_a_stop_is_agreed_on_within_half_a_second_of_being_asked(clock: FakeClock, kind: str, asked_at: float) -> None:
     """Given steps of any length, when a rank is asked to stop, then all know after the step in hand, or soon after."""
-    schedule = CheckpointSchedule({}, 2, lambda: clock.seconds >= asked_at)
+    schedule = CheckpointSchedule(SavePolicy(), 2, lambda: clock.seconds >= asked_at)
     longest = STEPS[kind](1)
     for step in steps(clock, STEPS[kind], asked_at + 60):
         schedule.due(step)
@@ -68,20 +69,20 @@ def test_a_stop_is_agreed_on_within_half_a_second_of_being_asked(clock: FakeCloc
 
 @pytest.mark.parametrize("kind", STEPS)
 def test_agreeing_costs_a_small_share_of_the_time(clock: FakeClock, kind: str) -> None:
-    schedule = CheckpointSchedule({}, 2, lambda: False)
+    schedule = CheckpointSchedule(SavePolicy(), 2, lambda: False)
     worked = sum(STEPS[kind](step) for step in steps(clock, STEPS[kind], 35.0) if not schedule.due(step))
     assert clock.seconds - worked <= 0.06 * worked
 
 
 def test_seconds_between_checkpoints_are_kept_by_slow_steps(clock: FakeClock) -> None:
-    schedule = CheckpointSchedule({"every_seconds": 2.0}, 2, lambda: False)
+    schedule = CheckpointSchedule(SavePolicy(every_seconds=2.0), 2, lambda: False)
     saved = [clock.seconds for step in steps(clock, lambda _: 0.2, 21.0) if schedule.due(step)]
     assert [round(later - earlier, 1) for earlier, later in pairwise(saved)] == [2.0] * 9
 
 
 def test_steps_that_are_counted_from_one_again_in_each_epoch_are_agreed_on(clock: FakeClock) -> None:
     asked: list[bool] = []
-    schedule = CheckpointSchedule({}, 2, lambda: bool(asked))
+    schedule = CheckpointSchedule(SavePolicy(), 2, lambda: bool(asked))
     for step in steps(clock, lambda _: 0.001, 0.99):
         schedule.due(step)
     asked.append(True)
