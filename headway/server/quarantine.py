@@ -15,6 +15,7 @@ from headway.core.worker import Worker, WorkerFault
 from headway.engines.base import Engine
 from headway.errors import Conflict, NotFound
 from headway.server.clock import Clock
+from headway.server.counters import ServerCounters
 
 _log = logging.getLogger(__name__)
 
@@ -26,9 +27,10 @@ class Quarantine:
     this server first saw the quarantine; a worker that was started again is tried at once.
     """
 
-    def __init__(self, clock: Clock, engine: Engine) -> None:
+    def __init__(self, clock: Clock, engine: Engine, counters: ServerCounters) -> None:
         self._clock = clock
         self._engine = engine
+        self._counters = counters
         self._unjudged: dict[str, Job] = {}
         self._rests_since: dict[str, float] = {}
         self._began_at = float("inf")
@@ -86,6 +88,7 @@ class Quarantine:
                 _log.warning("Worker %s takes jobs again.", worker.name)
                 self._rests_since.pop(worker_id, None)
             else:
+                self._counters.quarantined_workers += before is None
                 self._rests_since[worker_id] = self._clock.monotonic()
                 pause = worker.quarantine.pause_seconds
                 _log.warning(

@@ -17,6 +17,7 @@ from headway.database.base import Database
 from headway.errors import Corrupt, HeadwayError, NotFound
 from headway.formats.reports import Report, decode_head, decode_report
 from headway.server.clock import Clock
+from headway.server.counters import ServerCounters
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
 
@@ -77,6 +78,7 @@ class Recorder:
         opened: Callable[[bytes], bytes],
         watchers: Watchers,
         clock: Clock,
+        counters: ServerCounters,
         catch_up_seconds: float,
     ) -> None:
         """`opened` takes a report out of its envelope, or raises Corrupt."""
@@ -86,11 +88,11 @@ class Recorder:
         self._opened = opened
         self._watchers = watchers
         self._clock = clock
+        self._counters = counters
         self._catch_up_seconds = catch_up_seconds
         self._streams: dict[AssignmentKey, _Stream] = {}
         self._recorded = 0
         self._progressed = asyncio.Event()
-        self.corrupt_reports = 0
 
     async def open(self) -> None:
         """Apply what an earlier server stored but did not apply. The broker is open by now."""
@@ -142,8 +144,8 @@ class Recorder:
 
     async def put_aside(self, body: bytes, error: Corrupt) -> None:
         """Count a report that cannot be read, and keep it for people to look at: the others go on."""
-        self.corrupt_reports += 1
-        _log.warning("Report put aside (%d so far): %s", self.corrupt_reports, error)
+        self._counters.corrupt_reports += 1
+        _log.warning("Report put aside (%d so far): %s", self._counters.corrupt_reports, error)
         await self._broker.dead_letter(body)
 
     async def record(self, reports: Iterable[Report]) -> None:
@@ -209,10 +211,10 @@ class Recorder:
                     await self._update(job_id, number, [one])
                 return
             (failed,) = reported
-            self.corrupt_reports += 1
+            self._counters.corrupt_reports += 1
             _log.exception(
                 "The facts of report %d of worker %s about attempt %d of job %s are left out (%d put aside so far).",
-                failed.number, failed.worker, number, job_id, self.corrupt_reports,
+                failed.number, failed.worker, number, job_id, self._counters.corrupt_reports,
             )  # fmt: skip
             released = tuple(fact for fact in failed.facts if isinstance(fact, Released))
             if released != failed.facts:
@@ -257,7 +259,10 @@ class Recorder:
         ]  # fmt: skip
         missing = sum(stream.missing for stream in streams)
         now = self._clock.now()
+        known = self._jobs.unsettled.find(job_id)
+        settles = known is not None and number in known.settling
         await self._jobs.update(job_id, lambda job: transitions.streams_settled(job, number, missing, now))
+        self._counters.missing_reports += missing if settles else 0
 
     async def _settle_complete(self, job_id: str, number: int) -> None:
         job = self._jobs.unsettled.find(job_id)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from headway.brokers.base import Broker
 from headway.core.job import Job
+from headway.server.counters import ServerCounters
 from headway.server.services.jobs import Jobs
 from headway.server.sinks.base import EventSink
 from headway.server.sinks.feed import SinkFeed
@@ -16,11 +17,13 @@ from headway.server.watchers import Watchers
 class Relay:
     """Everything it does may be repeated: after a crash the next server delivers again what is still in the jobs."""
 
-    def __init__(self, jobs: Jobs, broker: Broker, watchers: Watchers, sinks: Sequence[EventSink]) -> None:
+    def __init__(
+        self, jobs: Jobs, broker: Broker, watchers: Watchers, counters: ServerCounters, sinks: Sequence[EventSink]
+    ) -> None:
         self._jobs = jobs
         self._broker = broker
         self._watchers = watchers
-        self._feeds = [SinkFeed(sink, self._taken) for sink in sinks]
+        self._feeds = [SinkFeed(sink, self._taken, counters) for sink in sinks]
         self._changed: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._published: dict[str, Job] = {}

@@ -6,6 +6,7 @@ from headway.brokers.embedded import EmbeddedBroker
 from headway.server.backends import Backends
 from headway.server.callers import Callers
 from headway.server.clock import Clock
+from headway.server.counters import ServerCounters
 from headway.server.home_tokens import HomeTokens
 from headway.server.housekeeping import Housekeeping
 from headway.server.leading import Leading
@@ -57,6 +58,7 @@ class Server:
         self.tokens = self.home.tokens
         self.links = Links(self.clock)
         self.backends = Backends(settings, embedded)
+        self.counters = ServerCounters(self.backends.database.damage)
         self.leading: Leading | None = None
         if self.backends.database.shared:
             self.leading = Leading(self.backends.database, self.clock, draw_id("s-"), settings.leader_lease_seconds)
@@ -83,6 +85,7 @@ class Server:
             opened=(lambda body: body) if embedded else self.senders.opened,
             watchers=self.watchers,
             clock=self.clock,
+            counters=self.counters,
             catch_up_seconds=self.settings.catch_up_seconds,
         )
         self.streams = Streams(database, self.jobs, self.recorder, self.watchers)
@@ -122,6 +125,7 @@ class Server:
             leases=self.leases,
             recorder=self.recorder,
             telemetry=self.telemetry,
+            counters=self.counters,
         )
         self.callers = Callers(self.tokens, self.workers, self.jobs, self.clock)
         self.credentials = Credentials(self.home, self.callers, self.backends.engine, self.jobs)
@@ -133,6 +137,7 @@ class Server:
             workers=self.workers,
             datasets=self.datasets,
             checkpoints=self.checkpoints,
+            counters=self.counters,
         )
         self.heartbeats = Heartbeats(
             engine=self.backends.engine,
@@ -165,7 +170,7 @@ class Server:
     def _wire_loops(self) -> None:
         """What acts by itself, besides the recorder."""
         database = self.backends.database
-        self.quarantine = Quarantine(self.clock, self.backends.engine)
+        self.quarantine = Quarantine(self.clock, self.backends.engine, self.counters)
         self.scheduler = Scheduler(
             settings=self.settings,
             clock=self.clock,
@@ -177,7 +182,8 @@ class Server:
             recorder=self.recorder,
             quarantine=self.quarantine,
         )
-        self.relay = Relay(self.jobs, self.backends.wakeups, self.watchers, [RowSink(database)])
+        sinks = [RowSink(database)]
+        self.relay = Relay(self.jobs, self.backends.wakeups, self.watchers, self.counters, sinks)
         self.housekeeping = Housekeeping(
             settings=self.settings,
             database=database,

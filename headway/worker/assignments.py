@@ -145,5 +145,5 @@ def _release_unknown(session: Session, key: AssignmentKey) -> None:
     """The server believes that this worker has ranks which it never started: report that they are gone."""
     if not session.outbox.sends(key):
         stream = SpooledStream(stream_folder(session.home, key), key)
-        finish_stream(session.home, stream)
+        finish_stream(session.home, stream, session.outbox.counters)
         session.outbox.add(stream)

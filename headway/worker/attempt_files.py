@@ -9,6 +9,7 @@ from headway.core.facts import Released
 from headway.core.protocol import AssignmentKey, Timeouts
 from headway.folders import remove
 from headway.rank_protocol.paths import logged_ranks
+from headway.worker.counters import WorkerCounters
 from headway.worker.rank_files import RankFiles
 from headway.worker.spool import SpooledStream, stream_folder
 
@@ -26,7 +27,7 @@ def remove_attempt(home: Path, key: AssignmentKey) -> None:
     remove(stream_folder(home, key))
 
 
-def finish_stream(home: Path, stream: SpooledStream) -> None:
+def finish_stream(home: Path, stream: SpooledStream, counters: WorkerCounters) -> None:
     """Close a stream whose ranks are gone: a last report with what their files still have."""
     if stream.ended:
         return
@@ -38,7 +39,10 @@ def finish_stream(home: Path, stream: SpooledStream) -> None:
             harvest = files.harvest(stream.offsets, final=True)
             more = harvest.more
             facts = (*harvest.facts, *(() if more else (Released(),)))
-            stream.append(facts, harvest.lines, list(harvest.series.values()), harvest.offsets, last=not more)
+            series = list(harvest.series.values())
+            report = stream.append(facts, harvest.lines, series, harvest.offsets, last=not more)
+            counters.stripped_reports += report.stripped
+            counters.add_dropped(harvest)
     except OSError:
         raise
     except Exception:  # the worker has to start, whatever lies there

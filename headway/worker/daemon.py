@@ -19,6 +19,7 @@ from headway.worker.assignments import Assignments
 from headway.worker.attempt_files import finish_stream
 from headway.worker.broker_links import BrokerLink, Uses, broker_links
 from headway.worker.connection import Connection
+from headway.worker.counters import WorkerCounters
 from headway.worker.dataset_cache import DatasetCache
 from headway.worker.devices import Devices
 from headway.worker.environments import Environments
@@ -53,7 +54,8 @@ class Worker:
         self._connection = Connection(settings.server_url)
         self._environments = Environments(self._home, self._threads, settings.environment_cache_bytes)
         self._heartbeat_due = asyncio.Event()
-        self._outbox = Outbox(self._heartbeat_due.set)
+        self.counters = WorkerCounters()
+        self._outbox = Outbox(self._heartbeat_due.set, self.counters)
         self._assignments = Assignments(self._heartbeat_due)
         cache = self._home / "cache"
         self._preparation = Preparation(
@@ -78,7 +80,7 @@ class Worker:
         with locked_home(self._home):
             end_survivors(self._home)
             for stream in leftover_streams(self._home):
-                finish_stream(self._home, stream)
+                finish_stream(self._home, stream, self.counters)
                 self._outbox.add(stream)
             forkserver = asyncio.create_task(self._environments.run())
             probe = await asyncio.start_server(_greet, self._advertised_host(), 0)

@@ -71,7 +71,7 @@ class Harvest:
 
     `saved`: parts of checkpoints; `interrupted`: ranks that left because they were asked to, not because they were
     through. `marks`: how long a rank's log was when it saved a checkpoint, and when that was. `more`: the files have
-    more; `read_bytes`: how much was read.
+    more; `read_bytes`: how much was read. `dropped_...`: what is beyond a bound, or cannot be read.
     """
 
     known: KnownSeries = field(default_factory=KnownSeries)
@@ -85,6 +85,9 @@ class Harvest:
     marks: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
     more: bool = False
     read_bytes: int = 0
+    dropped_records: int = 0
+    dropped_points: int = 0
+    dropped_output_bytes: int = 0
 
     def add_point(self, name: str, rank: int, step: int, at: float, value: float) -> None:
         """One more point of a series, unless its rank has too many.
@@ -96,6 +99,7 @@ class Harvest:
         series = self.series.get((name, rank))
         if series is None:
             if not self.known.admit(name, rank):
+                self.dropped_points += 1
                 return
             series = self.series[name, rank] = Series(name, rank)
         series.steps.append(step)

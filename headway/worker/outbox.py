@@ -9,6 +9,7 @@ from collections.abc import Callable
 from headway.brokers.base import WorkerBroker
 from headway.core.protocol import AssignmentKey, CommittedStream
 from headway.errors import Unavailable
+from headway.worker.counters import WorkerCounters
 from headway.worker.spool import SpooledStream
 
 _log = logging.getLogger(__name__)
@@ -20,8 +21,9 @@ _RETRY_SECONDS = 0.2
 class Outbox:
     """All streams that still have something to send. At most a window of bytes is on its way at a time."""
 
-    def __init__(self, heartbeat_now: Callable[[], None]) -> None:
+    def __init__(self, heartbeat_now: Callable[[], None], counters: WorkerCounters) -> None:
         self._streams: dict[AssignmentKey, SpooledStream] = {}
+        self.counters = counters
         self._heartbeat_now = heartbeat_now
         self._woken = asyncio.Event()
         self._unchanged: dict[AssignmentKey, tuple[int, int]] = {}
@@ -56,12 +58,12 @@ class Outbox:
             return True
         stream.cut(through)
         for number in committed.unreadable:
-            stream.replace(number, "could not be read by the server")
+            self.counters.replaced_reports += stream.replace(number, "could not be read by the server")
         # What is not committed two heartbeats after it was sent was lost on its way.
         seen, times = self._unchanged.get(key, (-1, 0))
         times = times + 1 if seen == through and stream.unacknowledged else 0
         if times >= _RESEND_HEARTBEATS:
-            stream.check(through + 1)  # the one that all others wait for
+            self.counters.replaced_reports += stream.check(through + 1)  # the one that all others wait for
             stream.resend(through)
             times = 0
         self._unchanged[key] = (through, times)

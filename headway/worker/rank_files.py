@@ -164,6 +164,7 @@ class RankFiles:
         """Lines that were printed before a checkpoint was saved are no later than it."""
         path = log_file(self._folder, rank)
         if kept_bytes >= self._maximum_log_bytes:
+            harvest.dropped_output_bytes += max(0, printed.size_bytes - offset)
             return _drop(path, self._maximum_log_bytes), kept_bytes
         content = read_part(path, offset, max(0, min(MAXIMUM_READ_BYTES, printed.size_bytes - offset)))
         harvest.read_bytes += len(content)

@@ -207,6 +207,8 @@ class Reporter:
             self._stream.skip(harvest.offsets)
         else:
             self._stream.add(written.report)
+            self._outbox.counters.stripped_reports += written.report.stripped
+        self._outbox.counters.add_dropped(harvest)
         self.finished, self.interrupted, self._errors = written.finished, written.interrupted, written.errors
         self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
         self.logged_step = written.logged_step

@@ -146,6 +146,7 @@ class RunFile:
 
     def _drop(self, why: str, harvest: Harvest) -> None:
         self._dropped += 1
+        harvest.dropped_records += 1
         if self._dropped <= _NAMED_DROPS:
             self._say(f"unreadable run record dropped: {clean_text(why)[:500]}", harvest)
 

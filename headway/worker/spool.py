@@ -34,11 +34,15 @@ _STREAM = re.compile(r"([^.]+)\.(\d{1,9})\.([^.]+)")
 
 
 class SpooledReport(NamedTuple):
-    """A report that is on the disk. `offsets`: how far into the ranks' files the reports go with it."""
+    """A report that is on the disk. `offsets`: how far into the ranks' files the reports go with it.
+
+    `stripped`: its lines and metrics were left out, for they were more than can be sent.
+    """
 
     number: int
     offsets: dict[str, list[int]]
     last: bool
+    stripped: bool = False
 
 
 class SpooledStream:
@@ -83,9 +87,11 @@ class SpooledStream:
         series: list[Series],
         offsets: dict[str, list[int]],
         last: bool = False,
-    ) -> None:
+    ) -> SpooledReport:
         """Write and add the next report. Raises OSError when the disk is full; nothing is changed then."""
-        self.add(self.write(facts, lines, series, offsets, last))
+        report = self.write(facts, lines, series, offsets, last)
+        self.add(report)
+        return report
 
     def write(
         self,
@@ -101,10 +107,11 @@ class SpooledStream:
         key = self.key
         report = Report(key.job, key.attempt, key.worker, number, number, last, facts, logs, metrics, offsets)
         encoded = encode_report(report)
-        if len(encoded) > MAXIMUM_REPORT_BYTES:
+        stripped = len(encoded) > MAXIMUM_REPORT_BYTES
+        if stripped:
             encoded = encode_report(_without_streams(report, len(encoded)))
         self._write_file(number, encoded)
-        return SpooledReport(number, offsets, last)
+        return SpooledReport(number, offsets, last, stripped)
 
     def add(self, report: SpooledReport) -> None:
         """Have a report sent that was written."""
@@ -116,18 +123,22 @@ class SpooledStream:
         """What lies before `offsets` was read, and nothing of it is to be reported."""
         self.offsets = offsets
 
-    def check(self, number: int) -> None:
-        """Make sure that the server can get a report for which it waits. If it is damaged, another takes its place."""
-        if self._cut_through < number <= self.number and _read_report(self._path(number), number) is None:
-            self.replace(number, "was damaged on its disk")
+    def check(self, number: int) -> bool:
+        """Make sure that the server can get a report for which it waits. If it is damaged, another takes its place.
 
-    def replace(self, number: int, why: str) -> None:
+        True if one did.
+        """
+        if self._cut_through < number <= self.number and _read_report(self._path(number), number) is None:
+            return self.replace(number, "was damaged on its disk")
+        return False
+
+    def replace(self, number: int, why: str) -> bool:
         """Write another report in place of one that cannot be read, once. What was in it is lost, so the attempt fails.
 
-        Without it no later report of the stream would count.
+        Without it no later report of the stream would count. True if it was written.
         """
         if not self._cut_through < number <= self.number or number in self._replaced:
-            return
+            return False
         key, last = self.key, self.ended and number == self.number
         words = f"Report {number} of worker {key.worker} about this attempt {why}, so what it said is lost."
         failed = WorkerFailed(error=words)
@@ -139,12 +150,13 @@ class SpooledStream:
             self._write_file(number, encode_report(report))
         except OSError as error:
             _log.error("A report of job %s cannot be replaced yet: %s", key.job, error)
-            return
+            return False
         _log.error("Attempt %d of job %s: %s", key.attempt, key.job, words)
         self._replaced.add(number)
         self._written = sorted({*self._written, number})
         self.unacknowledged.pop(number, None)
         self.unsent = sorted({*self.unsent, number})
+        return True
 
     def _write_file(self, number: int, encoded: bytes) -> None:
         path = self._path(number)

@@ -74,6 +74,7 @@ async def test_a_body_above_its_limit_is_refused_by_name(api: Api, path: str) ->
         assert response.status_code == 413, response.text
         assert response.json()["code"] == "too_large"
         assert f"larger than the {limit:,} bytes allowed" in response.json()["detail"]
+    assert api.server.counters.answers == {413: 2}
     response = await api.http.post(path, content=chunks(limit), headers={"Content-Type": "application/json"})
     assert response.status_code in (404, 405, 422)
 
@@ -240,6 +241,7 @@ async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_go_on(
         assert (response.status_code, response.json()["code"]) == (503, "overloaded")
         assert response.headers["retry-after"] == "1"
         assert response.json()["retryable"]
+        assert api.server.counters.answers == {503: 1}
         job = await api.submit(name="mine")
         assert (await worker.heartbeat(0)).status_code == 200
         while (await worker.claim(job["id"])).status_code != 200:

@@ -127,7 +127,7 @@ async def test_a_broken_report_is_counted_and_dropped(api: Api) -> None:
             break
         await asyncio.sleep(0.02)
     assert (await texts(api))[0] == ["after"]
-    assert api.server.recorder.corrupt_reports == 1
+    assert api.server.counters.corrupt_reports == 1
 
 
 async def follow(api: Api, cursor: str | None = None, include: str = "events,logs,metrics") -> list[dict[str, object]]:
@@ -266,4 +266,4 @@ async def test_slots_are_free_although_facts_cannot_be_applied(api: Api, monkeyp
     (assignment,) = attempt.assignments
     assert (assignment.applied, assignment.last_number) == (2, 2)
     assert assignment.state is AssignmentState.RELEASED
-    assert api.server.recorder.corrupt_reports == 1
+    assert api.server.counters.corrupt_reports == 1

@@ -22,6 +22,7 @@ from headway.formats.reports import Report, encode_report
 from headway.registry import backend
 from headway.server import recorder as recording
 from headway.server.clock import Clock
+from headway.server.counters import ServerCounters
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
@@ -65,7 +66,7 @@ def a_recorder(jobs: Jobs, broker: Broker) -> Recorder:
     database = jobs._database
     return Recorder(
         database=database, jobs=jobs, broker=broker, opened=lambda body: body, watchers=Watchers(), clock=Clock(),
-        catch_up_seconds=1.0,
+        counters=ServerCounters(database.damage), catch_up_seconds=1.0,
     )  # fmt: skip
 
 
@@ -95,7 +96,7 @@ async def test_a_report_of_other_types_is_put_aside_alone(kind: str, jobs: Jobs)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-        assert recorder.corrupt_reports == 8
+        assert recorder._counters.corrupt_reports == 8
         assert recorder.unreadable(KEY) == (), "it came whole at last"
         attempt = (await jobs.by_id("j-1")).attempt
         assert attempt is not None
@@ -140,7 +141,7 @@ async def test_facts_on_which_the_server_fails_are_left_out_alone(jobs: Jobs, mo
     facts = (StageReached(stage="launched", at=1.0), RankStarted(rank=0, pid=1), StageReached(stage="trained", at=2.0))
     await recorder.record([a_report(number, fact) for number, fact in enumerate(facts, 1)])
     assert await recorder.committed(KEY) == 3
-    assert recorder.corrupt_reports == 1
+    assert recorder._counters.corrupt_reports == 1
     attempt = (await jobs.by_id("j-1")).attempt
     assert attempt is not None
     assert attempt.stages == {"launched": 1.0, "trained": 2.0}

@@ -12,6 +12,7 @@ from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
 from headway.errors import HeadwayError, NotAuthenticated, Overloaded
 from headway.server.access import Caller, CallerKind
 from headway.server.api.problems import answer_of
+from headway.server.counters import COUNTED_STATUSES
 from headway.server.server import Server
 
 COOKIE = "headway_token"
@@ -39,6 +40,14 @@ class Admission:
         self._turns = asyncio.Semaphore(_READS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in COUNTED_STATUSES:
+                self._server.counters.answers[message["status"]] += 1
+            await send(message)
+
+        await self._admit(scope, receive, counted)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_FOLDER):
             await self._answer_anyone(scope, receive, send)
             return

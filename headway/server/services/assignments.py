@@ -10,6 +10,7 @@ from headway.engines.base import Engine
 from headway.errors import ClaimRefused, Damaged, NotFound
 from headway.server.access import Caller, require_as_worker
 from headway.server.clock import Clock
+from headway.server.counters import ServerCounters
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.datasets import Datasets
 from headway.server.services.jobs import Jobs
@@ -30,6 +31,7 @@ class Assignments:
         workers: Workers,
         datasets: Datasets,
         checkpoints: Checkpoints,
+        counters: ServerCounters,
     ) -> None:
         self._clock = clock
         self._tokens = tokens
@@ -38,6 +40,7 @@ class Assignments:
         self._workers = workers
         self._datasets = datasets
         self._checkpoints = checkpoints
+        self._counters = counters
 
     def open_of(self, worker_id: str) -> tuple[OpenAssignment, ...]:
         """The assignments that the worker is to have; it ends what is not among them."""
@@ -61,7 +64,11 @@ class Assignments:
         Raises WorkerLost, ClaimRefused, NotFound.
         """
         await self._check_own(caller, worker_id, job_id, number)
-        job = await self._jobs.update(job_id, lambda job: transitions.claim(job, number, worker_id, endpoint))
+        try:
+            job = await self._jobs.update(job_id, lambda job: transitions.claim(job, number, worker_id, endpoint))
+        except ClaimRefused:
+            self._counters.refused_claims += 1
+            raise
         attempt = job.attempt
         assignment = attempt.assignment_of(worker_id) if attempt else None
         if attempt is None or assignment is None:
@@ -93,6 +100,7 @@ class Assignments:
         await self._check_own(caller, worker_id, job_id, number)
         now = self._clock.now()
         await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now))
+        self._counters.refused_assignments += 1
 
     async def _check_own(self, caller: Caller, worker_id: str, job_id: str, number: int) -> None:
         """Raises NotFound for an assignment that the worker was never given, WorkerLost for a worker that is lost."""

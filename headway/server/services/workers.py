@@ -15,6 +15,7 @@ from headway.engines.base import Engine
 from headway.errors import NotFound, WorkerLost
 from headway.server.access import Action, Caller, require_as_worker, require_in_installation
 from headway.server.clock import Clock
+from headway.server.counters import ServerCounters
 from headway.server.leases import Leases
 from headway.server.probe import process_ended
 from headway.server.recorder import Recorder
@@ -49,6 +50,7 @@ class Workers:
         leases: Leases,
         recorder: Recorder,
         telemetry: Telemetry,
+        counters: ServerCounters,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -58,6 +60,7 @@ class Workers:
         self._leases = leases
         self._recorder = recorder
         self._telemetry = telemetry
+        self._counters = counters
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
         self.on_change: Sequence[Callable[[], None]] = ()
@@ -173,6 +176,7 @@ class Workers:
                 if expected:
                     _log.info("Worker %s has shut down.", name)
                 else:
+                    self._counters.lost_workers += 1
                     _log.warning("Worker %s is lost: %s.", name, because)
             await self._lose_ranks(worker_id)
             self._leases.forget(worker_id)

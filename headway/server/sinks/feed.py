@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from headway.core.job import Job
 from headway.errors import HeadwayError
+from headway.server.counters import ServerCounters
 from headway.server.sinks.base import EventSink, NewEvents
 
 _log = logging.getLogger(__name__)
@@ -19,10 +20,11 @@ _GATHER_SECONDS = 0.01
 class SinkFeed:
     """Remembers of each job up to which event the sink has it: its cursor."""
 
-    def __init__(self, sink: EventSink, taken: Callable[[Job], Awaitable[None]]) -> None:
+    def __init__(self, sink: EventSink, taken: Callable[[Job], Awaitable[None]], counters: ServerCounters) -> None:
         """`taken` is told each job whose events the sink has. It may raise HeadwayError, and is told again then."""
         self._sink = sink
         self._taken = taken
+        self._counters = counters
         self._waiting: dict[str, Job] = {}
         self._cursors: dict[str, int] = {}
         self._woken = asyncio.Event()
@@ -82,7 +84,8 @@ class SinkFeed:
             await self._taken(job)
 
     def _say(self, words: str, *values: object) -> None:
-        """Log a failure once, until the sink takes events again."""
+        """Count a failure; log it once, until the sink takes events again."""
+        self._counters.failed_deliveries += 1
         if not self._failing:
             _log.error(words, *values, exc_info=not isinstance(values[-1], HeadwayError))
         self._failing = True

@@ -16,6 +16,7 @@ from headway.core.worker import WorkerDescription
 from headway.database.base import Database
 from headway.engines.base import Engine
 from headway.registry import backend
+from headway.server.counters import ServerCounters
 from headway.server.quarantine import Quarantine
 from headway.server.services.jobs import Jobs
 from tests.fake_clock import FakeClock
@@ -40,7 +41,8 @@ class Server:
         self.clock = FakeClock()
         self.jobs = Jobs(database, self.clock)
         self.engine: Engine = backend("engine", "fleet:")("fleet:", database)
-        self.quarantine = Quarantine(self.clock, self.engine)
+        self.counters = ServerCounters(database.damage)
+        self.quarantine = Quarantine(self.clock, self.engine, self.counters)
         self.jobs.on_change = (self.quarantine.job_changed,)
         self.quarantine.open()
 
@@ -82,6 +84,7 @@ async def quarantined_on(server: Server) -> Server:
 async def test_a_try_follows_each_pause_and_pauses_grow(database: Database) -> None:
     server = await quarantined(database)
     assert server.quarantine.holds
+    assert server.counters.quarantined_workers == 1
     server.clock.seconds = 29
     assert server.due() == set()
     server.clock.seconds = 30
@@ -93,6 +96,7 @@ async def test_a_try_follows_each_pause_and_pauses_grow(database: Database) -> N
     assert server.due() == set()
     server.clock.seconds = 90
     assert server.due() == {"a"}
+    assert server.counters.quarantined_workers == 1, "it is still the same quarantine"
 
 
 async def test_ranks_that_work_end_the_quarantine(database: Database) -> None:

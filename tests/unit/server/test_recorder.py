@@ -116,7 +116,7 @@ async def test_a_report_that_cannot_be_read_is_put_aside_and_its_worker_told(
     for body in (b"no report", whole.replace(b"stage_reached", b"stage_reachex")):
         await server.backends.embedded.receive_report(body)
     await server.recorder.catch_up()
-    assert server.recorder.corrupt_reports == 2
+    assert server.counters.corrupt_reports == 2
     assert server.recorder.unreadable(key_of(job)) == (2,)
     assert await server.recorder.committed(key_of(job)) == 1
     await server.backends.embedded.receive_report(whole)
@@ -171,7 +171,7 @@ async def test_a_defect_costs_the_facts_of_its_report_alone_and_slots_are_free(
     attempt = (await server.now(job)).attempt
     assert "trained" in attempt.stages
     assert attempt.assignments[0].state is AssignmentState.RELEASED
-    assert server.recorder.corrupt_reports == 1
+    assert server.counters.corrupt_reports == 1
     assert "report 2 of worker w0" in caplog.text
 
 
@@ -194,6 +194,7 @@ async def test_streams_settle_once_the_last_reports_of_all_lost_workers_are_ther
     job = await server.now(job)
     assert job.settling == ()
     assert (job.events[-1].type, job.events[-1].data["missing_reports"]) == ("attempt.settled", 0)
+    assert server.counters.missing_reports == 0
 
 
 async def test_reports_that_never_came_are_counted_and_later_ones_refused(server: StillServer) -> None:
@@ -202,6 +203,7 @@ async def test_reports_that_never_came_are_counted_and_later_ones_refused(server
     await server.recorder.settle_streams(job.id, 1)
     job = await server.now(job)
     assert (job.events[-1].type, job.events[-1].data["missing_reports"]) == ("attempt.settled", 2)
+    assert server.counters.missing_reports == 2
     server.recorder.job_changed(job)
     await server.recorder.record([a_report(job, 2)])
     assert await lines(server, job) == ["line 1", "line 4"]

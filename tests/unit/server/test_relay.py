@@ -51,9 +51,8 @@ async def opened(home: Path, gate: Gate) -> AsyncIterator[StillServer]:
     """A server whose relay runs, with a second sink behind the rows."""
     server = StillServer(Settings(home=home))
     await server.backends.open_stores()
-    server.relay = Relay(
-        server.jobs, server.backends.wakeups, server.watchers, [RowSink(server.backends.database), gate]
-    )
+    sinks = [RowSink(server.backends.database), gate]
+    server.relay = Relay(server.jobs, server.backends.wakeups, server.watchers, server.counters, sinks)
     server.jobs.on_change = (server.relay.job_changed,)
     server.jobs.on_delete = (server.relay.job_deleted,)
     await server.jobs.open()

@@ -255,6 +255,7 @@ async def test_a_silent_worker_is_lost_with_its_ranks(server: StillServer) -> No
     await server.pass_time(LEASE_SECONDS + 1)
     job = await server.now(job)
     assert (job.status, job.attempt and job.attempt.reason) == (JobStatus.QUEUED, "worker_lost")
+    assert server.counters.lost_workers == 1
 
 
 async def test_a_job_that_ran_for_its_time_is_ended(server: StillServer) -> None:

@@ -22,6 +22,7 @@ from headway.rank_protocol.messages import (
     decode_message,
     encode_message,
 )
+from headway.worker.counters import WorkerCounters
 from headway.worker.devices import Devices
 from headway.worker.launcher import Launcher
 from headway.worker.outbox import Outbox
@@ -147,7 +148,7 @@ class Preparation:
 def a_session(home: Path, server: Server, preparation: Preparation) -> Session:
     faked: Any = {"connection": server, "preparation": preparation}
     return Session(
-        worker=KEY.worker, report_key="", timeouts=Timeouts(), outbox=Outbox(heartbeat_now=lambda: None), home=home,
+        worker=KEY.worker, report_key="", timeouts=Timeouts(), outbox=Outbox(lambda: None, WorkerCounters()), home=home,
         host="127.0.0.1", interface=None, slots=Slots(2), threads_per_slot=1, devices=Devices(), **faked,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from headway.worker import launcher as launcher_module
 from headway.worker.attempt_files import attempt_folder, finish_stream, remove_attempt
 from headway.worker.builds import run_build
 from headway.worker.checkpoints import CheckpointSender, SavedPart
+from headway.worker.counters import WorkerCounters
 from headway.worker.fact_queue import FactQueue
 from headway.worker.launcher import Launcher
 from headway.worker.launcher_watch import LauncherWatch
@@ -196,7 +197,7 @@ def test_a_worker_starts_whatever_lies_in_its_home(tmp_path: Path) -> None:
         (other / "processes.json").write_text(content)
     end_survivors(tmp_path)
     (found,) = leftover_streams(tmp_path)
-    finish_stream(tmp_path, found)
+    finish_stream(tmp_path, found, WorkerCounters())
     assert found.ended
     assert reports(stream_folder(tmp_path, KEY))[-1].facts == (Released(),)
 

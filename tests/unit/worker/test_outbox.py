@@ -15,6 +15,7 @@ from headway.core.protocol import AssignmentKey, CommittedStream
 from headway.errors import Corrupt, Unavailable
 from headway.formats.reports import decode_logs, decode_report
 from headway.worker import outbox as outbox_module
+from headway.worker.counters import WorkerCounters
 from headway.worker.outbox import Outbox
 from headway.worker.spool import SpooledStream, stream_folder
 
@@ -76,7 +77,7 @@ async def _first(*coroutines: Awaitable[None]) -> None:
 
 
 async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: Path) -> None:
-    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     outbox.add(a_stream(tmp_path, 3, ended=True))
     await send(outbox, broker, lambda: len(broker.sent) == 3)
     assert broker.sent == [1, 2, 3]
@@ -90,7 +91,7 @@ async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: 
 
 async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> None:
     """Given a connection that ends at the third of four reports, when it is made again, then all four are sent."""
-    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker(fails_at=3)
+    outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker(fails_at=3)
     outbox.add(a_stream(tmp_path, 4))
     with pytest.raises(Unavailable):
         await send(outbox, broker, lambda: False)
@@ -102,7 +103,7 @@ async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> No
 
 
 async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: Path) -> None:
-    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     outbox.add(a_stream(tmp_path, 3))
     await send(outbox, broker, lambda: len(broker.sent) == 3)
     for _ in range(3):
@@ -114,7 +115,7 @@ async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: 
 async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a full window, when more is to be sent, then a heartbeat is asked for, whose answer opens the window."""
     asked: list[None] = []
-    outbox, broker = Outbox(heartbeat_now=lambda: asked.append(None)), Broker()
+    outbox, broker = Outbox(lambda: asked.append(None), WorkerCounters()), Broker()
     stream = a_stream(tmp_path, 3)
     monkeypatch.setattr(outbox_module, "_WINDOW_BYTES", len(stream.read(1)))
     outbox.add(stream)
@@ -127,7 +128,7 @@ async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: 
 
 async def test_a_report_that_the_server_cannot_read_is_replaced_by_one_that_says_so(tmp_path: Path) -> None:
     """Given reports of which the server cannot read the second, then the attempt ends for it and no report waits."""
-    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     stream = a_stream(tmp_path, 3)
     outbox.add(stream)
     await send(outbox, broker, lambda: len(broker.sent) == 3)
@@ -142,11 +143,12 @@ async def test_a_report_that_the_server_cannot_read_is_replaced_by_one_that_says
         "Report 2 of worker w-1 about this attempt could not be read by the server, so what it said is lost."
     )
     assert [line.text for line in decode_logs(report.logs)] == [f"headway: {failed.error}"]
+    assert outbox.counters.replaced_reports == 1
 
 
 @pytest.mark.parametrize("damage", ["changed", "deleted"])
 async def test_a_report_that_was_damaged_on_the_disk_is_not_sent_for_ever(tmp_path: Path, damage: str) -> None:
-    outbox, broker = Outbox(heartbeat_now=lambda: None), Broker()
+    outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     stream = a_stream(tmp_path, 3, ended=True)
     path = stream_folder(tmp_path, KEY) / "0000000003.report"
     if damage == "changed":

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from headway.core.facts import CheckpointPartStored, LeftFilesRead, RankFinished, RankStarted, Released, WorkerFailed
-from headway.rank_protocol.paths import run_file
+from headway.rank_protocol.paths import log_file, run_file
+from headway.worker import harvest as harvest_module
 from headway.worker import reporter as reporter_module
+from headway.worker import spool as spool_module
+from headway.worker.counters import WorkerCounters
 from headway.worker.fact_queue import FactQueue
 from headway.worker.harvest import Harvest
 from headway.worker.outbox import Outbox
@@ -39,7 +42,7 @@ class Stream(SpooledStream):
 def a_reporter(folder: Path, stream: SpooledStream, facts: FactQueue, files: RankFiles | None = None) -> Reporter:
     files = files or RankFiles(folder, [0], maximum_log_bytes=1 << 20)
     samples = ResourceSamples(every_seconds=60.0, devices={})
-    return Reporter(stream, files, Outbox(heartbeat_now=lambda: None), facts, samples=samples, memory_bytes=None)
+    return Reporter(stream, files, Outbox(lambda: None, WorkerCounters()), facts, samples=samples, memory_bytes=None)
 
 
 async def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
@@ -141,3 +144,23 @@ async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_pa
     (report,) = reports(tmp_path)
     assert report.facts == (RankStarted(rank=0, pid=1), WorkerFailed(error="RuntimeError: odd: {worker}"), Released())
     assert report.last
+
+
+async def test_what_is_not_kept_of_the_ranks_files_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given output beyond its bound, records that cannot be read, too many metrics, and a report too large to send."""
+    monkeypatch.setattr(harvest_module, "MAXIMUM_SERIES", 2)
+    stream = SpooledStream(tmp_path / "spool", KEY)
+    files = RankFiles(tmp_path, [0], maximum_log_bytes=100)
+    reporter = a_reporter(tmp_path, stream, FactQueue(), files)
+    counters = reporter._outbox.counters
+    values = '{"step": 1, "at": 1, "values": {"a": 1, "b": 2, "c": 3, "d": 4}}'
+    run_file(tmp_path, 0).write_text(f"nonsense\n{values}\n[]\n")
+    log_file(tmp_path, 0).write_text("x" * 200 + "\n")
+    await reporter.report_new({})
+    assert (counters.dropped_records, counters.dropped_points, counters.dropped_output_bytes) == (2, 2, 0)
+    with log_file(tmp_path, 0).open("a") as file:
+        file.write("y" * 50)
+    monkeypatch.setattr(spool_module, "MAXIMUM_REPORT_BYTES", 10)
+    await reporter.report_last()
+    assert counters.dropped_output_bytes == 50
+    assert counters.stripped_reports == 1

@@ -15,6 +15,7 @@ from headway.core.protocol import AssignmentKey
 from headway.formats.metric_patterns import MetricPatterns
 from headway.rank_protocol.paths import log_file, run_file
 from headway.rank_protocol.record_bounds import MAXIMUM_RECORD_BYTES, clean_text
+from headway.worker.counters import WorkerCounters
 from headway.worker.fact_queue import FactQueue
 from headway.worker.harvest import MAXIMUM_SERIES, KnownSeries
 from headway.worker.outbox import Outbox
@@ -90,7 +91,7 @@ async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -
     """Given a record of which nothing is reported, when it is read in pieces, then each piece is read once."""
     run_file(tmp_path, 0).write_bytes(b"x" * (3 << 20))
     stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
-    outbox = Outbox(heartbeat_now=lambda: None)
+    outbox = Outbox(lambda: None, WorkerCounters())
     samples = ResourceSamples(every_seconds=60.0, devices={})
     reporter = Reporter(stream, files_of(tmp_path), outbox, FactQueue(), samples=samples, memory_bytes=None)
     async with asyncio.timeout(10):

@@ -10,7 +10,7 @@ import pytest
 from headway.core import transitions
 from headway.core.facts import RankFinished
 from headway.core.status import AssignmentState, JobStatus
-from headway.errors import NotFound, WorkerLost
+from headway.errors import ClaimRefused, NotFound, WorkerLost
 from headway.server.access import Caller, CallerKind
 from tests.unit.server.still_server import StillServer, still_server
 
@@ -83,6 +83,9 @@ async def test_a_refusal_releases_the_gang_and_counts_as_no_failure(server: Stil
     await server.assignments.refuse(as_worker("a"), "a", job.id, 1)
     refused = await server.now(job)
     assert (refused.status, refused.retries_used) == (JobStatus.QUEUED, 0)
+    with pytest.raises(ClaimRefused):
+        await server.assignments.claim(as_worker("a"), "a", job.id, 1, "127.0.0.1:1")
+    assert (server.counters.refused_assignments, server.counters.refused_claims) == (1, 1)
     assert server.assignments.open_of("b") == ()
 
 

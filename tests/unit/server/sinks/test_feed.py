@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from headway.core.job import Event, Job, JobSpec
+from headway.database.damage import Damage
 from headway.errors import Unavailable
+from headway.server.counters import ServerCounters
 from headway.server.sinks import feed
 from headway.server.sinks.base import EventSink, NewEvents
 from headway.server.sinks.feed import SinkFeed
@@ -81,7 +83,7 @@ async def running(found: SinkFeed) -> AsyncIterator[None]:
 
 async def test_each_event_is_given_once(caplog: pytest.LogCaptureFixture) -> None:
     sink, told = Memory(), Told()
-    one = SinkFeed(sink, told)
+    one = SinkFeed(sink, told, ServerCounters(Damage()))
     async with running(one):
         one.offer(a_job("j-1", 1, 2))
         await told.until(("j-1", 2))
@@ -97,7 +99,8 @@ async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptu
     """Given a sink that is away for a while, then it gets all of it, in order, and the outage is logged once."""
     sink, told = Memory(), Told()
     sink.failures = [Unavailable("away") for _ in range(5)]
-    one = SinkFeed(sink, told)
+    counters = ServerCounters(Damage())
+    one = SinkFeed(sink, told, counters)
     caplog.set_level(logging.INFO)
     async with running(one):
         one.offer(a_job("j-1", 1))
@@ -109,6 +112,7 @@ async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptu
             await asyncio.sleep(0)
     assert sink.given == [("j-1", 1), ("j-1", 2)]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert counters.failed_deliveries == 5
     assert "Events wait for sink memory, which is tried again: away" in caplog.text
 
 
@@ -116,7 +120,7 @@ async def test_a_job_that_a_sink_cannot_take_does_not_stop_the_others(caplog: py
     """Given a defect of the sink with one job, then the others pass it, and that one is tried until it is taken."""
     sink, told = Memory(), Told()
     sink.poison = "j-2"
-    one = SinkFeed(sink, told)
+    one = SinkFeed(sink, told, ServerCounters(Damage()))
     async with running(one):
         for number in (1, 2, 3):
             one.offer(a_job(f"j-{number}", 1))
@@ -135,7 +139,7 @@ async def test_a_job_that_a_sink_cannot_take_does_not_stop_the_others(caplog: py
 async def test_that_a_job_was_taken_is_told_again_if_that_failed() -> None:
     sink, told = Memory(), Told()
     told.failures = [Unavailable("the database is away")]
-    one = SinkFeed(sink, told)
+    one = SinkFeed(sink, told, ServerCounters(Damage()))
     async with running(one):
         one.offer(a_job("j-1", 1))
         await told.until(("j-1", 1))
@@ -144,7 +148,7 @@ async def test_that_a_job_was_taken_is_told_again_if_that_failed() -> None:
 
 async def test_a_deleted_job_is_not_given_any_more() -> None:
     sink, told = Memory(), Told()
-    one = SinkFeed(sink, told)
+    one = SinkFeed(sink, told, ServerCounters(Damage()))
     one.offer(a_job("j-1", 1))
     one.forget("j-1")
     one.offer(a_job("j-2", 1))
