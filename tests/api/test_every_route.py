@@ -7,8 +7,9 @@ byte for byte, the answer for what does not exist.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +19,10 @@ from headway.core.facts import ArtifactStored, CheckpointPartStored, RankStarted
 from headway.core.job import JobSpec
 from headway.server.access import Caller, CallerKind
 from headway.server.app import API_PREFIX, guarded_routes
+from headway.server.server import Server
 from headway.server.services import inquiries
-from tests.api.conftest import PROJECT, SCRIPT, USER, Api
+from headway.settings import Settings
+from tests.api.conftest import PROJECT, SCRIPT, USER, Api, opened
 from tests.api.test_jobs import eventually
 from tests.api.test_projects import a_dataset, once, send
 from tests.new_job import new_job
@@ -149,8 +152,14 @@ def with_name(answer: httpx.Response, name: str, other: str) -> str:
 
 
 @pytest.fixture
-async def world(api: Api, monkeypatch: pytest.MonkeyPatch) -> World:
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(inquiries, "_ANSWER_SECONDS", 0.0)
+    patient = Settings(home=tmp_path / "home", lease_seconds=1e6, stop_timeout_seconds=1e6)
+    async with opened(Server(patient)) as api:  # no worker is lost however long the walk takes
+        yield await a_world(api)
+
+
+async def a_world(api: Api) -> World:
     server, worker = api.server, await api.worker(slots=1)
     code, others_code = (hashlib.sha256(one).hexdigest() for one in (CODE, OTHER_CODE))
     await server.snapshots.store(USER, PROJECT, code, once(CODE))
