@@ -1,0 +1,62 @@
+"""Launchers that do not start, do not read, or talk nonsense hold nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import replace
+
+import pytest
+
+from headway.errors import CannotStartRanks
+from headway.worker import launcher as launcher_module
+from headway.worker.launcher import Launcher
+from tests.unit.example_plan import PLAN
+
+pytestmark = pytest.mark.anyio
+
+
+# Launchers
+
+
+async def test_a_launcher_that_does_not_come_to_life_costs_its_attempt_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the forkserver is stopped: nobody ever reads or answers."""
+    monkeypatch.setattr(launcher_module, "_START_SECONDS", 0.1)
+    ours, theirs = socket.socketpair()
+    launcher = Launcher(ours)
+    with theirs, pytest.raises(CannotStartRanks, match="the launcher does not start"):
+        await launcher.begin(replace(PLAN, arguments=["x" * 5_000_000]))
+    await launcher.end(0.0)
+
+
+async def test_a_launcher_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher_module, "_SEND_SECONDS", 0.05)
+    ours, theirs = socket.socketpair()
+    launcher = Launcher(ours)
+    ours.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(b"x" * 65_536)
+    async with asyncio.timeout(5):
+        await launcher.stop(1.0)
+        await launcher.stop(1.0)
+        await launcher.end(0.05)
+        await launcher.stop(1.0)  # too late, and no error
+    theirs.close()
+
+
+@pytest.mark.parametrize("words", [b"no message\n", b"x" * (3 << 20), b"\xff\n"])
+async def test_a_launcher_that_talks_nonsense_counts_as_gone(words: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    launcher = Launcher(ours)
+    sending = asyncio.create_task(asyncio.to_thread(_send_all, theirs, words))
+    async with asyncio.timeout(10):
+        assert await launcher.message() is None
+    await launcher.end(0.0)
+    await sending
+
+
+def _send_all(end: socket.socket, words: bytes) -> None:
+    with end, contextlib.suppress(OSError):
+        end.sendall(words)
