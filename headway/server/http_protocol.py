@@ -1,6 +1,9 @@
-"""uvicorn's protocols with what they lack: a bound on what comes before a body, and an end of refused handshakes."""
+"""uvicorn's protocols with what they lack: bounds on what comes before a body and on slow readers, and an end of
+refused handshakes."""
 
 from __future__ import annotations
+
+import asyncio
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -8,6 +11,9 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 MAXIMUM_HEAD_BYTES = 128 << 10
 """Of a request's line and headers; a cursor in a URL may have some kilobytes."""
+_STALLED_SECONDS = 60.0
+"""A client that takes nothing of its answer for so long is cut off: what waits for it takes memory. Followers and
+downloads of ours continue where they were."""
 _ANSWER = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
@@ -19,7 +25,7 @@ _PROBLEM = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request begins with too much.
+    """Closes a connection whose request begins with too much, or whose client has stopped to read.
 
     `_head_bytes`: what has come of a head that is not complete; None between heads. The parser does not say where in
     the data a head begins. So data that also has the end of another request, such as the rest of its body, is not
@@ -28,6 +34,34 @@ class BoundedHttp(HttpToolsProtocol):
 
     _head_bytes: int | None = None
     _request_ended = False
+    _stall: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_again(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._end_looking()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_looking()
+        super().connection_lost(exc)
+
+    def _look_again(self, waiting_bytes: int) -> None:
+        self._stall = self.loop.call_later(_STALLED_SECONDS, self._look, waiting_bytes)
+
+    def _look(self, waiting_bytes: int) -> None:
+        still_waiting_bytes = self.transport.get_write_buffer_size()
+        if still_waiting_bytes < waiting_bytes:
+            self._look_again(still_waiting_bytes)
+        else:
+            self.transport.abort()
+
+    def _end_looking(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
