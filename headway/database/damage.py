@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ _REMEMBERED_ROWS = 1_000
 _REASON_CHARACTERS = 300
 _ERRORS = (ValueError, TypeError, LookupError, RecursionError)
 _BLOB = "x'"
+_FOREIGN = re.compile(r"x'((?:[0-9a-f]{2})*)'")
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", bound=BaseModel)
 
@@ -38,21 +40,21 @@ class Damage:
         """The row was stored again, or deleted."""
         self._rows.pop((kind, row_id), None)
 
-    def note(self, kind: RowKind, row_id: str, name: str, error: Exception, project: str | None = None) -> None:
+    def note(self, kind: RowKind, row_id: str, name: object, error: Exception, project: str | None = None) -> None:
         """Remember a row that cannot be read."""
-        name = row_key(name) if name else row_id
+        name = (name if isinstance(name, str) else row_key(name)) if name else row_id
         if (kind, row_id) not in self._rows and len(self._rows) < _REMEMBERED_ROWS:
             row = DamagedRow(kind=kind, id=row_id, name=name, reason=_reason(error), project=project)
             self._rows[kind, row_id] = row
             _log.error("The row of %s %s cannot be read and is left out: %s", kind, row.name, row.reason)
 
     def read(
-        self, kind: RowKind, row_id: str, name: str, parse: Callable[[], _Value], project: str | None = None
+        self, kind: RowKind, row_id: str, name: object, parse: Callable[[], _Value], project: str | None = None
     ) -> _Value | None:
         """What `parse` makes of the row; None if it cannot be read."""
         try:
             if _BLOB in row_id:
-                raise ValueError("its key is not text")
+                raise ValueError("its key is none of ours")
             value = parse()
         except _ERRORS as error:
             self.note(kind, row_id, name, error, project)
@@ -82,8 +84,22 @@ class Damage:
 
 
 def row_key(*values: object) -> str:
-    """A row's key as text. Bytes have SQL's form, such as `x'ff'`, which no name and no id of ours has."""
-    return "/".join(f"{_BLOB}{value.hex()}'" if isinstance(value, bytes) else str(value) for value in values)
+    """A row's key as text. What is no key of ours has the form of SQL's bytes, such as `x'ff'`."""
+    return "/".join(map(_key, values))
+
+
+def foreign_bytes(key: str) -> bytes | None:
+    """The bytes of a part of `row_key` that is no key of ours; None for one that is."""
+    found = _FOREIGN.fullmatch(key)
+    return bytes.fromhex(found[1]) if found else None
+
+
+def _key(value: object) -> str:
+    if isinstance(value, str):
+        if "/" not in value and _BLOB not in value:
+            return value
+        value = value.encode()
+    return f"{_BLOB}{value.hex()}'" if isinstance(value, bytes) else str(value)
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from headway.core.installation import Installation, Leadership
 from headway.core.problem import Problem, clock_problems
 from headway.database.mongodb_connections import MongodbConnections, translated
 from headway.database.mongodb_datasets import MongodbDatasets
-from headway.database.mongodb_documents import INDEXES
+from headway.database.mongodb_documents import INDEXES, id_of
 from headway.database.mongodb_jobs import OF_A_JOB, MongodbJobs
 from headway.database.mongodb_records import MongodbRecords
 from headway.database.mongodb_streams import MongodbStreams
@@ -118,8 +118,8 @@ class MongodbDatabase(MongodbJobs, MongodbRecords, MongodbDatasets):
 
     async def delete_row(self, row: DamagedRow) -> None:
         async with translated():
-            await self._connections.collection(_COLLECTIONS[row.kind]).delete_one({"_id": row.id})
+            await self._connections.collection(_COLLECTIONS[row.kind]).delete_one({"_id": id_of(row.id)})
             if row.kind is RowKind.JOB:
                 for name in OF_A_JOB:
-                    await self._connections.collection(name).delete_many({"job": row.id})
+                    await self._connections.collection(name).delete_many({"job": id_of(row.id)})
         self.damage.forget(row.kind, row.id)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from headway.core.damaged import RowKind
 from headway.database.base import Database
 from headway.database.mongodb_connections import MongodbConnections, translated
-from headway.database.mongodb_documents import Document
+from headway.database.mongodb_documents import Document, key_of
 
 _Value = TypeVar("_Value")
 _Record = TypeVar("_Record", bound=BaseModel)
@@ -40,4 +40,4 @@ class MongodbCollections(Database):
 
     def _reader(self, kind: RowKind, model: type[_Record]) -> Callable[[Document], _Record | None]:
         """Reads the records of a collection."""
-        return lambda one: self.damage.read(kind, one["_id"], "", lambda: model.model_validate_json(one["document"]))
+        return lambda one: self.damage.read(kind, key_of(one), "", lambda: model.model_validate_json(one["document"]))

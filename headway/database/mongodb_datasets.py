@@ -11,7 +11,9 @@ from headway.core.damaged import RowKind
 from headway.core.dataset import Dataset, OwnedDataset, project_of_earlier_dataset
 from headway.database.mongodb_collections import MongodbCollections
 from headway.database.mongodb_connections import translated
-from headway.database.mongodb_documents import Document
+from headway.database.mongodb_documents import Document, key_of
+
+_TEXT = {"$type": "string"}
 
 
 class MongodbDatasets(MongodbCollections):
@@ -47,7 +49,7 @@ class MongodbDatasets(MongodbCollections):
             project = document.get("project", project_of_earlier_dataset(dataset.name))
             return OwnedDataset(project or None, dataset)
 
-        return self.damage.read(RowKind.DATASET, document["_id"], "", parse)
+        return self.damage.read(RowKind.DATASET, key_of(document), "", parse)
 
     async def add_owner(self, project: str, object_id: str) -> None:
         async with translated():
@@ -60,7 +62,7 @@ class MongodbDatasets(MongodbCollections):
             return {one["object_id"] async for one in found}
 
     async def owners(self, prefix: str) -> set[tuple[str, str]]:
-        where = {"object_id": {"$regex": f"^{re.escape(prefix)}"}}
+        where = {"object_id": {"$regex": f"^{re.escape(prefix)}"}, "project": _TEXT}
         async with translated():
             found = self._connections.collection("object_owners").find(where)
             return {(one["project"], one["object_id"]) async for one in found}
@@ -70,7 +72,7 @@ class MongodbDatasets(MongodbCollections):
             await self._connections.collection("object_owners").delete_many(_owned(project, object_ids))
 
     async def named_snapshots(self) -> set[tuple[str, str]]:
-        named = {"$match": {"deleted": False, "snapshot": {"$ne": None}}}
+        named = {"$match": {"deleted": False, "snapshot": _TEXT, "project": _TEXT}}
         distinct = {"$group": {"_id": {"project": "$project", "snapshot": "$snapshot"}}}
         async with translated():
             found = await self._connections.collection("jobs").aggregate([named, distinct])

@@ -5,16 +5,28 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import bson
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from headway.core.checkpoint import CheckpointPart
 from headway.core.facts import Fact
 from headway.core.job import Job
 from headway.core.job_query import JobQuery, JobSort
+from headway.database.damage import foreign_bytes, row_key
 from headway.database.job_index import index_fields
 from headway.formats.reports import Report, decode_facts, encode_facts
 
 Document = dict[str, Any]
+_REPORT_TYPES: dict[str, type] = {
+    "worker": str,
+    "number": int,
+    "through": int,
+    "last": bool,
+    "has_facts": bool,
+    "facts": bytes,
+    "logs": bytes,
+    "metrics": bytes,
+}
 
 INDEXES = {
     "jobs": [
@@ -55,9 +67,28 @@ def where_of(query: JobQuery) -> Document:
     return {"$and": [where, {"created": bounds}]} if bounds else where
 
 
+def key_of(document: Document) -> str:
+    """A document's `_id` as text. One that is no text is no key of ours: it has the form that `row_key` gives these."""
+    key = document["_id"]
+    return key if _is_ours(key) else row_key(bson.encode({"_id": key}))
+
+
+def id_of(key: str) -> Any:
+    """The `_id` that `key_of` made this text of."""
+    foreign = foreign_bytes(key)
+    return key if foreign is None else bson.decode(foreign)["_id"]
+
+
+def _is_ours(key: Any) -> bool:
+    return isinstance(key, str) and foreign_bytes(key) is None
+
+
 def job_of(document: Document) -> Job:
     """The job that a document of `jobs` holds."""
-    return Job.model_validate_json(document["document"]).model_copy(update={"sequence": document["sequence"]})
+    sequence = document["sequence"]
+    if not isinstance(sequence, int):
+        raise TypeError("its sequence is not an integer")
+    return Job.model_validate_json(document["document"]).model_copy(update={"sequence": sequence})
 
 
 def job_fields(job: Job) -> Document:
@@ -92,6 +123,15 @@ def report_document(report: Report) -> Document:
         "logs": report.logs,
         "metrics": report.metrics,
     }
+
+
+def is_report(document: Document, fields: Document | None) -> bool:
+    """Whether the fields, or all, of a document of `reports` have the types that a report's have."""
+    return _is_ours(document["_id"]) and all(
+        isinstance(document.get(name), of_type)
+        for name, of_type in _REPORT_TYPES.items()
+        if fields is None or name in fields
+    )
 
 
 def facts_of(document: Document) -> tuple[Fact, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, ReturnDocument
 from pymongo.errors import DuplicateKeyError
@@ -14,11 +15,14 @@ from headway.core.status import JobStatus
 from headway.database.base import StoredJob, key_reused, name_taken
 from headway.database.mongodb_collections import MongodbCollections
 from headway.database.mongodb_connections import translated
-from headway.database.mongodb_documents import Document, job_fields, job_of, where_of
+from headway.database.mongodb_documents import Document, job_fields, job_of, key_of, where_of
 from headway.errors import NotFound
 
 OF_A_JOB = ("attempts", "events", "checkpoint_parts")
 """The collections whose documents go with their job."""
+
+
+_Value = TypeVar("_Value")
 
 
 class MongodbJobs(MongodbCollections):
@@ -125,13 +129,15 @@ class MongodbJobs(MongodbCollections):
         async with translated():
             found = await self._connections.collection("jobs").find_one(where)
         if found is not None and (job := self._job(found)) is None:
-            raise self.damage.error(RowKind.JOB, found["_id"], str(found.get("project")))
+            raise self.damage.error(RowKind.JOB, key_of(found), str(found.get("project")))
         return None if found is None else job
 
     def _job(self, document: Document) -> Job | None:
-        name, project = document.get("name", ""), str(document.get("project"))
-        return self.damage.read(RowKind.JOB, document["_id"], name, lambda: job_of(document), project)
+        return self._read_job(document, lambda: job_of(document))
 
     def _stored_job(self, document: Document) -> StoredJob | None:
-        job = self._job(document)
-        return None if job is None else StoredJob(job, document["deleted"])
+        return self._read_job(document, lambda: StoredJob(job_of(document), document["deleted"]))
+
+    def _read_job(self, document: Document, parse: Callable[[], _Value]) -> _Value | None:
+        name, project = document.get("name", ""), str(document.get("project"))
+        return self.damage.read(RowKind.JOB, key_of(document), name, parse, project)

@@ -9,7 +9,7 @@ from pymongo import ASCENDING
 from headway.core.damaged import DamagedRow, RowKind
 from headway.database.damage import Damage
 from headway.database.mongodb_connections import MongodbConnections, translated
-from headway.database.mongodb_documents import Document, facts_of, report_document, report_of
+from headway.database.mongodb_documents import Document, facts_of, id_of, is_report, key_of, report_document, report_of
 from headway.database.streams import ReportIndex, StreamStore
 from headway.formats.reports import Report
 
@@ -39,7 +39,7 @@ class MongodbStreams(StreamStore):
         where |= {"through": {"$gt": after}, "number": {"$lte": through}}
         found: list[Report] = []
         async for one in self._uncovered(where):
-            facts = self._damage.read(RowKind.REPORT, one["_id"], "", lambda one=one: facts_of(one)) or ()  # type: ignore[misc]
+            facts = self._damage.read(RowKind.REPORT, key_of(one), "", lambda one=one: facts_of(one)) or ()  # type: ignore[misc]
             found.append(report_of(one, facts))
             if len(found) == limit:
                 break
@@ -56,6 +56,9 @@ class MongodbStreams(StreamStore):
         worker, through = "", 0
         async with translated():
             async for one in self._connections.collection("reports").find(where, fields, sort=order):
+                if not is_report(one, fields):
+                    self._damage.note(RowKind.REPORT, key_of(one), "", TypeError("it has fields of other types"))
+                    continue
                 if one["worker"] == worker and one["number"] <= through:
                     continue
                 worker, through = one["worker"], one["through"]
@@ -71,9 +74,10 @@ class MongodbStreams(StreamStore):
             await self._connections.collection("reports").delete_many(covered)
 
     async def sizes(self) -> dict[str, int]:
+        of_jobs = {"$match": {"job": {"$type": "string"}}}
         group = {"$group": {"_id": "$job", "size_bytes": {"$sum": "$size_bytes"}}}
         async with translated():
-            found = await self._connections.collection("reports").aggregate([group])
+            found = await self._connections.collection("reports").aggregate([of_jobs, group])
             return {one["_id"]: int(one["size_bytes"]) async for one in found}
 
     async def delete(self, job_id: str) -> None:
@@ -81,9 +85,8 @@ class MongodbStreams(StreamStore):
             await self._connections.collection("reports").delete_many({"job": job_id})
 
     async def delete_damaged(self, row: DamagedRow) -> None:
-        if row.kind is RowKind.JOB:
-            await self.delete(row.id)
-            return
+        where = {"job" if row.kind is RowKind.JOB else "_id": id_of(row.id)}
         async with translated():
-            await self._connections.collection("reports").delete_one({"_id": row.id})
-        self._damage.forget(row.kind, row.id)
+            await self._connections.collection("reports").delete_many(where)
+        if row.kind is RowKind.REPORT:
+            self._damage.forget(row.kind, row.id)

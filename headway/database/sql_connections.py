@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import LargeBinary, Row, Text, and_, literal
+from sqlalchemy import LargeBinary, Row, Text, and_, cast, literal
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from headway.database.base import OVERLOADED, Database
+from headway.database.damage import foreign_bytes
 from headway.errors import Overloaded, Unavailable
 
-_BLOB_KEY = re.compile("x'([0-9a-f]{2})*'")
 _Value = TypeVar("_Value")
 
 
@@ -52,8 +51,9 @@ def has_row_key(columns: Any, row_id: str) -> Any:
 
 def has_key(column: Any, key: str) -> Any:
     """The condition that a column has what `row_key` made this text of."""
-    if _BLOB_KEY.fullmatch(key):
-        return column == literal(bytes.fromhex(key[2:-1]), LargeBinary())
+    foreign = foreign_bytes(key)
+    if foreign is not None:
+        return cast(column, LargeBinary()) == literal(foreign, LargeBinary())
     try:
         return column == column.type.python_type(key)
     except ValueError:

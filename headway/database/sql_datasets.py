@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Row, delete, select
@@ -55,7 +55,7 @@ class SqlDatasets(SqlConnections):
         table = tables.object_owners
         query = select(table).where(table.c.object_id.startswith(prefix, autoescape=True))
         async with self._main(write=False) as connection:
-            return {(row.project, row.object_id) for row in await connection.execute(query)}
+            return _text_pairs(await connection.execute(query))
 
     async def remove_owner(self, project: str, object_ids: Collection[str]) -> None:
         async with self._main(write=True) as connection:
@@ -65,9 +65,14 @@ class SqlDatasets(SqlConnections):
         jobs = tables.jobs
         query = select(jobs.c.project, jobs.c.snapshot).where(jobs.c.deleted.is_(False) & jobs.c.snapshot.is_not(None))
         async with self._main(write=False) as connection:
-            return {(row.project, row.snapshot) for row in await connection.execute(query.distinct())}
+            return _text_pairs(await connection.execute(query.distinct()))
 
 
 def _owned(project: str, object_ids: Collection[str]) -> Any:
     table = tables.object_owners
     return (table.c.project == project) & table.c.object_id.in_(object_ids)
+
+
+def _text_pairs(rows: Iterable[Any]) -> set[tuple[str, str]]:
+    """Without those that are not text: no project and no object has such a name."""
+    return {(one, other) for one, other in rows if isinstance(one, str) and isinstance(other, str)}

@@ -136,9 +136,12 @@ class _Connection(sqlite3.Connection):
         super().close()
 
 
-def _text(content: bytes) -> str:
-    """Text that is not UTF-8 damages its own row, not a whole answer."""
-    return content.decode("utf-8", "replace")
+def _text(content: bytes) -> str | bytes:
+    """Text that is not UTF-8 damages its own row, not a whole answer: as bytes it is no document and no key of ours."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content
 
 
 def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:

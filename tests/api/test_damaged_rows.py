@@ -74,6 +74,18 @@ async def test_damaged_rows_stop_neither_start_nor_lists(tmp_path: Path) -> None
         assert (await api.http.get("/api/v1/jobs")).json()["damaged"] == []
 
 
+async def test_text_that_is_no_utf8_is_not_shown_as_other_text(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    async with opened(Server(settings)) as api:
+        await api.submit(name="it", where={"gpu": "none"})
+    write(settings.home, "UPDATE jobs SET document = replace(document, 'print', cast(x'e9' AS TEXT))")
+    async with opened(Server(settings)) as api:
+        page = (await api.http.get("/api/v1/jobs")).json()
+        assert page["jobs"] == []
+        assert [row["name"] for row in page["damaged"]] == ["it"]
+        assert (await api.http.delete("/api/v1/jobs/it")).status_code == 204
+
+
 async def test_a_job_of_which_an_older_server_took_an_infinite_number_can_be_deleted(tmp_path: Path) -> None:
     """Given what an older server stored of `"lr": Infinity`, a null."""
     settings = Settings(home=tmp_path / "home")
@@ -115,6 +127,8 @@ async def test_a_damaged_job_is_not_deleted_while_another_needs_its_checkpoint(t
 BLOBS = {
     "worker": "INSERT INTO workers VALUES (x'ff', 'ready', 1, '{}')",
     "worker with a good document": "UPDATE workers SET id = x'ff'",
+    "worker whose id is no UTF-8": "UPDATE workers SET id = cast(x'ff' AS TEXT)",
+    "worker with a slash in its id": "UPDATE workers SET id = 'w/1'",
     "worker without text": "INSERT INTO workers VALUES (x'', 'ready', x'ff', x'ff')",
     "dataset": "INSERT INTO datasets VALUES ('', x'ff', '{}')",
     "job": "UPDATE jobs SET id = x'ff'",

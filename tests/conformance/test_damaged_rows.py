@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from bson import ObjectId
 from sqlalchemy import text
 
 from headway.core.attempt import Attempt
@@ -15,9 +17,11 @@ from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort
 from headway.core.worker import Worker
 from headway.database.base import Database
+from headway.database.mongodb import MongodbDatabase
 from headway.database.sql import SqlDatabase
 from headway.errors import Damaged
 from headway.formats.reports import LogLine, Report, decode_logs, encode_logs
+from tests.conformance.backends import run
 
 pytestmark = pytest.mark.anyio
 COLLECTIONS = {
@@ -153,3 +157,65 @@ async def test_a_job_that_an_earlier_version_stored_is_read(database: Database) 
     fields["draining"] = fields.pop("settling")
     await damage(database, RowKind.JOB, json.dumps(fields), id=job.id)
     assert (await database.job(job.id)).settling == (1, 2)
+
+
+KEYS = [ObjectId("0" * 24), 5, b"\xff", {"a": 1}, True, "x'ff'"]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=repr)
+async def test_documents_whose_key_is_none_of_ours_are_shown_and_deleted(key: object, tmp_path: Path) -> None:
+    """Given documents that something else put into MongoDB, or that lost a field."""
+    async with run("database", "mongodb", tmp_path) as url:
+        database = MongodbDatabase(url)
+        await database.open()
+        job = await database.insert_job(a_job("one"))
+        await store_one_of_each(database, job.id)
+        for kind in RowKind:
+            collection = database._connections.collection(COLLECTIONS[kind])
+            whole = await collection.find_one()
+            other = {"name": "other", "idempotency_key": "other"} if kind is RowKind.JOB else {}
+            await collection.insert_one({**whole, **other, "_id": key})
+            lacking = {name: value for name, value in whole.items() if name not in LOST_FIELDS[kind]}
+            await collection.replace_one({"_id": whole["_id"]}, {**lacking, "_id": whole["_id"]})
+        for _ in range(2):
+            await read_all(database, job.id)
+            damaged = database.damage.rows()
+            assert {row.kind for row in damaged} == set(RowKind)
+            assert len(damaged) == 2 * len(RowKind)
+        for row in damaged:
+            await (database.streams.delete_damaged if row.kind is RowKind.REPORT else database.delete_row)(row)
+        await read_all(database, job.id)
+        assert database.damage.rows() == []
+        await database.close()
+
+
+LOST_FIELDS = {
+    RowKind.JOB: ["deleted"], RowKind.ATTEMPT: ["document"], RowKind.CHECKPOINT: ["document"],
+    RowKind.EVENT: ["document"], RowKind.WORKER: ["document"], RowKind.DATASET: ["document"],
+    RowKind.REPORT: ["through"],
+}  # fmt: skip
+
+
+async def store_one_of_each(database: Database, job: str) -> None:
+    await database.put_attempt(job, Attempt(number=1, placed_at=1.0, assignments=()))
+    part = CheckpointPart(attempt=1, step=1, rank=0, object_id="o", size_bytes=1, sha256="0" * 64)
+    await database.put_checkpoint_part(job, part)
+    await database.insert_events([(job, Event(number=1, type="t", at=1.0))])
+    description = {"id": "w", "name": "w", "slots": 1, "threads_per_slot": 1, "host": "h", "port": 1}
+    await database.put_worker(Worker(**description, registered_at=1.0))
+    index = {"name": "d", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
+    await database.put_dataset("p", Dataset.model_validate(index))
+    await database.streams.insert([Report(job, 1, "w", 1, 1)])
+
+
+async def read_all(database: Database, job: str) -> None:
+    await database.jobs_by_age(0, 9)
+    await database.attempts(job)
+    await database.checkpoint_parts(job)
+    await database.events(job, 0, 9)
+    await database.workers()
+    await database.datasets()
+    await database.streams.index(job, 1)
+    await database.streams.sizes()
+    assert await database.streams.reports(job, 1, "w", 0, 9, 9) == []
+    assert await database.owners("") == set()
