@@ -162,8 +162,8 @@ class WorkerSettings(BaseModel):
     """Folder of the worker's spool, its attempts' files and its dataset cache; one worker at a time uses it."""
     name: str
     """What the worker is called; the server adds a number if the name is taken."""
-    token: str
-    """The token that lets a machine register."""
+    token_file: Path
+    """Has the token that lets a machine register."""
     slots: int = Field(ge=1, le=4096)
     """Ranks that run at the same time."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -74,7 +74,7 @@ def worker(
         server_url=server_url,
         home=home or default_home() / "workers" / name,
         name=name,
-        token=_read_token(token_file or default_home() / "worker.token"),
+        token_file=token_file or default_home() / "worker.token",
         labels=labelled,
         host=host,
         interface=interface,
@@ -86,17 +86,6 @@ def worker(
     devices.check_slots(settings.slots)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_work(Worker(settings, devices)))
-
-
-def _read_token(path: Path) -> str:
-    from headway.errors import SettingInvalid
-
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise SettingInvalid(
-            f"--token-file {path} cannot be read ({error.strerror}). Copy worker.token from the server's home."
-        ) from error
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -29,7 +29,7 @@ from headway.worker.interface import address_of, address_towards
 from headway.worker.outbox import Outbox
 from headway.worker.phase import StopRequest
 from headway.worker.preparation import Preparation
-from headway.worker.registration import register
+from headway.worker.registration import JoinToken, register
 from headway.worker.session import Session
 from headway.worker.shutdown import shut_down
 from headway.worker.slots import Slots, usable_cores
@@ -71,6 +71,7 @@ class Worker:
             ),
         )
         self._timeouts = Timeouts()
+        self._join_token = JoinToken(settings.token_file)
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Work until `stopped` is set, then end the ranks, send what is left, and return.
@@ -106,7 +107,7 @@ class Worker:
     async def _hold_session(self, port: int, stopped: asyncio.Event) -> None:
         """From a registration until the server declares this worker id lost."""
         description = self._description(port)
-        registered = await register(self._connection, description, self._settings.token, self._home)
+        registered = await register(self._connection, description, self._join_token, self._home)
         self._timeouts = registered.timeouts
         session = self._session(registered)
         beside = [link.keep(self._heartbeat_due.set) for link in self._broker_links(registered, session)]

@@ -5,18 +5,42 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from headway.core.protocol import Registered, Registration
 from headway.core.worker import WorkerDescription
-from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, Unavailable
+from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired, Unavailable
 from headway.worker.connection import Connection
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 
 
-async def register(connection: Connection, description: WorkerDescription, token: str, home: Path) -> Registered:
+class JoinToken:
+    """The token that lets this machine register. Its file is read each time, for the token in it may be renewed."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SettingInvalid."""
+        self._path = path
+        try:
+            self._text = path.read_text().strip()
+        except OSError as error:
+            raise SettingInvalid(
+                f"--token-file {path} cannot be read ({error.strerror}). Copy worker.token from the server's home."
+            ) from error
+
+    def read(self) -> str:
+        """The token as it is now; as it was read last where there is no such file any more, as with a pipe."""
+        with suppress(OSError):
+            if self._path.is_file():
+                self._text = self._path.read_text().strip() or self._text
+        return self._text
+
+
+async def register(
+    connection: Connection, description: WorkerDescription, join_token: JoinToken, home: Path
+) -> Registered:
     """Get a worker id; the former one, if there is one, is lost from then on. Retries until a server answers.
 
     Raises SettingInvalid when the server refuses the worker.
@@ -26,14 +50,15 @@ async def register(connection: Connection, description: WorkerDescription, token
     while True:
         former = _former_token(session_file)
         try:
-            registered = await connection.register(Registration(worker=description, former_token=former), token)
+            registration = Registration(worker=description, former_token=former)
+            registered = await connection.register(registration, join_token.read())
         except Unavailable as error:
             if not warned:
                 _log.warning("%s Trying again until it does.", error)
             warned = True
             await asyncio.sleep(_RETRY_SECONDS)
         except HeadwayError as error:
-            if former is None or not isinstance(error, NotAuthenticated):
+            if former is None or not isinstance(error, NotAuthenticated) or isinstance(error, TokenExpired):
                 raise SettingInvalid(f"The server refuses this worker: {error}") from error
             session_file.unlink(missing_ok=True)  # the server has a new home, where the former id means nothing
         else:

@@ -112,5 +112,5 @@ async def test_a_worker_that_shuts_down_says_so_and_leaves_once_nothing_is_left_
     assert reported(worker.home)[-1] == Released()
     assert not worker.server.left
     worker.beating.cancel()
-    await shut_down(Assignments(worker.due), type(outbox)(lambda: None), connection, FAST, worker.due)
+    await shut_down(Assignments(worker.due), type(outbox)(lambda: None, outbox.counters), connection, FAST, worker.due)
     assert worker.server.left

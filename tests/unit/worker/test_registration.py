@@ -10,9 +10,9 @@ import pytest
 
 from headway.core.protocol import Registered, Registration, Timeouts
 from headway.core.worker import WorkerDescription
-from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, Unavailable
+from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired, Unavailable
 from headway.worker import registration as registration_module
-from headway.worker.registration import register
+from headway.worker.registration import JoinToken, register
 
 pytestmark = pytest.mark.anyio
 DESCRIPTION = WorkerDescription(
@@ -26,9 +26,11 @@ class Server:
     def __init__(self, *answers: HeadwayError | None) -> None:
         self._answers = list(answers)
         self.former: list[str | None] = []
+        self.tokens: list[str] = []
 
-    async def register(self, registration: Registration, _token: str) -> Registered:
+    async def register(self, registration: Registration, token: str) -> Registered:
         self.former.append(registration.former_token)
+        self.tokens.append(token)
         answer = self._answers.pop(0)
         if answer is not None:
             raise answer
@@ -37,7 +39,8 @@ class Server:
 
 async def registered(server: Server, home: Path) -> Registered:
     connection: Any = server
-    return await register(connection, DESCRIPTION, "join", home)
+    (home / "worker.token").write_text("join\n")
+    return await register(connection, DESCRIPTION, JoinToken(home / "worker.token"), home)
 
 
 async def test_it_waits_for_a_server_and_keeps_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +73,32 @@ async def test_a_damaged_note_is_left_out(tmp_path: Path, content: str) -> None:
 async def test_a_refused_worker_ends_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(SettingInvalid, match="refuses this worker: The token is wrong"):
         await registered(Server(NotAuthenticated("The token is wrong.")), tmp_path)
+
+
+async def test_an_expired_join_token_ends_the_worker_and_keeps_who_it_is(tmp_path: Path) -> None:
+    """Given a worker that was registered, then the reports of its former life are still its own at the next start."""
+    (tmp_path / "session.json").write_text('{"id": "w-1", "token": "first"}')
+    with pytest.raises(SettingInvalid, match="refuses this worker: This join token expired"):
+        await registered(Server(TokenExpired("This join token expired.")), tmp_path)
+    server = Server(None)
+    await registered(server, tmp_path)
+    assert server.former == ["first"]
+
+
+async def test_a_renewed_join_token_is_used(tmp_path: Path) -> None:
+    server = Server(None, None, None)
+    connection: Any = server
+    path = tmp_path / "worker.token"
+    path.write_text("one\n")
+    token = JoinToken(path)
+    await register(connection, DESCRIPTION, token, tmp_path)
+    path.write_text("two\n")
+    await register(connection, DESCRIPTION, token, tmp_path)
+    path.unlink()
+    await register(connection, DESCRIPTION, token, tmp_path)
+    assert server.tokens == ["one", "two", "two"]
+
+
+async def test_a_token_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid, match=r"--token-file .*none cannot be read \(No such file or directory\)"):
+        JoinToken(tmp_path / "none")
