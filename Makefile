@@ -1,35 +1,39 @@
 PYTHON ?= python3
 BIN := .venv/bin
+RUN_EXTRAS := torch stacks postgresql mongodb rabbitmq kafka redis
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test check format bench proof build clean lock
+.PHONY: help setup setup-dev demo test check format bench proof build clean lock
 
 help: ## List the targets.
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: ## Make .venv from the lock; nothing outside the checkout is touched.
-	@$(PYTHON) tools/setup_environment.py
+setup: ## Make .venv with what running Headway needs. Nothing outside the checkout is touched.
+	@$(PYTHON) tools/setup_environment.py run
+
+setup-dev: ## Make .venv with what the tests and checks need, too.
+	@$(PYTHON) tools/setup_environment.py dev
 
 demo: setup ## Train a model on MNIST from start to end.
 	@$(BIN)/python examples/demo.py
 
-test: setup ## Run the tests.
+test: setup-dev ## Run the tests.
 	@status=0; \
 	$(BIN)/pytest --numprocesses auto -m "not timed" || status=$$?; \
 	$(BIN)/pytest -m timed || status=$$?; \
 	exit $$status
 
-check: setup ## Lint, format, types, import contracts.
+check: setup-dev ## Lint, format, types, import contracts.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup ## Format the code.
+format: setup-dev ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure, beside the alternatives; prints JSON. The last three need the servers of CONTRIBUTING.md.
+bench: setup-dev ## Measure, beside the alternatives; prints JSON. The last three need the servers of CONTRIBUTING.md.
 	$(BIN)/python -m benchmarks.launch
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpoint
@@ -39,7 +43,7 @@ bench: setup ## Measure, beside the alternatives; prints JSON. The last three ne
 	$(BIN)/python -m benchmarks.dispatch
 	$(BIN)/python -m benchmarks.metrics
 
-proof: setup ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Three hours; needs the servers of CONTRIBUTING.md.
+proof: setup-dev ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Three hours; needs the servers of CONTRIBUTING.md.
 	$(BIN)/python -m tests.proof_resume
 	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/core/test_state_machine.py
 	$(BIN)/headway drill --rounds 5
@@ -49,12 +53,16 @@ proof: setup ## The long tests: resume under 200 strikes, drill, fuzzer, overloa
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.soak
 
-build: setup ## Build the wheel and the sdist.
+build: setup-dev ## Build the wheel and the sdist.
 	uv=$$(command -v uv || echo .venv/uv/bin/uv); $$uv build --quiet
 
-lock: setup ## Renew requirements.lock.
-	uv=$$(command -v uv || echo .venv/uv/bin/uv); $$uv pip compile --quiet --universal --generate-hashes \
-	  --no-annotate --no-header --all-extras --python-version 3.11 pyproject.toml -o requirements.lock
+lock: setup-dev ## Renew the lock files.
+	uv=$$(command -v uv || echo .venv/uv/bin/uv); versions=$$(mktemp); \
+	compile="$$uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11"; \
+	$$compile --all-extras pyproject.toml -o requirements-dev.lock && \
+	grep '==' requirements-dev.lock | sed 's/ *\\$$//' > $$versions && \
+	$$compile $(RUN_EXTRAS:%=--extra %) -c $$versions pyproject.toml -o requirements.lock; \
+	status=$$?; rm -f $$versions; exit $$status
 
 clean: ## Remove what was made here.
-	rm -rf .venv .headway-demo dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .cache .headway-demo dist .pytest_cache .mypy_cache .ruff_cache

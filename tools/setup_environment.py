@@ -1,12 +1,15 @@
-"""Makes `.venv` from `requirements.lock` with uv, with nothing but Python 3.11 and what this checkout has.
+"""Makes `.venv` from a lock file with uv, with nothing but Python 3.11 and what this checkout has.
 
+`requirements.lock` has what running Headway needs, `requirements-dev.lock` in addition what its tests and checks need.
 uv comes from the machine, or, where it has none, into the venv itself: pip's wheel lies beside this file, so that
-neither pip nor ensurepip need be installed.
+neither pip nor ensurepip need be installed. Downloads are cached in `.cache`, unless UV_CACHE_DIR names another place.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,32 +19,66 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 CHECKOUT = TOOLS.parent
 ENVIRONMENT = CHECKOUT / ".venv"
-STAMP = ENVIRONMENT / "headway.stamp"
+LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
+PURPOSES = {"run": "to run Headway", "dev": "to run, test and check Headway"}
+SIZES = {"run": "2.4 GB to download, 5.6 GB on disk", "dev": "2.6 GB to download, 6.0 GB on disk"}
+"""On Linux x86-64, measured; nearly all of it is PyTorch with its CUDA libraries."""
 
 
 def main() -> None:
-    """Set up, unless the stamp says that nothing changed since."""
+    """Set up what is asked for, `run` or `dev`, unless it is there already."""
     if sys.version_info < (3, 11):
         sys.exit(f"Headway needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.")
-    wanted = wanted_state()
-    python = ENVIRONMENT / "bin" / "python"
-    if STAMP.exists() and python.exists() and STAMP.read_text() == wanted:
+    kind = sys.argv[1]
+    if is_current(kind):
         return
-    print("Setting up .venv ...", flush=True)
+    print(f"Setting up .venv {PURPOSES[kind]}{expected_size(kind)}.", flush=True)
+    python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=False, symlinks=True)
+    for stamp in (stamp_of(one) for one in LOCKS):
+        stamp.unlink(missing_ok=True)
     uv = find_uv(python)
-    lock = str(CHECKOUT / "requirements.lock")
-    run(uv, "pip", "sync", "--quiet", "--compile-bytecode", "--python", str(python), "--require-hashes", lock)
+    lock = str(CHECKOUT / LOCKS[kind])
+    run(uv, "pip", "sync", "--compile-bytecode", "--python", str(python), "--require-hashes", lock)
     run(uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "--editable", str(CHECKOUT))
     run(str(python), "-m", "compileall", "-q", str(CHECKOUT / "headway"))
-    STAMP.write_text(wanted)
+    stamp_of(kind).write_text(wanted_state(kind))
 
 
-def wanted_state() -> str:
-    """Changes whenever the environment has to be made anew."""
-    content = b"".join((CHECKOUT / name).read_bytes() for name in ("requirements.lock", "pyproject.toml"))
-    return hashlib.sha256(content + str(CHECKOUT).encode() + sys.version.encode()).hexdigest()
+def is_current(kind: str) -> bool:
+    """Whether `.venv` has what is asked for; what tests need includes what Headway needs."""
+    kinds = [kind] if kind == "dev" else list(LOCKS)
+    return (ENVIRONMENT / "bin" / "python").exists() and any(
+        stamp_of(one).exists() and stamp_of(one).read_text() == wanted_state(one) for one in kinds
+    )
+
+
+def stamp_of(kind: str) -> Path:
+    """The file that says for which state `.venv` was made."""
+    return ENVIRONMENT / f"headway-{kind}.stamp"
+
+
+def wanted_state(kind: str) -> str:
+    """Changes whenever the environment has to be made again."""
+    import tomllib
+
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    parts = ((CHECKOUT / LOCKS[kind]).read_text(), project["project"], project["build-system"], CHECKOUT, sys.version)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def expected_size(kind: str) -> str:
+    """What the download and the disk have to bear, for the message."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return ""
+    cached = " (less what is cached already)" if cache().exists() else ""
+    return f": about {SIZES[kind]}{cached}. docs/how-to/install.md shows how to use a smaller PyTorch"
+
+
+def cache() -> Path:
+    """Where uv keeps what it has downloaded."""
+    return Path(os.environ.get("UV_CACHE_DIR") or CHECKOUT / ".cache" / "uv")
 
 
 def find_uv(python: Path) -> str:
@@ -52,14 +89,15 @@ def find_uv(python: Path) -> str:
     own = CHECKOUT / ".venv" / "uv"
     if not (own / "bin" / "uv").exists():
         (wheel,) = TOOLS.glob("pip-*.whl")
-        pip = [str(python), str(wheel / "pip"), "--disable-pip-version-check", "--quiet"]
+        pip = [str(python), str(wheel / "pip"), "--disable-pip-version-check", "--no-cache-dir", "--quiet"]
         run(*pip, "install", "--require-hashes", "--requirement", str(TOOLS / "uv.lock"), "--target", str(own))
     return str(own / "bin" / "uv")
 
 
 def run(*command: str) -> None:
     """Run a command; if it fails, end with its status."""
-    status = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    environment = {**os.environ, "UV_CACHE_DIR": str(cache())}
+    status = subprocess.run(command, cwd=CHECKOUT, env=environment, check=False).returncode
     if status:
         sys.exit(status)
 
