@@ -55,12 +55,16 @@ def wait_until_up(up: subprocess.Popen[bytes]) -> None:
 
 
 def print_next(model: Path) -> None:
-    """Where the model is, and what to try."""
+    """Where the model is, and what to try. Each line works as printed, from any folder."""
+    program = Path(sys.executable).parent
     print(f"\nModel: {model}")
-    print("Now try, with Headway running in one terminal:")
-    print("  .venv/bin/headway up")
-    print("  .venv/bin/headway train lstm --dataset mnist --world-size 2")
-    print("  .venv/bin/headway run examples/ddp.py --world-size 2")
+    print("The demo's server has stopped. Start it again, with this job in it:")
+    print(f"  {program / 'headway'} up --home {HOME}")
+    print("Then, in a second terminal:")
+    print(f"  export HEADWAY_HOME={HOME} PATH={program}:$PATH")
+    print("  headway show demo")
+    print("  headway train lstm --dataset mnist --world-size 2")
+    print(f"  headway run {CHECKOUT / 'examples' / 'ddp.py'} --world-size 2")
 
 
 if __name__ == "__main__":

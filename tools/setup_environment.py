@@ -21,7 +21,7 @@ CHECKOUT = TOOLS.parent
 ENVIRONMENT = CHECKOUT / ".venv"
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
 PURPOSES = {"run": "to run Headway", "dev": "to run, test and check Headway"}
-SIZES = {"run": "2.4 GB to download, 5.6 GB on disk", "dev": "2.6 GB to download, 6.0 GB on disk"}
+SIZES = {"run": "3.3 GB to download, 6.0 GB on disk", "dev": "3.5 GB to download, 6.3 GB on disk"}
 """On Linux x86-64, measured; nearly all of it is PyTorch with its CUDA libraries."""
 
 
@@ -40,7 +40,8 @@ def main() -> None:
         stamp.unlink(missing_ok=True)
     uv = find_uv(python)
     lock = str(CHECKOUT / LOCKS[kind])
-    run(uv, "pip", "sync", "--compile-bytecode", "--python", str(python), "--require-hashes", lock)
+    progress = [] if sys.stderr.isatty() else ["--quiet"]
+    run(uv, "pip", "sync", *progress, "--compile-bytecode", "--python", str(python), "--require-hashes", lock)
     run(uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "--editable", str(CHECKOUT))
     run(str(python), "-m", "compileall", "-q", str(CHECKOUT / "headway"))
     stamp_of(kind).write_text(wanted_state(kind))
