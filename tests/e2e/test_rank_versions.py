@@ -77,7 +77,7 @@ def test_a_command_whose_environment_has_another_headway_fails_with_a_remedy(
     packages = other_headway(packages_of(own), OTHER_PROTOCOL)
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "train.py").write_text(SOURCE)
-    command = [str(own / "bin" / "python"), "train.py"]
+    command = [str(own / "bin" / "python"), "-E", "train.py"]  # -E: a PYTHONPATH of the tests does not count
     with shared_fleet.client() as client:
         job = ended(client.run_command(command, workdir=tmp_path / "work"))
     assert_refused(job, "the process of rank 0", packages)
