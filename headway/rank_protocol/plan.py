@@ -26,7 +26,7 @@ class Plan:
     attempt: int
     """Counted from 1."""
     retries: int
-    """How many more attempts the job may have for what the user is to blame for."""
+    """How often the job may be tried again."""
     trainer: str | None
     """Name of a built-in trainer."""
     script: str | None
