@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headway.brokers.embedded import EmbeddedBroker
+from headway.errors import Unavailable
 from headway.server.backends import Backends
 from headway.server.callers import Callers
 from headway.server.clock import Clock
@@ -37,6 +38,7 @@ from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
 from headway.server.services.submission import Submission
 from headway.server.services.telemetry import Telemetry
+from headway.server.services.worker_connections import WorkerConnections
 from headway.server.services.workers import Workers
 from headway.server.sinks.rows import RowSink
 from headway.server.watchers import Watchers
@@ -56,7 +58,7 @@ class Server:
         self.clock = clock or Clock()
         self.home = HomeTokens(settings.home, self.clock.now, settings.token_days)
         self.tokens = self.home.tokens
-        self.links = Links(self.clock)
+        self.links = Links(self.tokens, self.clock)
         self.backends = Backends(settings, embedded)
         self.counters = ServerCounters(self.backends.database.damage)
         self.leading: Leading | None = None
@@ -69,6 +71,12 @@ class Server:
         self._wire_submission()
         self._wire_loops()
         self._wire_changes()
+
+    async def check_ready(self) -> None:
+        """Prove that requests can be served. Raises Unavailable."""
+        if not self.running:
+            raise Unavailable("The server is starting or stopping.")
+        await self.backends.database.check()
 
     def _wire_jobs(self) -> None:
         """What jobs are, and what is known of them."""
@@ -148,6 +156,13 @@ class Server:
             inquiries=self.inquiries,
             recorder=self.recorder,
             leads=lambda: self.leading is None or self.leading.proven,
+        )
+        self.worker_connections = WorkerConnections(
+            broker=self.backends.embedded,
+            senders=self.senders,
+            recorder=self.recorder,
+            workers=self.workers,
+            running=lambda: self.running,
         )
 
     def _wire_submission(self) -> None:

@@ -6,7 +6,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from headway import __version__
-from headway.errors import Unavailable
 from headway.server.api.common import ServerHere
 
 router = APIRouter(tags=["health"])
@@ -34,14 +33,12 @@ class Health(BaseModel):
 @router.get("/health")
 async def health(server: ServerHere) -> Health:
     """As `/readyz`, with counters."""
-    await readyz(server)
+    await server.check_ready()
     return Health(status="ok", damaged_rows=server.damaged.count)
 
 
 @router.get("/readyz")
 async def readyz(server: ServerHere) -> dict[str, str]:
     """Requests can be served: the database answers. 503 otherwise."""
-    if not server.running:
-        raise Unavailable("The server is starting or stopping.")
-    await server.backends.database.check()
+    await server.check_ready()
     return {"status": "ok"}

@@ -6,16 +6,14 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
-from headway.server.access import Action, Caller, CallerKind
+from headway.server.access import Action
 from headway.server.api.admission import COOKIE
 from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.routes import Allow, guarded_router
-from headway.server.links import LINK_SECONDS
+from headway.server.links import LINK_SECONDS, SESSION_SECONDS
 
 router = guarded_router(tags=["links"])
 front_router = APIRouter(tags=["links"])
-
-_COOKIE_SECONDS = 30 * 86_400
 
 
 class Link(BaseModel):
@@ -34,11 +32,10 @@ async def make_link(caller: CallerHere, server: ServerHere) -> Link:
 @front_router.get("/enter", include_in_schema=False)
 async def enter(ticket: str, request: Request, server: ServerHere) -> RedirectResponse:
     """Redeem a link: the browser gets the user's token as a cookie that scripts cannot read."""
-    server.links.redeem(ticket)
+    token = server.links.redeem(ticket)
     answer = RedirectResponse("/", status_code=303)
-    token = server.tokens.make(Caller(CallerKind.USER), lifetime_seconds=_COOKIE_SECONDS)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=_COOKIE_SECONDS)
+    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=SESSION_SECONDS)
     return answer
 
 

@@ -11,12 +11,11 @@ from pydantic import BaseModel
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
 from headway.core.worker import Quarantine, WorkerLoad, WorkerState
-from headway.errors import Corrupt, HeadwayError
-from headway.server.access import Action, require_as_worker
+from headway.errors import HeadwayError
+from headway.server.access import Action
 from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
 from headway.server.api.problems import answer_of
 from headway.server.api.routes import Allow, guarded_router
-from headway.server.server import Server
 from headway.server.services.workers import WorkerNow
 
 router = guarded_router(prefix="/workers", tags=["workers"])
@@ -128,25 +127,22 @@ async def refuse(
 
 @router.websocket("/{worker}/broker")
 async def broker(websocket: WebSocket, worker: str, caller: CallerHere, server: ServerHere) -> None:
-    """The embedded broker: wake-ups go out as text, reports come in as bytes.
-
-    Workers keep it open with every broker, for its end shows at once that a worker's process has ended.
-    """
+    """The worker's own connection: wake-ups go out as text, reports come in as bytes."""
     try:
-        require_as_worker(caller, worker)
+        connection = server.worker_connections.open(caller, worker)
     except HeadwayError as error:
         await websocket.send_denial_response(answer_of(error))
         return
     await websocket.accept()
-    async with server.backends.embedded.attached(worker) as wakeups:
+    async with connection as wakeups:
         sender = asyncio.create_task(_send_wakeups(websocket, wakeups))
         try:
-            await _receive_reports(websocket, server, worker)
+            with contextlib.suppress(WebSocketDisconnect):
+                while True:
+                    await server.worker_connections.receive(worker, await _received(websocket))
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
-    if server.running:
-        await server.workers.connection_closed(worker)
 
 
 async def _send_wakeups(websocket: WebSocket, wakeups: asyncio.Queue[WakeUp]) -> None:
@@ -161,15 +157,3 @@ async def _received(websocket: WebSocket) -> bytes:
         raise WebSocketDisconnect(message.get("code", 1000))
     body: bytes = message.get("bytes") or (message.get("text") or "").encode()
     return body
-
-
-async def _receive_reports(websocket: WebSocket, server: Server, worker: str) -> None:
-    with contextlib.suppress(WebSocketDisconnect):
-        while True:
-            body = await _received(websocket)
-            try:
-                server.senders.check(worker, body)
-            except Corrupt as error:
-                await server.recorder.put_aside(body, error)
-                continue
-            await server.backends.embedded.receive_report(body)

@@ -1,0 +1,40 @@
+"""Routers parse and render: each route calls one service, and none reaches behind the services."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import headway.server.api
+
+ROUTERS = sorted(Path(headway.server.api.__file__).parent.glob("*.py"))
+NO_SERVICES = {"backends", "database", "objects", "engine", "unsettled", "recorder", "tokens", "running"}
+"""What services use. A router that did would decide."""
+SERVER = "server"
+
+
+def functions() -> Iterator[tuple[str, ast.AsyncFunctionDef | ast.FunctionDef]]:
+    for path in ROUTERS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef | ast.FunctionDef):
+                yield f"{path.stem}.{node.name}", node
+
+
+def services_of(function: ast.AST) -> set[str]:
+    """The attributes of the server that a function uses."""
+    return {
+        node.attr
+        for node in ast.walk(function)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in (SERVER, f"self._{SERVER}")
+    }
+
+
+def test_no_router_reaches_behind_the_services() -> None:
+    assert len(ROUTERS) > 20
+    assert {name: used for name, one in functions() if (used := services_of(one) & NO_SERVICES)} == {}
+
+
+def test_each_route_calls_one_service() -> None:
+    joined = {name: used for name, one in functions() if len(used := services_of(one)) > 1}
+    assert joined == {"health.health": {"check_ready", "damaged"}}, "open to everyone, it tells two figures"
