@@ -53,7 +53,7 @@ class Simulation:
 
     def __init__(self, home: Path, seed: int) -> None:
         self.clock = SimulatedClock()
-        self.server = Server(Settings(home=home, lease_seconds=1e9), clock=self.clock)
+        self.server = Server(Settings(home=home, lease_seconds=1e8), clock=self.clock)
         self.random = random.Random(seed)
         self.write_seconds = 0.0
         self.placed: list[str] = []
@@ -107,7 +107,7 @@ class Simulation:
 
         ended = await self.server.jobs.update(job_id, lived)
         assert ended.status is JobStatus.SUCCEEDED, ended.sentence
-        await self.server.jobs.settle(ended)
+        await self.server.jobs.note_delivered(ended, ended.event_count, ended.wakeups)
 
 
 def overtaken(queue: list[tuple[int, int, str]], placed: list[str]) -> int:
