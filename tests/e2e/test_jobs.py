@@ -290,7 +290,7 @@ def test_the_command_line(shared_fleet: Fleet, tmp_path: Path) -> None:
         (["train", "cnn", "--dataset", "digits", "--set", "x"], 2, "'x' is not NAME=VALUE"),
         (["run", "missing.py"], 1, "Error: Script missing.py does not exist."),
         (["run", "missing.py", "--wrold-size", "2"], 2, "No such option '--wrold-size'. Did you mean '--world-size'?"),
-        (["trian"], 2, "There is no command trian. Did you mean train?"),
+        (["trian"], 2, "There is no command trian. Did you mean: headway train"),
         (["download", "nobody"], 1, "Error: Job nobody does not exist."),
     ],
 )
