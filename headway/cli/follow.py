@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from headway.cli.common import EXIT_STATUS, STATUS_COLOURS, duration, figure, stage_times
+from headway.cli.next_commands import next_commands, print_next
 from headway.client import JobHandle
 from headway.client.control_sequences import without_controls
 from headway.client.terminal_progress import show_in_terminal
@@ -55,17 +56,6 @@ def print_end(job: JobHandle) -> None:
     print_result(data)
     print_stages(data)
     print_next(data)
-
-
-def print_next(data: dict[str, Any]) -> None:
-    """Commands that help from here; after a failure also the one that runs the files as they are then."""
-    from headway.cli.original_command import original_command
-
-    if data["status"] == "failed" and data["blame"] == "user":
-        again = original_command(data["spec"])
-        if again is not None:
-            click.echo(f"After the fix: {again}")
-    click.echo("Next: " + "   ".join(next_commands(data)))
 
 
 def print_failure(data: dict[str, Any]) -> None:
@@ -116,23 +106,3 @@ def print_stages(data: dict[str, Any]) -> None:
     times = stage_times(data)
     if times:
         click.echo("Stages: " + "  ".join(f"{stage.replace('_', ' ')} +{duration(took)}" for stage, took in times))
-
-
-def next_commands(data: dict[str, Any]) -> list[str]:
-    """Commands that help from here."""
-    name = data["name"]
-    match data["status"]:
-        case "succeeded" if any(one["name"] == "card.json" for one in data["artifacts"]):
-            return [f"headway download {name} model", f"headway metrics {name}", f"headway show {name}"]
-        case "succeeded" if data["artifacts"]:
-            return [f"headway download {name}", f"headway metrics {name}", f"headway show {name}"]
-        case "succeeded" | "cancelled":
-            return [f"headway logs {name}", f"headway show {name}"]
-        case "failed":
-            return [f"headway logs {name}", f"headway show {name}", f"headway rerun {name} --fresh"]
-        case "queued" if data["hold"]:
-            return [f"headway resume {name}", f"headway checkpoints {name}", f"headway cancel {name}"]
-        case "queued":
-            return ["headway workers", f"headway cancel {name}"]
-        case _:
-            return [f"headway follow {name}", f"headway logs -f {name}", f"headway cancel {name}"]

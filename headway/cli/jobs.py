@@ -114,7 +114,8 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json({**data, "attempts": attempts, "goodput": spent})
         return
-    from headway.cli.follow import print_failure, print_next, print_result, print_stages
+    from headway.cli.follow import print_failure, print_result, print_stages
+    from headway.cli.next_commands import print_next
 
     click.secho(data["name"], bold=True, nl=False)
     click.echo(f"  {data['id']}")

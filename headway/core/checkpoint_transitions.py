@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import Checkpoint, Saving, retained
+from headway.core.checkpoint import Checkpoint, Saving
+from headway.core.checkpoint_retention import retained
 from headway.core.facts import (
     CheckpointDamaged,
     CheckpointNotSaved,

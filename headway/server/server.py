@@ -70,7 +70,6 @@ class Server:
         self._wire_workers()
         self._wire_submission()
         self._wire_loops()
-        self._wire_changes()
 
     async def check_ready(self) -> None:
         """Prove that requests can be served. Raises Unavailable."""
@@ -208,24 +207,3 @@ class Server:
             checkpoints=self.checkpoints,
             clock=self.clock,
         )
-
-    def _wire_changes(self) -> None:
-        """Who hears of changes, in which order.
-
-        A listener notes the change and wakes its loop; it does not wait, write or raise. So all listeners have noted a
-        change before any loop acts on it, and a later listener may read what an earlier one noted.
-        """
-        self.jobs.on_change = (
-            self.queue.job_changed,  # whether the job is to be placed: the scheduler reads the queue
-            self.recorder.job_changed,  # which reports are accepted: whoever reads streams asks the recorder
-            self.quarantine.job_changed,  # what is to be judged: the scheduler judges before it places
-            self.scheduler.job_changed,  # wakes the scheduler, which finds the queue and the quarantine up to date
-            self.relay.job_changed,  # wakes the relay, which tells others what this server already goes by
-            lambda job: self.watchers.changed(job.id),  # wakes followers, who read what all of the above know
-            self.housekeeping.job_changed,  # tidies up when there is time: no request waits for it
-        )
-        self.jobs.on_delete = (
-            self.relay.job_deleted,  # nothing of it is delivered any more
-            self.watchers.deleted,  # followers find that the job is gone
-        )
-        self.workers.on_change = (self.scheduler.wake,)  # slots came or went

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from headway.server.change_listeners import connect_listeners
 from headway.server.installation import claim_objects, join_installation
 from headway.server.server import Server
 
@@ -57,6 +58,7 @@ async def _leading(server: Server, url: str) -> AsyncIterator[None]:
 
 async def _recover(server: Server) -> None:
     """Take up what an earlier server left. Each step reads what those before it have read."""
+    connect_listeners(server)
     await server.backends.engine.open()  # the workers
     server.quarantine.open()  # by the times of the leader before, which are known by now
     await server.datasets.open()

@@ -7,7 +7,8 @@ from math import inf
 import pytest
 
 from headway.core.attempt import Attempt
-from headway.core.checkpoint import Checkpoint, CheckpointPolicy, retained
+from headway.core.checkpoint import Checkpoint, CheckpointPolicy
+from headway.core.checkpoint_retention import retained
 from headway.core.checkpoint_transitions import release_checkpoints, use_checkpoints
 from headway.core.job import Job, JobSpec
 from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from headway.core.checkpoint import Checkpoint, CheckpointPolicy, retained
+from headway.core.checkpoint import Checkpoint, CheckpointPolicy
+from headway.core.checkpoint_retention import retained
 from headway.core.dataset import Dataset
 from headway.core.environment import variables_of_parameters
 from headway.core.facts import FACTS, ResultStored
