@@ -38,6 +38,8 @@ _METRIC_ITEMS = 6 * MAXIMUM_REPORT_SERIES + 8
 """Series of a report, each a list of five, and the lists that hold them."""
 _MAXIMUM_REPORT_ITEMS = 1 << 20
 _FIELDS = 10
+_HEAD_BYTES = 512
+"""Of a report, what its format's version, job, attempt and worker take at most: both ids have 40 characters."""
 _PARTIAL = "\r"
 """What ends the text of a line that has no end yet; no other line ends so."""
 
@@ -325,8 +327,14 @@ def _array(typecode: str, data: bytes) -> array[Any]:
 
 
 def report_worker(body: bytes) -> str:
-    """Whose report it is, without reading the rest. Raises Corrupt."""
-    worker = _fields(body)[3]
-    if not isinstance(worker, str):
+    """Whose report it is, from its first bytes alone: the rest is unpacked once, when it is decoded. Raises Corrupt."""
+    head = msgpack.Unpacker(max_buffer_size=_HEAD_BYTES)
+    head.feed(body[:_HEAD_BYTES])
+    try:
+        fields = head.read_array_header()
+        worker = [head.unpack() for _ in range(4)][3]
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise Corrupt(f"{len(body)} bytes are not a report.") from error
+    if fields != _FIELDS or not isinstance(worker, str):
         raise Corrupt(f"A report of {len(body)} bytes does not say whose it is.")
     return worker

@@ -25,6 +25,7 @@ from headway.formats.reports import (
     merge_reports,
     metric_entries,
     readable_metrics,
+    report_worker,
 )
 
 
@@ -72,6 +73,20 @@ def test_a_report_with_a_field_of_another_type_is_corrupt(field: str) -> None:
         with pytest.raises(Corrupt):
             decode_report(msgpack.packb(wrong))
     assert decode_report(msgpack.packb(good)) == a_report(1, "a")
+
+
+def test_whose_report_it_is_is_read_from_its_first_bytes() -> None:
+    """Given ids as long as they may be, and a body of which the rest is missing."""
+    body = encode_report(replace(a_report(1, "a" * 1000), job="ü" * 40, attempt=2**31 - 1, worker="ö" * 40))
+    assert report_worker(body[:512]) == "ö" * 40
+
+
+@pytest.mark.parametrize("worker", [5, ["w"], None, "w" * 1000])
+def test_a_report_of_no_worker_is_corrupt(worker: object) -> None:
+    good = msgpack.unpackb(encode_report(a_report(1, "a")))
+    for body in (msgpack.packb([*good[:3], worker, *good[4:]]), msgpack.packb(good[:9]), b"nonsense", b"", b"\xc1"):
+        with pytest.raises(Corrupt):
+            report_worker(body)
 
 
 def test_figures_of_a_checkpoint_that_are_not_finite_survive_a_report() -> None:
