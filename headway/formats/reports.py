@@ -5,37 +5,25 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgpack
-import zstandard
 from pydantic import Field, StrictBool, TypeAdapter
 
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.facts import FACTS, Fact
 from headway.core.frozen import Text
 from headway.errors import Corrupt
-from headway.formats.bounded import read_packed_list, unpack_msgpack
+from headway.formats.bounded import unpack_msgpack
+from headway.formats.metrics import METRIC_ITEMS, Series, all_series
+from headway.formats.sections import array_of, compress, parsed, section_entries, stated_section_bytes, times_of
 
 MAXIMUM_REPORT_BYTES = 16 << 20
 """Of one report on the wire."""
-MAXIMUM_SECTION_BYTES = 64 << 20
-"""Of a section, unpacked."""
 MAXIMUM_REPORT_LINES = 1 << 16
 """Of one report. A worker begins the next report long before."""
-MAXIMUM_REPORT_SERIES = 1 << 17
-"""Of one report. A worker begins the next report long before."""
-MAXIMUM_REPORT_POINTS = 1 << 21
-"""Of all series of one report; a worker reads at most 7 MiB of records for one."""
-LATEST_SECONDS = 1e11
-"""No time is later than this, in seconds since the epoch."""
-_MAXIMUM_TEXT_BYTES = 256 << 10
-"""Of a line: a worker cuts lines at 64 KiB, and bytes that are no UTF-8 take three each."""
 _LOG_ITEMS = MAXIMUM_REPORT_LINES + 8
 """Lines of a report, and the lists that hold them."""
-_METRIC_ITEMS = 6 * MAXIMUM_REPORT_SERIES + 8
-"""Series of a report, each a list of five, and the lists that hold them."""
 _MAXIMUM_REPORT_ITEMS = 1 << 20
 _FIELDS = 10
 _HEAD_BYTES = 512
@@ -43,7 +31,6 @@ _HEAD_BYTES = 512
 _PARTIAL = "\r"
 """What ends the text of a line that has no end yet; no other line ends so."""
 
-_Parsed = TypeVar("_Parsed")
 _Id = Annotated[Text, Field(strict=True, min_length=1, max_length=40)]
 _Number = Annotated[int, Field(strict=True, ge=1, le=LARGEST_NUMBER)]
 _Section = Annotated[bytes, Field(strict=True)]
@@ -64,17 +51,6 @@ class LogLine:
     at: float
     text: str
     partial: bool = False
-
-
-@dataclass(slots=True)
-class Series:
-    """Points of one metric of one rank: int64 steps, float64 times and values, all of the same length."""
-
-    name: str
-    rank: int
-    steps: array[int] = field(default_factory=lambda: array("q"))
-    times: array[float] = field(default_factory=lambda: array("d"))
-    values: array[float] = field(default_factory=lambda: array("d"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,97 +133,34 @@ def encode_logs(number: int, lines: Sequence[LogLine]) -> bytes:
         array("d", [line.at for line in lines]).tobytes(),
         [line.text + _PARTIAL if line.partial else line.text for line in lines],
     )
-    return _compress([(number, columns)])
+    return compress([(number, columns)])
 
 
 def decode_logs(section: bytes) -> list[LogLine]:
     """All lines of a section. Raises Corrupt."""
-    return [line for _, content in _entries(section, _LOG_ITEMS) for line in _parsed(section, _lines, content)]
+    return [line for _, content in section_entries(section, _LOG_ITEMS) for line in parsed(section, _lines, content)]
 
 
 def log_entries(report: Report, after: int = 0) -> Iterator[tuple[int, list[LogLine]]]:
     """Of a report or chunk, the number and lines of each report above `after`, one at a time. Raises Corrupt."""
-    for number, content in _entries(report.logs, _LOG_ITEMS, report.number, report.through):
+    for number, content in section_entries(report.logs, _LOG_ITEMS, report.number, report.through):
         if number > after:
-            yield number, _parsed(report.logs, _lines, content)
+            yield number, parsed(report.logs, _lines, content)
 
 
 def _lines(content: Any) -> list[LogLine]:
     ranks, times, texts = content
     if not set(map(type, texts)) <= {str}:
         raise TypeError("a line is not text")
-    columns = zip(_array("i", ranks), _times(times), texts, strict=True)
+    columns = zip(array_of("i", ranks), times_of(times), texts, strict=True)
     return [LogLine(rank, at, text.removesuffix(_PARTIAL), text.endswith(_PARTIAL)) for rank, at, text in columns]
-
-
-def encode_metrics(number: int, series: Iterable[Series]) -> bytes:
-    """The series of report `number` as one section of packed arrays; no points give no bytes."""
-    packed = [
-        (one.name, one.rank, one.steps.tobytes(), one.times.tobytes(), one.values.tobytes())
-        for one in series
-        if one.steps
-    ]
-    return _compress([(number, packed)]) if packed else b""
-
-
-def decode_metrics(sections: Iterable[bytes]) -> list[Series]:
-    """The series of some sections, joined by name and rank. Raises Corrupt."""
-    merged: dict[tuple[str, int], Series] = {}
-    for section in sections:
-        for _, content in _entries(section, _METRIC_ITEMS):
-            for one in _parsed(section, _all_series, content):
-                series = merged.setdefault((one.name, one.rank), one)
-                if series is not one:
-                    series.steps.extend(one.steps)
-                    series.times.extend(one.times)
-                    series.values.extend(one.values)
-    return list(merged.values())
 
 
 def metric_entries(report: Report, after: int = 0) -> Iterator[tuple[int, list[Series]]]:
     """Of a report or chunk, the number and series of each report above `after`, one at a time. Raises Corrupt."""
-    for number, content in _entries(report.metrics, _METRIC_ITEMS, report.number, report.through):
+    for number, content in section_entries(report.metrics, METRIC_ITEMS, report.number, report.through):
         if number > after:
-            yield number, _parsed(report.metrics, _all_series, content)
-
-
-def _all_series(content: Any) -> list[Series]:
-    found = [_series(*one) for one in content]
-    if sum(len(one.steps) for one in found) > MAXIMUM_REPORT_POINTS:
-        raise ValueError(f"a report has more than the {MAXIMUM_REPORT_POINTS:,} points allowed")
-    return found
-
-
-def _series(name: Any, rank: Any, steps: bytes, times: bytes, values: bytes) -> Series:
-    if type(name) is not str or type(rank) is not int:
-        raise TypeError("the name of a series is not text, or its rank not an integer")
-    if not len(steps) == len(times) == len(values):
-        raise ValueError("a series has columns of different lengths")
-    return Series(name, rank, _array("q", steps), _times(times), _array("d", values))
-
-
-def _times(data: bytes) -> array[float]:
-    """Times, each of which is one: the sum of what is finite and bounded is finite."""
-    times = _array("d", data)
-    if times and not (isfinite(sum(times)) and min(times) >= 0 and max(times) <= LATEST_SECONDS):
-        raise ValueError("a time is not finite, or out of range")
-    return times
-
-
-def readable_metrics(sections: Sequence[bytes]) -> list[Series]:
-    """As `decode_metrics`, without the sections that cannot be read: followers are shown these."""
-    try:
-        return decode_metrics(sections)
-    except Corrupt:
-        return decode_metrics([section for section in sections if _can_be_read(section)])
-
-
-def _can_be_read(section: bytes) -> bool:
-    try:
-        decode_metrics([section])
-    except Corrupt:
-        return False
-    return True
+            yield number, parsed(report.metrics, all_series, content)
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:
@@ -261,69 +174,23 @@ def merge_reports(reports: Sequence[Report]) -> Report:
         through=last.through,
         last=last.last,
         logs=_merge([(report, report.logs) for report in reports], _lines, _LOG_ITEMS),
-        metrics=_merge([(report, report.metrics) for report in reports], _all_series, _METRIC_ITEMS),
+        metrics=_merge([(report, report.metrics) for report in reports], all_series, METRIC_ITEMS),
     )
 
 
 def stated_bytes(report: Report) -> int:
     """How large the sections say that they are unpacked; as large as may be for one that does not say it."""
-    return sum(_stated_bytes(section) for section in (report.logs, report.metrics) if section)
-
-
-def _stated_bytes(section: bytes) -> int:
-    try:
-        size_bytes: int = zstandard.frame_content_size(section)
-    except zstandard.ZstdError:
-        size_bytes = -1
-    return MAXIMUM_SECTION_BYTES if size_bytes < 0 else size_bytes
+    return sum(stated_section_bytes(section) for section in (report.logs, report.metrics) if section)
 
 
 def _merge(sections: Iterable[tuple[Report, bytes]], parse: Callable[[Any], list[Any]], maximum_items: int) -> bytes:
     """One section for several; none is merged that could not be read."""
     entries: list[tuple[int, Any]] = []
     for report, section in sections:
-        for number, content in _entries(section, maximum_items, report.number, report.through):
-            _parsed(section, parse, content)
+        for number, content in section_entries(section, maximum_items, report.number, report.through):
+            parsed(section, parse, content)
             entries.append((number, content))
-    return _compress(entries) if entries else b""
-
-
-def _compress(entries: list[Any]) -> bytes:
-    return zstandard.ZstdCompressor(level=1).compress(msgpack.packb(entries))
-
-
-def _entries(
-    section: bytes, maximum_items: int, first: int = 1, through: int = LARGEST_NUMBER
-) -> Iterator[tuple[int, Any]]:
-    """What a section has of each report, by its number. The numbers grow, within `first` and `through`."""
-    if not section:
-        return
-    try:
-        for number, content in read_packed_list(section, MAXIMUM_SECTION_BYTES, maximum_items, _MAXIMUM_TEXT_BYTES):
-            if type(number) is not int or not first <= number <= through:
-                raise ValueError("it has numbers of other reports")
-            first = number + 1
-            yield number, content
-    except (ValueError, TypeError, Corrupt) as error:
-        raise _unreadable(section, error) from error
-
-
-def _parsed(section: bytes, parse: Callable[[Any], list[_Parsed]], content: Any) -> list[_Parsed]:
-    """Contents of another form than ours make the section Corrupt."""
-    try:
-        return parse(content)
-    except (ValueError, TypeError) as error:
-        raise _unreadable(section, error) from error
-
-
-def _unreadable(section: bytes, error: Exception) -> Corrupt:
-    return Corrupt(f"A stream section of {len(section)} bytes cannot be read: {error}")
-
-
-def _array(typecode: str, data: bytes) -> array[Any]:
-    values: array[Any] = array(typecode)
-    values.frombytes(data)
-    return values
+    return compress(entries) if entries else b""
 
 
 def report_worker(body: bytes) -> str:

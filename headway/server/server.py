@@ -32,6 +32,7 @@ from headway.server.services.inquiries import Inquiries
 from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs, draw_id
+from headway.server.services.metrics import Metrics
 from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
@@ -96,6 +97,7 @@ class Server:
             catch_up_seconds=self.settings.catch_up_seconds,
         )
         self.streams = Streams(database, self.jobs, self.recorder, self.watchers)
+        self.metrics = Metrics(database, self.jobs, self.streams.in_thread)
         self.job_feed = JobFeed(database, self.jobs, self.watchers)
         self.goodputs = Goodputs(database, self.jobs, self.clock)
 

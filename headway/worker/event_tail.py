@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headway.core.artifact import legal_name
-from headway.formats.reports import LATEST_SECONDS, LogLine
+from headway.formats.reports import LogLine
+from headway.formats.sections import LATEST_SECONDS
 from headway.rank_protocol.record_bounds import MAXIMUM_NAME_CHARACTERS
 from headway.worker.event_files import Scalar, find_event_files, process_of, read_records, scalars
 from headway.worker.harvest import MAXIMUM_HARVEST_BYTES, Harvest

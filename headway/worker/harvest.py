@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headway.core.facts import Fact
-from headway.formats.reports import LogLine, Series
+from headway.formats.metrics import Series
+from headway.formats.reports import LogLine
 from headway.rank_protocol.record_bounds import checked_metric, checked_step, clean_text, one_line
 from headway.rank_protocol.records import RankError
 from headway.worker.checkpoints import SavedPart

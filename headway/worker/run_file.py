@@ -20,7 +20,8 @@ from headway.core.facts import (
     StageReached,
 )
 from headway.errors import Corrupt
-from headway.formats.reports import LATEST_SECONDS, LogLine
+from headway.formats.reports import LogLine
+from headway.formats.sections import LATEST_SECONDS
 from headway.rank_protocol import records
 from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.rank_protocol.record_bounds import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable

@@ -15,16 +15,8 @@ from typing import NamedTuple
 from headway.core.facts import Fact, Released, WorkerFailed
 from headway.core.protocol import AssignmentKey
 from headway.errors import Corrupt
-from headway.formats.reports import (
-    MAXIMUM_REPORT_BYTES,
-    LogLine,
-    Report,
-    Series,
-    decode_report,
-    encode_logs,
-    encode_metrics,
-    encode_report,
-)
+from headway.formats.metrics import Series, encode_metrics
+from headway.formats.reports import MAXIMUM_REPORT_BYTES, LogLine, Report, decode_report, encode_logs, encode_report
 from headway.rank_protocol.paths import SETUP_RANK
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from headway.core.facts import Fact, OutputsStored, RankEnded, RankFinished, RankStarted, Released
-from headway.formats.reports import LogLine, Report, Series, encode_logs, encode_metrics
+from headway.formats.metrics import Series, encode_metrics
+from headway.formats.reports import LogLine, Report, encode_logs
 from headway.server.access import Caller, CallerKind
 from headway.server.app import create_app
 from headway.server.server import Server

@@ -11,7 +11,7 @@ import pytest
 
 from headway.core.facts import OutputsStored, RankStarted, Released, ResultStored
 from headway.errors import RangeInvalid, SettingInvalid
-from headway.formats.reports import Series, encode_metrics
+from headway.formats.metrics import Series, encode_metrics
 from headway.server.access import Caller, CallerKind
 from headway.server.api.files import parse_range
 from headway.settings import Settings, load_settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from headway.core import fact_transitions
 from headway.core.facts import CheckpointPartStored, RankStarted, Released
 from headway.core.status import AssignmentState
 from headway.database.sqlite import SqliteDatabase
+from headway.formats.metrics import Series, encode_metrics
 from headway.formats.reports import Report, encode_report, stated_bytes
-from headway.server import housekeeping
+from headway.server import housekeeping, thinning
 from headway.server.api.event_streams import read_page
 from headway.server.server import Server
+from headway.server.services import metrics as services_metrics
 from headway.server.services.streams import Cursor
 from headway.settings import Settings
 from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
@@ -189,6 +192,34 @@ async def test_metrics_are_thinned_to_their_extremes(api: Api) -> None:
     (series,) = (await api.http.get("/api/v1/jobs/mine/metrics", params=ranged)).json()["series"]
     assert series["steps"] == [5, 6, 7]
     assert (await api.http.get("/api/v1/jobs/mine/metrics", params={"name": "none"})).json()["series"] == []
+
+
+async def test_all_series_of_an_answer_together_have_a_bound(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a long series and many short ones, then the long one is thinned more, and nothing is left out unsaid."""
+    monkeypatch.setattr(thinning, "MAXIMUM_POINTS", 400)
+    monkeypatch.setattr(services_metrics, "MAXIMUM_SERIES", 100)
+    job, worker = await started_job(api)
+
+    def logged(name: str, points: int) -> Series:
+        columns = array("q", range(points)), array("d", [1.0] * points), array("d", range(points))
+        return Series(name, 0, *columns)
+
+    series = [logged("long", 1000), *(logged(f"short{number:02d}", 2) for number in range(99))]
+    report = worker.a_report(job)
+    await api.server.recorder.record([replace(report, metrics=encode_metrics(report.number, series))])
+    answer = (await api.http.get("/api/v1/jobs/mine/metrics")).json()
+    assert answer["points"] == 400 - 99 * 2
+    assert sum(len(one["steps"]) for one in answer["series"]) <= 400
+    assert [(one["count"], one["thinned"]) for one in answer["series"]] == [(1000, True)] + [(2, False)] * 99
+    named = (await api.http.get("/api/v1/jobs/mine/metrics", params={"name": "long"})).json()
+    assert named["points"] == 400
+    assert 390 < len(named["series"][0]["steps"]) <= 400
+    report = worker.a_report(job)
+    await api.server.recorder.record([replace(report, metrics=encode_metrics(report.number, [logged("more", 1)]))])
+    refused = await api.http.get("/api/v1/jobs/mine/metrics")
+    assert refused.status_code == 422
+    assert "Job mine has 101 series; one answer holds 100. Name those" in refused.json()["detail"]
+    assert (await api.http.get("/api/v1/jobs/mine/metrics", params={"name": "more"})).status_code == 200
 
 
 async def pages_of_logs(api: Api) -> list[list[str]]:

@@ -10,7 +10,8 @@ import pytest
 from headway.core.damaged import DamagedRow, RowKind
 from headway.database.base import Database
 from headway.database.streams import StreamStore
-from headway.formats.reports import LogLine, Report, Series, encode_facts, encode_logs, encode_metrics, merge_reports
+from headway.formats.metrics import Series, encode_metrics
+from headway.formats.reports import LogLine, Report, encode_facts, encode_logs, merge_reports
 
 pytestmark = pytest.mark.anyio
 

@@ -168,7 +168,7 @@ async def delete(job: str, caller: CallerHere, project: ProjectHere, server: Ser
 @router.get("/{job}/attempts", dependencies=READ)
 async def attempts(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[AttemptView]:
     """All attempts, oldest first."""
-    found = await server.streams.attempts(caller, project, job)
+    found = await server.metrics.attempts(caller, project, job)
     return [AttemptView(**{**attempt.__dict__, "repeats_steps": repeated}) for attempt, repeated in found]
 
 

@@ -14,7 +14,7 @@ from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import STREAM, event_stream, read_page, start_cursor, wants_stream
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
-from headway.server.services.streams import MetricsQuery
+from headway.server.services.metrics import MetricsQuery
 
 router = guarded_router(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
@@ -90,12 +90,16 @@ async def metrics(
 ) -> Response:
     """Metric series. Where there are more points than asked for, each bucket gives its least and its greatest.
 
+    All series of an answer have 200,000 points at most: where they would have more, the long ones are thinned further,
+    to the `points` that the answer says. `count` is how many there are. An answer holds 50,000 series; name those of
+    a job that has more.
+
     Without `attempt` each series goes on over attempts, and points of steps that a later attempt repeated are left
-    out and counted in `repeated_points`; with it they are all there.
+    out and counted in `repeated_points`, for the series of the answer; with it they are all there.
     """
     if wants_stream(request):
         start = start_cursor(request, None)
         return event_stream(await server.streams.follow(caller, project, job, start, {"metrics"}))
     query = MetricsQuery(attempt, name or (), first_step, last_step, points)
-    found = await server.streams.metrics(caller, project, job, query)
+    found = await server.metrics.read(caller, project, job, query)
     return JSONResponse(found)

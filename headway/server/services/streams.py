@@ -12,20 +12,21 @@ from functools import partial
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AliasChoices, Field
 
 from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.frozen import Frozen
 from headway.core.job import Job
-from headway.core.json_value import as_json, shown
+from headway.core.json_value import shown
 from headway.core.metric import SYSTEM
-from headway.core.progress import LoggedSteps, kept_through, kept_until, repeated_steps
+from headway.core.progress import kept_until
 from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, Overloaded
-from headway.formats.reports import LogLine, Report, Series, log_entries, metric_entries, readable_metrics
+from headway.formats.metrics import Series
+from headway.formats.reports import LogLine, Report, log_entries, metric_entries
 from headway.server.access import Caller
 from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs
@@ -86,16 +87,6 @@ class Item:
     cursor: str
 
 
-class MetricsQuery(NamedTuple):
-    """Which series to read: of one attempt or of all as one line, by name, from step to step, so many points each."""
-
-    attempt: int | None
-    names: Collection[str]
-    first_step: int | None
-    last_step: int | None
-    maximum_points: int
-
-
 class Streams:
     """Streams are served up to each worker's gap-free number, so that nothing is skipped or sent twice."""
 
@@ -106,7 +97,7 @@ class Streams:
         self._watchers = watchers
         self._threads = ThreadPoolExecutor(_THREADS, "streams")
 
-    async def _unpacked(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
+    async def in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
         """Call a function in a thread that only readers wait for: what is stored meanwhile needs threads, too."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
 
@@ -130,12 +121,6 @@ class Streams:
         job = await self._jobs.get(caller, project, reference)
         self._watchers.check_room()
         return self._follow(job.id, cursor, kinds)
-
-    async def attempts(self, caller: Caller, project: str, reference: str) -> list[tuple[Attempt, int | None]]:
-        """The job's attempts, oldest first, each with how many logged steps it did once more."""
-        job = await self._jobs.get(caller, project, reference)
-        found = await self._jobs.attempts(job)
-        return list(zip(found, await self._repeated_steps(job, found), strict=True))
 
     async def _read(self, job: Job, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item]:
         if "logs" in kinds or "metrics" in kinds:
@@ -174,7 +159,7 @@ class Streams:
                 )
                 for report in reports:
                     contents = _contents(report, position, kinds, kept_until)
-                    while (found := await self._unpacked(next, contents, None)) is not None:
+                    while (found := await self.in_thread(next, contents, None)) is not None:
                         positions[assignment.worker], content = found
                         data = {"attempt": number, "worker": assignment.worker, **content}
                         yield Item("report", data, cursor.encode())
@@ -204,68 +189,6 @@ class Streams:
                         await changed.wait()
                 except TimeoutError:
                     yield None
-
-    async def metrics(self, caller: Caller, project: str, reference: str, query: MetricsQuery) -> dict[str, Any]:
-        """The job's series, or those of one attempt, thinned to the extremes of each bucket of steps.
-
-        The job's go on from attempt to attempt as training did: what an attempt logged behind the checkpoint from which
-        a later one went on is left out, and counted.
-        """
-        job = await self._jobs.get(caller, project, reference)
-        names, number = query.names, query.attempt
-        if number is None:
-            series, repeated_points = await self._joined(job)
-        else:
-            series, repeated_points = await self._series(job, number), 0
-        chosen = [one for one in series if (one.name in names if names else not one.name.startswith(SYSTEM))]
-        chosen.sort(key=lambda one: (one.name, one.rank))
-        return {
-            "job": job.id,
-            "attempt": number,
-            "repeated_points": repeated_points,
-            "series": [await self._unpacked(thin_series, one, *query[2:]) for one in chosen],
-        }
-
-    async def _repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
-        """Per attempt, how many logged steps it did once more; None where nothing had been logged before it."""
-        if len(attempts) < 2:
-            return [None] * len(attempts)
-        return repeated_steps(attempts, [_logged_steps(await self._series(job, one.number)) for one in attempts])
-
-    async def _series(self, job: Job, number: int) -> list[Series]:
-        sections = await self._database.streams.metrics_sections(job.id, number)
-        return await self._unpacked(readable_metrics, sections)
-
-    async def _joined(self, job: Job) -> tuple[list[Series], int]:
-        """The series of all attempts as one line each, and how many points were left out as repeated."""
-        attempts = await self._jobs.attempts(job)
-        found = [await self._series(job, one.number) for one in attempts]
-        if len(found) == 1:
-            return found[0], 0
-        cuts = kept_through(attempts, [_logged_steps(series) for series in found])
-        return await self._unpacked(_join, found, cuts)
-
-
-def _logged_steps(series: Sequence[Series]) -> LoggedSteps | None:
-    logged = [one.steps for one in series if one.steps and not one.name.startswith(SYSTEM)]
-    return LoggedSteps(min(map(min, logged)), max(map(max, logged))) if logged else None
-
-
-def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[list[Series], int]:
-    """Each attempt's points up to its cut, one behind the other."""
-    import numpy as np
-
-    joined: dict[tuple[str, int], Series] = {}
-    left_out = 0
-    for series, cut in zip(attempts, cuts, strict=True):
-        for one in series:
-            keep = np.frombuffer(one.steps, dtype=np.int64) <= cut
-            left_out += int((~keep).sum())
-            line = joined.setdefault((one.name, one.rank), Series(one.name, one.rank))
-            line.steps.frombytes(np.frombuffer(one.steps, dtype=np.int64)[keep].tobytes())
-            line.times.frombytes(np.frombuffer(one.times, dtype=np.float64)[keep].tobytes())
-            line.values.frombytes(np.frombuffer(one.values, dtype=np.float64)[keep].tobytes())
-    return [one for one in joined.values() if one.steps], left_out
 
 
 def _contents(
@@ -305,35 +228,3 @@ def _readable(
         yield from entries
     except Corrupt as error:
         yield report.through, [LogLine(-1, 0.0, f"headway: report {report.number} cannot be shown. {error}")]
-
-
-def thin_series(series: Series, first_step: int | None, last_step: int | None, maximum_points: int) -> dict[str, Any]:
-    """One series for JSON. Above `maximum_points`, each bucket gives its least and its greatest; the ends stay."""
-    import numpy as np
-
-    steps = np.frombuffer(series.steps, dtype=np.int64)
-    values = np.frombuffer(series.values, dtype=np.float64)
-    times = np.frombuffer(series.times, dtype=np.float64)
-    keep = np.ones(len(steps), dtype=bool)
-    if first_step is not None:
-        keep &= steps >= first_step
-    if last_step is not None:
-        keep &= steps <= last_step
-    chosen = np.flatnonzero(keep)
-    total = len(chosen)
-    if total > maximum_points:
-        picked = {int(chosen[0]), int(chosen[-1])}
-        for bucket in np.array_split(chosen, max(1, (maximum_points - 2) // 2)):
-            missing = np.isnan(values[bucket])
-            least, greatest = (np.where(missing, other, values[bucket]) for other in (np.inf, -np.inf))
-            picked.update((int(bucket[least.argmin()]), int(bucket[greatest.argmax()])))
-        chosen = np.array(sorted(picked))
-    return {
-        "name": series.name,
-        "rank": series.rank,
-        "count": total,
-        "thinned": total > len(chosen),
-        "steps": steps[chosen].tolist(),
-        "times": times[chosen].tolist(),
-        "values": as_json(values[chosen].tolist()),
-    }

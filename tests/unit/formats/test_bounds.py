@@ -20,18 +20,17 @@ from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, Dataset, Split, che
 from headway.errors import CheckpointCorrupt, Corrupt, InvalidInput, TooLarge
 from headway.formats import blocks, snapshot
 from headway.formats.bounded import decompress_gzip, decompress_zstd, unpack_msgpack
+from headway.formats.metrics import Selection, decode_metrics, select_metrics
 from headway.formats.reports import (
     MAXIMUM_REPORT_BYTES,
-    MAXIMUM_SECTION_BYTES,
     LogLine,
     Report,
     decode_logs,
-    decode_metrics,
     decode_report,
     encode_logs,
     merge_reports,
-    readable_metrics,
 )
+from headway.formats.sections import MAXIMUM_SECTION_BYTES
 from headway.rank_protocol import checkpoint_files
 from headway.server.restore import check_backup
 
@@ -115,7 +114,7 @@ def test_a_section_that_was_made_to_do_harm_is_refused(section: bytes) -> None:
         decode_logs(section)
     with pytest.raises(Corrupt):
         decode_metrics([section])
-    assert readable_metrics([section]) == []
+    assert select_metrics([section], Selection()) == []
 
 
 def test_a_report_that_was_made_to_do_harm_is_refused() -> None:

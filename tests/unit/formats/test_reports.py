@@ -11,20 +11,17 @@ import zstandard
 
 from headway.core.facts import CheckpointPartStored, RankFinished
 from headway.errors import Corrupt
+from headway.formats.metrics import Selection, Series, decode_metrics, encode_metrics, select_metrics
 from headway.formats.reports import (
     LogLine,
     Report,
-    Series,
     decode_logs,
-    decode_metrics,
     decode_report,
     encode_logs,
-    encode_metrics,
     encode_report,
     log_entries,
     merge_reports,
     metric_entries,
-    readable_metrics,
     report_worker,
 )
 
@@ -154,7 +151,7 @@ def test_series_of_another_form_are_told_apart(name: str) -> None:
         list(metric_entries(report))
     with pytest.raises(Corrupt):
         merge_reports([report, a_report(2, "b")])
-    assert readable_metrics([report.metrics]) == []
+    assert select_metrics([report.metrics], Selection()) == []
     assert [one.name for one in decode_metrics([one_point()])] == ["loss"]
 
 

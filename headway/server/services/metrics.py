@@ -1,0 +1,113 @@
+"""Reading a job's metrics: the series that are asked for, over its attempts, thinned to what one answer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, NamedTuple
+
+from headway.core.attempt import Attempt
+from headway.core.job import Job
+from headway.core.progress import LoggedSteps, kept_through, repeated_steps
+from headway.database.base import Database
+from headway.errors import InvalidInput
+from headway.formats.metrics import Selection, Series, logged_steps, select_metrics
+from headway.server.access import Caller
+from headway.server.services.jobs import Jobs
+from headway.server.thinning import MAXIMUM_SERIES, points_per_series, thin_series
+
+
+class MetricsQuery(NamedTuple):
+    """Which series to read: of one attempt or of all as one line, by name, from step to step, so many points each."""
+
+    attempt: int | None
+    names: Collection[str]
+    first_step: int | None
+    last_step: int | None
+    maximum_points: int
+
+
+class Metrics:
+    """Series are selected before they are decoded: what one asks for costs little, however much others have."""
+
+    def __init__(self, database: Database, jobs: Jobs, in_thread: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        """`in_thread` calls a function in a thread that only readers wait for."""
+        self._database = database
+        self._jobs = jobs
+        self._in_thread = in_thread
+
+    async def read(self, caller: Caller, project: str, reference: str, query: MetricsQuery) -> dict[str, Any]:
+        """The job's series, or those of one attempt, by name and rank, thinned to the extremes of each bucket of steps.
+
+        The job's go on from attempt to attempt as training did: what an attempt logged behind the checkpoint from which
+        a later one went on is left out, and counted. Raises NotFound, NotAllowed, Damaged, and InvalidInput for more
+        series than one answer holds.
+        """
+        job = await self._jobs.get(caller, project, reference)
+        selection = Selection(query.names, query.first_step, query.last_step)
+        if query.attempt is None:
+            series, repeated_points = await self._of_all_attempts(job, selection)
+        else:
+            sections = await self._database.streams.metrics_sections(job.id, query.attempt)
+            series, repeated_points = await self._in_thread(select_metrics, sections, selection), 0
+        if len(series) > MAXIMUM_SERIES:
+            raise InvalidInput(
+                f"Job {job.name} has {len(series):,} series; one answer holds {MAXIMUM_SERIES:,}. "
+                "Name those that you want: ?name=train/loss"
+            )
+        series.sort(key=lambda one: (one.name, one.rank))
+        points = points_per_series([len(one.steps) for one in series], query.maximum_points)
+        return {
+            "job": job.id,
+            "attempt": query.attempt,
+            "repeated_points": repeated_points,
+            "points": points,
+            "series": [await self._in_thread(thin_series, one, points) for one in series],
+        }
+
+    async def attempts(self, caller: Caller, project: str, reference: str) -> list[tuple[Attempt, int | None]]:
+        """The job's attempts, oldest first, each with how many logged steps it did once more."""
+        job = await self._jobs.get(caller, project, reference)
+        found = await self._jobs.attempts(job)
+        return list(zip(found, await self._repeated_steps(job, found), strict=True))
+
+    async def _repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
+        """Per attempt, how many logged steps it did once more; None where nothing had been logged before it."""
+        if len(attempts) < 2:
+            return [None] * len(attempts)
+        return repeated_steps(attempts, await self._logged(await self._sections(job, attempts)))
+
+    async def _of_all_attempts(self, job: Job, selection: Selection) -> tuple[list[Series], int]:
+        """The series of all attempts as one line each, and how many of their points were left out as repeated."""
+        attempts = await self._jobs.attempts(job)
+        sections = await self._sections(job, attempts)
+        found = [await self._in_thread(select_metrics, one, selection) for one in sections]
+        if len(found) == 1:
+            return found[0], 0
+        cuts = kept_through(attempts, await self._logged(sections))
+        joined: tuple[list[Series], int] = await self._in_thread(_join, found, cuts)
+        return joined
+
+    async def _sections(self, job: Job, attempts: Sequence[Attempt]) -> list[list[bytes]]:
+        return [await self._database.streams.metrics_sections(job.id, one.number) for one in attempts]
+
+    async def _logged(self, sections: Sequence[Sequence[bytes]]) -> list[LoggedSteps | None]:
+        """Per attempt, the least and the greatest step that it logged."""
+        found = [await self._in_thread(logged_steps, one) for one in sections]
+        return [None if steps is None else LoggedSteps(*steps) for steps in found]
+
+
+def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[list[Series], int]:
+    """Each attempt's points up to its cut, one behind the other."""
+    import numpy as np
+
+    joined: dict[tuple[str, int], Series] = {}
+    left_out = 0
+    for series, cut in zip(attempts, cuts, strict=True):
+        for one in series:
+            keep = np.frombuffer(one.steps, dtype=np.int64) <= cut
+            left_out += int((~keep).sum())
+            line = joined.setdefault((one.name, one.rank), Series(one.name, one.rank))
+            line.steps.frombytes(np.frombuffer(one.steps, dtype=np.int64)[keep].tobytes())
+            line.times.frombytes(np.frombuffer(one.times, dtype=np.float64)[keep].tobytes())
+            line.values.frombytes(np.frombuffer(one.values, dtype=np.float64)[keep].tobytes())
+    return [one for one in joined.values() if one.steps], left_out
