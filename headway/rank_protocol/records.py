@@ -124,11 +124,16 @@ _NAMES: Mapping[type[Record], str] = MappingProxyType({kind: name for name, kind
 _METRICS = frozenset(Metrics._fields)
 
 
+def metrics_values(step: int, at: float, values: dict[str, float]) -> dict[str, Any]:
+    """Metrics for JSON. They are written in every step, so they have no `type`, and are no object before."""
+    return {"step": step, "at": at, "values": values}
+
+
 def record_values(record: Record) -> dict[str, Any]:
-    """The record for JSON. That of metrics, which is written most often, has no `type`."""
-    if isinstance(record, Metrics):
-        return {"step": record.step, "at": record.at, "values": record.values}
-    return {"type": _NAMES[type(record)], **record._asdict()}
+    """The record for JSON."""
+    return (
+        metrics_values(*record) if isinstance(record, Metrics) else {"type": _NAMES[type(record)], **record._asdict()}
+    )
 
 
 def parse_record(values: dict[str, Any]) -> Record:
@@ -137,7 +142,7 @@ def parse_record(values: dict[str, Any]) -> Record:
     Raises Corrupt that names a kind that is not known, or the fields that are missing or not known.
     """
     if values.keys() == _METRICS:
-        return Metrics(**values)
+        return Metrics(values["step"], values["at"], values["values"])
     name = values.get("type", "metrics" if "values" in values else None)
     kind = Metrics if name == "metrics" else _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:

@@ -99,7 +99,7 @@ class Run:
         step = checked_step(whole_number(step, "step"))
         for name in values:
             checked_metric(name)
-        self.record(records.Metrics(step, time.time(), real_numbers(values)))
+        self._append(records.metrics_values(step, time.time(), real_numbers(values)))
         if not self._first_logged:
             self._first_logged = True
             if self.rank == 0:
@@ -129,11 +129,14 @@ class Run:
 
         Raises ValueError for more than 256 KiB of JSON.
         """
+        self._append(records.record_values(record))
+
+    def _append(self, values: dict[str, Any]) -> None:
         if self.record_file is None:
             return
         if self._descriptor is None:
             self._descriptor = os.open(self.record_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(self._descriptor, encoded_record(records.record_values(record)))
+        os.write(self._descriptor, encoded_record(values))
 
     def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
         """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
