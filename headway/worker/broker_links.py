@@ -82,13 +82,13 @@ def broker_links(
         return EmbeddedWorkerBroker(urljoin(server_url().replace("http", "ws", 1), registered.broker), registered.token)
 
     receive, send_plain, send_sealed = uses
-    assignments = registered.assignments and (wakeups_url or registered.assignments)
+    wakeups = registered.assignments and (wakeups_url or registered.assignments)
     reports = registered.reports and (reports_url or registered.reports)
     links = [BrokerLink(embedded, [receive] if reports else [receive, send_plain])]
-    if assignments and assignments == reports:
-        links.append(BrokerLink(_external(assignments, registered.id), [receive, send_sealed]))
+    if wakeups and wakeups == reports:
+        links.append(BrokerLink(_external(wakeups, registered.id), [receive, send_sealed]))
     else:
-        links += [BrokerLink(_external(assignments, registered.id), [receive])] if assignments else []
+        links += [BrokerLink(_external(wakeups, registered.id), [receive])] if wakeups else []
         links += [BrokerLink(_external(reports, registered.id), [send_sealed])] if reports else []
     return links
 
