@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 3
 _TICK_SECONDS = 1.0
 _OPEN_FILES = 16_384
+_LEAST_FILES = 128
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 Beside = Callable[[str, str], Coroutine[Any, Any, None]]
@@ -87,11 +88,19 @@ def serve(
 
 
 def _allow_many_files() -> None:
-    """Each connection is a file; the soft limit of 1,024 is for programs that use select()."""
+    """Each connection is a file; the soft limit of 1,024 is for programs that use select().
+
+    Raises SettingInvalid where too few may be open to work at all.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < _LEAST_FILES:
+        raise SettingInvalid(
+            f"This process may open {wanted} files, and a server needs {_LEAST_FILES}, with one more for each "
+            "connection. Raise the limit: ulimit -n 4096"
+        )
 
 
 def _config(server: Server) -> uvicorn.Config:

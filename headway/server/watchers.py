@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -58,9 +59,11 @@ class Watchers:
             watcher.wake()
 
     def check_room(self) -> None:
-        """Raises Overloaded when there are as many followers as one server can have."""
-        if self._count >= MAXIMUM_FOLLOWERS:
-            raise Overloaded(f"{MAXIMUM_FOLLOWERS:,} streams are open already. Try again when some have ended.")
+        """Raises Overloaded when there are as many followers as one server can have: half of the files it may open."""
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        maximum = MAXIMUM_FOLLOWERS if open_files == resource.RLIM_INFINITY else min(MAXIMUM_FOLLOWERS, open_files // 2)
+        if self._count >= maximum:
+            raise Overloaded(f"{maximum:,} streams are open already. Try again when some have ended.")
 
     def changed(self, job_id: str) -> None:
         """Wake the job's followers."""

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 
 from headway.core.json_value import check_json
 from headway.database.base import reading
-from headway.errors import Overloaded
+from headway.errors import Overloaded, Unavailable
 from headway.server import watchers
 from headway.server.access import Caller, CallerKind
 from headway.server.api import bodies
@@ -297,10 +297,23 @@ async def test_more_streams_than_allowed_are_answered_503(api: Api, monkeypatch:
         assert (response.status_code, response.json()["code"]) == (503, "overloaded"), path
 
 
-async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_streams_leave_half_of_the_open_files_to_everything_else(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a process that may open a few files only, when these would all be streams, then others are answered 503."""
+    await api.submit(name="mine")
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1, 1))
+    response = await api.http.get("/api/v1/jobs/mine/follow")
+    assert (response.status_code, response.json()["code"]) == (503, "overloaded")
+
+
+@pytest.mark.parametrize("error", [Overloaded("busy"), Unavailable("away")])
+async def test_a_follower_waits_for_the_database_and_skips_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Unavailable
+) -> None:
     from headway.server.services import streams
 
-    monkeypatch.setattr(streams, "_OVERLOADED_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "_UNAVAILABLE_SECONDS", 0.0)
     job = await api.submit(name="mine")
     await api.http.post("/api/v1/jobs/mine/cancel")
     original = api.server.backends.database.events
@@ -308,7 +321,7 @@ async def test_an_overloaded_follower_waits_and_skips_nothing(api: Api, monkeypa
 
     async def events(*arguments: Any) -> Any:
         if next(refusals, None) is not None:
-            raise Overloaded("busy")
+            raise error
         return await original(*arguments)
 
     monkeypatch.setattr(api.server.backends.database, "events", events)

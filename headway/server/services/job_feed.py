@@ -9,14 +9,14 @@ from typing import NamedTuple
 from headway.core.job import Job
 from headway.core.job_query import JobQuery
 from headway.database.base import Database
-from headway.errors import NotFound, Overloaded
+from headway.errors import NotFound, Unavailable
 from headway.server.access import Action, Caller, require_in_project
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
 
 _SNAPSHOT_JOBS = 200
 _KEEP_ALIVE_SECONDS = 15.0
-_OVERLOADED_SECONDS = 1.0
+_UNAVAILABLE_SECONDS = 1.0
 
 
 class Deleted(NamedTuple):
@@ -62,9 +62,9 @@ class JobFeed:
                         continue
                     try:
                         job = await self._jobs.by_id(job_id)
-                    except Overloaded:
+                    except Unavailable:
                         watcher.add(job_id)
-                        await asyncio.sleep(_OVERLOADED_SECONDS)
+                        await asyncio.sleep(_UNAVAILABLE_SECONDS)
                     except NotFound:
                         continue  # it was deleted since, which is told by itself
                     else:
@@ -75,5 +75,5 @@ class JobFeed:
         while True:
             try:
                 return await self._database.jobs(JobQuery(project=project, limit=_SNAPSHOT_JOBS))
-            except Overloaded:
-                await asyncio.sleep(_OVERLOADED_SECONDS)
+            except Unavailable:
+                await asyncio.sleep(_UNAVAILABLE_SECONDS)

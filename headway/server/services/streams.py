@@ -24,7 +24,7 @@ from headway.core.metric import SYSTEM
 from headway.core.progress import kept_until
 from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
-from headway.errors import Corrupt, InvalidInput, Overloaded
+from headway.errors import Corrupt, InvalidInput, Unavailable
 from headway.formats.metrics import Series
 from headway.formats.reports import LogLine, Report, log_entries, metric_entries
 from headway.server.access import Caller
@@ -37,7 +37,7 @@ _PAGE_EVENTS = 500
 _PAGE_REPORTS = 10
 """Read at once; one may have some megabytes."""
 _KEEP_ALIVE_SECONDS = 15.0
-_OVERLOADED_SECONDS = 1.0
+_UNAVAILABLE_SECONDS = 1.0
 _THREADS = 2
 _Result = TypeVar("_Result")
 _Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
@@ -178,8 +178,8 @@ class Streams:
                     job = await self._jobs.by_id(job_id)
                     async for item in self._read(job, cursor, kinds):
                         yield item
-                except Overloaded:
-                    await asyncio.sleep(_OVERLOADED_SECONDS)
+                except Unavailable:
+                    await asyncio.sleep(_UNAVAILABLE_SECONDS)
                     continue
                 if job.status.terminal and not job.events:
                     yield Item("end", {"status": job.status.value, "sentence": job.sentence}, cursor.encode())
