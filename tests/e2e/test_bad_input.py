@@ -271,7 +271,7 @@ def test_stopping_with_ctrl_c_detaches_and_says_how_to_come_back(shared_fleet: F
         follower.send_signal(signal.SIGINT)
         rest = follower.stdout.read()
     assert follower.returncode == 0
-    assert "Detached; the job goes on. Come back: headway follow goes-on. End it: headway cancel goes-on" in rest
+    assert "Detached; the job continues. Come back: headway follow goes-on. End it: headway cancel goes-on" in rest
     assert job.refresh().status == "running"
     job.cancel(kill=True)
     ended(job)

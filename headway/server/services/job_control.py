@@ -82,6 +82,7 @@ class JobControl:
         except Damaged as damaged:
             await self._damaged.delete_found(RowKind.JOB, damaged.details["row_id"])
             return
+        await self._checkpoints.release_dangling(job)  # a fork that ended a moment ago needs it no more
         await self._jobs.delete(job)
         await self._checkpoints.delete_objects(job.id)
         await self._artifacts.delete_all(job.id)
