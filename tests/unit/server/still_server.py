@@ -14,6 +14,7 @@ from headway.core.facts import Fact, OutputsStored, RankEnded, RankFinished, Ran
 from headway.core.job import Job, JobSpec
 from headway.core.worker import WorkerDescription
 from headway.server.access import Caller, CallerKind
+from headway.server.change_listeners import connect_listeners
 from headway.server.server import Server
 from headway.settings import Settings
 from tests.fake_clock import FakeClock
@@ -26,6 +27,7 @@ class StillServer(Server):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, clock=FakeClock())
+        connect_listeners(self)
         self._numbers: dict[tuple[str, int, str], int] = {}
 
     async def a_worker(self, name: str, slots: int = 1, former: str | None = None) -> str:
