@@ -11,7 +11,7 @@ from headway.core.frozen import Frozen
 ARTIFACT_NAME_PATTERN = r"^[^\x00-\x1f\x7f/\\]+(/[^\x00-\x1f\x7f/\\]+)*$"
 MAXIMUM_NAME_CHARACTERS = 512
 _LONGEST_ESCAPED_BYTES = 240
-"""What file systems allow of one part of a name is 255, and escaping makes it longer."""
+"""File systems allow 255 bytes per part of a path. Escaping makes names longer."""
 _NOT_LEGAL = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _ESCAPED = re.compile(rf"{_NOT_LEGAL.pattern}|%")
 
@@ -32,7 +32,7 @@ class Artifact(Frozen):
     @field_validator("name", "link_to")
     @classmethod
     def _stays_inside(cls, name: str | None) -> str | None:
-        """Downloads write files of these names into a folder, and must not leave it."""
+        """Downloads write files of these names into a folder. The names must not lead out of it."""
         if name is not None and leaves_folder(name):
             raise ValueError("a name may have no . or .. between its slashes")
         return name
@@ -58,5 +58,5 @@ def _shortened(part: str) -> str:
 
 
 def leaves_folder(name: str) -> bool:
-    """Whether a file of that name, in a folder, could lie outside it."""
+    """Whether a file of that name could lie outside its folder."""
     return any(part in (".", "..") for part in name.split("/"))

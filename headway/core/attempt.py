@@ -13,7 +13,7 @@ from headway.core.frozen import Frozen
 from headway.core.status import AssignmentState
 
 LARGEST_NUMBER = 2**31 - 1
-"""Of attempts, reports and events; every database has room for it."""
+"""The largest number of an attempt, report or event. Every database can store it."""
 
 
 class Assignment(Frozen):
@@ -24,13 +24,13 @@ class Assignment(Frozen):
     worker_name: str
     """Its name, for people."""
     first_rank: int
-    """The first of its ranks, which follow each other."""
+    """The first of its ranks. Its ranks are consecutive."""
     rank_count: int
     """How many ranks it runs."""
     state: AssignmentState = AssignmentState.OFFERED
-    """How far it is. Until it is released its slots count as used."""
+    """Its state. Its slots count as used until it is released."""
     endpoint: str | None = None
-    """Where ranks can meet on its worker, `host:port`: they do on rank 0's. Not known until it is claimed."""
+    """`host:port` on its worker where ranks can meet; rank 0's is used. Known once it is claimed."""
     applied: int = 0
     """The number of the last report whose facts are in the job."""
     last_number: int | None = None
@@ -38,19 +38,19 @@ class Assignment(Frozen):
     started_ranks: int = 0
     """How many ranks were started."""
     finished_ranks: tuple[int, ...] = ()
-    """The ranks whose script was through."""
+    """The ranks whose script has finished."""
     counted_finished: int = 0
     """Further ranks that finished, of a job stored by a version that counted them."""
     left_ranks: tuple[int, ...] = ()
-    """The ranks that exited with 0 after Headway had asked them to end: only the script can say that they finished."""
+    """The ranks that exited with 0 after Headway asked them to end. Only the script can tell whether they finished."""
     ended_ranks: int = 0
     """How many processes of ranks have ended."""
     outputs_stored: bool = False
-    """Whether all that its ranks left is stored."""
+    """Whether all outputs of its ranks are stored."""
     never_met: bool = False
     """Whether none of its ranks connected to another."""
     lost: bool = False
-    """Whether it was released because its worker is gone."""
+    """Whether it was released because its worker was lost."""
 
     @property
     def ranks(self) -> range:
@@ -60,18 +60,18 @@ class Assignment(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _finished_ranks_were_counted(cls, value: Any) -> Any:
-        """Jobs that were stored before ranks were told apart have a number there: which ranks it counts is unknown."""
+        """Older versions stored a count of finished ranks, not the ranks themselves."""
         if isinstance(value, dict) and isinstance(value.get("finished_ranks"), int):
             return {**value, "finished_ranks": (), "counted_finished": value["finished_ranks"]}
         return value
 
     def finished(self, *, said: bool) -> bool:
-        """Whether the script of every rank was through; `said`: it said so, which counts for ranks that left."""
+        """Whether the script of every rank finished. `said`: the script reported it, so ranks that left count too."""
         named = {*self.finished_ranks, *(self.left_ranks if said else ())}
         return len({*self.ranks} - named) <= self.counted_finished
 
     def done(self, *, said: bool) -> bool:
-        """Whether all its ranks finished, and all that they left is stored."""
+        """Whether all its ranks finished and all their outputs are stored."""
         return self.outputs_stored and self.finished(said=said)
 
     @property
@@ -88,7 +88,7 @@ class Attempt(Frozen):
     placed_at: float
     """When its workers were chosen."""
     assignments: tuple[Assignment, ...]
-    """What each of its workers runs."""
+    """One assignment per worker."""
     started_at: float | None = None
     """When all its ranks were started."""
     ended_at: float | None = None
@@ -96,15 +96,15 @@ class Attempt(Frozen):
     reason: EndReason | None = None
     """Why it ended, or is being ended."""
     failure: Failure | None = None
-    """The first thing that went wrong."""
+    """The first failure."""
     decision: str | None = None
-    """The rule that decided what followed its end."""
+    """Whether the job was retried after it, and by which rule, as a sentence."""
     warnings: tuple[str, ...] = ()
-    """What the user is to know of it."""
+    """What the user should know about it."""
     stages: dict[str, float] = {}
     """When each stage, such as `first_step`, was reached first."""
     total_steps: int | None = None
-    """How many steps it will make, if its script says so."""
+    """How many steps it will make, if its script declared it."""
     kill: bool = False
     """Whether its ranks are stopped without a grace time."""
     saving: dict[int, Saving] = {}
@@ -114,19 +114,19 @@ class Attempt(Frozen):
     restored_step: int | None = None
     """The step of the checkpoint that its ranks loaded."""
     restored_certain: bool = True
-    """Whether they surely loaded it; else its files were there, and it cannot be told whether they were read."""
+    """Whether they certainly loaded it. If not, its files were available; whether ranks read them is not known."""
     restored_counted: bool = False
-    """Whether `restored_step` counts what was saved, because no step was told."""
+    """Whether `restored_step` is a count of saves, because the step was not known."""
     restored_saved_at: float | None = None
     """When that checkpoint was saved, by its worker's clock."""
     continued_from: float | None = None
-    """When the newest of the files was written that earlier attempts left and its ranks read, by the worker's clock."""
+    """Of the files of earlier attempts that its ranks read, when the newest was written, by the worker's clock."""
     said_finished: bool = False
-    """Whether the script gave its result, or logged the last of the steps that it had declared."""
+    """Whether the script recorded a result, or logged the last of its declared steps."""
     asks_to_save: bool = False
-    """Whether it asks `run.should_save`, so that it saves when it is stopped."""
+    """Whether its script calls `run.should_save`. Such a script saves when it is stopped."""
     warned_of_files: bool = False
-    """Whether it was said that it starts without files that the attempt before left on other workers."""
+    """Whether the user was warned that it lacks files which the previous attempt left on other workers."""
 
     @property
     def world_size(self) -> int:
@@ -135,12 +135,12 @@ class Attempt(Frozen):
 
     @property
     def finished(self) -> bool:
-        """Whether every rank's script was through, and all that they left is stored."""
+        """Whether every rank's script finished and all outputs are stored."""
         return all(assignment.done(said=self.said_finished) for assignment in self.assignments)
 
     @property
     def all_finished(self) -> bool:
-        """Whether every rank's script returned; what is left is the end of the processes, and storing."""
+        """Whether every rank's script finished. Processes may still be ending, and outputs may still be uploading."""
         return all(assignment.finished(said=self.said_finished) for assignment in self.assignments)
 
     @property
@@ -150,7 +150,7 @@ class Attempt(Frozen):
 
     @property
     def all_claimed(self) -> bool:
-        """Whether every worker has claimed, so that ranks may start; it stays so when the first ranks have ended."""
+        """Whether every worker has claimed, so that ranks may start. It stays true after ranks have ended."""
         return all(assignment.endpoint is not None for assignment in self.assignments)
 
     @property

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what follows from that: another attempt, or the job's end. Pure, as all transitions."""
+"""How an attempt ends, and what follows: another attempt, or the job's end. Pure, as all transitions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from headway.core.status import AssignmentState, JobStatus
 
 
 def stop(job: Job, failure: Failure | None, now: float, reason: EndReason | None = None) -> Job:
-    """End the attempt: what was not claimed is released, the other ranks are to be stopped.
+    """End the attempt: release unclaimed assignments and stop the other ranks.
 
-    The first failure stays, but a mere consequence of another rank's end gives way to its cause.
+    The first failure is kept. If it is only a consequence of another rank's end, the cause replaces it.
     """
     attempt = job.attempt
     if attempt is None or attempt.ended_at is not None:
@@ -43,7 +43,7 @@ def stop(job: Job, failure: Failure | None, now: float, reason: EndReason | None
 
 
 def end_when_released(job: Job, now: float) -> Job:
-    """End the attempt once no assignment of it holds slots."""
+    """End the attempt once none of its assignments holds slots."""
     attempt = job.attempt
     if attempt is None or attempt.ended_at is not None:
         return job
@@ -92,12 +92,12 @@ def _follow(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | No
         failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
         if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
             words = explain_end(EndReason.SAME_STEP, failure, sentence=sentence)
-            job = update_attempt(job, decision="Three failures in a row were at one step, so it is not tried again.")
+            job = update_attempt(job, decision="Not retried: three failures in a row were at one step.")
             return finish(job, EndReason.SAME_STEP, words, now)
         job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
     if job.origin is not None and not job.checkpoints:
         lost = EndReason.CHECKPOINT_LOST
-        job = update_attempt(job, decision="No checkpoint is left to start from, so it is not tried again.")
+        job = update_attempt(job, decision="Not retried: no checkpoint is left to start from.")
         return finish(job, lost, lost.explain(error=sentence), now)
     retries_used = job.retries_used + int(counted)
     failures_in_row = job.failures_in_row + int(counted)
@@ -107,18 +107,18 @@ def _follow(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | No
 
 
 def _warn_unless_met(job: Job, attempt: Attempt, now: float) -> Job:
-    """Say that ranks never met, for then each trains a model of its own, and nothing fails."""
+    """Warn that the ranks never connected: each trains its own model, and nothing fails."""
     if attempt.world_size == 1 or not all(assignment.never_met for assignment in attempt.assignments):
         return job
     words = (
-        f"None of the {attempt.world_size} ranks connected to another. If they were to train one model, each trained "
-        "its own: the script has to join them, by torch.distributed.init_process_group() or as its framework does it."
+        f"None of the {attempt.world_size} ranks connected to another, so each trained its own model. To train one "
+        "model, call torch.distributed.init_process_group() in the script, or use your framework's way to do so."
     )
     return warn(job, words, now)
 
 
 def _note_fault(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | None) -> Job:
-    """Remember whose fault it was; once ranks have run, what was before is over."""
+    """Remember the worker at fault. Forget earlier faults once ranks have run."""
     if is_fault(attempt, reason):
         name = failure.worker_name if failure is not None else ""
         return job.model_copy(update={"faulty_workers": (*job.faulty_workers, name)})
@@ -129,14 +129,14 @@ def _final_sentence(job: Job, reason: EndReason, sentence: str) -> str:
     if reason is EndReason.TIMED_OUT and job.checkpoints:
         return f"{sentence} `--from-checkpoint {job.name}` continues from {job.checkpoints[-1].words}."
     if reason is EndReason.TIMED_OUT:
-        return f"{sentence} It has saved no checkpoint."
+        return f"{sentence} The job saved no checkpoint."
     if reason.retryable and job.attempt_number > 1:
-        return f"{sentence} Gave up after {job.attempt_number} attempts."
+        return f"{sentence} The job failed after {job.attempt_number} attempts."
     return sentence
 
 
 def finish(job: Job, reason: EndReason, sentence: str, now: float) -> Job:
-    """End the job: its last status, why, and since when; with a warning about files that are not kept."""
+    """End the job with its last status, reason and time. Warn about files that are not kept."""
     job = warn_of_unstored(job, now)
     job = job.model_copy(
         update={"status": reason.status, "reason": reason, "sentence": sentence, "ended_at": now, "hold": False}
@@ -145,5 +145,5 @@ def finish(job: Job, reason: EndReason, sentence: str, now: float) -> Job:
 
 
 def failure_of(assignment: Assignment, reason: EndReason, now: float, error: str | None = None) -> Failure:
-    """What went wrong with the whole share of one worker."""
+    """A failure of all ranks of one worker."""
     return Failure(reason=reason, worker=assignment.worker, worker_name=assignment.worker_name, at=now, error=error)

@@ -1,4 +1,4 @@
-"""A checkpoint: the state of all ranks at one step. It exists once it is in the job; its parts are rows."""
+"""A checkpoint: the state of all ranks at one step. It exists once the job names it. Each part is a database row."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ MAXIMUM_CHECKPOINT_METRICS = 50
 
 
 class CheckpointPolicy(Frozen):
-    """When the built-in trainers, and scripts that ask `run.should_save`, save; and what is kept of it."""
+    """When built-in trainers, and scripts that call `run.should_save`, save; and which checkpoints are kept."""
 
-    every_steps: int | None = Field(default=None, ge=1, description="Save each so many steps.")
+    every_steps: int | None = Field(default=None, ge=1, description="Save every N steps.")
     every_seconds: float | None = Field(
-        default=DEFAULT_EVERY_SECONDS, gt=0, description="Save at the first step after so long; null: never."
+        default=DEFAULT_EVERY_SECONDS, gt=0, description="Save at the first step after this many seconds; null: never."
     )
     epoch_end: bool = Field(default=True, description="Save at the end of each epoch.")
-    keep_newest: int = Field(default=3, ge=1, le=1000, description="How many of the newest are kept.")
-    keep_best: int = Field(default=0, ge=0, le=1000, description="How many of the best by `metric` are kept beside.")
-    metric: Text | None = Field(default=None, max_length=200, description="Such as validation/loss.")
-    mode: Literal["min", "max"] = Field(default="min", description="Whether the least or the greatest is best.")
+    keep_newest: int = Field(default=3, ge=1, le=1000, description="Keep this many of the newest.")
+    keep_best: int = Field(default=0, ge=0, le=1000, description="Also keep this many of the best by `metric`.")
+    metric: Text | None = Field(
+        default=None, max_length=200, description="The metric for `keep_best`, such as validation/loss."
+    )
+    mode: Literal["min", "max"] = Field(
+        default="min", description="Whether the smallest (min) or largest (max) value is best."
+    )
 
     @model_validator(mode="after")
     def _best_by_a_metric(self) -> Self:
         if self.keep_best and self.metric is None:
-            raise ValueError("keep_best needs a metric to tell which are best, for example validation/loss")
+            raise ValueError("keep_best needs a metric, for example validation/loss")
         return self
 
 
 class CheckpointPart(Frozen):
-    """What one rank saved; `object_id` addresses its bytes, `sha256` is their hash in hexadecimal.
+    """What one rank saved. `object_id` addresses its bytes; `sha256` is their hash in hexadecimal.
 
-    `replica`: beside what is the rank's own it has rank 0's state, which is only in rank 0's part.
+    `replica`: the rank also needs the state in rank 0's part.
     """
 
     attempt: int = Field(ge=1)
@@ -53,7 +57,7 @@ class CheckpointPart(Frozen):
 
 
 class Checkpoint(Frozen):
-    """A complete one: every part of a step of an attempt is stored. Times are seconds since the epoch."""
+    """A complete checkpoint: all parts are stored. Times are seconds since the epoch."""
 
     attempt: int
     """The attempt that saved it."""
@@ -64,43 +68,43 @@ class Checkpoint(Frozen):
     at: float
     """When it was committed, by the server's clock."""
     kind: PartKind = PartKind.STATE
-    """What its parts are."""
+    """The kind of its parts."""
     size_bytes: int = 0
-    """All parts together."""
+    """The size of all parts together."""
     saved_at: float | None = None
     """When rank 0 began to save, by its worker's clock."""
     counted: bool = False
-    """Neither the names of its files nor the log told a step, so `step` counts what was saved."""
+    """Whether `step` is a count of saves: neither file names nor the log told the step."""
     metrics: dict[str, MetricValue] = {}
-    """What rank 0 had logged last."""
+    """The newest metrics of rank 0 at the save."""
     users: dict[str, float] = {}
-    """The jobs that started from it and still need it, with the time since when."""
+    """The jobs that started from it and still need it, with the time at which they started."""
     job: str | None = None
-    """The job whose parts they are, if it is another than the one that has this checkpoint."""
+    """The job that saved it, if it is another job."""
 
     @property
     def key(self) -> tuple[int, int]:
-        """What tells it from the others of its job."""
+        """What identifies it within its job."""
         return self.attempt, self.step
 
     @property
     def words(self) -> str:
-        """What sentences call it."""
+        """Its name in sentences."""
         return checkpoint_name(self.step, counted=self.counted)
 
     def part_of(self, rank: int) -> int:
-        """Which part a rank starts from; with another number of ranks the parts are dealt out in turn."""
+        """Which part a rank starts from. If the number of ranks has changed, parts are assigned round-robin."""
         return 0 if self.kind is PartKind.FILES else rank % self.world_size
 
     def needed_parts(self, ranks: Iterable[int]) -> set[int]:
-        """The parts that a worker with these ranks needs. Rank 0's has what replicas share."""
+        """The parts that a worker with these ranks needs. Rank 0's part has the state that replicas share."""
         if self.kind is PartKind.SHARDS:
             return set(range(self.world_size))
         return {0, *map(self.part_of, ranks)}
 
 
 class Saving(Frozen):
-    """A checkpoint of which the parts of some ranks are stored, since `at`, and others' may still come."""
+    """An incomplete checkpoint: the first part was stored at `at`, and others may still come."""
 
     at: float = 0.0
     ranks: tuple[int, ...] = ()
@@ -111,5 +115,5 @@ class Saving(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _from_ranks(cls, value: Any) -> Any:
-        """Documents of version 0.1 have the ranks only."""
+        """Version 0.1 stored the ranks only."""
         return {"ranks": value} if isinstance(value, list | tuple) else value

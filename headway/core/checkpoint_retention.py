@@ -9,12 +9,12 @@ from headway.core.checkpoint import Checkpoint, CheckpointPolicy
 
 
 def retained(checkpoints: Sequence[Checkpoint], policy: CheckpointPolicy) -> tuple[Checkpoint, ...]:
-    """Those that are kept, oldest first: the newest, the best, and all that other jobs started from."""
+    """The checkpoints to keep, oldest first: the newest, the best, and all that other jobs started from."""
     kept = [*checkpoints[-policy.keep_newest :], *(one for one in checkpoints if one.users)]
     if policy.metric is not None:
         sign = 1 if policy.mode == "min" else -1
         known = [one for one in checkpoints if not isnan(one.metrics.get(policy.metric, nan))]
-        newest_first = known[::-1]  # of equals the newer one
+        newest_first = known[::-1]  # if equal, the newer one
         ranking = sorted(newest_first, key=lambda one: sign * one.metrics[policy.metric or ""])
         kept += ranking[: policy.keep_best]
     return tuple(one for one in checkpoints if any(one is other for other in kept))

@@ -1,4 +1,4 @@
-"""What becomes of a job's checkpoints: committed, restored, damaged, used by other jobs. Pure, as all transitions."""
+"""Transitions of a job's checkpoints: committed, restored, damaged, used by other jobs. Pure, as all transitions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from headway.core.warning_kind import WarningKind
 from headway.rank_protocol.checkpoint_parts import PartKind
 
 MAXIMUM_SAVING = 64
-"""Steps of which some ranks' parts are there and others' may still come, where others never save at all."""
+"""The most incomplete checkpoints of an attempt. It bounds them if some ranks never save."""
 _LATE_STEPS, _LATE_SECONDS = 4, 10.0
-"""A part that is so many steps and so long behind the others' will not come."""
+"""A part that is this many steps and seconds late is not expected any more."""
 
 
 def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: float) -> Job:
-    """Note the part; once all are there, the checkpoint exists."""
+    """Note the part. Once all parts are stored, the checkpoint exists."""
     known = attempt.saving.get(fact.step, Saving(at=now))
     again = fact.rank in known.ranks
     saving = Saving(
@@ -38,7 +38,7 @@ def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: flo
     )
     if len(saving.ranks) < attempt.world_size and fact.kind is not PartKind.FILES:
         return _keep_saving(job, attempt, fact, {**attempt.saving, fact.step: saving}, now)
-    # What is older and incomplete will not be completed any more.
+    # Older incomplete checkpoints will not be completed any more.
     job = update_attempt(job, saving={step: some for step, some in attempt.saving.items() if step > fact.step})
     checkpoint = Checkpoint(
         attempt=attempt.number,
@@ -58,24 +58,24 @@ def part_stored(job: Job, attempt: Attempt, fact: CheckpointPartStored, now: flo
 
 
 def _keep_saving(job: Job, attempt: Attempt, fact: CheckpointPartStored, saving: dict[int, Saving], now: float) -> Job:
-    """Wait for the other ranks' parts, but for none that will not come: each rank's parts come in order of steps."""
+    """Wait for the other ranks' parts, unless they cannot come any more: each rank's parts come in order of steps."""
     hopeless = [step for step, one in saving.items() if step < fact.step and fact.rank not in one.ranks]
     late = [step for step in sorted(saving)[:-_LATE_STEPS] if now - saving[step].at > _LATE_SECONDS]
     hopeless = sorted({*hopeless, *late, *sorted(saving)[: max(0, len(saving) - MAXIMUM_SAVING)]})
     for step in hopeless:
         warning = (
-            f"Step {step} was saved by {len(saving[step].ranks)} of {attempt.world_size} ranks only, "
-            "so it is no checkpoint: every rank has to call run.save for the same steps."
+            f"Only {len(saving[step].ranks)} of {attempt.world_size} ranks saved step {step}, so it is not a "
+            "checkpoint. Call run.save on every rank, for the same steps."
         )
         job = warn_once(job, WarningKind.RANKS_SAVE_APART, warning, now)
     return update_attempt(job, saving={step: one for step, one in saving.items() if step not in hopeless})
 
 
 def not_saved(job: Job, fact: CheckpointNotSaved, now: float) -> Job:
-    """Training goes on without that checkpoint; the user hears of it once."""
+    """Warn once. Training continues without that checkpoint."""
     warning = (
         f"The checkpoint of step {fact.step} could not be saved by rank {fact.rank}: {fact.error.rstrip('.')}. "
-        "Training goes on."
+        "Training continues."
     )
     return warn_once(job, WarningKind.CHECKPOINT_NOT_SAVED, warning, now)
 
@@ -98,17 +98,17 @@ def restored(job: Job, attempt: Attempt, fact: CheckpointRestored, now: float) -
 
 
 def links_left_out(job: Job, fact: LinksLeftOut, now: float) -> Job:
-    """The next attempt will miss these links; the user hears of it once."""
+    """Warn once that the next attempt will not have these links."""
     more = f" and {fact.count - len(fact.names)} more" if fact.count > len(fact.names) else ""
     warning = (
-        f"The checkpoint of step {fact.step} is without {', '.join(fact.names)}{more}: "
-        "links are kept where they lead to files in the checkpoint directory."
+        f"The checkpoint of step {fact.step} lacks {', '.join(fact.names)}{more}: "
+        "only links to files in the checkpoint directory are kept."
     )
     return warn_once(job, WarningKind.LINKS_LEFT_OUT, warning, now)
 
 
 def damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
-    """Drop it, so that the next attempt starts from the one before; that is said."""
+    """Drop the checkpoint, with a warning. The next attempt starts from the previous one."""
     left = tuple(one for one in job.checkpoints if one.key != (fact.attempt, fact.step) or one.job != fact.job)
     if len(left) == len(job.checkpoints):
         return job
@@ -118,25 +118,25 @@ def damaged(job: Job, fact: CheckpointDamaged, now: float) -> Job:
 
 
 def warn_unless_restored(job: Job, now: float) -> Job:
-    """A script that was given a checkpoint and trains without having loaded it repeats everything: say so."""
+    """Warn that the script did not load its checkpoint, so it repeats all steps."""
     attempt = job.attempt
     if attempt is None or attempt.offered_step is None or attempt.restored_step is not None:
         return job
     given = f"Attempt {attempt.number} was given the checkpoint of step {attempt.offered_step}"
     if job.checkpoints and job.checkpoints[-1].kind is PartKind.FILES:
         warning = (
-            f"{given}, but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY: "
-            "it probably started from the beginning."
+            f"{given}, but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY. "
+            "It probably started from the beginning."
         )
         return warn_once(job, WarningKind.CHECKPOINT_NOT_READ, warning, now)
     warning = (
-        f"{given}, but its script did not load it: it started from the beginning. Call run.restore before training."
+        f"{given}, but its script did not load it and started from the beginning. Call run.restore before training."
     )
     return warn_once(job, WarningKind.CHECKPOINT_NOT_LOADED, warning, now)
 
 
 def use_checkpoints(job: Job, user: str, keys: Collection[tuple[int, int]], now: float) -> Job:
-    """Another job is to start from these: retention spares them until it lets go."""
+    """Keep these checkpoints for another job that starts from them, until it releases them."""
     used = tuple(
         one.model_copy(update={"users": {**one.users, user: now}}) if one.job is None and one.key in keys else one
         for one in job.checkpoints
@@ -145,7 +145,7 @@ def use_checkpoints(job: Job, user: str, keys: Collection[tuple[int, int]], now:
 
 
 def release_checkpoints(job: Job, user: str) -> Job:
-    """The other job needs them no more; what only it kept goes with the next change of the checkpoints."""
+    """The other job does not need them any more. The next change of the checkpoints drops those that only it needed."""
     if not any(user in one.users for one in job.checkpoints):
         return job
     left = tuple(

@@ -8,7 +8,7 @@ from headway.core.start_variables import counts_only_when
 
 
 def cold_reason(spec: JobSpec) -> str | None:
-    """Why the job's ranks start as new processes, not by forking a warm one; None if they start warm."""
+    """Why the job's ranks start as new processes instead of forks of a warm one; None if they start warm."""
     if spec.command:
         return f"{spec.command[0]} is a command, not a Python script"
     if spec.trainer is None:

@@ -1,4 +1,4 @@
-"""A stored row that cannot be read: it is shown, counted, and can be deleted, and stops nothing else."""
+"""A stored row that cannot be read. It is shown and counted, and can be deleted. Everything else continues."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ def steps_per_epoch(sample_count: int, batch_size: int) -> int:
 
 
 def batch_bounds(step: int, sample_count: int, batch_size: int) -> tuple[int, int]:
-    """The half-open range of positions that step `step` (from 0) of an epoch trains on, whatever the world size."""
+    """The half-open range of positions of step `step` (from 0) of an epoch. It does not depend on the world size."""
     start = step * batch_size
     return start, min(start + batch_size, sample_count)
 
@@ -23,5 +23,5 @@ def rank_bounds(start: int, end: int, rank: int, world_size: int) -> tuple[int, 
 
 
 def gradient_weight(rank_count: int, batch_count: int, world_size: int) -> float:
-    """What a rank multiplies the mean loss of its part with, so that DDP's average over ranks is the batch's mean."""
+    """The factor for the mean loss of a rank's part, so that DDP's average over ranks is the mean of the batch."""
     return rank_count * world_size / batch_count

@@ -14,13 +14,13 @@ from headway.errors import InvalidInput
 
 ITEM_BYTES = {"uint8": 1, "int64": 8, "float32": 4}
 MAXIMUM_BLOCK_BYTES = 64 << 20
-"""Of one block, packed and unpacked."""
+"""The largest block, packed or unpacked."""
 MAXIMUM_BLOCKS = 100_000
-"""Of one split: 800 GB in blocks as clients cut them."""
+"""The most blocks of one split: 800 GB in blocks of the size that clients make."""
 MAXIMUM_DIMENSIONS = 8
 BUILT_IN = {"digits": "digits.npz", "mnist": ""}
-"""Datasets that a server registers at their first use, and that all projects share. Each with the file that is read in
-the folder of its name; for an empty name the folder itself.
+"""Datasets that a server registers at their first use and that all projects share. The value is the file to read in
+the dataset's folder; if it is empty, the folder itself is read.
 """
 
 
@@ -39,7 +39,7 @@ class Array(Frozen):
 
 
 class Block(Frozen):
-    """The unit a dataset is stored, moved and verified in: the arrays of `sample_count` samples, one after the other.
+    """The unit in which a dataset is stored, sent and verified: the arrays of `sample_count` samples, concatenated.
 
     `sha256` is the hash of the compressed bytes, and their address.
     """
@@ -63,7 +63,7 @@ class Split(Frozen):
 
 
 class Dataset(Frozen):
-    """The index of a dataset. `input` holds what a model sees, `label` the class of each sample."""
+    """The index of a dataset. `input` holds the model's inputs, `label` the class of each sample."""
 
     name: Name
     classes: int = Field(strict=True, ge=1, le=2**31)
@@ -81,19 +81,19 @@ class Dataset(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class OwnedDataset:
-    """A dataset and the project that it belongs to; None: all projects share it."""
+    """A dataset and its project; None: all projects share it."""
 
     project: str | None
     dataset: Dataset
 
 
 def project_of_earlier_dataset(name: str) -> str | None:
-    """The project of a dataset that was stored before datasets had one: all was in one project then."""
+    """The project of datasets that were stored before datasets had one."""
     return None if name in BUILT_IN else "default"
 
 
 def check_index(dataset: Dataset) -> None:
-    """Raises InvalidInput when an index that was sent does not hold together."""
+    """Raises InvalidInput when an index is inconsistent."""
     if set(dataset.splits) != {"train", "test"}:
         raise InvalidInput(f"Dataset {dataset.name} has splits {', '.join(dataset.splits)}; it needs train and test.")
     for name, split in dataset.splits.items():

@@ -1,4 +1,4 @@
-"""Why an attempt, and with it perhaps a job, ended."""
+"""Why an attempt ended. The last attempt's reason is also the job's."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from headway.core.status import JobStatus
 
 
 class Blame(StrEnum):
-    """Who has to change something so that it does not happen again."""
+    """Who has to change something so that this end does not happen again."""
 
-    NOBODY = "nobody"
+    NONE = "none"
     USER = "user"
     INFRASTRUCTURE = "infrastructure"
     PLATFORM = "platform"
 
 
 class EndReason(StrEnum):
-    """Why an attempt ended, with the status a job gets from it, who is to blame, and a sentence.
+    """Why an attempt ended: the status that a job gets from it, who is to blame, and a sentence.
 
-    `retryable`: another attempt may go better. `counted`: that attempt uses up one of the job's retries.
+    `retryable`: another attempt may succeed. `counted`: the attempt uses up one of the job's retries.
     """
 
     status: JobStatus
@@ -40,25 +40,24 @@ class EndReason(StrEnum):
         member.sentence = sentence
         return member
 
-    COMPLETED = ("completed", JobStatus.SUCCEEDED, Blame.NOBODY, False, False, "All ranks finished.")
-    CANCELLED = ("cancelled", JobStatus.CANCELLED, Blame.NOBODY, False, False, "Cancelled on request.")
-    PAUSED = ("paused", JobStatus.QUEUED, Blame.NOBODY, True, False, "Paused on request.")
+    COMPLETED = ("completed", JobStatus.SUCCEEDED, Blame.NONE, False, False, "All ranks finished.")
+    CANCELLED = ("cancelled", JobStatus.CANCELLED, Blame.NONE, False, False, "Cancelled on request.")
+    PAUSED = ("paused", JobStatus.QUEUED, Blame.NONE, True, False, "Paused on request.")
     CHECKPOINT_LOST = (
         "checkpoint_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, False, True,
-        "It was to start from a checkpoint of another job, and no complete one is left: {error}",
+        "The job starts from another job's checkpoint, and no complete one is left: {error}",
     )  # fmt: skip
     SAME_STEP = (
         "same_step", JobStatus.FAILED, Blame.USER, False, True,
-        "Three attempts in a row failed at step {step}, so another would, too: look at what that step does. "
-        "The last failure: {sentence}",
+        "Three attempts in a row failed at step {step}. Look at what that step does. The last failure: {sentence}",
     )  # fmt: skip
     STALLED = (
         "stalled", JobStatus.FAILED, Blame.PLATFORM, True, True,
-        "No step came for long after step {step}: {error}. The stacks of all ranks are among the artifacts.",
+        "No progress since step {step} ({error}). The stacks of all ranks are among the artifacts.",
     )  # fmt: skip
     SCRIPT_RAISED = (
         "script_raised", JobStatus.FAILED, Blame.USER, False, True,
-        "Rank {rank} raised {error}. Mend the script and submit it again.",
+        "Rank {rank} raised {error}. Fix the script and submit it again.",
     )  # fmt: skip
     SCRIPT_EXITED = (
         "script_exited", JobStatus.FAILED, Blame.USER, False, True,
@@ -74,7 +73,7 @@ class EndReason(StrEnum):
     )  # fmt: skip
     RANK_LEFT = (
         "rank_left", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
-        "Rank {rank} was asked to end by a signal that Headway did not send, and left.",
+        "Rank {rank} exited after a signal that Headway did not send.",
     )  # fmt: skip
     PEER_LOST = (
         "peer_lost", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
@@ -90,7 +89,7 @@ class EndReason(StrEnum):
     )  # fmt: skip
     WORKER_FAULTY = (
         "worker_faulty", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
-        "Worker {worker} could not start ranks, for a reason of its own: {error}.",
+        "Worker {worker} cannot start ranks: {error}.",
     )  # fmt: skip
     PREPARE_TIMED_OUT = (
         "prepare_timed_out", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, True,
@@ -102,11 +101,11 @@ class EndReason(StrEnum):
         Blame.PLATFORM,
         True,
         True,
-        "Worker {worker} lost its launcher, and with it the ranks. The worker's log says more.",
+        "Worker {worker} lost its launcher and the ranks. See the worker's log.",
     )
     WORKER_FAILED = (
         "worker_failed", JobStatus.FAILED, Blame.PLATFORM, True, True,
-        "Worker {worker} could not run the attempt to its end: {error}. The worker's log says more.",
+        "Worker {worker} could not finish the attempt: {error}. See the worker's log.",
     )  # fmt: skip
     OUT_OF_MEMORY = (
         "out_of_memory", JobStatus.FAILED, Blame.USER, False, True,
@@ -122,14 +121,14 @@ class EndReason(StrEnum):
     )  # fmt: skip
     INPUT_UNUSABLE = (
         "input_unusable", JobStatus.FAILED, Blame.USER, False, True,
-        "What the job was given cannot be used: {error}.",
+        "The job's input cannot be used: {error}.",
     )  # fmt: skip
     WORKER_STOPPED = (
         "worker_stopped", JobStatus.FAILED, Blame.INFRASTRUCTURE, True, False,
         "Worker {worker} was shut down.",
     )  # fmt: skip
     DRAINED = (
-        "drained", JobStatus.FAILED, Blame.NOBODY, True, False,
+        "drained", JobStatus.FAILED, Blame.NONE, True, False,
         "Worker {worker} is being drained, so the job continues elsewhere.",
     )  # fmt: skip
     ASSIGNMENT_REFUSED = (
@@ -143,23 +142,23 @@ class EndReason(StrEnum):
 
     @property
     def consequence(self) -> bool:
-        """Whether what ended another rank, or worker, may be its cause; that is told once it is known."""
+        """Whether it may be a consequence of another rank's or worker's end. The cause replaces it once it is known."""
         return self in (EndReason.PEER_LOST, EndReason.RANK_LEFT)
 
     @property
     def saves(self) -> bool:
-        """Whether ranks that end for it get time to save, for the job goes on from there."""
+        """Whether the ranks get time to save, because the job continues from there."""
         return self in (EndReason.PAUSED, EndReason.DRAINED, EndReason.WORKER_STOPPED)
 
     @property
     def of_worker(self) -> bool:
-        """Whether it is a worker's own fault, which costs the job no retry unless it happens again and again."""
+        """Whether it is the worker's own fault. The first such faults in a row cost the job no retry."""
         return self in (EndReason.WORKER_FAULTY, EndReason.RANKS_VANISHED)
 
     def explain(self, **facts: str | int | None) -> str:
         """The sentence for a person, with the facts filled in.
 
-        A fact that is not known gets a word that says so: a placeholder is never shown.
+        An unknown fact is shown as "(not known)", never as a placeholder.
         """
         told = {name: value for name, value in facts.items() if value is not None}
         return self.sentence.format_map({**_NOT_KNOWN, **told})
@@ -175,7 +174,7 @@ _NOT_KNOWN = {
     "error": "the cause is not known",
     "sentence": "The cause is not known.",
 }
-"""What stands in a sentence for a fact that was not reported."""
+"""The text in a sentence for a fact that was not reported."""
 
 _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
 
@@ -183,9 +182,9 @@ _OUTSIDE_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
 def classify_rank_end(
     *, signal: str | None, raised: bool, secondary: bool, out_of_memory: bool, environment: bool
 ) -> EndReason:
-    """Why a rank that did not finish ended.
+    """Why a rank ended before it finished.
 
-    `secondary` marks an exception that another rank's end causes (a collective that lost its peer).
+    `secondary` marks an exception that another rank's end caused (a collective that lost its peer).
     """
     if environment:
         return EndReason.ENVIRONMENT_FAILED

@@ -17,12 +17,12 @@ TORCHRUN_VARIABLES = frozenset(
         "TORCHELASTIC_ERROR_FILE",
     }
 )  # fmt: skip
-"""Set for every rank, as torchrun sets them (https://docs.pytorch.org/docs/stable/elastic/run.html)."""
+"""The variables that torchrun sets for every rank (https://docs.pytorch.org/docs/stable/elastic/run.html)."""
 _OF_THE_PROCESS = frozenset({"PATH", "HOME", "PWD", "USER", "SHELL", "TMPDIR", "LANG"})
 
 
 class Environment(Frozen):
-    """The software of a job. Nothing given: the worker's own, which is warm."""
+    """The software of a job. If empty, the worker's own software, which is warm."""
 
     python: Text | None = Field(
         default=None, max_length=4096, description="Path of an interpreter on the workers; with a lock also a version."
@@ -43,8 +43,8 @@ class Environment(Frozen):
 def variables_of_parameters(parameters: dict[str, bool | int | float | str]) -> dict[str, str]:
     """A script's parameters as variables: `batch_size` becomes BATCH_SIZE; true and false as 1 and 0.
 
-    Text is left as it is. Raises ValueError for a name that is no variable's, one that a process or torchrun needs, or
-    one that two parameters would get.
+    Text is not changed. Raises ValueError if a name is not a valid variable, if a process or torchrun needs it, or if
+    two parameters would get the same one.
     """
     variables: dict[str, str] = {}
     for name, value in parameters.items():
@@ -59,7 +59,7 @@ def variables_of_parameters(parameters: dict[str, bool | int | float | str]) -> 
 
 
 def check_variable(name: str, subject: str) -> None:
-    """Raises ValueError when a job may not set the variable `name`; `subject` is what the message is about."""
+    """Raises ValueError when a job may not set the variable `name`. The message begins with `subject`."""
     if not VARIABLE_PATTERN.fullmatch(name):
         raise ValueError(f"{subject} cannot be a variable: use letters, digits and underscores, not a digit first")
     if name in TORCHRUN_VARIABLES or name.startswith("HEADWAY_"):

@@ -1,4 +1,4 @@
-"""What the facts that workers report change in a job. Pure, as all transitions."""
+"""How the facts that workers report change a job. Pure, as all transitions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from headway.core.status import AssignmentState, JobStatus
 
 
 class ReportedFacts(NamedTuple):
-    """The facts of one report, in the order they happened; `last`: no report of this worker follows."""
+    """The facts of one report, in order of time. `last`: no report of this worker follows."""
 
     worker: str
     number: int
@@ -61,9 +61,9 @@ class ReportedFacts(NamedTuple):
 
 
 def apply_facts(job: Job, number: int, reports: Iterable[ReportedFacts], now: float) -> Job:
-    """Apply the facts of reports, each worker's in the order of their numbers; what was applied before is skipped.
+    """Apply the facts of reports, those of each worker in order of their numbers. Applied reports are skipped.
 
-    Facts count only from the current attempt and until it has ended: the attempt's number is the fence.
+    Only facts of the current attempt count, until it has ended: the attempt's number is the fence.
     """
     for report in reports:
         attempt = job.open_attempt(number)
@@ -211,8 +211,8 @@ def _warn_of_cut_exit(job: Job, assignment: Assignment, fact: RankEnded, now: fl
         return job
     why = _ENDED_BECAUSE.get(reason, "the attempt was ended").format(worker=assignment.worker_name)
     words = (
-        f"Rank {fact.rank} had finished, but its process was ended before its exit handlers were through, because "
-        f"{why}. What they write may be missing."
+        f"Rank {fact.rank} had finished, but its process was ended before its exit handlers had finished, because "
+        f"{why}. Files that they write may be missing."
     )
     return warn(job, words, now)
 
@@ -237,7 +237,7 @@ def _stalled(job: Job, assignment: Assignment, fact: Stalled, now: float) -> Job
     if fact.absent_ranks:
         ranks = ", ".join(map(str, fact.absent_ranks[:10]))
         one = len(fact.absent_ranks) == 1
-        waits += f", while the others wait for {'rank' if one else 'ranks'} {ranks}"
+        waits += f"; the other ranks wait for {'rank' if one else 'ranks'} {ranks}"
     failure = failure_of(assignment, EndReason.STALLED, now, error=waits)
     return stop(job, failure.model_copy(update={"step": fact.step}), now)
 
@@ -246,8 +246,8 @@ def _ranks_idle(job: Job, assignment: Assignment, fact: RanksIdle, now: float) -
     several = assignment.rank_count > 1
     ranks = f"Ranks {assignment.ranks[0]} to {assignment.ranks[-1]}" if several else f"Rank {assignment.first_rank}"
     words = (
-        f"{ranks} on worker {assignment.worker_name} {'have' if several else 'has'} neither computed nor printed for "
-        f"{fact.idle_seconds:.0f} s, and logged no step. See what they wait for: headway stacks {job.name}"
+        f"{ranks} on worker {assignment.worker_name} {'have' if several else 'has'} logged no step, computed nothing "
+        f"and printed nothing for {fact.idle_seconds:.0f} s. `headway stacks {job.name}` shows where they wait."
     )
     return warn(job, words, now)
 
@@ -260,7 +260,7 @@ def _released(job: Job, assignment: Assignment, now: float) -> Job:
     stopping = attempt is not None and attempt.reason is not None
     said_finished = attempt is not None and attempt.said_finished
     if not assignment.finished(said=said_finished) and not stopping:
-        # Its own ranks are gone unfinished, so nothing of the gang can go on.
+        # Its ranks ended unfinished, so the gang cannot continue.
         if assignment.ended_ranks < assignment.rank_count:
             return stop(job, failure_of(assignment, EndReason.RANKS_VANISHED, now), now)
         left = next(rank for rank in assignment.ranks if rank not in assignment.finished_ranks)

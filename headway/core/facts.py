@@ -1,4 +1,4 @@
-"""Facts: what a worker tells about an attempt that can change the job. Streams (logs, metrics) are not facts."""
+"""Facts: reports of a worker about an attempt that can change the job. Streams (logs, metrics) are not facts."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class ArtifactStored(Frozen):
 
 
 class CheckpointPartStored(Frozen):
-    """What a rank saved at a step is in the object store, whole. Rank 0's comes with the metrics it had logged last.
+    """A rank's part of a checkpoint is in the object store. Rank 0's comes with its newest metrics.
 
-    `counted`: nothing told the step of these files, so it counts what was saved.
+    `counted`: the step of these files is not known, so `step` is a count of saves.
     """
 
     type: Literal["checkpoint_part_stored"] = "checkpoint_part_stored"
@@ -56,7 +56,7 @@ class CheckpointPartStored(Frozen):
 
 
 class CheckpointNotSaved(Frozen):
-    """A rank could not write its part, or it could not be stored. Training goes on."""
+    """A rank could not write its part, or it could not be stored. Training continues."""
 
     type: Literal["checkpoint_not_saved"] = "checkpoint_not_saved"
     step: int
@@ -65,7 +65,7 @@ class CheckpointNotSaved(Frozen):
 
 
 class LinksLeftOut(Frozen):
-    """Links that are not in the checkpoint files of a step, for they lead out of the directory or to nothing."""
+    """Links that were left out of a step's checkpoint: they lead out of the directory, or to no file."""
 
     type: Literal["links_left_out"] = "links_left_out"
     step: int
@@ -76,7 +76,7 @@ class LinksLeftOut(Frozen):
 class CheckpointRestored(Frozen):
     """The ranks have loaded the checkpoint that the attempt was given.
 
-    Not `certain`: its files are where the ranks look for them, but the worker's system cannot tell whether they did.
+    Not `certain`: its files are available, but the worker's system cannot tell whether the ranks read them.
     """
 
     type: Literal["checkpoint_restored"] = "checkpoint_restored"
@@ -85,7 +85,7 @@ class CheckpointRestored(Frozen):
 
 
 class CheckpointDamaged(Frozen):
-    """A part of the checkpoint that the attempt was to start from is missing or changed: it is not one any more."""
+    """A part of the attempt's starting checkpoint is missing or changed, so the checkpoint is unusable."""
 
     type: Literal["checkpoint_damaged"] = "checkpoint_damaged"
     attempt: int
@@ -95,9 +95,9 @@ class CheckpointDamaged(Frozen):
 
 
 class ResultStored(Frozen):
-    """The result: the figures of the evaluation. With it the script says that its work is done.
+    """The result: the figures of the evaluation. A script that records it has finished its work.
 
-    `NaN`, `Infinity` and `-Infinity` are text in it.
+    `NaN`, `Infinity` and `-Infinity` are stored as text.
     """
 
     type: Literal["result_stored"] = "result_stored"
@@ -105,26 +105,26 @@ class ResultStored(Frozen):
 
 
 class AsksToSave(Frozen):
-    """The script asks `run.should_save`, so it saves when it is stopped."""
+    """The script calls `run.should_save`, so it saves when it is stopped."""
 
     type: Literal["asks_to_save"] = "asks_to_save"
 
 
 class RankFinished(Frozen):
-    """The rank's script returned; whatever its process does after that is at most a warning."""
+    """The rank's script returned. Later errors of its process are only warnings."""
 
     type: Literal["rank_finished"] = "rank_finished"
     rank: int
 
 
 class RankEnded(Frozen):
-    """The rank's process is gone. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it.
+    """The rank's process has ended. `signal` is a name such as SIGKILL; `stopped`: Headway itself ended it.
 
-    `left`: it exited with 0 after Headway had asked it to end, which says nothing of whether its work was done.
-    `environment`: the software that the job runs with is why, and `error` says how. `step`: the last that was logged
-    where it ran. `hint`: what else happened there that may be why. `memory_curve`: of
-    one that failed, what it held over time, as (seconds since the epoch, bytes), with its peak as the last;
-    `worker_load`: what was used of its machine then.
+    `left`: it exited with 0 after Headway had asked it to end, so it may not have finished its work.
+    `environment`: the job's software is the cause, and `error` explains it. `step`: the last step logged on its
+    worker. `hint`: what else happened there that may be the cause. `memory_curve`: the memory of a failed rank over
+    time, as (seconds since the epoch, bytes), with its peak as the last point. `worker_load`: the load of its machine
+    at the end.
     """
 
     type: Literal["rank_ended"] = "rank_ended"
@@ -148,7 +148,7 @@ class RankEnded(Frozen):
 
 
 class Stalled(Frozen):
-    """No step came for so long that none is expected any more. `absent_ranks`: those that others wait for, if known."""
+    """Training has stalled: no step for too long. `absent_ranks`: the ranks that the others wait for, if known."""
 
     type: Literal["stalled"] = "stalled"
     step: int
@@ -157,7 +157,7 @@ class Stalled(Frozen):
 
 
 class RanksIdle(Frozen):
-    """Ranks that have logged no step have neither computed nor printed for long. They go on."""
+    """Ranks have logged no step, computed nothing and printed nothing for long. They are not stopped."""
 
     type: Literal["ranks_idle"] = "ranks_idle"
     idle_seconds: float = Field(ge=0)
@@ -166,8 +166,8 @@ class RanksIdle(Frozen):
 class PrepareFailed(Frozen):
     """The worker could not fetch the data, build the environment or start the launcher.
 
-    `environment`: the job's environment cannot be had, `input_unusable`: what the job was given cannot be used, which
-    no other worker would change. `own_fault`: the worker could not start any ranks.
+    `environment`: the job's environment cannot be built. `input_unusable`: the job's input cannot be used, on any
+    worker. `own_fault`: the worker cannot start any ranks.
     """
 
     type: Literal["prepare_failed"] = "prepare_failed"
@@ -178,29 +178,29 @@ class PrepareFailed(Frozen):
 
 
 class WorkerFailed(Frozen):
-    """The worker met an error of its own in this attempt, has ended the ranks, and does no more for it."""
+    """The worker had an internal error in this attempt. It has ended the ranks and abandoned the attempt."""
 
     type: Literal["worker_failed"] = "worker_failed"
     error: str = Field(max_length=1_000)
 
 
 class NeverMet(Frozen):
-    """No rank of this worker had a connection to another rank, as far as that can be seen from outside."""
+    """No rank of this worker connected to another rank, as far as the worker can observe."""
 
     type: Literal["never_met"] = "never_met"
 
 
 class OutputsStored(Frozen):
-    """All that the ranks of this worker left is in the object store; `warning` says what is not."""
+    """All outputs of this worker's ranks are in the object store. `warning` names those that are not."""
 
     type: Literal["outputs_stored"] = "outputs_stored"
     warning: str | None = Field(default=None, max_length=1_000)
 
 
 class WorkingDirectoryReady(Frozen):
-    """The ranks' working directory is there. `fresh`: as it was sent, else as the job's last attempt here left it.
+    """The ranks' working directory is ready. `fresh`: as it was sent; else as the job's last attempt here left it.
 
-    `changed_count`: files in it that are new or changed since it was sent.
+    `changed_count`: the number of files that are new or changed since it was sent.
     """
 
     type: Literal["working_directory_ready"] = "working_directory_ready"
@@ -209,9 +209,9 @@ class WorkingDirectoryReady(Frozen):
 
 
 class LeftFilesRead(Frozen):
-    """The ranks read what an earlier attempt left in the working directory; `modified_at`: when the newest was written.
+    """The ranks read files that an earlier attempt left in the working directory, so they probably continue from there.
 
-    With that they continue from there, as far as it can be told.
+    `modified_at`: when the newest of these files was written.
     """
 
     type: Literal["left_files_read"] = "left_files_read"
@@ -219,7 +219,8 @@ class LeftFilesRead(Frozen):
 
 
 class FilesLeft(Frozen):
-    """What the ranks left on this worker; see LeftFiles. `outputs`: of the output directory what was not stored."""
+    """The files that the ranks left on this worker; see LeftFiles. `outputs`: files of the output directory that were
+    not stored."""
 
     type: Literal["files_left"] = "files_left"
     folder: str = Field(max_length=4_000)
@@ -236,7 +237,7 @@ class WorkerStopping(Frozen):
 
 
 class Released(Frozen):
-    """None of the assignment's ranks is left and no report follows: its slots are free."""
+    """All ranks of the assignment have ended and no report follows. Its slots are free."""
 
     type: Literal["released"] = "released"
 

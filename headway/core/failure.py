@@ -1,4 +1,4 @@
-"""The first thing that went wrong in an attempt, and how people are told of it."""
+"""The first failure of an attempt, and its sentence for people."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from headway.core.worker import WorkerLoad
 
 
 class Failure(Frozen):
-    """The first thing that went wrong in an attempt, and where."""
+    """The first failure of an attempt."""
 
     reason: EndReason
-    """What went wrong."""
+    """What failed."""
     worker: str
-    """The id of the worker where it did."""
+    """The id of the worker where it failed."""
     worker_name: str
     """The worker's name, for people."""
     at: float
-    """When the server heard of it, in seconds since the epoch."""
+    """When the server received the report, in seconds since the epoch."""
     rank: int | None = None
-    """The rank, if it was one."""
+    """The rank that failed; None if it was no rank."""
     exit_code: int | None = None
     """The exit code of the rank's process."""
     signal: str | None = None
     """The signal that ended it, such as SIGKILL."""
     error: str | None = None
-    """What was raised or said."""
+    """The exception, or the error message."""
     hint: str | None = None
-    """What else happened there that may be why."""
+    """What else happened on the worker that may be the cause."""
     memory_curve: tuple[tuple[float, int], ...] = ()
-    """What the rank held over time, as (seconds since the epoch, bytes). The last is its peak."""
+    """The rank's memory over time, as (seconds since the epoch, bytes). The last point is its peak."""
     worker_load: WorkerLoad | None = None
-    """What was used of the worker's machine then."""
+    """The load of the worker's machine at that time."""
     traceback: str | None = None
-    """Where it was raised."""
+    """The traceback of the exception."""
     log_tail: tuple[str, ...] = ()
     """The last lines that the rank printed."""
     step: int | None = None
-    """The last step that had been logged."""
+    """The last logged step."""
 
     @property
     def likely_cause(self) -> str:
-        """What is likely to have sent a signal of which nothing else is known: the kernel sends SIGKILL only."""
+        """The likely sender of an unexplained signal. The kernel itself sends only SIGKILL."""
         if self.signal == "SIGKILL":
             return f"perhaps because worker {self.worker_name} ran out of memory"
-        return "not by Headway, but perhaps by the script itself, a user or a batch system"
+        return "not by Headway; perhaps by the script itself, a user or a batch system"
 
 
 def explain_end(reason: EndReason, failure: Failure | None, **facts: str | int | None) -> str:
-    """The sentence of `reason` for a person, with the failure's facts, or those given, filled in."""
+    """The sentence of `reason` for a person. Given facts replace those of the failure."""
     if failure is None:
         return reason.explain(**facts)
     known = {

@@ -1,7 +1,8 @@
 """Faults of workers: who is charged for them, which workers a job avoids, and when a worker is quarantined.
 
-A fault is a worker's own when it cannot start or keep ranks whatever they run: its forkserver dies, its disk is full.
-A job can cause the same everywhere, so no worker is blamed by one job alone, nor by a job that fails so on several.
+A fault is a worker's own if the worker cannot start or keep any ranks: its forkserver dies, or its disk is full. A job
+can cause the same error on every worker. So one job alone never quarantines a worker, and a job that has such errors on
+several workers is charged for them itself.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from headway.core.job import Job
 from headway.core.worker import Quarantine, Worker, WorkerFault
 
 FREE_FAULTS = 3
-"""So many faults of workers in a row cost a job no retry; further ones do, or it would be tried for ever."""
+"""This many workers' faults in a row cost a job no retry. Further ones do, so that it does not run for ever."""
 _SEVERAL_WORKERS = 3
-"""A job that meets faults on so many workers causes them."""
+"""A job with faults on this many workers is considered their cause."""
 _QUARANTINE_FAULTS, _QUARANTINE_JOBS = 3, 2
-"""A worker is quarantined after so many faults in a row, of so many jobs at least."""
+"""A worker is quarantined after this many faults in a row, from at least this many jobs."""
 _REMEMBERED_FAULTS = 20
 _AVOIDED = frozenset(
     {
@@ -35,9 +36,9 @@ _AVOIDED = frozenset(
 
 
 def is_fault(attempt: Attempt, reason: EndReason) -> bool:
-    """Whether an attempt that ended for `reason` did so by a worker's own fault: its ranks did not start, or vanished.
+    """Whether an attempt ended by a worker's own fault: its ranks did not start, or vanished.
 
-    Ranks that all finished had what they needed.
+    An attempt whose ranks all finished had no fault.
     """
     return reason.of_worker and not all(one.finished(said=False) for one in attempt.assignments)
 
@@ -45,7 +46,7 @@ def is_fault(attempt: Attempt, reason: EndReason) -> bool:
 def charged(attempt: Attempt, reason: EndReason, faulty_workers: Sequence[str]) -> bool:
     """Whether an attempt that ended for `reason` uses up a retry of its job.
 
-    `faulty_workers`: those whose own faults ended the job's last attempts, this one among them.
+    `faulty_workers`: the workers whose faults ended the job's last attempts, including this one.
     """
     if not is_fault(attempt, reason):
         return reason.counted
@@ -53,9 +54,9 @@ def charged(attempt: Attempt, reason: EndReason, faulty_workers: Sequence[str]) 
 
 
 def avoided_workers(job: Job) -> frozenset[str]:
-    """The names of the workers that the job's next attempt is not to run on if others can take it.
+    """The names of the workers that the job's next attempt avoids if others can take it.
 
-    A rank that was killed from outside may be an accident; when it happens again, the worker is avoided.
+    One rank killed from outside may be an accident. If it happens again, the worker is avoided.
     """
     failure = job.attempt.failure if job.attempt else None
     avoided = set(job.faulty_workers)
@@ -67,15 +68,15 @@ def avoided_workers(job: Job) -> frozenset[str]:
 
 
 def breaks_workers(faulty_workers: Collection[str], fleet: Collection[str]) -> bool:
-    """Whether a job meets faults on so many workers that it must be their cause. `fleet`: those that it could use."""
+    """Whether a job has faults on so many workers that it is considered their cause. `fleet`: workers it could use."""
     names = set(faulty_workers)
     return len(names) >= _SEVERAL_WORKERS or (len(names) > 1 and names.issuperset(fleet))
 
 
 def blamed(worker: Worker, fault: WorkerFault, others: Sequence[Worker]) -> Worker:
-    """The worker after one more fault, perhaps quarantined; repeating a fault changes nothing.
+    """The worker after one more fault, quarantined if there are too many. Repeating a fault changes nothing.
 
-    The last of several workers that takes jobs is never quarantined: what fails there, too, is not for one worker.
+    If it is the last of several workers that takes jobs, it is never quarantined.
     """
     if any((one.job, one.attempt) == (fault.job, fault.attempt) for one in worker.faults):
         return worker
@@ -89,7 +90,7 @@ def blamed(worker: Worker, fault: WorkerFault, others: Sequence[Worker]) -> Work
 
 
 def excused(worker: Worker, job: str) -> Worker:
-    """The worker once its faults in a job's attempts turned out to be of the job's making."""
+    """The worker without the faults of a job that turned out to be their cause."""
     faults = tuple(one.model_copy(update={"counts": False}) if one.job == job else one for one in worker.faults)
     if faults == worker.faults:
         return worker
@@ -98,13 +99,13 @@ def excused(worker: Worker, job: str) -> Worker:
 
 
 def proven(worker: Worker, placed_at: float) -> Worker:
-    """The worker once ranks have worked on it that were placed at `placed_at`: what it did wrong before is over."""
+    """The worker after ranks placed at `placed_at` ran on it: earlier faults do not count any more."""
     counting = [one for one in worker.faults if one.counts]
     return worker if not counting or placed_at < counting[-1].at else restored(worker)
 
 
 def restored(worker: Worker) -> Worker:
-    """The worker with a clean slate. Its faults are remembered, so that none is counted again."""
+    """The worker without quarantine. Its faults are remembered, so that none is counted twice."""
     faults = tuple(one.model_copy(update={"counts": False}) for one in worker.faults)
     return worker.model_copy(update={"faults": faults, "quarantine": None})
 

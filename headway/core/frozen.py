@@ -1,4 +1,4 @@
-"""The base of every record: immutable, and refusing fields it does not know."""
+"""The base of every record: immutable; unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_without_nul)]
-"""Text that the operating system takes: as an argument, a variable or an address."""
+"""Text that the operating system accepts as an argument, a variable or an address: without NUL characters."""
 MetricValue = Annotated[float, AllowInfNan(True)]
-"""What a training logged: it may be NaN, Infinity or -Infinity, which JSON has as text."""
+"""A logged value. It may be NaN, Infinity or -Infinity, which are text in JSON."""
 MAXIMUM_SECONDS = 10 * 365 * 86_400
 Seconds = Annotated[float, Field(le=MAXIMUM_SECONDS)]
-"""A time to wait, of ten years at most: the event loop takes no time without bound."""
+"""A time to wait, at most ten years: the event loop does not accept unbounded times."""

@@ -13,7 +13,7 @@ from headway.core.progress import kept_until, training_began
 
 
 class Goodput(Frozen):
-    """Seconds of the job's life. `repeated`: training behind the checkpoint that a later attempt went on from."""
+    """Seconds of the job's life. `repeated`: training after the checkpoint from which a later attempt continued."""
 
     useful_seconds: float = 0.0
     repeated_seconds: float = 0.0
@@ -24,17 +24,17 @@ class Goodput(Frozen):
     @computed_field  # type: ignore[prop-decorator] # https://github.com/python/mypy/issues/14461
     @property
     def fraction(self) -> float | None:
-        """The useful share of all but waiting and pauses; None before anything ran."""
+        """The useful share of the time, without waiting and pauses; None before anything ran."""
         busy = self.useful_seconds + self.repeated_seconds + self.startup_seconds
         return self.useful_seconds / busy if busy else None
 
     def plus(self, other: Goodput) -> Goodput:
-        """The seconds of both."""
+        """The sums of both."""
         return Goodput(**{name: getattr(self, name) + getattr(other, name) for name in Goodput.model_fields})
 
 
 def goodput(job: Job, attempts: Sequence[Attempt], now: float) -> Goodput:
-    """Account for the time from submission to `now`, or to the job's end. Attempts come by number."""
+    """Account for the time from submission to `now`, or to the job's end. `attempts` are sorted by number."""
     ended_at = now if job.ended_at is None else job.ended_at
     useful = repeated = startup = 0.0
     busy = 0.0

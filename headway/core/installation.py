@@ -1,4 +1,4 @@
-"""What the servers of one installation share through its database: a secret, and who of them leads."""
+"""What the servers of one installation share through its database: a secret, and which server leads."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from headway.core.frozen import Frozen
 
 
 class Installation(Frozen):
-    """Drawn by the first server: an id that its stores are known by, and the secret that signs its tokens."""
+    """Created by the first server: an id that marks the installation's stores, and the secret that signs its tokens."""
 
     id: str
     secret: str
 
 
 class Leadership(Frozen):
-    """The server that schedules and records, at `url`. `term` grows with each leader, `beat` while one lives.
+    """The server at `url` schedules and records. `term` grows with each leader, `beat` while one is alive.
 
-    The others pass everything on to it. One that sees neither change for a leader's lease takes over. `at` is the time
-    that the leader went by when it wrote this, in seconds since the epoch; 0 if it is not known.
+    The other servers forward all connections to it. A server that sees no change for a leader's lease takes over. `at`
+    is the leader's time when it wrote this, in seconds since the epoch; 0 if it is not known.
     """
 
     term: int = 0
@@ -31,5 +31,5 @@ class Leadership(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_unknown_time(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Compare-and-set compares documents, and those of servers before this field have none."""
+        """Leave out a missing `at`: compare-and-set compares whole documents, and older servers wrote none."""
         return {name: value for name, value in fields(self).items() if name != "at" or value}

@@ -1,4 +1,4 @@
-"""Sentences about the fields of a request or job file that are wrong, in place of pydantic's own words. Pure."""
+"""Sentences about the wrong fields of a request or job file. They replace pydantic's messages. Pure."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pydantic import BaseModel
 from headway.core.json_value import shown
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
-"""How pydantic names the bounds of a number, and how they are said."""
+"""Pydantic's names for the bounds of a number, and ours."""
 
 
 class InvalidField(NamedTuple):
-    """The path of a field, empty for all of it, and what is wrong, with a question mark or without a full stop."""
+    """A field's path, empty for the whole input, and what is wrong: without a full stop, or with a question mark."""
 
     at: str
     message: str
 
     @property
     def sentence(self) -> str:
-        """What is wrong with which field."""
+        """The wrong fields, and what is wrong with each."""
         words = f"{self.at}: {self.message}" if self.at else self.message
         return words if words.endswith("?") else f"{words}."
 
 
 def invalid_field(error: Mapping[str, Any], model: type[BaseModel] | None = None) -> InvalidField:
-    """What one of `ValidationError.errors()` says. `model`: what was validated, for the names that it has."""
+    """What one of `ValidationError.errors()` means. `model`: the model that validated it, for its field names."""
     path = tuple(error["loc"])
     return InvalidField(".".join(map(str, path)), _message(error, path, model))
 
@@ -43,7 +43,7 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
         case "missing":
             return "it is missing" if path else "the request has no body"
         case "string_pattern_mismatch":
-            return f"{shown(value)} does not have the form that is needed here"
+            return f"{shown(value)} does not have the required form"
         case "string_type":
             return f"{_kind_of(value)}; give text, in quotes: {_quoted(value)}"
         case "tuple_type" | "list_type":
@@ -59,7 +59,7 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
         case "finite_number":
             return f"{shown(value)} is not finite; give a finite number"
         case "literal_error" | "enum":
-            return f"{shown(value)} is not one of the values; give {error['ctx']['expected']}"
+            return f"{shown(value)} is not allowed; give {error['ctx']['expected']}"
         case "greater_than" | "greater_than_equal":
             return f"{shown(value)} is too small; give a number {_range(error['ctx'], path, model)}"
         case "less_than" | "less_than_equal":
@@ -69,7 +69,7 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
         case "string_too_short":
             return f"it has {len(str(value)):,} characters; {error['ctx']['min_length']:,} are needed"
         case "too_long":
-            return f"it has more than {error['ctx']['max_length']:,} values, which is as many as are allowed"
+            return f"it has more than {error['ctx']['max_length']:,} values, the most that are allowed"
         case "too_short":
             return f"it has {error['ctx']['actual_length']:,} values; {error['ctx']['min_length']:,} are needed"
         case _:
@@ -83,7 +83,7 @@ def _meant(name: str, known: list[str]) -> str:
 
 
 def _range(violated: Mapping[str, Any], path: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
-    """The numbers that a field takes; of one that is not known, the bound that was violated."""
+    """The numbers that a field accepts. Of an unknown field, the violated bound."""
     part = _part_at(path[:-1], model)
     field = part.model_fields.get(str(path[-1])) if part is not None and path else None
     known = field.metadata if field is not None else []
@@ -95,13 +95,13 @@ def _range(violated: Mapping[str, Any], path: tuple[int | str, ...], model: type
 
 
 def _fields_at(path: tuple[int | str, ...], model: type[BaseModel] | None) -> list[str]:
-    """The names that the part of the model at the path has."""
+    """The field names of the model at the path."""
     part = _part_at(path, model)
     return [*part.model_fields] if part is not None else []
 
 
 def _part_at(path: tuple[int | str, ...], model: type[BaseModel] | None) -> type[BaseModel] | None:
-    """The model that the part of a model at the path is, if it is one."""
+    """The model at the path, if there is one."""
     for part in path:
         field = model.model_fields.get(str(part)) if model is not None else None
         kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
@@ -110,7 +110,7 @@ def _part_at(path: tuple[int | str, ...], model: type[BaseModel] | None) -> type
 
 
 def _kind_of(value: Any) -> str:
-    """What the value is, for people."""
+    """The kind of the value, for people."""
     if value is None:
         return "it is empty"
     if isinstance(value, bool):
@@ -139,7 +139,7 @@ def _as_list(value: Any) -> str:
 
 
 def _unit(path: tuple[int | str, ...]) -> str:
-    """The unit that the field's name tells."""
+    """The unit in the field's name."""
     name = str(path[-1]) if path else ""
     units = {"_seconds": " of seconds, such as 3600", "_bytes": " of bytes, such as 4000000000"}
     return next((unit for ending, unit in units.items() if name.endswith(ending)), "")

@@ -1,4 +1,4 @@
-"""What a user asked for, and what became of it."""
+"""A job: its spec, state and result."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def _check_parameter(value: Any) -> Any:
 
 
 Parameter = Annotated[bool | int | float | str, BeforeValidator(_check_parameter)]
-"""What a parameter may be. Its type is its giver's: text that looks like a number stays text."""
+"""The types of a parameter. Text that looks like a number stays text."""
 
 
 class JobSpec(Frozen):
-    """What to run and on how much. Exactly one of `trainer`, `script`, `module` and `command` is given."""
+    """What to run, and with which resources. Exactly one of `trainer`, `script`, `module` and `command` is given."""
 
-    name: Name | None = Field(default=None, description="Unique in its project; made if missing.")
+    name: Name | None = Field(default=None, description="Unique in its project; generated if missing.")
     trainer: Text | None = Field(default=None, description="A built-in trainer: mlp, lstm or cnn.")
-    dataset: Text | None = Field(default=None, description="The dataset that the trainer learns.")
+    dataset: Text | None = Field(default=None, description="The dataset that the trainer trains on.")
     script: Text | None = Field(
         default=None, max_length=1024, description="A Python script in the working directory, run as torchrun runs it."
     )
@@ -72,23 +72,23 @@ class JobSpec(Frozen):
     variables: dict[str, Text] = Field(
         default_factory=dict, max_length=1000, description="Environment variables of this job's ranks only."
     )
-    environment: Environment = Field(default=Environment(), description="Software; the worker's own if not given.")
+    environment: Environment = Field(default=Environment(), description="Software; default: the worker's own.")
     outputs: tuple[Text, ...] = Field(
         default=(),
         max_length=100,
-        description="Globs in the working directory; what is new or changed and matches is kept as artifacts.",
+        description="Globs in the working directory; matching files that are new or changed are kept as artifacts.",
     )
     metrics: dict[Text, Text] = Field(
         default_factory=dict,
         max_length=100,
-        description="Metric name to a regular expression (RE2) on log lines; group `value` or the first is the value, "
-        "group `step` the step.",
+        description="Regular expressions (RE2) for log lines, by metric name. Group `value`, or the first, is the "
+        "value; group `step` is the step.",
     )
     checkpoints: CheckpointPolicy = Field(default=CheckpointPolicy(), description="When to save, and what to keep.")
     from_checkpoint: str | None = Field(
         default=None,
         pattern=CHECKPOINT_REFERENCE_PATTERN,
-        description="JOB or JOB@STEP: start from that checkpoint of another job, the newest if no step is given.",
+        description="JOB or JOB@STEP: start from this checkpoint of another job; without STEP, from the newest.",
     )
     world_size: int = Field(
         default=1, ge=1, le=LARGEST_WORLD_SIZE, description="How many ranks train one model together."
@@ -96,32 +96,32 @@ class JobSpec(Frozen):
     minimum_world_size: int | None = Field(
         default=None,
         ge=1,
-        description="Start with so many ranks if the others find no slots in time, also after a worker was lost. "
-        "`world_size: {min: 2, max: 8}` says the same.",
+        description="Start with at least this many ranks if slots are missing, also after a worker was lost. "
+        "`world_size: {min: 2, max: 8}` means the same.",
     )
     where: dict[str, str] = Field(
         default_factory=dict, max_length=64, description="Labels that each worker must have, such as gpu: a100."
     )
-    workers: int | None = Field(default=None, ge=1, description="Spread the ranks evenly over so many workers.")
-    ranks_per_worker: int | None = Field(default=None, ge=1, description="Ranks on each worker, exactly.")
-    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher is placed first; equal by age.")
+    workers: int | None = Field(default=None, ge=1, description="Spread the ranks evenly over this many workers.")
+    ranks_per_worker: int | None = Field(default=None, ge=1, description="Exact number of ranks on each worker.")
+    priority: int = Field(default=0, ge=-1000, le=1000, description="Higher is placed first; equal priorities by age.")
     retries: int = Field(
         default=3,
         ge=0,
         le=100,
-        description="Failures of infrastructure in `retry_window_seconds` that are retried.",
+        description="How many infrastructure failures within `retry_window_seconds` are retried.",
     )
     retry_window_seconds: float = Field(
-        default=86_400.0, gt=0, description="Older failures count no more: a long job may lose a machine now and then."
+        default=86_400.0, gt=0, description="Older failures do not count: a long job may lose several machines."
     )
-    timeout_seconds: float | None = Field(default=None, gt=0, description="Limit from the first start to the end.")
+    timeout_seconds: float | None = Field(default=None, gt=0, description="Time limit from the first start to the end.")
     stall_seconds: float | None = Field(
         default=None,
         ge=0,
-        description="No step for so long ends the attempt. Learnt from its steps if not given; 0: never.",
+        description="End the attempt after this time without a step. Default: learned from its steps; 0: never.",
     )
-    memory_bytes: int | None = Field(default=None, ge=1 << 20, description="Memory that each rank may use.")
-    labels: dict[str, str] = Field(default_factory=dict, max_length=64, description="Words to find the job by.")
+    memory_bytes: int | None = Field(default=None, ge=1 << 20, description="Memory limit of each rank.")
+    labels: dict[str, str] = Field(default_factory=dict, max_length=64, description="Labels to find the job by.")
     notes: str = Field(default="", max_length=MAXIMUM_NOTES_CHARACTERS, description="Free text for people.")
 
     @model_validator(mode="before")
@@ -175,7 +175,7 @@ class JobSpec(Frozen):
         if self.script is not None:
             check_relative(self.script, "script")
             if (self.source is None) == (self.snapshot is None):
-                raise ValueError("a script needs its source, or a snapshot of its working directory: one of them")
+                raise ValueError("a script needs either its source or a snapshot of its working directory")
         elif self.source is not None:
             raise ValueError("source belongs to scripts")
         elif self.module is not None:
@@ -220,9 +220,9 @@ def check_module(name: str) -> None:
 
 
 class Event(Frozen):
-    """A dated fact in the past tense, such as `job.started`; numbered from 1 within its job.
+    """Something that happened, such as `job.started`, with its time; numbered from 1 within its job.
 
-    `actor`: who caused it; None: the server did, or it was stored before events had an actor.
+    `actor`: who caused it; None: the server, or the event is older than actors.
     """
 
     number: int
@@ -233,7 +233,7 @@ class Event(Frozen):
 
 
 class Origin(Frozen):
-    """The checkpoint that a job started from: of which job, attempt and step."""
+    """The checkpoint from which a job started: its job, attempt and step."""
 
     job: str
     name: str
@@ -242,7 +242,7 @@ class Origin(Frozen):
 
 
 class WakeUp(Frozen):
-    """Tells a worker to look at its assignment of an attempt; it names the row and carries nothing else."""
+    """Tells a worker to look at its assignment of an attempt. It carries nothing else."""
 
     worker: str
     job: str
@@ -250,7 +250,7 @@ class WakeUp(Frozen):
 
 
 class Job(Frozen):
-    """The aggregate: everything that changes together is in here, under one version.
+    """The aggregate: everything that changes together, under one version.
 
     Times are seconds since the epoch.
     """
@@ -266,45 +266,45 @@ class Job(Frozen):
     body_hash: str
     """The hash of the body that it was submitted with."""
     spec: JobSpec
-    """What was asked for. It never changes."""
+    """What the user asked for. It never changes."""
     created_at: float
     """When it was submitted."""
     submitted_by: Actor | None = None
-    """Who submitted it; not known of jobs that were stored before they had an actor."""
+    """Who submitted it; None for jobs older than actors."""
     sequence: int = 0
-    """Its place among all that were ever submitted; drawn by the database."""
+    """Its place in the order of submission; assigned by the database."""
     version: int = 1
-    """Grows by one with each change: the next writer names the one that it read."""
+    """Grows by one with each change. A writer names the version that it read (compare-and-set)."""
     status: JobStatus = JobStatus.QUEUED
-    """How far it is."""
+    """Its status."""
     reason: EndReason | None = None
     """Why it ended, once it has."""
     sentence: str = ""
-    """How it stands, for people."""
+    """Its state, as a sentence for people."""
     attempt: Attempt | None = None
-    """The newest attempt, also after its end."""
+    """The newest attempt, also after it has ended."""
     retries_used: int = 0
     """How many counted failures were followed by another attempt."""
     failures_in_row: int = 0
     """Counted failures since the last checkpoint."""
     failed_at: tuple[float, ...] = ()
-    """When those failures were that still count."""
+    """The times of the failures that still count."""
     failed_steps: tuple[int, ...] = ()
-    """The steps of the last failures in a row, as long as they were at one step."""
+    """The steps of the last failures in a row at one step."""
     faulty_workers: tuple[str, ...] = ()
-    """The workers by whose own faults the last attempts ended, by name, one for each."""
+    """The names of the workers whose own faults ended the last attempts, one per attempt."""
     cancel_requested: bool = False
-    """Whether a user asked for its end."""
+    """Whether a user cancelled it."""
     settling: tuple[int, ...] = Field(default=(), validation_alias=AliasChoices("settling", "draining"))
     """Ended attempts whose streams may still arrive."""
     events: tuple[Event, ...] = ()
     """Events that the relay has not delivered yet."""
     event_count: int = 0
-    """How many events there were. The number of the last one."""
+    """The number of its last event."""
     wakeups: tuple[WakeUp, ...] = ()
     """Wake-ups that the relay has not delivered yet."""
     artifacts: tuple[Artifact, ...] = ()
-    """The files that were kept."""
+    """The stored files."""
     artifacts_deleted: bool = False
     """Whether retention deleted its files."""
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -312,27 +312,27 @@ class Job(Frozen):
     origin: Origin | None = None
     """The checkpoint that it was forked from."""
     left_files: dict[str, LeftFiles] = {}
-    """What lies in its working directories, by the name of the worker."""
+    """The files in its working directories, by the name of the worker."""
     hold: bool = False
     """Whether it is paused, or about to be."""
     held_at: float | None = None
     """When it was paused, until it is resumed."""
     held_seconds: float = 0.0
-    """How long it was paused before that, altogether."""
+    """How long it was paused before that, in total."""
     result: dict[str, Any] | None = None
-    """What the script gave as its result, such as the evaluation's figures."""
+    """The result that the script recorded, such as the evaluation's figures."""
     warnings: tuple[str, ...] = ()
-    """What the user should know, though nothing failed for it."""
+    """Warnings: what the user should know, although nothing failed."""
     warned: tuple[WarningKind, ...] = ()
-    """The kinds of warnings that come once, of those that it had."""
+    """The kinds of its warnings that are given only once."""
     labels: dict[str, str] = {}
-    """Words to find it by. They begin as the spec's and may be changed."""
+    """Labels to find it by. They start as the spec's and may be changed."""
     notes: str = ""
-    """Free text for people. It begins as the spec's and may be changed."""
+    """Free text for people. It starts as the spec's and may be changed."""
     started_at: float | None = None
-    """When all ranks of an attempt were started for the first time."""
+    """When all ranks of an attempt had started for the first time."""
     ended_at: float | None = None
-    """When it got its last status."""
+    """When it ended."""
 
     @property
     def attempt_number(self) -> int:
@@ -340,7 +340,7 @@ class Job(Frozen):
         return self.attempt.number if self.attempt else 0
 
     def open_attempt(self, number: int) -> Attempt | None:
-        """Attempt `number`, if it is the newest and has not ended: what comes from any other counts no more."""
+        """Attempt `number` if it is the newest and has not ended. Reports of any other attempt do not count."""
         if self.attempt is None or self.attempt.number != number or self.attempt.ended_at is not None:
             return None
         return self.attempt
@@ -352,7 +352,7 @@ class Job(Frozen):
 
     @property
     def unsettled(self) -> bool:
-        """Whether a starting server takes the job up: it is active, its streams settle, or something is undelivered."""
+        """Whether a starting server loads the job: it is active, its streams settle, or something is undelivered."""
         return self.active or bool(self.settling or self.events or self.wakeups)
 
     @property

@@ -1,4 +1,4 @@
-"""The smallest changes of a job, of which all others are made."""
+"""The smallest changes of a job. All other changes are made of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def emit(job: Job, type: str, now: float, **data: Any) -> Job:
 
 
 def attributed(before: Job, after: Job, actor: Actor | None) -> Job:
-    """Say who caused the events that a change appended, as far as the change did not say so."""
+    """Set the actor of the events that a change appended, where the change itself set none."""
     if actor is None or after.event_count == before.event_count:
         return after
     events = tuple(
@@ -32,13 +32,13 @@ def attributed(before: Job, after: Job, actor: Actor | None) -> Job:
 
 
 def warn(job: Job, warning: str, now: float) -> Job:
-    """Say something that the user should know, though nothing fails for it."""
+    """Add a warning. It does not make the job fail."""
     job = emit(job, "job.warned", now, warning=warning)
     return job.model_copy(update={"warnings": (*job.warnings, warning)[:MAXIMUM_WARNINGS]})
 
 
 def warn_once(job: Job, kind: WarningKind, warning: str, now: float) -> Job:
-    """Warn, unless the job had a warning of that kind before."""
+    """Warn, unless the job already has a warning of that kind."""
     if kind in job.warned:
         return job
     return warn(job.model_copy(update={"warned": (*job.warned, kind)}), warning, now)
@@ -52,7 +52,7 @@ def update_attempt(job: Job, **changes: Any) -> Job:
 
 
 def update_assignment(job: Job, worker: str, **changes: Any) -> Job:
-    """Change fields of what `worker` runs of the newest attempt."""
+    """Change fields of the assignment of `worker` in the newest attempt."""
     attempt = job.attempt
     if attempt is None:
         return job
@@ -77,7 +77,8 @@ def wake(job: Job, chosen: Callable[[Assignment], bool]) -> Job:
 
 
 def open_assignment(job: Job, number: int, worker: str) -> Assignment | None:
-    """What `worker` runs of attempt `number`; None if that is not the newest, has ended, or its slots are free."""
+    """The assignment of `worker` in attempt `number`; None if the attempt is not the newest, has ended, or the
+    assignment is released."""
     attempt = job.open_attempt(number)
     assignment = attempt.assignment_of(worker) if attempt is not None else None
     return None if assignment is None or assignment.state is AssignmentState.RELEASED else assignment

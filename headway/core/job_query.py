@@ -12,7 +12,7 @@ from headway.core.status import JobStatus
 
 
 class JobSort(StrEnum):
-    """What to sort by. Jobs without a value come last; equal ones newest first."""
+    """The sort key. Jobs without a value come last. Jobs with equal values are sorted newest first."""
 
     CREATED = "created"
     DURATION = "duration"
@@ -23,9 +23,9 @@ class JobSort(StrEnum):
 
 @dataclass(frozen=True)
 class JobQuery:
-    """What a listing asks for; an empty field asks for nothing. `after` is the (value, sequence) of the job before.
+    """The filters of a listing; an empty field does not filter. `after`: (value, sequence) of the previous job.
 
-    `name` is a part of the name; `labels` must all be there; times are seconds since the epoch.
+    `name` is a part of the name. All `labels` must match. Times are seconds since the epoch.
     """
 
     project: str
@@ -42,7 +42,7 @@ class JobQuery:
 
 
 def sort_values(job: Job) -> dict[JobSort, float | None]:
-    """What the job is sorted by: its time of submission, its duration, and its test figures."""
+    """The values that the job can be sorted by: time of submission, duration, and test figures."""
     test: Any = (job.result or {}).get("test")
     figures = test if isinstance(test, dict) else {}
     values: dict[JobSort, float | None] = {JobSort.CREATED: job.created_at, JobSort.DURATION: job.duration_seconds}

@@ -1,7 +1,7 @@
-"""What times in a job count for, whose clocks differ: servers' that took over from each other, and workers'.
+"""Keeps the times of a job in order, although the clocks of servers and workers differ.
 
-The rule: no time of a job is before the one before it. A server's time that would be is the latest that the job has; a
-worker's counts as far as it lies between what came before in its attempt and the server's receipt of it.
+The rule: no time of a job is earlier than the previous one. An earlier server time is replaced by the job's latest
+time. A worker's time is limited to the range between the attempt's previous time and the server's receipt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from headway.core.job import Job
 
 
 def in_order(before: Job, after: Job) -> Job:
-    """What a job was changed to, without times that are earlier than the latest that it had."""
+    """The changed job; new times that are earlier than the job's latest time are replaced by it."""
     floor = _latest(before)
     changes: dict[str, Any] = {}
     if any(event.at < floor for event in after.events if event.number > before.event_count):
@@ -35,7 +35,7 @@ def in_order(before: Job, after: Job) -> Job:
 def _later(
     before: Job | Attempt | None, after: Job | Attempt, names: tuple[str, ...], floor: float
 ) -> dict[str, float]:
-    """The times among these that are new and before `floor`, as `floor`."""
+    """Replaces new times before `floor` with `floor`."""
     found = {}
     for name in names:
         at = getattr(after, name)
@@ -52,7 +52,7 @@ def _latest(job: Job) -> float:
 
 
 def dated(fact: Fact, attempt: Attempt, now: float) -> Fact:
-    """A worker's fact with the time that counts, when a server receives it at `now`."""
+    """A worker's fact with its corrected time; the server receives it at `now`."""
     if isinstance(fact, StageReached):
         earliest = max([attempt.placed_at, *attempt.stages.values()])
     elif isinstance(fact, RankEnded):

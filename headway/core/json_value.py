@@ -1,4 +1,4 @@
-"""What a spec and any other request may consist of: values that JSON, every database and every client can carry."""
+"""The values that a spec and every other request may contain: JSON, all databases and all clients support them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 from headway.errors import InvalidInput
 
 MAXIMUM_DEPTH = 32
-"""How deep lists and mappings may lie in each other."""
+"""How deep lists and mappings may be nested."""
 MAXIMUM_RESULT_VALUES = 200_000
-"""How many values a result may have, which is stored in its job's row."""
+"""How many values a result may have. It is stored in its job's row."""
 MAXIMUM_VALUES = 1_000_000
-"""How many values there may be. Aliases in YAML can stand for more than memory holds."""
+"""How many values there may be. YAML aliases can expand to more than memory holds."""
 LARGEST_INTEGER = 2**63 - 1
-"""What 64 bits hold."""
+"""The range of 64-bit integers."""
 _SHOWN_CHARACTERS = 60
 
 
 def check_json(value: Any, subject: str = "") -> None:
-    """Raises InvalidInput that names the first field which JSON, a database or a client could not carry.
+    """Raises InvalidInput that names the first field with an unsupported value.
 
-    It may be text, a finite number of at most 64 bits, true, false, null, or a list or mapping of these. `subject` is
-    what the message begins with, such as the name of a file and a colon.
+    Supported: text, finite numbers of at most 64 bits, true, false, null, and lists or mappings of these. The message
+    begins with `subject`, such as a file name and a colon.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, value)]
     seen = 0
@@ -46,7 +46,7 @@ def check_json(value: Any, subject: str = "") -> None:
 
 
 def check_result(value: Any) -> Any:
-    """The value. Raises ValueError when it is deeper, or has more values, than a job's result may have."""
+    """The value. Raises ValueError if it is too deep or has too many values for a job's result."""
     left = MAXIMUM_RESULT_VALUES
     level = [value]
     for _ in range(MAXIMUM_DEPTH + 1):
@@ -66,11 +66,11 @@ def check_result(value: Any) -> Any:
 
 
 def _fault(value: Any) -> str | None:
-    """What a value is that cannot be carried, and what to do; None if it can."""
+    """Why a value is not supported, and what to do; None if it is supported."""
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return None if _is_unicode(value) else f"{shown(value)}, which is no valid Unicode. Remove what is not text"
+        return None if _is_unicode(value) else f"{shown(value)}, which is not valid Unicode. Remove what is not text"
     if isinstance(value, int):
         return None if abs(value) <= LARGEST_INTEGER else "a number of more than 64 bits. Write it as text, in quotes"
     if isinstance(value, float):
@@ -90,7 +90,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: short, and printable on every terminal."""
+    """A value for a message: short and printable."""
     text = ascii(value) if isinstance(value, str | bytes) else str(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
@@ -98,7 +98,7 @@ def shown(value: Any) -> str:
 def as_json(value: Any) -> Any:
     """A value as JSON can hold it: numbers that are not finite become `NaN`, `Infinity` and `-Infinity` as text.
 
-    Raises ValueError for anything that JSON does not have.
+    Raises ValueError for types that JSON does not have.
     """
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):

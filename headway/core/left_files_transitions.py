@@ -1,4 +1,4 @@
-"""What becomes of a job by what lies in its working directories on workers. Pure, as all transitions."""
+"""Transitions of a job by the files in its working directories on workers. Pure, as all transitions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from headway.core.job_change import emit, update_attempt, warn
 from headway.core.left_files import FileList, LeftFiles, not_kept, outputs_not_stored, stayed_behind
 
 _MAXIMUM_WORKERS = 100
-"""Workers whose files a job remembers: the newest."""
+"""A job remembers the files of this many workers: the newest."""
 
 
 def files_left(job: Job, assignment: Assignment, fact: FilesLeft, now: float) -> Job:
-    """The worker says what lies in the job's working directory when its ranks are gone."""
+    """The worker reports the files in the job's working directory after its ranks have ended."""
     left = LeftFiles(
         attempt=job.attempt_number,
         folder=fact.folder,
@@ -28,7 +28,7 @@ def files_left(job: Job, assignment: Assignment, fact: FilesLeft, now: float) ->
 
 
 def files_unknown(job: Job, assignment: Assignment) -> Job:
-    """The worker was lost: nobody knows what its ranks left."""
+    """The worker was lost, so the files that its ranks left are not known."""
     if not assignment.started_ranks or job.spec.trainer is not None or assignment.outputs_stored:
         return job
     return _remember(job, assignment.worker_name, LeftFiles(attempt=job.attempt_number, lost=True))
@@ -56,7 +56,7 @@ def directory_ready(job: Job, attempt: Attempt, assignment: Assignment, fact: Wo
     newest = max((one.attempt for one in away.values()), default=0)
     away = {name: one for name, one in away.items() if one.attempt == newest}
     if not away or (job.checkpoints and all(one.lost for one in away.values())):
-        return job  # what a script saves as a checkpoint is there
+        return job  # the checkpoint has what the script needs
     if attempt.warned_of_files:
         return job
     job = update_attempt(job, warned_of_files=True)
@@ -64,7 +64,7 @@ def directory_ready(job: Job, attempt: Attempt, assignment: Assignment, fact: Wo
 
 
 def warn_of_unstored(job: Job, now: float) -> Job:
-    """At the job's end: name the files of its last attempt that are no artifacts."""
+    """At the job's end: warn of the files of its last attempt that are not artifacts."""
     left = {name: one for name, one in job.left_files.items() if one.attempt == job.attempt_number}
     unstored = {name: one for name, one in left.items() if one.unstored.count}
     if not unstored:

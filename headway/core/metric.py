@@ -6,7 +6,7 @@ import json
 from math import isfinite
 
 SYSTEM = "system/"
-"""What the names of samples that the worker takes begin with; they are listed only when they are asked for."""
+"""The prefix of the worker's own samples. They are listed only on request."""
 
 
 def metric_text(value: float, form: str) -> str:

@@ -1,4 +1,4 @@
-"""What jobs, datasets and workers may be called, and what to call them instead."""
+"""Names of jobs, datasets and workers: which are allowed, and proposals for those that are not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAXIMUM_CHARACTERS = 63
 
 
 def check_name(name: Any) -> Any:
-    """The name itself. Raises ValueError, with a name that could be used, for text that is not allowed as one."""
+    """The name itself. Raises ValueError, with a proposed name, for text that is not allowed as a name."""
     if not isinstance(name, str) or re.fullmatch(NAME_PATTERN[1:-1], name):
         return name
     raise ValueError(
@@ -26,16 +26,16 @@ def check_name(name: Any) -> Any:
 
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN), BeforeValidator(check_name)]
-"""A name, as it stands in addresses and on command lines."""
+"""A name as it is used in URLs and on command lines."""
 
 
 def proposed_name(text: str) -> str:
-    """A name that is allowed, as much like the text as can be: `my-run-2` for `My Run 2`."""
+    """An allowed name that is similar to the text: `my-run-2` for `My Run 2`."""
     return _plain(text, "[^a-z0-9._-]+", lower=True) or "my-name"
 
 
 def check_labels(labels: dict[str, str]) -> None:
-    """Raises ValueError, with one that could be used, for a label that could not be asked for on a command line."""
+    """Raises ValueError, with a proposed label, for a label that is not allowed."""
     for name, value in labels.items():
         if not all(re.fullmatch(LABEL_PATTERN[1:-1], text) for text in (name, value)):
             label = f"{name}={value}"

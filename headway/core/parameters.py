@@ -13,7 +13,7 @@ from headway.errors import InvalidInput
 
 
 class TrainerParameters(Frozen):
-    """What all trainers take."""
+    """The parameters of all trainers."""
 
     epochs: int = Field(default=5, ge=1, le=10_000, description="Passes over the training samples.")
     batch_size: int = Field(default=64, ge=1, le=65_536, description="Samples per step over all ranks together.")
@@ -60,7 +60,7 @@ TRAINER_PARAMETERS: dict[str, type[TrainerParameters]] = {
 
 _IMAGE_DIMENSIONS = 2
 _LEAST_SIDE = {"cnn": 4, "lstm": 1}
-"""The smallest images that a trainer's layers leave something of; a trainer that is not here takes any sample."""
+"""The smallest images that a trainer's layers can process. A trainer that is not here takes any sample."""
 
 
 def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -> TrainerParameters:
@@ -85,7 +85,7 @@ def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -
 
 
 def check_samples(trainer: str, dataset: Dataset) -> None:
-    """Raises InvalidInput when the trainer cannot learn samples of the dataset's shape."""
+    """Raises InvalidInput when the trainer does not support samples of the dataset's shape."""
     shape = dataset.sample_shape
     least = _LEAST_SIDE.get(trainer)
     if least is not None and (len(shape) != _IMAGE_DIMENSIONS or min(shape) < least):

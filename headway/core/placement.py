@@ -16,7 +16,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Share(NamedTuple):
-    """The ranks of an attempt that one worker is to run."""
+    """The ranks of an attempt that one worker runs."""
 
     worker: str
     worker_name: str
@@ -25,7 +25,7 @@ class Share(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How many ranks, spread how, on workers with which labels."""
+    """The number of ranks, how they are spread, and which labels their workers need."""
 
     world_size: int
     minimum_world_size: int | None
@@ -35,9 +35,9 @@ class Shape(NamedTuple):
 
 
 class Gang(NamedTuple):
-    """What the queue knows of a job. `retried`: it has an ended attempt. `avoids`: names of workers that failed it.
+    """A job in the queue. `retried`: it has an ended attempt. `avoids`: names of workers where it failed.
 
-    `prefers`: names of workers that have files which its last attempt left in its working directory.
+    `prefers`: names of workers that have files of its last attempt in its working directory.
     """
 
     priority: int
@@ -51,7 +51,7 @@ class Gang(NamedTuple):
 
 
 def gang_of(job: Job) -> Gang:
-    """The job as it stands in the queue."""
+    """The queue's view of the job."""
     spec = job.spec
     where = tuple(sorted(spec.where.items()))
     shape = Shape(spec.world_size, spec.minimum_world_size, spec.ranks_per_worker, spec.workers, where)
@@ -63,7 +63,7 @@ def gang_of(job: Job) -> Gang:
 
 
 def used_slots(jobs: Iterable[Job]) -> dict[str, int]:
-    """Slots in use per worker, derived from the assignments that are not released."""
+    """Slots in use per worker: those of assignments that are not released."""
     used: dict[str, int] = {}
     for job in jobs:
         for assignment in job.attempt.assignments if job.attempt else ():
@@ -81,7 +81,7 @@ class _Place(NamedTuple):
 
 
 class _Room:
-    """The workers with certain labels that have free slots, by how many."""
+    """The workers with certain labels and free slots, by the number of free slots."""
 
     def __init__(self, workers: Iterable[Worker], free: Mapping[str, int]) -> None:
         self._places = sorted(
@@ -91,7 +91,7 @@ class _Room:
         self.slots = sum(place.free for place in self._places)
 
     def take(self, worker: str, count: int) -> None:
-        """Slots of a worker are not free any more; nothing if it is not here."""
+        """Take slots of a worker. Does nothing if the worker is not here."""
         place = self._free.pop(worker, None)
         if place is None:
             return
@@ -102,7 +102,7 @@ class _Room:
             insort(self._places, left)
 
     def workers(self) -> list[str]:
-        """Those that have free slots."""
+        """The workers that have free slots."""
         return list(self._free)
 
     def fullest_with(self, count: int, but: Collection[str] = ()) -> _Place | None:
@@ -113,13 +113,13 @@ class _Room:
         return None
 
     def named_with(self, count: int, names: Collection[str]) -> _Place | None:
-        """A worker with one of the names that has so many free slots."""
+        """A worker with one of the names and this many free slots."""
         if not names:
             return None
         return next((place for place in self._places if place.name in names and place.free >= count), None)
 
     def roomiest_first(self) -> Iterable[_Place]:
-        """Most free slots first; those with as many by name."""
+        """Most free slots first, then by name."""
         for _, places in groupby(reversed(self._places), key=lambda place: place.free):
             yield from reversed(list(places))
 
@@ -138,7 +138,7 @@ class Fleet:
         return not any(count > 0 for count in self._free.values())
 
     def free_slots(self, where: Labels, avoids: frozenset[str] = frozenset()) -> int:
-        """Free slots of the workers that have these labels, but for those with the names to avoid."""
+        """Free slots of the workers with these labels, without the workers to avoid."""
         return self._room(where, avoids).slots
 
     def shares(
@@ -149,10 +149,10 @@ class Fleet:
         *,
         shrink: bool = False,
     ) -> list[Share] | None:
-        """Shares for all ranks, or None if they do not fit now; with `shrink`, if allowed, for as many as have room.
+        """Shares for all ranks, or None if they do not fit now. With `shrink`: for as many ranks as fit, if allowed.
 
-        A gang stays on one worker if one has room (one that it prefers, or else the fullest such, so that large gaps
-        remain), else it takes the workers with the most room first, so that it spreads over as few as possible.
+        A gang stays on one worker if one has room: a preferred one, else the fullest, so that large gaps remain.
+        Otherwise it takes the workers with the most room first, so that it uses as few workers as possible.
         """
         room = self._room(shape.where, avoids)
         size = shape.world_size
@@ -175,12 +175,12 @@ class Fleet:
         return _numbered(counts)
 
     def take(self, shares: Iterable[Share]) -> None:
-        """The slots of these shares are not free any more."""
+        """Take the slots of these shares."""
         for share in shares:
             self._take(share.worker, share.rank_count)
 
     def hold(self, where: Labels, avoids: frozenset[str]) -> None:
-        """Keep all workers that a gang may use for it, as it waits for them."""
+        """Reserve all workers that a waiting gang may use."""
         for worker in self._room(where, avoids).workers():
             self.close(worker)
 
@@ -202,7 +202,7 @@ class Fleet:
 
 
 class Fitting:
-    """Whether gangs would fit if nothing else ran; asked once per shape and workers to avoid."""
+    """Whether gangs would fit if nothing else ran. Computed once per shape and set of workers to avoid."""
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._empty = Fleet(workers, {})
@@ -210,13 +210,13 @@ class Fitting:
         self._known: dict[tuple[Shape, frozenset[str]], bool] = {}
 
     def fits(self, shape: Shape, avoids: frozenset[str] = frozenset()) -> bool:
-        """Whether the shape fits on the empty fleet, shrunk if it allows that."""
+        """Whether the shape fits on the empty fleet, shrunk if that is allowed."""
         if (shape, avoids) not in self._known:
             self._known[shape, avoids] = self._empty.shares(shape, avoids, shrink=True) is not None
         return self._known[shape, avoids]
 
     def avoidable(self, gang: Gang) -> frozenset[str]:
-        """The workers that the gang avoids, if others could take it; else none, or it would wait for ever."""
+        """The workers that the gang avoids. Empty if no others could take it, or it would wait for ever."""
         avoids = gang.avoids & self._names
         return avoids if avoids and self.fits(gang.shape, avoids) else frozenset()
 
@@ -228,13 +228,13 @@ def place_queue(
     shrinkable: Collection[str] = (),
     tried: Collection[str] = (),
 ) -> list[tuple[Gang, list[Share]]]:
-    """Placements for the queue, which is given in order of priority, then age.
+    """Placements for the queue, which is sorted by priority, then age.
 
-    Jobs whose ids are `shrinkable` have waited long enough for all their ranks, and take fewer if they allow it.
-    Workers whose ids are `tried` get one gang only, to see whether they work.
+    Jobs in `shrinkable` (ids) have waited long enough for all their ranks; they take fewer if they allow it. Workers in
+    `tried` (ids) get only one gang, to see whether they work.
 
-    A job that would fit into the fleet but does not fit now holds the workers that it may use back from those behind
-    it, or it might wait for ever; one that does not fit into the whole fleet is passed over.
+    A job that fits into the empty fleet but not into the free slots reserves the workers that it may use, or it might
+    wait for ever. A job that does not fit into the empty fleet is skipped.
     """
     fleet, fitting = Fleet(workers, used), Fitting(workers)
     held: set[tuple[Labels, frozenset[str]]] = set()
@@ -259,7 +259,7 @@ def place_queue(
 
 
 def eligible_workers(where: Labels, workers: Iterable[Worker]) -> list[Worker]:
-    """The workers that take assignments and have these labels."""
+    """The workers with these labels that take assignments."""
     return [worker for worker in workers if worker.takes_jobs and has_labels(worker, where)]
 
 
@@ -269,7 +269,7 @@ def has_labels(worker: Worker, where: Labels) -> bool:
 
 
 def _even_sizes(world_size: int, shape: Shape) -> list[int] | None:
-    """Ranks of each worker, where the shape says how many, largest first."""
+    """Ranks per worker, largest first, if the shape fixes them."""
     if shape.ranks_per_worker is not None:
         return [shape.ranks_per_worker] * (world_size // shape.ranks_per_worker)
     if shape.workers is not None:
@@ -279,7 +279,7 @@ def _even_sizes(world_size: int, shape: Shape) -> list[int] | None:
 
 
 def _on_workers_of_their_own(sizes: Sequence[int], room: _Room) -> list[Share] | None:
-    """Each size on another worker: the largest first, on the fullest worker that it fits on."""
+    """Each share on another worker: the largest first, on the fullest worker with room for it."""
     counts: list[tuple[_Place, int]] = []
     taken: set[str] = set()
     for size in sorted(sizes, reverse=True):

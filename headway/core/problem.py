@@ -1,4 +1,4 @@
-"""Something that is misconfigured."""
+"""A configuration problem."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Problem(NamedTuple):
 
 
 def clock_problems(whose: str, their_seconds: float, our_seconds: float) -> list[Problem]:
-    """Whether another machine's clock is far from ours. Nothing depends on it but what people read."""
+    """A problem if another machine's clock differs a lot from ours. Only displayed times depend on it."""
     ahead_seconds = our_seconds - their_seconds
     if abs(ahead_seconds) <= MOST_CLOCK_SECONDS:
         return []

@@ -1,4 +1,4 @@
-"""What of an earlier attempt's metrics and log counts, once a later one went on from a checkpoint before its end."""
+"""Which metrics and log lines of an earlier attempt count after a later one continued from a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from headway.core.attempt import Attempt
 
 
 class LoggedSteps(NamedTuple):
-    """The least and the greatest step that an attempt logged."""
+    """The first and the last step that an attempt logged."""
 
     first: int
     last: int
 
 
 def kept_through(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | None]) -> list[float]:
-    """Per attempt, the last step whose metrics were not repeated by a later one; infinity where none came later.
+    """Per attempt, the last step whose metrics no later attempt repeated; infinity for the last attempt.
 
-    An attempt that logged nothing and restored nothing, as when it never started, repeats nothing. One that says it
-    went on from a step, and logs earlier ones, is believed by what it logs: each step counts once. So is one that
-    continued from what it found in the working directory.
+    An attempt that logged nothing and restored nothing, for example because it never started, repeats nothing. If an
+    attempt reports that it continued from a step but logs earlier steps, the logged steps decide: each step counts
+    once. The same holds for an attempt that continued from files in the working directory.
     """
     cuts: list[float] = []
     cut = inf
@@ -35,7 +35,7 @@ def kept_through(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | Non
 
 
 def repeated_steps(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | None]) -> list[int | None]:
-    """Per attempt, how many steps had been done before it behind the one that it went on from."""
+    """Per attempt, how many steps it repeats: those done before it after the step from which it continued."""
     repeated: list[int | None] = []
     reached: int | None = None
     for attempt, steps in zip(attempts, logged, strict=True):
@@ -50,7 +50,7 @@ def repeated_steps(attempts: Sequence[Attempt], logged: Sequence[LoggedSteps | N
 
 
 def kept_until(attempts: Sequence[Attempt]) -> dict[int, float]:
-    """Per number of an attempt, the worker's time after which what it did was repeated by a later one."""
+    """Per attempt number, the worker's time after which a later attempt repeated its work."""
     cuts: dict[int, float] = {}
     cut = inf
     began = training_began(attempts)
@@ -65,9 +65,9 @@ def kept_until(attempts: Sequence[Attempt]) -> dict[int, float]:
 
 
 def training_began(attempts: Sequence[Attempt]) -> dict[int, float | None]:
-    """Per number of an attempt, when it began to train; None if it made no step, so that it repeats nothing.
+    """Per attempt number, when it began to train; None if it made no step and so repeats nothing.
 
-    Where no attempt of the job logs steps, ranks train from their start.
+    If no attempt of the job logs steps, training is counted from the start of the ranks.
     """
     logs_steps = any("first_step" in attempt.stages for attempt in attempts)
     return {

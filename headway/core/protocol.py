@@ -1,4 +1,4 @@
-"""What workers and the server say to each other over HTTP."""
+"""The messages between workers and the server over HTTP."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ _LARGEST_PORT = 65_535
 
 
 class Timeouts(Frozen):
-    """What a worker and its server must agree on; the server sends it at registration."""
+    """Times that the worker must share with its server, which sends them at registration."""
 
     lease_seconds: Seconds = Field(default=10.0, gt=0)
-    """Silence after which a worker is lost. Long enough for an overloaded machine, short enough to restart soon."""
+    """A worker that is silent for this long is declared lost. Long enough for an overloaded machine."""
     heartbeat_seconds: Seconds = Field(default=2.5, gt=0)
     """Time between heartbeats: a quarter of the lease, so that a few may be lost."""
     maximum_log_bytes: int = Field(default=64 << 20, ge=1 << 10)
-    """What is kept of each rank's output per attempt; what comes behind is dropped, and that is said."""
+    """How much of each rank's output is kept per attempt. Later output is dropped, with a warning."""
     memory_look_seconds: Seconds = Field(default=0.5, gt=0)
     """Time between looks at the memory of ranks that have a limit, where no cgroup can enforce it."""
     stop_grace_seconds: Seconds = Field(default=5.0, ge=0)
     """Time a rank has between SIGTERM and SIGKILL."""
     save_grace_seconds: Seconds = Field(default=20.0, ge=0)
-    """The same where the job goes on from what the rank saves: it is paused, or its worker drained or shut down."""
+    """The same if the job continues from what the rank saves: it is paused, or its worker drained or shut down."""
     stall_minimum_seconds: Seconds = Field(default=300.0, gt=0)
-    """No step for this long, and for ten times the longest step before it, ends an attempt as stalled."""
+    """An attempt is stalled after this time without a step, and after at least ten times its longest step so far."""
     startup_limit_seconds: Seconds = Field(default=1800.0, gt=0)
-    """Time a built-in trainer has from its ranks' start to its first step. Scripts and commands that log no step, and
-    neither compute nor print for so long, are warned of."""
+    """Time a built-in trainer has from its ranks' start to its first step. Scripts and commands that log no step,
+    compute nothing and print nothing for this long get a warning."""
     finish_limit_seconds: Seconds = Field(default=3600.0, gt=0)
     """Time a training has from its last step to its end, for evaluation and saving."""
     exit_limit_seconds: Seconds = Field(default=60.0, gt=0)
-    """Time the processes of ranks have to end once all ranks have finished; then they are killed, with a warning."""
+    """After all ranks have finished, their processes have this time to end. Then they are killed, with a warning."""
     resource_sample_seconds: Seconds = Field(default=10.0, gt=0)
-    """Time between samples of what each rank uses."""
+    """Time between samples of each rank's resource use."""
     orphan_timeout_seconds: Seconds = Field(default=300.0, gt=0)
-    """How long ranks train on while no server can be reached. Must be shorter than settle_seconds."""
+    """How long ranks keep training while no server can be reached. Must be shorter than settle_seconds."""
 
 
 class Registration(Frozen):
-    """A worker's start. `former_token` proves which worker ran on the same home before."""
+    """Registers a worker at its start. `former_token` proves which worker ran on the same home before."""
 
     worker: WorkerDescription
     former_token: str | None = None
@@ -67,7 +67,7 @@ class Registered(Frozen):
 
 
 class AssignmentKey(Frozen):
-    """The reports of one worker about one attempt; `worker` may be a former id."""
+    """The stream of reports of one worker about one attempt; `worker` may be a former id."""
 
     job: str
     attempt: int
@@ -75,10 +75,10 @@ class AssignmentKey(Frozen):
 
 
 class Heartbeat(Frozen):
-    """`counter` grows by one each time; `last_answer` is the newest counter that was answered, -1 at first.
+    """`counter` grows by one each time; `last_answer` is the newest answered counter, -1 at first.
 
-    `preparing` lists (job, attempt) that the worker prepares, or whose outputs it stores. `leaving`: it is being shut
-    down, and wants no more assignments. `steps`: the newest logged step of each job that trains here, by id.
+    `preparing` lists each (job, attempt) that the worker prepares, or whose outputs it stores. `leaving`: the worker is
+    being shut down and takes no more assignments. `steps`: the newest logged step of each job that trains here, by id.
     """
 
     counter: int = Field(ge=0)
@@ -91,11 +91,10 @@ class Heartbeat(Frozen):
 
 
 class OpenAssignment(Frozen):
-    """An assignment that the worker is to have; `ready`: every worker of the gang has claimed its share.
+    """An assignment of the worker. `ready`: every worker of the gang has claimed its share.
 
-    `finished`: every rank of the gang has said that it finished.
-    `kill`: once it is stopping, its ranks get no grace time; `saves`: they get the longer one; `stacks`: what they do
-    is to be written down before.
+    `finished`: every rank of the gang has reported that it finished. For a stopping assignment, `kill`: its ranks get
+    no grace time; `saves`: they get the longer one; `stacks`: their stacks are written first.
     """
 
     job: str
@@ -109,7 +108,7 @@ class OpenAssignment(Frozen):
 
 
 class Inquiry(Frozen):
-    """Something asked of running ranks: `exec` runs a command beside rank `rank`, `stacks` is about all ranks."""
+    """A question to running ranks: `exec` runs a command beside rank `rank`, `stacks` asks all ranks for stacks."""
 
     id: str
     job: str
@@ -121,7 +120,7 @@ class Inquiry(Frozen):
 
 
 class InquiryAnswer(Frozen):
-    """What came of an inquiry. `exit_code` is the command's; `truncated`: there was more output than is sent."""
+    """The answer to an inquiry. `exit_code` is the command's; `truncated`: the output was cut."""
 
     exit_code: int | None = None
     output: str = ""
@@ -130,17 +129,17 @@ class InquiryAnswer(Frozen):
 
 
 class CommittedStream(Frozen):
-    """Up to which number reports are stored and applied; None: no more of them are accepted."""
+    """The number up to which reports are stored and applied; None: no more reports are accepted."""
 
     stream: AssignmentKey
     through: int | None
     unreadable: tuple[int, ...] = Field(default=(), exclude_if=lambda numbers: not numbers)
-    """Reports above it that came and could not be read: sent again they would not be either. Older workers do not know
-    the field, so it is there only if it says something."""
+    """Later reports that arrived and could not be read. Sending them again does not help. Older workers do not know the
+    field, so an empty list is left out."""
 
 
 class HeartbeatAnswer(Frozen):
-    """What the worker is to have, and how far its spool may be cut. What is not listed is to end."""
+    """The worker's assignments, and how far its spool may be cut. The worker ends assignments that are not listed."""
 
     counter: int
     assignments: tuple[OpenAssignment, ...] = ()
@@ -149,13 +148,13 @@ class HeartbeatAnswer(Frozen):
 
 
 class JobIds(Frozen):
-    """Some jobs by id."""
+    """The ids of some jobs."""
 
     jobs: tuple[Annotated[str, Field(max_length=100)], ...] = Field(default=(), max_length=1_000)
 
 
 class Claim(Frozen):
-    """`endpoint`: `host:port` that the worker bound for the rendezvous store, used if it has rank 0."""
+    """`endpoint`: `host:port` that the worker bound for the rendezvous store. It is used if the worker has rank 0."""
 
     endpoint: str = Field(max_length=300, pattern=r"^[A-Za-z0-9._%:\[\]-]+:[1-9][0-9]{0,4}$")
 
@@ -169,9 +168,9 @@ class Claim(Frozen):
 
 
 class Claimed(Frozen):
-    """Everything a worker needs to start its ranks. `endpoint` is given once every worker has claimed.
+    """Everything a worker needs to start its ranks. `endpoint` is set once every worker has claimed.
 
-    `checkpoint` is what the ranks are to start from, with the parts that this worker may need, by saved rank.
+    `checkpoint`: the ranks start from it. Its parts, by saved rank, are those that this worker may need.
     """
 
     job: str

@@ -1,4 +1,4 @@
-"""What a job that runs another's spec again has: the spec, with changes."""
+"""The spec of a rerun: another job's spec, with changes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _NOT_REPEATED = ("name", "from_checkpoint")
 
 
 def rerun_fields(spec: JobSpec, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the new job's spec, not validated yet. It has another name and starts at the beginning.
+    """The fields of the new job's spec, not validated yet. It gets another name and starts from the beginning.
 
-    `changes` is a JSON merge patch (RFC 7396): mappings such as parameters are changed entry by entry, everything else
-    is replaced, and null removes. Raises ValueError when an entry that is to be removed is not there.
+    `changes` is a JSON merge patch (RFC 7396): mappings such as parameters are changed entry by entry, other values
+    are replaced, and null removes. Raises ValueError when an entry to remove does not exist.
     """
     fields = {name: value for name, value in spec.model_dump(mode="json").items() if name not in _NOT_REPEATED}
     if "world_size" in changes:
@@ -32,5 +32,5 @@ def _merged(field: str, old: dict[str, Any], changes: Mapping[str, Any]) -> dict
     absent = [name for name, change in changes.items() if change is None and name not in old]
     if absent:
         there = ", ".join(sorted(old)) or "nothing"
-        raise ValueError(f"{field} has no {absent[0]}, so it cannot be removed; it has: {there}")
+        raise ValueError(f"{field} has no {absent[0]} to remove; it has: {there}")
     return {name: value for name, value in {**old, **changes}.items() if value is not None}

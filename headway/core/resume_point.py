@@ -1,4 +1,4 @@
-"""From where a stopped job would continue, in sentences. Pure."""
+"""Sentences that say from where a stopped job continues. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def resume_sentence(job: Job) -> str:
         return f"It continues from {job.checkpoints[-1].words}."
     if job.attempt is None or job.attempt.started_at is None:
         return "It starts from the beginning."
-    words = "It has saved no checkpoint, so it starts from the beginning."
+    words = "It saved no checkpoint, so it starts from the beginning."
     left = sorted(name for name, one in job.left_files.items() if one.attempt == job.attempt.number)
     found = [name for name in left if job.left_files[name].changed.count]
     if found:
@@ -26,7 +26,7 @@ def resume_sentence(job: Job) -> str:
 
 
 def stop_sentence(job: Job) -> str:
-    """What is going to happen to a job whose ranks are being stopped, so that it can continue later."""
+    """Says from where a job continues whose ranks are being stopped."""
     attempt = job.attempt
     if job.status is JobStatus.QUEUED or attempt is None or attempt.started_at is None:
         return f"Job {job.name} is paused. {resume_sentence(job)}"
@@ -34,5 +34,5 @@ def stop_sentence(job: Job) -> str:
         return f"Job {job.name} saves and ends its ranks."
     if job.checkpoints:
         words = job.checkpoints[-1].words
-        return f"Job {job.name} ends its ranks. If they save nothing then, it continues from {words}."
-    return f"Job {job.name} has saved no checkpoint. If it saves none when it is stopped, it starts from the beginning."
+        return f"Job {job.name} ends its ranks. If they save nothing now, it continues from {words}."
+    return f"Job {job.name} has saved no checkpoint. If it saves none now, it starts from the beginning."

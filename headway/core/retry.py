@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headway.core.end_reason import EndReason
+from headway.core.end_reason import Blame, EndReason
 
 SAME_STEP_FAILURES = 3
-"""So many failures in a row at one step are no accident."""
+"""After this many failures in a row at one step, the job is not retried."""
 
 
 def may_retry(reason: EndReason, recent_failures: int, retries: int, *, counted: bool) -> bool:
-    """Infrastructure causes are tried again `retries` times; those that count as no failure always are."""
+    """Infrastructure failures are retried `retries` times. Ends that do not count as a failure are always retried."""
     return reason.retryable and (not counted or recent_failures < retries)
 
 
 def explain_decision(reason: EndReason, recent_failures: int, retries: int, *, counted: bool, again: bool) -> str:
-    """Which rule decided whether another attempt follows, as a sentence."""
+    """A sentence that says whether the job is retried, and by which rule."""
     if again and reason.of_worker and not counted:
-        return "That is the worker's fault and costs the job no retry. Another attempt follows, elsewhere if possible."
+        return "The worker failed, so this costs no retry. The next attempt runs on another worker if possible."
     if again and not counted:
-        return "That counts as no failure, so another attempt follows."
+        return "This does not count as a failure. Another attempt follows."
     if again:
-        return f"Another attempt may go better, so it follows: retry {recent_failures + 1} of {retries}."
+        return f"Retry {recent_failures + 1} of {retries} follows."
     if reason.retryable:
-        return (
-            f"All {retries} retries are used up, so it is not tried again." if retries else "It is to have no retries."
-        )
-    return f"That is for the {reason.blame} to mend, so it is not tried again."
+        return f"Not retried: all {retries} retries are used up." if retries else "Retries are off."
+    return "Not retried: the error is in the job." if reason.blame is Blame.USER else "Not retried."
 
 
 def recent(failed_at: Sequence[float], now: float, window_seconds: float) -> tuple[float, ...]:
-    """The failures that still count. A clock that was set back makes none of them younger than now."""
+    """The failures that still count. If the clock was set back, failures in its future count as well."""
     return tuple(at for at in failed_at if now - at <= window_seconds)
 
 
 def steps_in_row(failed_steps: tuple[int, ...], step: int | None) -> tuple[int, ...]:
-    """The steps of failures in a row that were at one step, with the newest; none where the step is not known."""
+    """The steps of the last failures in a row at one step, with the newest. Empty if the step is not known."""
     if step is None:
         return ()
     return (*failed_steps, step) if not failed_steps or failed_steps[-1] == step else (step,)
@@ -45,7 +43,8 @@ def steps_in_row(failed_steps: tuple[int, ...], step: int | None) -> tuple[int, 
 def requeue_delay_seconds(reason: EndReason | None, failures_in_row: int, jitter: float) -> float:
     """How long a job waits before its next attempt; `jitter` is drawn from 0..1.
 
-    Colliding gangs part by a random delay; failures without a checkpoint between them back off to half a minute.
+    A random delay separates gangs that collide. Failures without a new checkpoint between them wait longer each time,
+    up to half a minute.
     """
     if reason in (None, EndReason.PAUSED):
         return 0.0

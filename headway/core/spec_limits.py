@@ -1,4 +1,4 @@
-"""What a new spec may hold. Checked when one is submitted, not when a stored one is read: older ones may hold more."""
+"""Limits of a new spec. They are checked at submission only: stored specs of older versions may exceed them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from headway.core.start_variables import counts_only_when
 from headway.errors import InvalidInput
 
 MAXIMUM_WORD_BYTES = 64 << 10
-"""Of one argument, variable or parameter: Linux passes 128 KiB on to a process (execve(2))."""
+"""The limit of one argument, variable or parameter: Linux allows 128 KiB each (execve(2))."""
 MAXIMUM_WORDS_BYTES = 512 << 10
-"""Of all of them: what a process gets is its arguments and variables together."""
+"""The limit of all together: a process gets its arguments and variables in one block."""
 MAXIMUM_NAME_CHARACTERS = 200
 MAXIMUM_PATTERN_CHARACTERS = 1000
 MAXIMUM_GLOB_CHARACTERS = 1024
 
 
 def check_limits(spec: JobSpec) -> None:
-    """Raises InvalidInput, naming the field, for a spec that holds what a job cannot be given."""
+    """Raises InvalidInput that names the field of a spec that exceeds a limit."""
     if spec.trainer is not None:
         _check_trainer_variables(spec)
     for field in ("trainer", "dataset", "data"):

@@ -1,4 +1,4 @@
-"""Where a job stands and where an assignment stands, with the moves that are allowed."""
+"""The status of a job and the state of an assignment, with the allowed transitions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    """Where a job stands. The last three are terminal and are written once."""
+    """A job's status. The last three are terminal and are written once."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -18,12 +18,12 @@ class JobStatus(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether the job has ended for good."""
+        """Whether the job has ended."""
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
 class AssignmentState(StrEnum):
-    """Where "worker W runs ranks a..b of attempt N" stands. Until `released`, its slots count as used."""
+    """The state of "worker W runs ranks a..b of attempt N". Its slots count as used until `released`."""
 
     OFFERED = "offered"
     CLAIMED = "claimed"

@@ -1,8 +1,8 @@
-"""The state machine: what users, the scheduler and workers' lives do to a job, as pure functions from job to job.
+"""The state machine: how users, the scheduler and lost workers change a job, as pure functions from job to job.
 
-What workers report is in `fact_transitions`, how an attempt ends in `attempt_end`. A function that has nothing to
-change returns the job it was given. Events and wake-ups that follow from a change are appended to the job itself, so
-that they are stored with it or not at all.
+Reports of workers are in `fact_transitions`, the end of an attempt in `attempt_end`. A function that has nothing to
+change returns the same job. The events and wake-ups of a change are appended to the job itself, so that they are
+stored together with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from headway.errors import ClaimRefused, Conflict
 
 
 def place(job: Job, shares: Sequence[Share], now: float) -> Job:
-    """Start a new attempt on the given workers. Only a queued job can be placed; others come back unchanged."""
+    """Start a new attempt on the given workers. Only a queued job can be placed; others are returned unchanged."""
     if job.status is not JobStatus.QUEUED or job.hold:
         return job
     assignments = tuple(
@@ -52,9 +52,9 @@ def place(job: Job, shares: Sequence[Share], now: float) -> Job:
 
 
 def claim(job: Job, number: int, worker: str, endpoint: str | None) -> Job:
-    """A worker takes its assignment. Repeating a claim changes nothing.
+    """A worker claims its assignment. Repeating a claim changes nothing.
 
-    Raises ClaimRefused when the attempt is not the current one, has ended, or its ranks are to be stopped.
+    Raises ClaimRefused when the attempt is not the current one, has ended, or is being stopped.
     """
     assignment = _claimable(job, number, worker)
     if assignment.state is not AssignmentState.OFFERED:
@@ -71,12 +71,12 @@ def _claimable(job: Job, number: int, worker: str) -> Assignment:
     if assignment is None:
         raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker, or has ended.")
     if assignment.state in (AssignmentState.STOPPING, AssignmentState.RELEASED):
-        raise ClaimRefused(f"Attempt {number} of job {job.name} is {assignment.state}; its ranks must not start.")
+        raise ClaimRefused(f"Attempt {number} of job {job.name} is {assignment.state}. Its ranks must not start.")
     return assignment
 
 
 def refuse(job: Job, number: int, worker: str, now: float) -> Job:
-    """A worker has no room for its assignment: the gang is released at once, and no failure is counted."""
+    """A worker has no room for its assignment: release the gang at once, without a counted failure."""
     assignment = open_assignment(job, number, worker)
     if assignment is None or assignment.started_ranks:
         return job
@@ -85,7 +85,7 @@ def refuse(job: Job, number: int, worker: str, now: float) -> Job:
 
 
 def expire(job: Job, number: int, worker: str, now: float) -> Job:
-    """The deadline of an offered or claimed assignment passed: the gang is released."""
+    """The deadline of an offered or claimed assignment passed: release the gang."""
     assignment = open_assignment(job, number, worker)
     if assignment is None or assignment.state not in (AssignmentState.OFFERED, AssignmentState.CLAIMED):
         return job
@@ -95,7 +95,7 @@ def expire(job: Job, number: int, worker: str, now: float) -> Job:
 
 
 def lose_worker(job: Job, worker: str, now: float) -> Job:
-    """A worker is gone. If all ranks finished before that it costs a warning, else it ends the attempt."""
+    """A worker was lost. If all ranks had finished, warn; else end the attempt."""
     attempt = job.attempt
     assignment = open_assignment(job, attempt.number, worker) if attempt else None
     if attempt is None or assignment is None:
@@ -109,7 +109,7 @@ def lose_worker(job: Job, worker: str, now: float) -> Job:
 
 
 def drain_worker(job: Job, worker: str, now: float) -> Job:
-    """A worker is to run nothing more: the ranks save and end, the job goes on elsewhere, and no failure is counted."""
+    """A worker is drained: the ranks save and end, the job continues elsewhere, and no failure is counted."""
     attempt = job.attempt
     assignment = open_assignment(job, attempt.number, worker) if attempt else None
     if attempt is None or assignment is None or attempt.finished or job.status is JobStatus.STOPPING:
@@ -118,9 +118,9 @@ def drain_worker(job: Job, worker: str, now: float) -> Job:
 
 
 def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
-    """The user wants the job to end, with `kill` without a grace time. Repeating it changes nothing.
+    """The user cancels the job; `kill`: without a grace time. Repeating it changes nothing.
 
-    Raises Conflict when the job has ended already.
+    Raises Conflict when the job has already ended.
     """
     if job.status.terminal:
         raise Conflict(f"Job {job.name} is already {job.status}, so it cannot be cancelled.")
@@ -137,14 +137,14 @@ def cancel(job: Job, now: float, *, kill: bool = False) -> Job:
 
 
 def _about_to_end(job: Job) -> bool:
-    """Whether all ranks of the attempt that is under way have finished; they may still run exit handlers."""
+    """Whether all ranks of the current attempt have finished. They may still run exit handlers."""
     return job.attempt is not None and job.attempt.ended_at is None and job.attempt.all_finished
 
 
 def pause(job: Job, now: float) -> Job:
-    """The user wants the job to stand still: its ranks save and end, and it stays queued until it is resumed.
+    """The user pauses the job: its ranks save and end, and it stays queued until it is resumed.
 
-    Repeating it changes nothing. Raises Conflict when the job has ended, or its ranks have all finished.
+    Repeating it changes nothing. Raises Conflict when the job has ended, or all its ranks have finished.
     """
     if job.status.terminal or job.cancel_requested or _about_to_end(job):
         how = f"already {job.status}" if job.status.terminal else "about to end"
@@ -156,7 +156,7 @@ def pause(job: Job, now: float) -> Job:
 
 
 def resume(job: Job, now: float) -> Job:
-    """A paused job may be placed again. Raises Conflict when it is not paused."""
+    """The user resumes a paused job. Raises Conflict when it is not paused."""
     if not job.hold or job.status.terminal:
         raise Conflict(f"Job {job.name} is {job.status} and not paused, so it cannot be resumed.")
     held_seconds = job.held_seconds + max(0.0, now - (job.held_at or now))
@@ -165,7 +165,7 @@ def resume(job: Job, now: float) -> Job:
 
 
 def time_out(job: Job, now: float) -> Job:
-    """The job's time limit passed: its ranks are ended, and no other attempt follows."""
+    """The job's time limit passed: end its ranks. No other attempt follows."""
     attempt = job.attempt
     if job.status.terminal or attempt is None or attempt.finished:
         return job
@@ -177,13 +177,13 @@ def time_out(job: Job, now: float) -> Job:
 
 
 def forget_artifacts(job: Job, now: float) -> Job:
-    """The files of an ended job were deleted by retention."""
+    """Retention deleted the files of an ended job."""
     job = emit(job, "job.artifacts_deleted", now, count=len(job.artifacts))
     return job.model_copy(update={"artifacts": (), "checkpoints": (), "artifacts_deleted": True})
 
 
 def describe(job: Job, labels: dict[str, str] | None, notes: str | None, now: float) -> Job:
-    """Change what people noted about the job; None leaves it."""
+    """Change the job's labels and notes; None leaves them."""
     changes: dict[str, Any] = {}
     if labels is not None and labels != job.labels:
         changes["labels"] = labels
@@ -195,7 +195,7 @@ def describe(job: Job, labels: dict[str, str] | None, notes: str | None, now: fl
 
 
 def streams_settled(job: Job, number: int, missing_reports: int, now: float) -> Job:
-    """The streams of an ended attempt are complete, or are waited for no longer: later arrivals are refused."""
+    """The streams of an ended attempt are complete, or the server stops waiting for them. Later reports are refused."""
     if number not in job.settling:
         return job
     job = job.model_copy(update={"settling": tuple(other for other in job.settling if other != number)})
@@ -207,7 +207,7 @@ def streams_settled(job: Job, number: int, missing_reports: int, now: float) -> 
 
 
 def delivered(job: Job, event_number: int, wakeups: Sequence[WakeUp]) -> Job:
-    """Forget events up to a number, and wake-ups, which the relay has delivered."""
+    """Forget the events up to a number and the wake-ups that the relay has delivered."""
     return job.model_copy(
         update={
             "events": tuple(event for event in job.events if event.number > event_number),

@@ -1,4 +1,4 @@
-"""Why a queued job waits: what is in its way, its place in the queue, and for how long that will probably be so."""
+"""Why a queued job waits, its place in the queue, and when it will probably start."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ from headway.core.status import AssignmentState
 from headway.core.worker import Worker
 
 _NAMED = 3
-"""Jobs that a sentence names before it counts the rest."""
+"""A sentence names this many jobs and counts the rest."""
 _LOOKED_AT = 100
-"""Ends of other jobs that an estimate looks at; what is farther off is not told."""
+"""An estimate looks at the ends of this many other jobs. There is no estimate beyond them."""
 _LEAST_STEPS = 2
-"""Steps that must be done before the time of the others can be told from them."""
+"""An estimate needs this many finished steps."""
 _MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3600, 86_400
 
 
 class Waiting(Frozen):
-    """Where a queued job stands. `misfit`: why it cannot start even on an empty fleet, and what to do.
+    """Why a queued job waits. `misfit`: why it cannot start even on an empty fleet, and what to do.
 
-    `position` counts from 1, `ahead` are the names of jobs before it that could start. `holders` are the jobs in whose
-    hands the slots are, by name, with how many. `estimated_seconds`: until it probably starts; None where that cannot
-    be told, as the jobs before it do not say how far they are. `avoids`: workers that it does not take for now,
-    because it failed there.
+    `position` counts from 1. `ahead`: names of the jobs before it that could start. `holders`: how many slots each job
+    uses, by the job's name. `estimated_seconds`: until it probably starts; None if the jobs before it do not report
+    their progress. `avoids`: workers that it avoids for now, because it failed there.
     """
 
     misfit: str | None = None
@@ -50,10 +49,10 @@ class Waiting(Frozen):
     estimated_seconds: float | None = None
     avoids: tuple[str, ...] = ()
 
-    @computed_field(description="Nothing is in its way.")  # type: ignore[prop-decorator]
+    @computed_field(description="The job will be placed next; it waits for nothing.")  # type: ignore[prop-decorator]
     @property
     def about_to_be_placed(self) -> bool:
-        """Whether nothing is in the job's way."""
+        """Whether the job waits for nothing."""
         return self.misfit is None and not self.ahead and not self.holders
 
     @property
@@ -64,21 +63,20 @@ class Waiting(Frozen):
         held = ""
         if self.holders:
             names = ", ".join(f"{name} ({count})" for name, count in list(self.holders.items())[:_NAMED])
-            held = f" {names} {'has' if len(self.holders) == 1 else 'have'} the others."
-        soon = (
-            "" if self.estimated_seconds is None else f" It should start in about {_rounded(self.estimated_seconds)}."
-        )
+            held = f" In use by {names}."
+        soon = "" if self.estimated_seconds is None else f" Starts in about {_rounded(self.estimated_seconds)}."
         if self.avoids:
-            soon = f" It avoids {' and '.join(self.avoids)} for now, where it failed.{soon}"
+            soon = f" Avoids {' and '.join(self.avoids)} for now, because it failed there.{soon}"
+        unit = "slot" if self.needed_slots == 1 else "slots"
+        verb = "is" if self.free_slots == 1 else "are"
+        need = f"Needs {self.needed_slots} {unit}; {self.free_slots} of {self.slots} {verb} free."
         if self.ahead:
             more = f" and {len(self.ahead) - _NAMED} more" if len(self.ahead) > _NAMED else ""
-            verb = "are" if len(self.ahead) > 1 else "is"
-            place = f"Waiting at position {self.position}: {', '.join(self.ahead[:_NAMED])}{more} {verb} ahead"
-            return f"{place}; {self.free_slots} of {self.slots} slots are free.{held}{soon}"
+            place = f"Position {self.position} in queue, after {', '.join(self.ahead[:_NAMED])}{more}"
+            return f"{need} {place}.{held}{soon}"
         if self.holders:
-            need = f"{self.needed_slots} are needed, {self.free_slots} of {self.slots} are free"
-            return f"Waiting for slots: {need}. It is next.{held}{soon}"
-        return "About to be placed."
+            return f"{need} Next in queue.{held}{soon}"
+        return "Starts now."
 
 
 def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
@@ -89,35 +87,35 @@ def explain_misfit(job: Job, workers: Sequence[Worker]) -> str | None:
     quarantined = _quarantined(labelled)
     if not eligible and not labelled and workers:
         labels = " and ".join(f"{name}={value}" for name, value in spec.where.items())
-        return f"Waiting for a worker with {labels}: none is connected. Workers say so by --label NAME=VALUE."
+        return f"No connected worker has {labels}. Start one with --label NAME=VALUE."
     if not eligible and quarantined:
         return f"Waiting for a worker.{quarantined}"
     if not eligible and labelled:
-        return "Waiting for a worker: all are being drained. `headway workers undrain NAME` lets one take jobs again."
+        return "All workers are drained. `headway workers undrain NAME` lets one take jobs again."
     if not eligible:
-        return "Waiting for a worker: none is connected. Start one with `headway worker --server URL`."
+        return "No worker is connected. Start one with `headway worker --server URL`."
     slots = sum(worker.slots for worker in eligible)
     least = spec.minimum_world_size or spec.world_size
     if least > slots:
         return (
-            f"Waiting for slots: {least} are needed and all workers together have {slots}. "
+            f"Needs {least} slots; all workers together have {slots}. "
             f"Add workers, or submit it with a smaller --world-size.{quarantined}"
         )
     if not Fitting(workers).fits(shape):
         wish = f"{spec.ranks_per_worker} ranks on each worker" if spec.ranks_per_worker else f"{spec.workers} workers"
-        there = f"the {len(eligible)} there are.{quarantined}"
-        return f"Waiting for workers: {spec.world_size} ranks with {wish} do not fit on {there}"
+        return f"Needs {spec.world_size} ranks with {wish}. The {len(eligible)} workers cannot take them.{quarantined}"
     return None
 
 
 def _quarantined(workers: Sequence[Worker]) -> str:
-    """Which of these workers are quarantined and why, as sentences with a space before; empty if none is."""
+    """Sentences that name the quarantined workers and the reasons, with a leading space; empty if there are none."""
     found = [(worker.name, worker.quarantine.reason.rstrip(".")) for worker in workers if worker.quarantine is not None]
     if not found:
         return ""
     said = " ".join(f"Worker {name} is quarantined: {reason}." for name, reason in found[:_NAMED])
-    more = f" So are {len(found) - _NAMED} more." if len(found) > _NAMED else ""
-    return f" {said}{more} After a pause one job is tried there; `headway workers restore {found[0][0]}` ends that."
+    more = f" {len(found) - _NAMED} more are quarantined." if len(found) > _NAMED else ""
+    end = f"`headway workers restore {found[0][0]}` ends the quarantine now."
+    return f" {said}{more} After a pause one job is tried there. {end}"
 
 
 def waiting(
@@ -127,7 +125,7 @@ def waiting(
     live: Sequence[Job],
     remaining_seconds: Mapping[str, float] | None = None,
 ) -> Waiting:
-    """Why a queued job waits. `remaining_seconds`: how long live jobs will probably still take, by id, where known."""
+    """Why a queued job waits. `remaining_seconds`: estimated time left of live jobs, by id, where it is known."""
     misfit = explain_misfit(job, workers)
     if misfit is not None:
         return Waiting(misfit=misfit)
@@ -151,9 +149,9 @@ def waiting(
 
 
 def remaining_seconds(job: Job, step: int | None, now: float) -> float | None:
-    """How long a live job will probably still train, by its steps so far; None where it does not say how many come.
+    """Estimated training time left of a live job, from its steps so far; None if it did not declare its total steps.
 
-    `step`: the newest that it logged.
+    `step`: the newest step that it logged.
     """
     attempt = job.attempt
     if attempt is None or attempt.ended_at is not None or attempt.total_steps is None or step is None:
@@ -167,10 +165,10 @@ def remaining_seconds(job: Job, step: int | None, now: float) -> float | None:
 def _estimated_seconds(
     gang: Gang, queue: Sequence[Gang], workers: Sequence[Worker], live: Sequence[Job], remaining: Mapping[str, float]
 ) -> float | None:
-    """Let the live jobs end one after the other and place the queue; jobs that are placed meanwhile do not end."""
+    """Simulate: live jobs end one after the other, and the queue is placed. Jobs placed here never end."""
     used = used_slots(live)
     waits = list(queue) if gang in queue else [*queue, gang]
-    waits = waits[: waits.index(gang) + 1]  # what is behind it takes nothing from it
+    waits = waits[: waits.index(gang) + 1]  # jobs behind it do not delay it
     for ending in sorted((one for one in live if one.id in remaining), key=lambda one: remaining[one.id])[:_LOOKED_AT]:
         for worker, count in used_slots([ending]).items():
             used[worker] -= count
@@ -184,7 +182,7 @@ def _estimated_seconds(
 
 
 def _holders(live: Sequence[Job], workers: set[str]) -> dict[str, int]:
-    """The jobs that use slots of these workers, most first."""
+    """The jobs that use slots of these workers, the largest first."""
     counts: dict[str, int] = {}
     for job in live:
         for assignment in job.attempt.assignments if job.attempt else ():
@@ -194,7 +192,7 @@ def _holders(live: Sequence[Job], workers: set[str]) -> dict[str, int]:
 
 
 def _rounded(seconds: float) -> str:
-    """A time as rough as it is known."""
+    """A duration, rounded to its largest unit."""
     for unit, size in (("days", _DAY_SECONDS), ("hours", _HOUR_SECONDS), ("minutes", _MINUTE_SECONDS)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

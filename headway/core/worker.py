@@ -14,18 +14,18 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 30.0, 1800.0
 
 
 class WorkerState(StrEnum):
-    """`ready` takes assignments; `lost` is final: the daemon registers anew under another id."""
+    """`ready` takes assignments; `lost` is final: the daemon registers again, under another id."""
 
     READY = "ready"
     LOST = "lost"
 
 
 HOST = r"^[A-Za-z0-9._%:\[\]-]+$"
-"""The form of an address: a host's name, or IPv4's or IPv6's."""
+"""A host name, or an IPv4 or IPv6 address."""
 
 
 class WorkerDescription(Frozen):
-    """What a worker says of itself when it registers."""
+    """What a worker reports about itself when it registers."""
 
     name: Name
     slots: int = Field(ge=1, le=4096)
@@ -43,7 +43,7 @@ class WorkerDescription(Frozen):
 
 
 class WorkerLoad(Frozen):
-    """What is used of the machine now, by everything on it. `cpu_fraction`: 1.0 is all cores."""
+    """The machine's load now, from all its processes. `cpu_fraction`: 1.0 is all cores."""
 
     cpu_fraction: float = Field(ge=0)
     memory_used_bytes: int = Field(ge=0)
@@ -51,7 +51,7 @@ class WorkerLoad(Frozen):
 
 
 class WorkerFault(Frozen):
-    """An attempt of a job that ended by the worker's own fault. `counts`: the worker has not worked since."""
+    """An attempt that ended by the worker's own fault. `counts`: no ranks have worked there since."""
 
     job: str
     attempt: int
@@ -62,9 +62,9 @@ class WorkerFault(Frozen):
 
 
 class Quarantine(Frozen):
-    """The worker is to take no assignments but one try after each pause, for faults of its own.
+    """The worker takes no assignments except one try after each pause, because of its own faults.
 
-    `reason`: its last fault; `since`: seconds since the epoch; `failed_tries`: how many tries went wrong.
+    `reason`: its last fault; `since`: seconds since the epoch; `failed_tries`: how many tries failed.
     """
 
     reason: str
@@ -73,15 +73,15 @@ class Quarantine(Frozen):
 
     @property
     def pause_seconds(self) -> float:
-        """Time before the next try: half a minute, and twice as long after each that went wrong, up to half an hour."""
+        """Time before the next try: half a minute, doubled after each failed try, at most half an hour."""
         return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed_tries, 30))
 
 
 class Worker(WorkerDescription):
-    """One start of a worker. Each start draws a new id; `former` is the id of the start before on the same home.
+    """One start of a worker. Each start gets a new id; `former` is the id of the previous start on the same home.
 
-    `draining`: it is to take no assignments, until a user says otherwise, also after a new start. `faults`: the last
-    ones of its own, oldest first; `quarantine`: they were too many.
+    `draining`: it takes no assignments until a user undrains it, also after a new start. `faults`: its last own faults,
+    oldest first. `quarantine`: set after too many of them.
     """
 
     id: str

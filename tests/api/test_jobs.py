@@ -17,7 +17,7 @@ async def test_a_submitted_job_is_queued_and_says_why(api: Api) -> None:
     shown = (await api.http.get("/api/v1/jobs/first")).json()
     assert shown["id"] == job["id"]
     assert shown["status"] == "queued"
-    assert shown["sentence"].startswith("Waiting for a worker: none is connected.")
+    assert shown["sentence"].startswith("No worker is connected.")
 
 
 async def test_the_same_key_and_body_is_the_same_job(api: Api) -> None:
@@ -67,7 +67,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
             "name: 'No Spaces' is not allowed as a name",
         ),
         ({"script": "../../etc/x", "source": ""}, "script is '../../etc/x': give a path inside"),
-        ({"script": "a.py"}, "a script needs its source, or a snapshot"),
+        ({"script": "a.py"}, "a script needs either its source or a snapshot"),
         ({**SCRIPT, "command": ["x"]}, "give one of trainer, script, module and command"),
         ({**SCRIPT, "parameters": {"rank": 1}}, "parameter rank would replace RANK, which Headway sets"),
         ({**SCRIPT, "parameters": {"path": "/"}}, "parameter path would replace the variable PATH"),

@@ -86,14 +86,11 @@ if os.environ["HEADWAY_ATTEMPT"] == "1":
     assert texts(ended(reads)) == ["starts at 0 0", "starts at 4 2"]
     assert texts(ended(ignores)) == ["starts at 0 0", "starts at 0 2"]
     assert [job.attempts()[1]["restored_step"] for job in (reads, ignores)] == [4, None]
-    left_out = (
-        "The checkpoint of step 4 is without outside.pt: links are kept where they lead to files in the checkpoint "
-        "directory."
-    )
+    left_out = "The checkpoint of step 4 lacks outside.pt: only links to files in the checkpoint directory are kept."
     assert reads.data["warnings"] == [left_out]
     assert ignores.data["warnings"] == [
         left_out,
-        "Attempt 2 was given the checkpoint of step 4, but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY: it "
+        "Attempt 2 was given the checkpoint of step 4, but no rank read its files in HEADWAY_CHECKPOINT_DIRECTORY. It "
         "probably started from the beginning.",
     ]
 

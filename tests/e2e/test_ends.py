@@ -132,6 +132,6 @@ def test_an_exit_handler_that_the_time_limit_cuts_off_is_a_warning(shared_fleet:
     job = ended(shared_fleet.script(source, timeout_seconds=3))
     assert job.status == "succeeded"
     assert job.data["warnings"] == [
-        "Rank 0 had finished, but its process was ended before its exit handlers were through, because the job's time "
-        "limit had passed. What they write may be missing."
+        "Rank 0 had finished, but its process was ended before its exit handlers had finished, because the job's time "
+        "limit had passed. Files that they write may be missing."
     ]

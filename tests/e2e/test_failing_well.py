@@ -45,8 +45,8 @@ def test_a_hanging_rank_is_named_and_the_job_goes_on(shared_fleet: Fleet, tmp_pa
     first, second = job.attempts()
     assert first["reason"] == "stalled"
     event = next(event for event in job.events() if event["type"] == "attempt.ended")
-    assert event["data"]["sentence"].startswith("No step came for long after step 24: ")
-    assert "while the others wait for rank 1" in event["data"]["sentence"]
+    assert event["data"]["sentence"].startswith("No progress since step 24 (")
+    assert "the other ranks wait for rank 1" in event["data"]["sentence"]
     assert second["restored_step"] == 20
     (stacks,) = [one["name"] for one in job.data["artifacts"] if "stacks/attempt-1." in one["name"]]
     (path,) = job.download(stacks, tmp_path)
@@ -64,7 +64,7 @@ def test_ranks_that_wait_for_what_never_comes_before_a_first_step_are_noticed(fl
     assert ended(ends).data["reason"] == "stalled"
     assert "stacks/attempt-1.txt" in [one["name"] for one in ends.data["artifacts"]]
     (warning,) = wait_until(lambda: warned.refresh().data["warnings"], "the warning")
-    assert "Rank 0 on worker one has neither computed nor printed for" in warning
+    assert "Rank 0 on worker one has logged no step, computed nothing and printed nothing for" in warning
     assert warned.status == "running"
 
 
@@ -88,7 +88,7 @@ while True:
 """
     job = ended(shared_fleet.script(source, retries=50))
     assert (job.status, job.data["reason"], job.data["attempt"]["number"]) == ("failed", "same_step", 3)
-    assert job.data["sentence"].startswith("Three attempts in a row failed at step 12, so another would, too")
+    assert job.data["sentence"].startswith("Three attempts in a row failed at step 12.")
     assert "was killed with SIGKILL" in job.data["sentence"]
 
 
@@ -154,7 +154,7 @@ def test_labels_decide_where_a_job_runs(fleet: Fleet) -> None:
     job = ended(fleet.script("print(1)", where={"gpu": "a100"}))
     assert job.data["attempt"]["assignments"][0]["worker_name"] == "two"
     waits = fleet.script("print(1)", where={"gpu": "h200"})
-    assert waits.refresh().data["sentence"].startswith("Waiting for a worker with gpu=h200: none is connected.")
+    assert waits.refresh().data["sentence"].startswith("No connected worker has gpu=h200.")
     assert "gpu=a100" in fleet.command("workers").stdout
 
 
@@ -208,7 +208,7 @@ for step in range(1, 10_001):
     )
     assert 300 < estimated < 900
     assert waits.data["waiting"]["holders"] == {"holder": 1}
-    assert "holder (1) has the others. It should start in about" in fleet.command("show", "waits").stdout
+    assert "In use by holder (1). Starts in about" in fleet.command("show", "waits").stdout
     holder.cancel()
     assert ended(waits).status == "succeeded"
     assert waits.data["waiting"] is None

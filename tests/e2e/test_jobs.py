@@ -232,7 +232,7 @@ def test_random_numbers_differ_from_job_to_job(shared_fleet: Fleet) -> None:
 def test_a_job_too_large_for_the_fleet_says_so_and_blocks_nobody(shared_fleet: Fleet) -> None:
     large = shared_fleet.script("", world_size=64)
     assert ended(shared_fleet.script("")).status == "succeeded"
-    assert "64 are needed and all workers together have 4" in large.refresh().data["sentence"]
+    assert "Needs 64 slots; all workers together have 4" in large.refresh().data["sentence"]
     assert large.cancel().status == "cancelled"
 
 

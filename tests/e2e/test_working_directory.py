@@ -47,12 +47,12 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
     wait_until(lambda: len(texts(moved)) == 2, "the file")
     paused = fleet.command("pause", "moved").stdout
     assert paused == (
-        "Job moved has saved no checkpoint. If it saves none when it is stopped, it starts from the beginning. "
+        "Job moved has saved no checkpoint. If it saves none now, it starts from the beginning. "
         "Resume it with: headway resume moved\n"
     )
     wait_until(lambda: moved.refresh().status == "queued", "the pause")
     assert moved.data["sentence"] == (
-        "Paused. After `headway resume moved`: It has saved no checkpoint, so it starts from the beginning. "
+        "Paused. After `headway resume moved`: It saved no checkpoint, so it starts from the beginning. "
         "On worker one it finds the files that it left in its working directory."
     )
     assert moved.data["resumes_from"] is None
@@ -64,7 +64,7 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
     (warning,) = moved.refresh().data["warnings"]
     assert warning == (
         "Attempt 2 starts on worker two without the files that attempt 1 left in its working directory on worker one: "
-        "state (1 B). Write to HEADWAY_CHECKPOINT_DIRECTORY what the next attempt needs."
+        "state (1 B). Write files that the next attempt needs to HEADWAY_CHECKPOINT_DIRECTORY."
     )
     moved.cancel(kill=True)
     assert ended(moved).status == "cancelled"

@@ -55,7 +55,7 @@ if run.attempt == 1:
         assert [text for text in texts(job) if text.startswith("from")] == ["from None", "from 1"]
         (warning,) = job.data["warnings"]
         assert warning.startswith("The checkpoint of step 2 could not be saved by rank 0: ")
-        assert warning.endswith("Training goes on.")
+        assert warning.endswith("Training continues.")
         fleet.processes["one"].kill()
         fleet.processes["one"].wait()
 

@@ -141,7 +141,7 @@ def test_a_lost_worker_ends_a_gang_over_several(fleet: Fleet) -> None:
     fleet.kill("two")
     wait_until(lambda: job.refresh().status == "queued", "the release of the gang", seconds=30)
     assert "2 are needed" not in job.data["sentence"]
-    assert "4 are needed and all workers together have 2" in job.data["sentence"]
+    assert "Needs 4 slots; all workers together have 2" in job.data["sentence"]
     fleet.start_worker("two", slots=2)
     assert ended(job).status == "succeeded"
 

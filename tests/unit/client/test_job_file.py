@@ -24,7 +24,7 @@ FILES = {
     "? [a, b]\n: 1": "unhashable key",
     "parameters: &p {x: *p}": "nested more than 32 deep",
     "notes: !!python/object:os.system x": "could not determine a constructor",
-    'notes: "\\uD800"': "notes is '\\ud800', which is no valid Unicode",
+    'notes: "\\uD800"': "notes is '\\ud800', which is not valid Unicode",
     f"memory_bytes: {'9' * 5000}": "Exceeds the limit",
     f"memory_bytes: {'9' * 50}": "memory_bytes is a number of more than 64 bits",
     "workdir: 5": "workdir is 5; it must be a path",

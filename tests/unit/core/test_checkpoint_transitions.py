@@ -41,7 +41,7 @@ def test_parts_of_one_rank_only_are_given_up_with_a_warning() -> None:
     job = report(job, "w0", part(60, 1))
     assert list(job.attempt.saving) == [60], "what the other rank passed over was waited for"
     (warning,) = job.warnings
-    assert warning.startswith("Step 1 was saved by 1 of 2 ranks only, so it is no checkpoint: every rank has to call")
+    assert warning.startswith("Only 1 of 2 ranks saved step 1, so it is not a checkpoint. Call run.save on every")
 
 
 def test_ranks_that_never_save_are_not_waited_for_for_ever() -> None:
@@ -69,4 +69,4 @@ def test_a_part_that_is_long_behind_the_others_is_not_waited_for() -> None:
         job = apply_facts(job, 1, reports, NOW + 2 * number)
     assert min(job.attempt.saving) == 4  # the fourth came 10 s before the ninth
     (warning,) = job.warnings
-    assert warning.startswith("Step 1 was saved by 1 of 2 ranks only")
+    assert warning.startswith("Only 1 of 2 ranks saved step 1")

@@ -74,7 +74,7 @@ def test_a_job_without_retries_outlives_a_faulty_worker_but_not_for_ever() -> No
     for attempt in range(1, 4):
         one = failed(one, "a", FAULTY)
         assert (one.status, one.retries_used, one.attempt_number) == (JobStatus.QUEUED, 0, attempt)
-        assert "costs the job no retry" in one.attempt.decision
+        assert "this costs no retry" in one.attempt.decision
     one = failed(one, "a", FAULTY)
     assert (one.status, one.reason) == (JobStatus.FAILED, FAULTY)
 
@@ -199,7 +199,7 @@ def test_who_waits_for_a_quarantined_worker_is_told_why() -> None:
     assert "headway workers restore a" in told
     assert "Worker a is quarantined" in explain_misfit(job(world_size=2), [bad, worker("b")])
     waits = waiting(failed(job(), "a", FAULTY), [], [worker("a"), worker("b")], [placed_on("b")])
-    assert "It avoids a for now, where it failed." in waits.sentence
+    assert "Avoids a for now, because it failed there." in waits.sentence
 
 
 def placed_on(name: str) -> Job:

@@ -35,10 +35,10 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ({"minimum_world_size": 0}, "minimum_world_size: 0 is too small; give a number of at least 1."),
     ({"timeout_seconds": -1.5}, "timeout_seconds: -1.5 is too small; give a number above 0."),
     ({"checkpoints": {"keep_newest": 0}}, "checkpoints.keep_newest: 0 is too small; give a number from 1 to 1,000."),
-    ({"checkpoints": {"mode": "least"}}, "checkpoints.mode: 'least' is not one of the values; give 'min' or 'max'."),
+    ({"checkpoints": {"mode": "least"}}, "checkpoints.mode: 'least' is not allowed; give 'min' or 'max'."),
     ({"checkpoints": {"epoch_end": "often"}}, "checkpoints.epoch_end: 'often' is text; give true or false."),
     ({"notes": "x" * 10_001}, "notes: it has 10,001 characters; 10,000 are allowed."),
-    ({"outputs": ["a"] * 101}, "outputs: it has more than 100 values, which is as many as are allowed."),
+    ({"outputs": ["a"] * 101}, "outputs: it has more than 100 values, the most that are allowed."),
     ({"script": None}, "give one of trainer, script, module and command."),
 ]
 

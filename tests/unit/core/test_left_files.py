@@ -46,9 +46,9 @@ def test_files_that_are_not_kept_are_named_at_the_jobs_end() -> None:
     job = report(running(), "w0", left(file_list([MODEL, NOTES]), file_list([MODEL])))
     job = report(finish(job), "w0", Released(), last=True)
     assert job.warnings == (
-        "1 file of the working directory on worker worker0 was not kept: model.pt (3.2 GB). `--output 'model.pt'` "
-        "keeps such a file, and so does writing it to HEADWAY_OUTPUT_DIRECTORY. On worker worker0 it stays in "
-        "/home/jobs/j-1/work until 24 h after the job's end, or until others need the room.",
+        "1 file of the working directory on worker worker0 was not kept: model.pt (3.2 GB). To keep such a file, "
+        "give `--output 'model.pt'` or write it to HEADWAY_OUTPUT_DIRECTORY. Worker worker0 keeps the "
+        "working directory in /home/jobs/j-1/work until 24 h after the job's end, or until the space is needed.",
     )
     assert [event.type for event in job.events][-2:] == ["job.warned", "job.succeeded"]
 
@@ -60,7 +60,7 @@ def test_files_that_are_not_kept_are_named_at_the_jobs_end() -> None:
 def test_the_pattern_that_is_offered_matches_the_file(name: str, pattern: str) -> None:
     job = report(running(), "w0", left(file_list([(name, 1)]), file_list([(name, 1)])))
     job = report(finish(job), "w0", Released(), last=True)
-    assert f"`--output {pattern}` keeps" in job.warnings[0]
+    assert f"give `--output {pattern}` or" in job.warnings[0]
 
 
 def test_nothing_is_said_where_all_is_stored() -> None:
@@ -73,7 +73,7 @@ def test_a_next_attempt_elsewhere_says_what_it_does_not_find() -> None:
     job = report(job, "w1", WorkingDirectoryReady(fresh=True))
     assert job.warnings == (
         "Attempt 2 starts on worker worker1 without the files that attempt 1 left in its working directory on worker "
-        "worker0: notes.txt (12 B). Write to HEADWAY_CHECKPOINT_DIRECTORY what the next attempt needs.",
+        "worker0: notes.txt (12 B). Write files that the next attempt needs to HEADWAY_CHECKPOINT_DIRECTORY.",
     )
 
 
@@ -106,6 +106,6 @@ def test_outputs_without_time_to_be_stored_are_named() -> None:
     job = report(running(), "w0", left(FileList(), outputs=file_list([NOTES])))
     assert job.warnings == (
         "Attempt 1 was ended without time to store its files in HEADWAY_OUTPUT_DIRECTORY: notes.txt (12 B). They "
-        "stay on worker worker0 in /home/jobs/j-1/output-1 until 24 h after the job's end, or until others need the "
-        "room.",
+        "stay on worker worker0 in /home/jobs/j-1/output-1 until 24 h after the job's end, or until the space is "
+        "needed.",
     )

@@ -59,7 +59,7 @@ def test_after_its_retries_a_job_fails_with_the_reason() -> None:
         assert job.status is JobStatus.QUEUED
         job = report(running(job), "w0", ended_rank(signal="SIGKILL"), Released(), last=True)
     assert (job.status, job.reason, job.attempt_number) == (JobStatus.FAILED, EndReason.RANK_KILLED, 3)
-    assert job.sentence.endswith("Gave up after 3 attempts.")
+    assert job.sentence.endswith("The job failed after 3 attempts.")
 
 
 def test_ranks_that_vanish_count_so_that_it_does_not_go_on_for_ever() -> None:
@@ -75,7 +75,7 @@ def test_a_rank_that_somebody_else_asked_to_end_has_left() -> None:
     left = [ended_rank(rank, exit_code=0, stopped=True) for rank in (0, 1)]
     job = report(running(), "w0", *left, OutputsStored(), Released(), last=True)
     assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, EndReason.RANK_LEFT, 1)
-    assert job.sentence == "Rank 0 was asked to end by a signal that Headway did not send, and left."
+    assert job.sentence == "Rank 0 exited after a signal that Headway did not send."
 
 
 def test_ranks_that_left_with_those_of_a_worker_that_stops_are_no_failure() -> None:

@@ -92,11 +92,11 @@ def test_used_slots_are_derived_from_assignments() -> None:
 @pytest.mark.parametrize(
     ("workers", "used", "words"),
     [
-        ([], [], "none is connected. Start one with `headway worker"),
-        ([worker("a", 2)], [], "4 are needed and all workers together have 2"),
+        ([], [], "No worker is connected. Start one with `headway worker"),
+        ([worker("a", 2)], [], "Needs 4 slots; all workers together have 2"),
         ([worker("a", 8)], [("big", 5), ("small", 1)],
-         "4 are needed, 2 of 8 are free. It is next. big (5), small (1) have the others."),
-        ([worker("a", 8).model_copy(update={"draining": True})], [], "all are being drained"),
+         "Needs 4 slots; 2 of 8 are free. Next in queue. In use by big (5), small (1)."),
+        ([worker("a", 8).model_copy(update={"draining": True})], [], "All workers are drained"),
     ],
 )  # fmt: skip
 def test_waiting_is_explained(workers: list[Worker], used: list[tuple[str, int]], words: str) -> None:
@@ -117,7 +117,7 @@ def test_waiting_behind_others_is_explained() -> None:
     live = [placed_on("a", "runs", 2)]
     said = why(waits, [ahead, waits], [worker("a", 2)], live)
     assert (said.position, said.ahead, said.holders) == (2, ("ahead",), {"runs": 2})
-    assert said.sentence == "Waiting at position 2: ahead is ahead; 0 of 2 slots are free. runs (2) has the others."
+    assert said.sentence == "Needs 1 slot; 0 of 2 are free. Position 2 in queue, after ahead. In use by runs (2)."
 
 
 def test_the_wait_is_estimated_by_how_far_the_jobs_before_it_are() -> None:
@@ -126,7 +126,7 @@ def test_the_wait_is_estimated_by_how_far_the_jobs_before_it_are() -> None:
     waits, behind = job("waits", 2), job("behind", 2)
     queue, workers, live = [waits, behind], [worker("a", 4)], [told, silent]
     assert why(waits, queue, workers, live, {told.id: 90.0}).estimated_seconds == 90.0
-    assert "It should start in about 90 s." in why(waits, queue, workers, live, {told.id: 90.0}).sentence
+    assert "Starts in about 90 s." in why(waits, queue, workers, live, {told.id: 90.0}).sentence
     assert why(waits, queue, workers, live, {}).estimated_seconds is None
     assert why(behind, queue, workers, live, {told.id: 90.0}).estimated_seconds is None, "the first takes the room"
     assert why(behind, queue, workers, live, {told.id: 90.0, silent.id: 7300.0}).estimated_seconds == 7300.0
@@ -152,9 +152,7 @@ def test_labels_choose_workers() -> None:
     assert [share.worker for share in shares] == ["b"]
     other = job("other", 1, where={"gpu": "h200"})
     assert placed_queue([other], [worker("a", 8), labelled], {}) == []
-    assert why(other, [other], [worker("a", 8), labelled], []).sentence.startswith(
-        "Waiting for a worker with gpu=h200: none is connected."
-    )
+    assert why(other, [other], [worker("a", 8), labelled], []).sentence.startswith("No connected worker has gpu=h200.")
 
 
 def test_a_job_that_waits_for_some_workers_holds_back_no_others() -> None:

@@ -18,7 +18,7 @@ from tests.unit.core.jobs import NOW, ended_rank, finish, queued, report, runnin
 def test_ranks_that_finish_while_they_are_paused_warn_of_their_exit_handlers() -> None:
     job = report(transitions.pause(running(), NOW), "w0", RankFinished(rank=0), RankFinished(rank=1))
     job = report(job, "w0", ended_rank(0, signal="SIGKILL", finished=True, stopped=True))
-    assert "through, because the job was paused" in job.warnings[0]
+    assert "finished, because the job was paused" in job.warnings[0]
 
 
 def test_a_job_whose_ranks_have_all_finished_cannot_be_paused() -> None:

@@ -27,7 +27,7 @@ def test_what_nothing_told_a_step_of_is_named_as_a_count() -> None:
     fact = CheckpointPartStored(step=2, rank=0, kind=PartKind.FILES, counted=True)
     job = report(running(), "w0", fact)
     assert resume_sentence(job) == "It continues from save 2."
-    assert stop_sentence(job) == "Job s ends its ranks. If they save nothing then, it continues from save 2."
+    assert stop_sentence(job) == "Job s ends its ranks. If they save nothing now, it continues from save 2."
     job = report(job, "w0", CheckpointRestored(step=2))
     assert job.attempt.restored_counted
     assert job.events[-1].data["counted"]
@@ -38,9 +38,9 @@ def test_what_nothing_told_a_step_of_is_named_as_a_count() -> None:
     [
         (
             running(),
-            "Job s has saved no checkpoint. If it saves none when it is stopped, it starts from the beginning.",
+            "Job s has saved no checkpoint. If it saves none now, it starts from the beginning.",
         ),
-        (saved(running()), "Job s ends its ranks. If they save nothing then, it continues from step 40."),
+        (saved(running()), "Job s ends its ranks. If they save nothing now, it continues from step 40."),
         (report(running(), "w0", AsksToSave()), "Job s saves and ends its ranks."),
         (placed(), "Job s is paused. It starts from the beginning."),
         (queued(), "Job s is paused. It starts from the beginning."),
@@ -55,7 +55,7 @@ def test_after_a_pause_it_is_said_from_where_the_job_continues() -> None:
     job = stopped(transitions.pause(running(), NOW))
     assert (resumes_from(job), resume_sentence(job)) == (
         None,
-        "It has saved no checkpoint, so it starts from the beginning.",
+        "It saved no checkpoint, so it starts from the beginning.",
     )
     assert job.events[-2].data["sentence"] == f"Paused on request. {resume_sentence(job)}"
     late = stopped(saved(transitions.pause(running(), NOW), step=1_200))
@@ -71,14 +71,14 @@ def test_files_beside_the_script_are_mentioned() -> None:
 def test_a_drained_job_says_whether_it_lost_its_work() -> None:
     job = stopped(transitions.drain_worker(running(), "w0", NOW))
     assert job.sentence == (
-        "Worker worker0 is being drained, so the job continues elsewhere. It has saved no checkpoint, so it starts "
+        "Worker worker0 is being drained, so the job continues elsewhere. It saved no checkpoint, so it starts "
         "from the beginning."
     )
 
 
 @pytest.mark.parametrize(
     ("job", "words"),
-    [(running(), "It has saved no checkpoint."), (saved(running()), "`--from-checkpoint s` continues from step 40.")],
+    [(running(), "The job saved no checkpoint."), (saved(running()), "`--from-checkpoint s` continues from step 40.")],
 )
 def test_a_time_limit_says_whether_a_checkpoint_is_left(job: Job, words: str) -> None:
     ended = stopped(transitions.time_out(job, NOW))

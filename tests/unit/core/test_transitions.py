@@ -182,8 +182,8 @@ def test_exit_handlers_that_are_cut_off_are_a_warning(ask: Callable[[Job], Job],
     job = report(job, "w0", OutputsStored(), Released(), last=True)
     assert job.status is JobStatus.SUCCEEDED
     assert job.warnings == (
-        "Rank 1 had finished, but its process was ended before its exit handlers were through, because "
-        f"{why}. What they write may be missing.",
+        "Rank 1 had finished, but its process was ended before its exit handlers had finished, because "
+        f"{why}. Files that they write may be missing.",
     )
 
 
@@ -205,6 +205,6 @@ def test_ranks_that_wait_for_long_before_their_first_step_are_warned_of() -> Non
     job = report(running(workers=2), "w1", RanksIdle(idle_seconds=1801.2))
     assert job.status is JobStatus.RUNNING
     assert job.warnings == (
-        "Rank 1 on worker worker1 has neither computed nor printed for 1801 s, and logged no step. "
-        "See what they wait for: headway stacks s",
+        "Rank 1 on worker worker1 has logged no step, computed nothing and printed nothing for 1801 s. "
+        "`headway stacks s` shows where they wait.",
     )
