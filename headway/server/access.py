@@ -1,8 +1,8 @@
-"""Who may do what. `require` is the one function that decides; everything that users, workers and ranks do asks it.
+"""Access control. `require` decides whether a caller may do something. Every action of a user, worker or rank calls it.
 
-Every request has a caller. Its route names the action, and `admit` refuses at once a kind of caller that is never
-allowed that action. The service then loads the object and asks `require`. What the caller may not see answers as
-something that does not exist does; what it may see but not do is refused.
+Every request has a caller, and its route names an action. `admit` refuses kinds of callers that are never allowed the
+action. Then the service loads the object and calls `require`. If the caller may not see the object, the answer is the
+same as for an object that does not exist. If it may see the object but not do the action, it is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the kind, and the worker, or job and attempt, that the token is bound to.
+    """Who sends the request: its kind, and the worker, or the job and attempt, that its token is bound to.
 
     `credential` is the token's id. It is empty for a token that was made before tokens had ids.
     """
@@ -41,7 +41,7 @@ class Caller:
 
 
 class Action(StrEnum):
-    """What can be asked for; every route names one."""
+    """The actions. Every route names one."""
 
     JOBS_READ = "jobs.read"
     JOBS_WRITE = "jobs.write"
@@ -81,7 +81,7 @@ _KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.SESSIONS_WRITE: frozenset({CallerKind.USER}),
     Action.TOKENS_READ: frozenset({CallerKind.USER}),
 }
-"""The kinds of callers that an action can be allowed to."""
+"""The kinds of callers that each action can be allowed to."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class InstallationSubject:
 
 @dataclass(frozen=True)
 class ProjectSubject:
-    """A project: for lists of what it has, and for adding to it."""
+    """A project: to list its objects, or to add one."""
 
     name: str
 
@@ -106,7 +106,7 @@ class JobSubject:
 
 @dataclass(frozen=True)
 class AttemptSubject:
-    """An attempt of a job: what its ranks store and read."""
+    """An attempt of a job, whose files its ranks store and read."""
 
     job: str
     project: str
@@ -147,14 +147,14 @@ Subject = (
     | DatasetSubject
     | SnapshotSubject
 )
-"""What an action is done to."""
+"""The object that an action is done to."""
 
 _decided: ContextVar[set[Action] | None] = ContextVar("decided", default=None)
 
 
 @contextmanager
 def decisions() -> Iterator[set[Action]]:
-    """The actions that `require` allows inside, so that an answer that no decision stands behind is noticed."""
+    """The actions that `require` allows in this context. An answer without one is a defect, which the route notices."""
     decided: set[Action] = set()
     token = _decided.set(decided)
     try:
@@ -164,22 +164,22 @@ def decisions() -> Iterator[set[Action]]:
 
 
 def actor_of(caller: Caller) -> Actor:
-    """The caller as what it causes names it. A machine that joins, and a rank, act as workers."""
+    """The actor that is recorded for this caller. A joining machine or a rank acts as a worker."""
     kind = ActorKind.USER if caller.kind is CallerKind.USER else ActorKind.WORKER
     return Actor(kind=kind, credential=caller.credential, worker=caller.worker)
 
 
 def admit(caller: Caller, action: Action) -> None:
-    """Refuse what is never allowed to this kind of caller, before anything is looked up. Raises NotAllowed."""
+    """Refuse an action that this kind of caller is never allowed, before any lookup. Raises NotAllowed."""
     if caller.kind not in _KINDS[action]:
         raise NotAllowed(f"A {caller.kind} token does not allow {action}.")
 
 
 def require(caller: Caller, action: Action, subject: Subject, absent: NotFound) -> None:
-    """Let the caller do `action` to the loaded object.
+    """Check that the caller may do `action` to the loaded object.
 
-    Raises `absent`, which is the error for an object that does not exist, if the caller may not see this one; raises
-    NotAllowed if it may see it, but not do this.
+    Raises `absent`, the error for an object that does not exist, if the caller may not see the object. Raises
+    NotAllowed if it may see the object but not do the action.
     """
     if not _sees(caller, subject):
         raise absent
@@ -190,27 +190,27 @@ def require(caller: Caller, action: Action, subject: Subject, absent: NotFound) 
 
 
 def require_in_project(caller: Caller, action: Action, project: str) -> None:
-    """`require` for what a project has as a whole. Raises NotFound, NotAllowed."""
+    """`require` for a project as a whole. Raises NotFound, NotAllowed."""
     require(caller, action, ProjectSubject(project), NotFound(f"Project {project} does not exist."))
 
 
 def require_in_installation(caller: Caller, action: Action) -> None:
     """`require` for what belongs to no project. Raises NotAllowed."""
-    require(caller, action, InstallationSubject(), NotFound("There is no such thing here."))
+    require(caller, action, InstallationSubject(), NotFound("This does not exist."))
 
 
 def require_as_worker(caller: Caller, worker_id: str) -> None:
-    """Let a worker act as itself. Raises NotFound, NotAllowed."""
+    """Check that the caller is this worker. Raises NotFound, NotAllowed."""
     require(caller, Action.WORKER_ACT, WorkerSubject(worker_id), NotFound(f"Worker {worker_id} does not exist."))
 
 
 def _sees(caller: Caller, subject: Subject) -> bool:
-    """Whether the caller may know of the object. Every user belongs to every project."""
+    """Whether the caller may know that the object exists. Every user belongs to every project."""
     if caller.kind is CallerKind.USER:
         return True
     match subject:
         case InstallationSubject() | ProjectSubject():
-            return True  # each kind knows that they exist; none of them names one
+            return True  # every caller knows that these exist
         case JobSubject(id=job):
             return caller.kind is CallerKind.RANK and job == caller.job
         case AttemptSubject(job=job, number=number):

@@ -58,7 +58,7 @@ API_MODULES = (
 
 
 def create_app(server: Server) -> FastAPI:
-    """The application of one server, which its caller starts and stops."""
+    """The application of a server. The caller starts and stops the server."""
     app: FastAPI = FastAPIOffline(
         title="Headway", version=__version__, description=_DESCRIPTION, redirect_slashes=False
     )
@@ -88,7 +88,7 @@ def describe_api() -> dict[str, Any]:
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
-    """The API's document with what FastAPI does not know of: errors, and the words under fields."""
+    """The API document with what FastAPI does not know: errors, and docstrings of fields."""
     describe_fields(document)
     return document_problems(document, API_PREFIX)
 
@@ -102,7 +102,7 @@ def _include_routes(app: FastAPI) -> None:
 
 
 def guarded_routes() -> list[GuardedRoute]:
-    """The routes below `/api/v1`. Raises RuntimeError for one that does not say who may use it."""
+    """The routes below `/api/v1`. Raises RuntimeError for a route without an `Allow`."""
     routes = []
     for route in (route for module in API_MODULES for route in module.router.routes if isinstance(route, APIRoute)):
         if not isinstance(route, GuardedRoute):

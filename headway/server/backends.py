@@ -1,4 +1,4 @@
-"""The backends that the settings name: made by the wiring, opened and closed by the start-up."""
+"""The backends that the settings name. The wiring creates them; the start-up opens and closes them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class _Closable(Protocol):
 
 
 class Backends:
-    """One of each kind. `wakeups` and `reports` are brokers, and the same one unless the settings part them.
+    """One backend of each kind. `wakeups` and `reports` are brokers: one broker, unless the settings name two.
 
-    `embedded` is the broker that workers reach over their own connection, whether or not messages take that way.
+    `embedded` is the broker that workers reach over their own connection. It exists even if no messages use it.
     """
 
     def __init__(self, settings: Settings, embedded: EmbeddedBroker | None = None) -> None:
@@ -59,7 +59,7 @@ class Backends:
             await one.open()
 
     async def reach_brokers(self) -> None:
-        """See that the brokers can be used, without reading from them. Raises SettingInvalid."""
+        """Check that the brokers can be used, without reading from them. Raises SettingInvalid."""
         for broker in self._brokers:
             try:
                 await broker.problems()
@@ -77,9 +77,10 @@ class Backends:
         return "HEADWAY_BROKER_URL", settings.broker_url
 
     async def open_brokers(self) -> None:
-        """Begin to read from the brokers. Raises SettingInvalid.
+        """Start to read from the brokers. Raises SettingInvalid.
 
-        On a shared database one that is away is waited for: this server takes over, and its broker was just reached.
+        On a shared database this waits for a broker that is down: the server is taking over, and it just reached the
+        broker.
         """
         for broker in self._brokers:
             self._opened.append(broker)
@@ -94,6 +95,6 @@ class Backends:
                     await asyncio.sleep(_BROKER_RETRY_SECONDS)
 
     async def close(self) -> None:
-        """Close what was opened, the newest first."""
+        """Close all backends that were opened, in reverse order."""
         while self._opened:
             await self._opened.pop().close()

@@ -1,4 +1,4 @@
-"""Taking a backup of a whole installation, also while its servers are at work."""
+"""Backing up a whole installation, also while its servers run."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ _PAGE_IN_MEMORY_BYTES = 64 << 20
 
 
 async def take_backup(settings: Settings, target: Path) -> Manifest:
-    """Write all that the settings' database and object store hold to a new file, readable by its owner only.
+    """Write the contents of the settings' database and object store to a new file that only its owner can read.
 
-    Each job is as it was at one moment, with all that it names. What is damaged in the store already is in the
-    manifest. Raises InvalidInput if the file exists or cannot be written, SettingInvalid if there is
-    nothing to back up.
+    Each job is consistent: it is backed up as of one moment, with all the objects that it names. The manifest lists
+    objects and rows that are damaged already. Raises InvalidInput if the file exists or cannot be written,
+    SettingInvalid if there is nothing to back up.
     """
     if target.exists():
-        raise InvalidInput(f"{target} exists already. Give another file, or move that one away.")
+        raise InvalidInput(f"{target} exists already. Choose another file, or move that one away.")
     if not target.absolute().parent.is_dir():
-        raise InvalidInput(f"{target} lies in a folder that does not exist. Make it first.")
+        raise InvalidInput(f"The folder of {target} does not exist. Create it first.")
     database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
     objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
@@ -108,7 +108,7 @@ class _Backup:
         return manifest
 
     async def _job(self, stored: StoredJob, records: IO[bytes]) -> None:
-        """The job's records, and the objects that it names; again if a server changed it before all were read."""
+        """Write the job's records and its objects. Start again if a server changed the job meanwhile."""
         begin = records.tell()
         while True:
             counts: Counter[RecordKind] = Counter()
@@ -133,7 +133,7 @@ class _Backup:
             records.truncate()
 
     async def _objects_of(self, job: Job, parts: list[CheckpointPart]) -> list[str]:
-        """Copy what the job names; what could not be copied as it should be."""
+        """Copy the objects that the job names. Returns the ids of those that are missing or damaged."""
         named = {one.object_id: one.sha256 for one in job.artifacts}
         named |= {part.object_id: part.sha256 for part in parts}
         if job.spec.snapshot is not None:
@@ -150,7 +150,7 @@ class _Backup:
                         self._damaged[block_object(block.sha256)] = None
 
     async def _object(self, object_id: str, sha256: str) -> bool:
-        """Copy an object, whatever its bytes are; whether they are those of the hash."""
+        """Copy an object, even a damaged one. Returns whether its bytes match the hash."""
         name = OBJECTS + object_id
         if name not in self._members:
             chunks = self._objects.get(object_id)
@@ -177,7 +177,7 @@ class _Backup:
 
 
 def _names(stored: StoredJob) -> object:
-    """What must not have changed while the job's rows and objects were read: the rest only grew behind its version."""
+    """The parts of a job that must not change while its rows and objects are read. Everything else only grows."""
     return stored.deleted, stored.job.artifacts, [one.key for one in stored.job.checkpoints]
 
 

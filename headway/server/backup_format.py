@@ -1,7 +1,7 @@
-"""What a backup holds, in a form that is no backend's own: pages of records, objects, and a manifest of both.
+"""The format of a backup, independent of backends: pages of records, objects, and a manifest of both.
 
 The file is a ZIP archive (https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT): `records/NNNNNNNN` are streams
-of MessagePack, `objects/ID` are bytes as they are, `manifest.json` comes last.
+of MessagePack, `objects/ID` are the objects' bytes, `manifest.json` comes last.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _PAGE_EVENTS = 1000
 _PAGE_REPORTS = 64
 MAXIMUM_RECORD_BYTES = 256 << 20
 _FIELDS = 8
-"""The most that any record has: those of a report."""
+"""The number of fields of the longest record, a report."""
 
 
 class RecordKind(StrEnum):
-    """What a record is of. Workers have none: after a restore they register anew, and who leads is found anew."""
+    """The kind of a record. Workers and the leader have no records: after a restore, workers register again."""
 
     JOB = "job"
     TOMBSTONE = "tombstone"
@@ -47,7 +47,7 @@ class RecordKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row or document. `owner`: the id of its job; of a dataset its project, empty if all projects share it."""
+    """One row or document. `owner`: the id of its job; for a dataset its project, empty if all projects share it."""
 
     kind: RecordKind
     owner: str
@@ -55,10 +55,10 @@ class Record:
 
 
 class Manifest(Frozen):
-    """Which installation was backed up, when (seconds since the epoch), and what has to be in the archive.
+    """Which installation was backed up, when (seconds since the epoch), and what the archive must contain.
 
-    `members` has the SHA-256 of each. `damaged`: objects that were gone or had other bytes than their record says,
-    and rows that could not be read, which are left out.
+    `members` maps each name to its SHA-256. `damaged`: objects that were missing or did not match their record, and
+    rows that could not be read. These rows are left out.
     """
 
     format: int = FORMAT
@@ -87,9 +87,9 @@ def page_name(number: int) -> str:
 
 
 async def records_of(database: Database, stored: StoredJob) -> AsyncIterator[Record]:
-    """A job and all that belongs to it as of its version, also while a server goes on writing.
+    """A job and all its rows as of this version, even while a server continues writing.
 
-    Raises Conflict when its streams were compacted meanwhile: read it again.
+    Raises Conflict when its streams were compacted meanwhile. Then read the job again.
     """
     job = stored.job
     yield Record(RecordKind.TOMBSTONE if stored.deleted else RecordKind.JOB, job.id, job)
@@ -115,9 +115,10 @@ async def records_of(database: Database, stored: StoredJob) -> AsyncIterator[Rec
 
 
 async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[Report]:
-    """The streams of an attempt, without facts that this version of the job does not have: they may name newer things.
+    """The reports of an attempt, without facts that this version of the job has not applied: they may name newer
+    objects.
 
-    Of attempts before, all facts are in the job or refused.
+    For earlier attempts, every fact was applied or refused.
     """
     live = job.attempt if job.attempt is not None and job.attempt.number == attempt else None
     for worker in sorted({row.worker for row in await database.streams.index(job.id, attempt)}):
@@ -138,7 +139,7 @@ def dataset_record(owned: OwnedDataset) -> Record:
 
 
 def encode_record(record: Record) -> bytes:
-    """The record as MessagePack. A job's `sequence` is the database's own and left out."""
+    """The record as MessagePack. A job's `sequence` is left out: each database assigns its own."""
     value = record.value
     body: Any
     if isinstance(value, Report):

@@ -1,4 +1,4 @@
-"""Whose token it is, and whether it still holds."""
+"""Finds the caller of a token, and checks that the token is still valid."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _REMEMBERED = 1_000
 
 
 class Callers:
-    """A worker's token holds as long as its registration, a rank's as long as its attempt, others until they expire.
+    """A worker's token is valid as long as its registration, a rank's as long as its attempt, others until they expire.
 
-    `without_id`: who used a token from before tokens had ids since this server started, and when last.
+    `without_id`: the callers that used a token without an id since this server started, and when they used it last.
     """
 
     def __init__(self, tokens: Tokens, workers: Workers, jobs: Jobs, clock: Clock) -> None:
@@ -26,7 +26,7 @@ class Callers:
         self.without_id: dict[Caller, float] = {}
 
     def of(self, token: str) -> Caller:
-        """Who sends the token. Raises NotAuthenticated, TokenExpired, WorkerLost."""
+        """The caller that the token belongs to. Raises NotAuthenticated, TokenExpired, WorkerLost."""
         caller = self._tokens.caller(token)
         if caller.worker is not None:
             self._workers.check_ready(caller.worker)
@@ -42,5 +42,5 @@ class Callers:
         if attempt is None or attempt.number != caller.attempt or attempt.ended_at is not None:
             raise TokenExpired(
                 f"This token was for attempt {caller.attempt} of job {caller.job}, and expired with it: the attempt "
-                "has ended, or another is the current one. Ranks of a new attempt get a token of their own."
+                "has ended, or is not the current one. Ranks of a new attempt get a new token."
             )

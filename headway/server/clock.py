@@ -1,4 +1,4 @@
-"""The clock seam: the server asks the time only here, so that tests can set it."""
+"""The clock. The server reads the time only here, so that tests can set it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 
 
 class Clock:
-    """Wall time dates things for people; monotonic time measures every timeout.
+    """Wall time is for dates that people read; monotonic time measures every timeout.
 
-    `ahead_seconds`: how far the times of this installation, which its servers agree on, are ahead of this machine's.
+    `ahead_seconds`: how far the installation's time, on which its servers agree, is ahead of this machine's clock.
     """
 
     ahead_seconds = 0.0
 
     def now(self) -> float:
-        """Seconds since the epoch, as this installation counts them."""
+        """Seconds since the epoch, in the installation's time."""
         return self.machine_now() + self.ahead_seconds
 
     def machine_now(self) -> float:
@@ -22,5 +22,5 @@ class Clock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow, whatever is done to the wall clock."""
+        """Seconds that never go back, even if the wall clock is set."""
         return time.monotonic()

@@ -1,4 +1,4 @@
-"""The secret and the two token files of a home: made at the first start, and renewed before they expire."""
+"""The secret and the two token files of a home. They are created at the first start and renewed before they expire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headway.server.tokens import Token, Tokens
 _log = logging.getLogger(__name__)
 _FILES = {"user.token": CallerKind.USER, "worker.token": CallerKind.JOIN}
 _NAMES = (*_FILES, "secret", "server.url", "headway*.db*", "headway.lock", "objects", "worker", "workers")
-"""What a home has."""
+"""The files in a home."""
 _LOOK_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 
@@ -26,11 +26,12 @@ _DAY_SECONDS = 86_400.0
 class HomeTokens:
     """`user.token` is for people, `worker.token` lets a machine register as a worker. Only their owner can read them.
 
-    What was in the home already is closed to others. Raises SettingInvalid when the home cannot be written, or closed.
+    Files that were in the home before are made private. Raises SettingInvalid when the home cannot be written or made
+    private.
     """
 
     def __init__(self, home: Path, now: Callable[[], float], token_days: float | None = None) -> None:
-        """`token_days`: how long tokens hold that are made from now on; None: they do not expire."""
+        """`token_days`: how long new tokens are valid; None: they do not expire."""
         self._home = home
         self._now = now
         self._lifetime_seconds = None if token_days is None else token_days * _DAY_SECONDS
@@ -44,7 +45,7 @@ class HomeTokens:
             raise SettingInvalid(f"HEADWAY_HOME is {home}, which cannot be used: {error}") from error
 
     def adopt(self, secret: str) -> None:
-        """Sign with the installation's secret, which another server has drawn; the home's files are written again."""
+        """Sign with the installation's secret, which another server has drawn, and write the home's files again."""
         if secret == self.tokens.secret:
             return
         self.tokens.use(secret)
@@ -53,7 +54,7 @@ class HomeTokens:
             _replace(self._home / name, self._make(kind))
 
     def present(self) -> list[Token]:
-        """What the tokens in the home state. One that is not this installation's is left out."""
+        """The tokens in the home, without those of another installation."""
         return [*self._stated().values()]
 
     def _stated(self) -> dict[str, Token]:
@@ -64,7 +65,7 @@ class HomeTokens:
         return found
 
     def renew(self) -> None:
-        """Write a new token where less than half of its time is left, or where it has no end and should.
+        """Replace each token that has less than half of its time left, or that should expire but does not.
 
         Raises OSError.
         """
@@ -74,7 +75,7 @@ class HomeTokens:
                 _log.info("%s is renewed.", self._home / name)
 
     async def keep_renewing(self) -> None:
-        """Look once an hour, for ever."""
+        """Renew tokens once an hour, forever."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
@@ -100,7 +101,7 @@ def _read_or_make(path: Path, value: str) -> str:
 
 
 def _replace(path: Path, value: str) -> None:
-    """Others find the former file or the new one, whole."""
+    """Replace a file at once: readers see the whole old file or the whole new one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
     _write(partial, value)

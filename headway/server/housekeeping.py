@@ -31,7 +31,7 @@ _PAGE_JOBS = 200
 
 
 class Housekeeping:
-    """Nothing here changes what can be read, except that old streams are gone, which is logged."""
+    """Deleting old streams is logged. Everything else here leaves what users can read unchanged."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Housekeeping:
         self._seen: dict[str, int] = {}
 
     def job_changed(self, job: Job) -> None:
-        """Note what may be tidied up now: an attempt that ended, checkpoints that others replaced."""
+        """Note what can be tidied up now: an attempt that ended, checkpoints that newer ones replaced."""
         waited_for = min(job.attempt.saving, default=0) if job.attempt else 0
         if (job.checkpoints, waited_for) != self._known_checkpoints.get(job.id, ((), 0)):
             self._known_checkpoints[job.id] = job.checkpoints, waited_for
@@ -88,7 +88,7 @@ class Housekeeping:
                 _log.error("Streams were not compacted: %s", error)
 
     async def _tidy(self, job_id: str, attempt: int) -> None:
-        """After an attempt's end, or, as attempt 0, after a new checkpoint."""
+        """Tidy up after an attempt's end, or, with attempt 0, after a new checkpoint."""
         if attempt:
             await self.compact(job_id, attempt)
         with suppress(NotFound):  # it was deleted meanwhile, with its parts
@@ -122,7 +122,9 @@ class Housekeeping:
                 _log.warning("Reports of job %s stay as they are: %s", run[0].job, error)
 
     async def sweep(self) -> None:
-        """Delete what is too old, then the oldest until the rest is small enough; and snapshots that no job names."""
+        """Delete files and streams that are too old, then the oldest until the rest fits; and snapshots that no job
+        names.
+        """
         await self._sweep_streams()
         await self._sweep_artifacts()
         await self._snapshots.sweep()
@@ -131,7 +133,7 @@ class Housekeeping:
         oldest = self._clock.now() - self._settings.artifact_retention_days * _DAY_SECONDS
         total_bytes = 0
         for job_id, size_bytes in reversed(await self._files_by_age()):
-            total_bytes += size_bytes  # newest first: what is over the limit when its turn comes is old
+            total_bytes += size_bytes  # newest first: the oldest exceed the limit
             with suppress(NotFound):
                 job = await self._jobs.by_id(job_id)
                 too_old = job.ended_at is not None and job.ended_at < oldest
@@ -144,7 +146,7 @@ class Housekeeping:
                     _log.info("Artifacts of job %s (%d bytes) were deleted by retention.", job.name, size_bytes)
 
     async def _files_by_age(self) -> list[tuple[str, int]]:
-        """The ended jobs of all projects that have files which no other job starts from, with their bytes."""
+        """Ended jobs of all projects with files, and their bytes. Jobs that another job starts from are left out."""
         found: list[tuple[str, int]] = []
         after = 0
         while page := await self._database.jobs_by_age(after, _PAGE_JOBS):
@@ -168,7 +170,7 @@ class Housekeeping:
             try:
                 job = await self._database.job(job_id)
             except Damaged:
-                continue  # whoever deletes the job deletes them
+                continue  # deleting the job deletes them
             except NotFound:  # a server died after it had deleted the job
                 await self._database.streams.delete(job_id)
                 total_bytes -= size_bytes
@@ -194,7 +196,7 @@ class _EndedStreams(NamedTuple):
 
 
 class _Run:
-    """Reports that become one chunk. Its sizes are added up as it grows, for it may have thousands of reports."""
+    """Reports that become one chunk. It keeps a running total of their sizes, since there may be thousands."""
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
@@ -202,7 +204,7 @@ class _Run:
         self._unpacked_bytes = 0
 
     def takes(self, report: Report) -> bool:
-        """Whether the report follows without a gap, into a chunk that is not too large."""
+        """Whether the report follows without a gap and the chunk is not too large with it."""
         return not self.reports or (
             report.number == self.reports[-1].through + 1
             and self._packed_bytes <= _CHUNK_BYTES
@@ -210,7 +212,7 @@ class _Run:
         )
 
     def add(self, report: Report) -> None:
-        """Put it behind the others."""
+        """Append the report."""
         self.reports.append(report)
         self._packed_bytes += len(report.logs) + len(report.metrics)
         self._unpacked_bytes += stated_bytes(report)

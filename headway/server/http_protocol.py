@@ -1,5 +1,5 @@
-"""uvicorn's protocols with what they lack: bounds on what comes before a body and on slow readers, and an end of
-refused handshakes."""
+"""uvicorn's protocols with additions: limits for the head of a request and for slow readers, and a clean end of refused
+handshakes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MAXIMUM_HEAD_BYTES = 128 << 10
-"""Of a request's line and headers; a cursor in a URL may have some kilobytes."""
+"""The largest request line with headers; a cursor in a URL may have several kilobytes."""
 _STALLED_SECONDS = 60.0
-"""A client that takes nothing of its answer for so long is cut off: what waits for it takes memory. Followers and
-downloads of ours continue where they were."""
+"""A client that reads nothing of its answer for this long is disconnected: the unsent bytes take memory. Our followers
+and downloads continue where they were."""
 _ANSWER = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/problem+json\r\n"
     b"Connection: close\r\nContent-Length: %d\r\n\r\n%s"
@@ -25,11 +25,11 @@ _PROBLEM = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request begins with too much, or whose client has stopped to read.
+    """Closes a connection whose request has too large a head, or whose client has stopped reading.
 
-    `_head_bytes`: what has come of a head that is not complete; None between heads. The parser does not say where in
-    the data a head begins. So data that also has the end of another request, such as the rest of its body, is not
-    counted: it is one read of the socket at most.
+    `_head_bytes`: received bytes of an incomplete head; None between heads. The parser does not say where in the data a
+    head starts. So data that also contains the end of another request, such as the rest of its body, is not counted:
+    that is one read of the socket at most.
     """
 
     _head_bytes: int | None = None
@@ -82,13 +82,13 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         if self._head_bytes > MAXIMUM_HEAD_BYTES:
-            if self.cycle is None or self.cycle.response_complete:  # else it would stand in the middle of an answer
+            if self.cycle is None or self.cycle.response_complete:  # else it would land inside another answer
                 self.transport.write(_ANSWER % (len(_PROBLEM), _PROBLEM))
             self.transport.close()
 
 
 class RefusableWebSocket(WebSocketsSansIOProtocol):
-    """Takes a handshake that was answered with an HTTP error for complete; uvicorn logs it as a defect."""
+    """Treats a handshake that was answered with an HTTP error as complete; uvicorn would log it as a defect."""
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)

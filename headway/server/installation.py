@@ -1,4 +1,4 @@
-"""Whose a database and an object store are: a server joins the installation that it finds in them, or begins one."""
+"""Which installation owns a database and an object store: a server joins the one that it finds, or creates one."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ async def join_installation(settings: Settings, database: Database, home: HomeTo
         installation = await database.installation(drawn)
     except ValidationError as error:
         raise SettingInvalid(
-            f"Database {redacted(settings.effective_database_url)} does not tell whose it is: its row "
-            "`installation` is damaged. Restore a backup with `headway restore`."
+            f"Database {redacted(settings.effective_database_url)} does not say which installation it belongs to: "
+            "its row `installation` is damaged. Restore a backup with `headway restore`."
         ) from error
     home.adopt(installation.secret)
     return installation
@@ -33,7 +33,7 @@ async def join_installation(settings: Settings, database: Database, home: HomeTo
 async def claim_objects(settings: Settings, installation: Installation, database: Database, objects: Objects) -> None:
     """Mark a new object store as this installation's.
 
-    Raises SettingInvalid for the store of another installation, which does not have this one's checkpoints and models.
+    Raises SettingInvalid for the store of another installation: it does not have this one's checkpoints and models.
     """
     url = redacted(settings.effective_objects_url)
     store = f"Objects are stored in {url}" if settings.objects_url is None else f"HEADWAY_OBJECTS_URL names {url}"
@@ -41,16 +41,15 @@ async def claim_objects(settings: Settings, installation: Installation, database
     if found is None:
         if await database.jobs_by_age(0, 1) and database.shared:
             raise SettingInvalid(
-                f"{store}. It is empty, but this installation has jobs already. "
+                f"{store}. The store is empty, but this installation has jobs already. "
                 "Name the store that its other servers use."
             )
         await put_mark(objects, installation)
     elif found != installation.id:
         raise SettingInvalid(
-            f"{store}. It is the store of another installation than database "
-            f"{redacted(settings.effective_database_url)} has. Restore a backup with `headway restore` if the "
-            "database is new or damaged; else set HEADWAY_OBJECTS_URL or HEADWAY_DATABASE_URL to the one that "
-            "belongs to the other."
+            f"{store}. The store belongs to another installation than database "
+            f"{redacted(settings.effective_database_url)}. Restore a backup with `headway restore` if the "
+            "database is new or damaged; otherwise correct HEADWAY_OBJECTS_URL or HEADWAY_DATABASE_URL."
         )
 
 
@@ -63,5 +62,5 @@ async def read_mark(objects: Objects) -> str | None:
 
 
 async def put_mark(objects: Objects, installation: Installation) -> None:
-    """Make the store this installation's."""
+    """Mark the store as this installation's."""
     await objects.put(_MARK, in_one_chunk(installation.id.encode()))

@@ -1,4 +1,4 @@
-"""Which of the servers on one database leads: a row that the leader keeps changing, by compare-and-set."""
+"""Chooses the leader among the servers on one database: the leader keeps changing a row by compare-and-set."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _BEATS_PER_LEASE = 5
 
 
 class Leading:
-    """One server's part. Others judge a leader by changes they see, on their own clocks, so that skew does not matter.
+    """One server's part. The others watch the row for changes on their own clocks, so that clock skew does not matter.
 
-    A leader that was paused may act for a moment beside the next: compare-and-set on each job, and the workers' refusal
-    of more than their slots, bear that. It learns of its end at its next beat. Until then nothing that it says lets a
-    worker forget what the next leader may not have: that takes `proven`.
+    A leader that was paused may act for a moment while the next one leads. That is safe: jobs change by
+    compare-and-set, and workers refuse more than their slots. The former leader notices at its next beat. Until then no
+    answer of it lets a worker delete reports that the next leader may not have: that requires `proven`.
     """
 
     def __init__(self, database: Database, clock: Clock, server: str, lease_seconds: float) -> None:
@@ -35,15 +35,15 @@ class Leading:
         self._url = ""
         self.leader_url: str | None = None
         self.over = asyncio.Event()
-        """Set once this server has led and leads no more."""
+        """Set when this server led and no longer leads."""
 
     @property
     def proven(self) -> bool:
-        """Whether nobody else can lead yet: this server has shown within its lease that it lives."""
+        """Whether no other server can lead now: this one has renewed its lease in time."""
         return self._clock.monotonic() - self._proven_at < self._lease_seconds
 
     async def acquire(self, url: str) -> None:
-        """Wait until this server, at `url`, leads; `leader_url` is where the leader is meanwhile.
+        """Wait until this server, at `url`, leads. Meanwhile `leader_url` is the leader's address.
 
         Raises SettingInvalid when the row is damaged.
         """
@@ -63,12 +63,12 @@ class Leading:
             except SettingInvalid:
                 raise
             except HeadwayError as error:
-                _log.error("Who leads cannot be read: %s", error)
+                _log.error("The leader cannot be read from the database: %s", error)
                 seen_at = self._clock.monotonic()
             await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
 
     def look(self, found: Leadership) -> bool:
-        """Note what the row says now; whether it changed. A change that is seen tells how far ahead the leader is."""
+        """Note the row's state; return whether it changed. A change shows how far ahead the leader's time is."""
         if found == self._known:
             return False
         if found.at and found.server and (found.term, found.server) == (self._known.term, self._known.server):
@@ -77,52 +77,52 @@ class Leading:
         return True
 
     async def _take(self, found: Leadership) -> bool:
-        """Take the lead, and go by the times of the leader before: where it was not seen, never by earlier ones."""
+        """Take the lead and continue the former leader's time. If it was not seen, never use an earlier time."""
         ahead_seconds = self._ahead_seconds
         if ahead_seconds is None:
             ahead_seconds = max(0.0, found.at - self._clock.machine_now())
         elif abs(ahead_seconds) <= self._lease_seconds:
-            ahead_seconds = 0.0  # no more than a look takes
+            ahead_seconds = 0.0  # the difference is only the time of a look
         former, self._clock.ahead_seconds = self._clock.ahead_seconds, ahead_seconds
         if await self._put(Leadership(term=found.term + 1, server=self._server, url=self._url)):
             if ahead_seconds:
-                _log.warning("This server goes by the times of the one before, %+.0f s from its clock.", ahead_seconds)
+                _log.warning("This server continues the former leader's time, %+.0f s from its clock.", ahead_seconds)
             return True
         self._clock.ahead_seconds = former
         return False
 
     async def keep(self) -> None:
-        """Show that this server lives, until another leads, or nobody can tell who does."""
+        """Renew the lease until another server leads, or until the row cannot be read."""
         try:
             while True:
                 await asyncio.sleep(self._lease_seconds / _BEATS_PER_LEASE)
                 try:
                     beat = self._known.model_copy(update={"beat": self._known.beat + 1})
-                    # An answer that was lost looks like another's change: it leads as long as the row names it.
+                    # A lost answer looks like another server's change. This server leads as long as the row names it.
                     if not await self._put(beat) and not await self._still_ours():
                         _log.warning("Another server leads now.")
                         return
                 except SettingInvalid as error:
-                    _log.error("This server leads no more: %s", error)
+                    _log.error("This server no longer leads: %s", error)
                     return
                 except HeadwayError as error:
-                    _log.error("This server cannot show that it lives: %s", error)
+                    _log.error("This server cannot renew its lease: %s", error)
         finally:
             self.over.set()
 
     async def resign(self) -> None:
-        """Let another take over at once, if this server still leads."""
+        """Let another server take over at once, if this one still leads."""
         try:
             await self._put(self._known.model_copy(update={"server": "", "beat": self._known.beat + 1}))
         except HeadwayError as error:
-            _log.error("The lead could not be given up; another takes it after its lease: %s", error)
+            _log.error("The lead could not be released; another server takes it when the lease ends: %s", error)
 
     async def _read(self) -> Leadership:
         try:
             return await self._database.leadership()
         except ValidationError as error:
             raise SettingInvalid(
-                "The database does not tell which of its servers leads: its row `leadership` of `installation` is "
+                "The database does not say which server leads: its row `leadership` of `installation` is "
                 "damaged. Stop all servers, delete that row, and start them again."
             ) from error
 

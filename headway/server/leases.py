@@ -1,4 +1,4 @@
-"""Which workers are alive, judged by their heartbeats on the server's own monotonic clock."""
+"""Which workers are alive, by their heartbeats and the server's monotonic clock."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ class _Beat:
 
 
 class Leases:
-    """A heartbeat is a counter, and the answer to it carries the same number.
+    """A heartbeat is a counter, and its answer carries the same number.
 
-    Alive is a worker that keeps naming newer answers: then both ways work. Without for a lease it is silent.
+    A worker is alive while it acknowledges newer answers, which proves that both directions work. A worker that
+    acknowledges none for a lease is silent.
     """
 
     def __init__(self, clock: Clock, lease_seconds: float) -> None:
@@ -29,15 +30,15 @@ class Leases:
         self._beats: dict[str, _Beat] = {}
 
     def watch(self, worker: str) -> None:
-        """Expect heartbeats of the worker from now on."""
+        """Start to expect heartbeats of the worker."""
         self._beats[worker] = _Beat(confirmed=-1, changed_at=self._clock.monotonic())
 
     def forget(self, worker: str) -> None:
-        """Expect none any more."""
+        """Stop expecting heartbeats of the worker."""
         self._beats.pop(worker, None)
 
     def heartbeat(self, worker: str, last_answer: int, preparing: frozenset[tuple[str, int]]) -> None:
-        """A heartbeat came that names the newest answer the worker has."""
+        """Note a heartbeat. `last_answer` is the newest answer that the worker has received."""
         beat = self._beats.get(worker)
         if beat is None:
             return
@@ -48,9 +49,10 @@ class Leases:
 
     @contextmanager
     def answering(self, worker: str) -> Iterator[None]:
-        """While a heartbeat is being answered the worker is not silent, and if that fails or lasts it gets a full term.
+        """While the server answers a heartbeat, the worker is not silent. If answering fails or takes long, the worker
+        gets a full term.
 
-        A server whose database does not answer gives no answers either, and is back before the workers are.
+        A server whose database is down cannot answer, and it recovers before the workers notice.
         """
         beat = self._beats.get(worker)
         if beat is None:
@@ -68,7 +70,7 @@ class Leases:
                 beat.changed_at = self._clock.monotonic()
 
     def prepares(self, worker: str, job: str, attempt: int) -> bool:
-        """Whether the worker said lately that it prepares an attempt, or stores what its ranks left."""
+        """Whether the worker said recently that it prepares an attempt, or stores the files of its ranks."""
         beat = self._beats.get(worker)
         return beat is not None and (job, attempt) in beat.preparing
 
@@ -87,6 +89,6 @@ class Leases:
         ]
 
     def grant_all(self) -> None:
-        """Give everyone a full term from now."""
+        """Give every worker a full term from now."""
         for beat in self._beats.values():
             beat.changed_at = self._clock.monotonic()

@@ -38,23 +38,23 @@ _LEAST_FILES = 128
 _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 Beside = Callable[[str, str], Coroutine[Any, Any, None]]
-"""What runs beside the server: it gets the server's URL, and a URL that opens it in a browser, once."""
+"""A function to run beside the server. It gets the server's URL, and a URL that opens it once in a browser."""
 
 
 class _Http(uvicorn.Server):
-    """uvicorn without its own signal handlers, since what runs beside the server is to end before it."""
+    """uvicorn without its own signal handlers: what runs beside the server has to end before the server does."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """Finish what is being answered, then stop."""
+        """Finish the current answers, then stop."""
         self.should_exit = True
         self._ending.set()
 
     async def main_loop(self) -> None:
-        # uvicorn looks ten times a second whether to stop, which is a third of what an idle server costs.
+        # uvicorn checks ten times a second whether to stop. That is a third of the CPU time of an idle server.
         while not self.should_exit:
             await self.on_tick(0)  # renews the Date header
             with contextlib.suppress(TimeoutError):
@@ -73,13 +73,13 @@ def serve(
     embedded: EmbeddedBroker | None = None,
     clock: Clock | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `beside` starts once the server answers, and is cancelled before it stops.
+    """Serve until SIGINT or SIGTERM. `beside` starts once the server answers, and is cancelled before the server stops.
 
-    `embedded` and `clock` are seams for the drill.
-    Raises SettingInvalid when a setting is wrong, the port is taken, or a backend cannot be used.
+    The drill replaces `embedded` and `clock`. Raises SettingInvalid when a setting is wrong, the port is taken, or a
+    backend cannot be used.
     """
     _allow_many_files()
-    os.umask(0o077)  # what is written from here on is the owner's only
+    os.umask(0o077)  # files written from here on are private to the owner
     listener = _listen(settings.host, settings.port)
     url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
     seams = partial(Server, settings, embedded=embedded, clock=clock)
@@ -88,9 +88,10 @@ def serve(
 
 
 def _allow_many_files() -> None:
-    """Each connection is a file; the soft limit of 1,024 is for programs that use select().
+    """Raise the soft limit of open files: each connection is one. The default of 1,024 is for programs that use
+    select().
 
-    Raises SettingInvalid where too few may be open to work at all.
+    Raises SettingInvalid if the hard limit is too low for a server.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
@@ -139,7 +140,7 @@ async def _run(
 async def _leads(
     server: Server, stack: AsyncExitStack, listener: socket.socket, url: str, stopped: asyncio.Event
 ) -> bool:
-    """Start the server; while another leads, pass connections on to that. False if it is to stop before it leads."""
+    """Start the server. While another leads, forward connections to it. False if it is stopped before it leads."""
     advertised = server.settings.advertised_url or url
     if (
         server.backends.database.shared
@@ -147,13 +148,13 @@ async def _leads(
         and server.settings.host in _ANY_ADDRESS
     ):
         raise SettingInvalid(
-            f"This server listens on {server.settings.host}, so HEADWAY_ADVERTISED_URL must say where the others on "
-            "its database reach it, as http://HOST:PORT."
+            f"This server listens on {server.settings.host}. Set HEADWAY_ADVERTISED_URL to the URL where "
+            "the other servers on its database can reach it, such as http://HOST:PORT."
         )
 
     def leader_url() -> str | None:
         found = server.leading.leader_url if server.leading else None
-        return None if found == advertised else found  # our own former life, or another machine's 127.0.0.1
+        return None if found == advertised else found  # our own previous run, or another machine's 127.0.0.1
 
     standby = Standby(listener, leader_url)
     standing_by = asyncio.create_task(standby.run()) if server.backends.database.shared else None
@@ -179,13 +180,13 @@ async def _serve(
     beside: Beside | None,
     stopped: asyncio.Event,
 ) -> None:
-    """Answer until `stopped`, or until another server leads."""
+    """Serve until `stopped`, or until another server leads."""
     http = _Http(_config(server))
     serving = asyncio.create_task(http.serve(sockets=[listener.dup()]))
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
     if http.started:
-        gc.freeze()  # all that is loaded stays: to look through it in each full collection would stop the server
+        gc.freeze()  # a full garbage collection over everything loaded would pause the server
         (server.settings.home / "server.url").write_text(url + "\n")
         _log.info("Headway %s answers at %s", __version__, url)
         companion = asyncio.create_task(beside(url, url + link_path(server.links.make()))) if beside else None
@@ -197,7 +198,7 @@ async def _serve(
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-        server.watchers.close()  # streams end by themselves; uvicorn would wait for them, then cancel them
+        server.watchers.close()  # ends the streams; otherwise uvicorn would wait for them, then cancel them
         http.end()
     await serving
 
@@ -211,7 +212,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise SettingInvalid(
-            f"Port {port} of {host} cannot be taken: {error.strerror}. Stop what uses it, or give another --port."
+            f"Cannot listen on port {port} of {host}: {error.strerror}. Stop the program that uses "
+            "it, or choose another --port."
         ) from error
     listener.listen(1024)
     return listener

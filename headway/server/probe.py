@@ -1,4 +1,4 @@
-"""Whether the process of a worker still runs, as its port tells once its connection has closed."""
+"""Checks whether a worker's process still runs, by its port, after its connection has closed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ _PROBES = 10
 
 
 async def process_ended(worker: Worker) -> bool:
-    """Whether the worker's port refuses connections, so that its process is gone. Anything else proves nothing."""
+    """Whether the worker's port refuses connections, which means that its process has ended. Anything else proves
+    nothing.
+    """
     try:
         for _ in range(_PROBES):
             async with asyncio.timeout(_PROBE_TIMEOUT_SECONDS):
                 answered = await _greets(worker)
             if answered:
                 return False
-            # A dying process may close its connection before its port: look again.
+            # A process that ends may close its connection before its port. Try again.
             await asyncio.sleep(_PROBE_TIMEOUT_SECONDS / _PROBES)
     except ConnectionRefusedError:
         return True

@@ -1,4 +1,4 @@
-"""Which workers are quarantined, as attempts end by their own faults, and when one is tried again."""
+"""Quarantines workers that fail attempts by their own faults, and decides when to try one again."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """Judges each attempt that ended or began to work, before more are placed.
+    """Judges each attempt that ended or started to train, before more attempts are placed.
 
-    Faults are kept with the worker, so they outlive this server. Pauses are counted on the monotonic clock from when
-    this server first saw the quarantine; a worker that was started again is tried at once.
+    Faults are stored with the worker, so they outlive this server. A pause counts on the monotonic clock from when this
+    server first saw the quarantine. A worker that was restarted is tried at once.
     """
 
     def __init__(self, clock: Clock, engine: Engine, counters: ServerCounters) -> None:
@@ -36,22 +36,22 @@ class Quarantine:
         self._began_at = float("inf")
 
     def open(self) -> None:
-        """Note when this server began. Its clock goes by the times of the leader before by now."""
+        """Note when this server started. By now its clock continues the former leader's time."""
         self._began_at = self._clock.now()
 
     @property
     def holds(self) -> bool:
-        """Whether a worker waits for its next try."""
+        """Whether any worker waits for its next try."""
         return any(worker.quarantine is not None for worker in self._engine.workers())
 
     def job_changed(self, job: Job) -> None:
-        """Note an attempt that ended or began to work."""
+        """Note an attempt that ended or started to train."""
         attempt = job.attempt
         if attempt is not None and (attempt.ended_at is not None or "first_step" in attempt.stages):
             self._unjudged[job.id] = job
 
     async def judge(self) -> None:
-        """Blame and clear workers for what became of attempts since. Raises Unavailable; then it is done next time."""
+        """Blame or clear workers for the attempts that were noted. Raises Unavailable; then the next call does it."""
         for job in list(self._unjudged.values()):
             attempt = job.attempt
             failure = attempt.failure if attempt is not None else None
@@ -79,7 +79,7 @@ class Quarantine:
         await self._change(failure.worker, lambda worker: blamed(worker, fault, others))
 
     async def _change(self, worker_id: str, change: Callable[[Worker], Worker]) -> None:
-        with suppress(NotFound, Conflict):  # it is lost, and its quarantine with it
+        with suppress(NotFound, Conflict):  # it is lost, and its quarantine ends with it
             before = self._engine.worker(worker_id).quarantine
             worker = await self._engine.judge(worker_id, change)
             if worker.quarantine == before:
@@ -97,7 +97,7 @@ class Quarantine:
                 )  # fmt: skip
 
     def with_tries(self, workers: Sequence[Worker]) -> tuple[list[Worker], set[str]]:
-        """The workers, those whose pause is over as if they were not quarantined; and the ids of these."""
+        """All workers, where those whose pause is over look not quarantined; and the ids of those."""
         due = {worker.id for worker in workers if self._due(worker)}
         return [one.model_copy(update={"quarantine": None}) if one.id in due else one for one in workers], due
 
@@ -110,7 +110,7 @@ class Quarantine:
         return now - since >= worker.quarantine.pause_seconds
 
     def tried(self, workers: Iterable[str]) -> None:
-        """A job was placed on these workers, by id: the next try comes after another pause."""
+        """Note that a job was placed on the workers with these ids: their next try comes after another pause."""
         for worker in workers:
             if worker in self._rests_since:
                 self._rests_since[worker] = self._clock.monotonic()

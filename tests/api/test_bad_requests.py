@@ -37,7 +37,7 @@ BODIES = [
     (b'{"command":["a\\u0000"]}', "command.0: text must not have a NUL"),
     (b'{"script":"a.py","source":"1","parameters":{"a":null}}', "parameters.a: a parameter is text, a number"),
     (b'{"script":"a.py","source":"1","source":"2"}', "The body has the name 'source' twice"),
-    (b'{"script":"a.py"', "The body is no valid JSON"),
+    (b'{"script":"a.py"', "The body is not valid JSON"),
     (b'{"script":"\xff"}', "it is not encoded as UTF-8"),
     (b"[" * 200_000, "nested too deeply"),
     (b'{"labels":' + b'{"a":' * 40 + b"1" + b"}" * 41, "nested more than 32 deep"),
@@ -70,7 +70,7 @@ async def test_changes_for_a_rerun_are_read_as_strictly(api: Api) -> None:
         (b'{"parameters":{"seed":99999999999999999999}}', "parameters.seed is a number of more than"),
         (b'{"name":"a","name":"b"}', "The body has the name 'name' twice"),
         (b'{"notes":"\\ud800"}', "notes is '\\ud800'"),
-        (b'{"name"', "The body is no valid JSON"),
+        (b'{"name"', "The body is not valid JSON"),
     ]
     for body, words in bodies:
         for path in ("/api/v1/jobs/first/rerun", "/api/v1/jobs/first/rerun/plan"):

@@ -251,7 +251,7 @@ def test_a_taken_port_is_said(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "headway", "up", "--port", port, "--home", str(tmp_path / "home")]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2
-    assert f"Port {port} of 127.0.0.1 cannot be taken: Address already in use." in ran.stderr
+    assert f"Cannot listen on port {port} of 127.0.0.1: Address already in use." in ran.stderr
 
 
 def test_stopping_with_ctrl_c_detaches_and_says_how_to_come_back(shared_fleet: Fleet) -> None:

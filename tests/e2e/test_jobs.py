@@ -339,4 +339,4 @@ def test_a_second_server_and_a_taken_port_are_refused(shared_fleet: Fleet, tmp_p
     assert "in use by another server" in second.stderr
     taken = shared_fleet.command("server", "--home", str(tmp_path), "--port", str(shared_fleet.port), timeout=30)
     assert taken.returncode == 2
-    assert f"Port {shared_fleet.port} of 127.0.0.1 cannot be taken" in taken.stderr
+    assert f"Cannot listen on port {shared_fleet.port} of 127.0.0.1" in taken.stderr

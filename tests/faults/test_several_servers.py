@@ -131,7 +131,7 @@ def test_a_server_on_all_addresses_has_to_say_where_the_others_reach_it(tmp_path
         environment = {**os.environ, "HEADWAY_DATABASE_URL": url, "HEADWAY_HOME": str(tmp_path / "home")}
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2, ran.stderr
-    assert "HEADWAY_ADVERTISED_URL must say where the others on its database reach it" in ran.stderr
+    assert "Set HEADWAY_ADVERTISED_URL to the URL where the other servers on its database can reach it" in ran.stderr
 
 
 @pytest.mark.anyio

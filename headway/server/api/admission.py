@@ -1,4 +1,4 @@
-"""What is settled about every request before it is routed: who asks, and that users' reads take turns."""
+"""Before routing: find out who sends the request, and let reads of users take turns."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from headway.server.counters import COUNTED_STATUSES
 from headway.server.server import Server
 
 COOKIE = "headway_token"
-"""Holds a user's token in a browser that came by a one-time link."""
+"""The cookie with the user's token, in a browser that opened a one-time link."""
 PUBLIC_PATHS = frozenset(
     {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/job.schema.json"}  # how the API is used
     | {"/livez", "/readyz", "/health", "/version"}  # for probes
     | {"/enter"}  # redeems a one-time link
 )
 PUBLIC_FOLDER = "/static-offline-docs/"
-"""What the pages of the documentation load."""
+"""Files that the documentation pages load."""
 _READS = 4
-"""Requests of users that only read and are worked on at a time: so that others find the event loop free."""
+"""How many read-only requests of users run at once, so that the event loop stays free for others."""
 
 
 class Admission:
-    """Answers 401 itself, the same for every path that is not public, whether it exists or not; also to WebSockets.
+    """Answers 401 for every path that is not public, whether the path exists or not. WebSockets get the same answer.
 
-    The routes find who asks as `scope["caller"]`. No body is read here.
+    It sets `scope["caller"]` for the routes. It reads no body.
     """
 
     def __init__(self, app: ASGIApp, server: Server) -> None:
@@ -57,16 +57,17 @@ class Admission:
             await answer_of(error)(scope, receive, send)
             return
         only_reads = _only_reads(scope, caller)
-        reading.set(only_reads)  # a pipelined request begins with what the one before it had
+        reading.set(only_reads)  # a pipelined request starts with the values of the previous one
         if only_reads:
             await self._take_turn(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _caller(self, connection: HTTPConnection) -> Caller:
-        """Who asks. Raises NotAuthenticated, WorkerLost.
+        """Who sends the request. Raises NotAuthenticated, WorkerLost.
 
-        The cookie is SameSite=Strict; that a changing request also comes from a page of ours is checked here.
+        The cookie is SameSite=Strict. For requests that change something, this also checks that a page of ours sent
+        them.
         """
         authorization = connection.headers.get("authorization")
         cookie = connection.cookies.get(COOKIE)
@@ -83,7 +84,7 @@ class Admission:
         return self._server.callers.of(token.strip())
 
     async def _answer_anyone(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """HEAD is answered as GET is, without the body: FastAPI's routes know no HEAD."""
+        """Answer HEAD like GET, without the body: FastAPI's routes do not support HEAD."""
 
         async def send_head(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
@@ -94,7 +95,7 @@ class Admission:
             await self._app(scope, receive, send)
 
     async def _take_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request that only reads take its turn, which ends when its answer begins."""
+        """Wait until this read-only request may run. Its turn ends when its answer starts."""
         try:
             async with asyncio.timeout(READ_PATIENCE_SECONDS):
                 await self._turns.acquire()
@@ -120,5 +121,5 @@ class Admission:
 
 
 def _only_reads(scope: Scope, caller: Caller) -> bool:
-    """Whether a user only looks: no training waits for it."""
+    """Whether this is a user's read-only request, which no training waits for."""
     return caller.kind is CallerKind.USER and scope.get("method") in ("GET", "HEAD")

@@ -1,4 +1,4 @@
-"""Artifacts: listed and downloaded by users, stored for ranks by their workers."""
+"""Artifacts: users list and download them; workers store them for ranks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READ = [Depends(Allow(Action.JOBS_READ))]
 
 @router.get("/artifacts", dependencies=READ)
 async def list_artifacts(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[Artifact]:
-    """The files that the job has made."""
+    """The files that the job has stored."""
     return list((await server.jobs.get(caller, project, job)).artifacts)
 
 
@@ -28,7 +28,7 @@ async def list_artifacts(job: str, caller: CallerHere, project: ProjectHere, ser
     "/artifacts/{name:path}",
     dependencies=READ,
     response_class=StreamingResponse,
-    responses={**FILE, 304: {"description": "The client has it: its `If-None-Match` names the hash."}},
+    responses={**FILE, 304: {"description": "The client has this file: its `If-None-Match` names the hash."}},
 )
 async def download(
     name: str,
@@ -39,7 +39,7 @@ async def download(
     byte_range: RangeHeader = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """One file. `ETag` is the SHA-256 of its bytes; `Range` gives a part, so that a download can go on."""
+    """One file. `ETag` is the SHA-256 of its bytes. With `Range`, an interrupted download can continue."""
     file = await server.artifacts.open(caller, project, job, name)
     etag = f'"{file.sha256}"'
     if if_none_match is not None and (if_none_match.strip() == "*" or etag in if_none_match):
@@ -61,5 +61,5 @@ async def store(
     project: ProjectHere,
     server: ServerHere,
 ) -> Artifact:
-    """Store a file of the current attempt. It is the job's once its worker reports it."""
+    """Store a file of the current attempt. The job has it once its worker reports it."""
     return await server.artifacts.store(caller, project, job, attempt, name, request.stream())

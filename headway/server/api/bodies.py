@@ -1,4 +1,4 @@
-"""Bodies in JSON, read strictly: what is stored and sent on must be readable everywhere."""
+"""JSON bodies, parsed strictly: every client must be able to read what the server stores and sends."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from headway.errors import InvalidInput
 
 
 def read_json(body: bytes) -> Any:
-    """The value in a body. Raises InvalidInput that names the field where it is not strictly JSON, as by RFC 8259, has
-    a name twice, or a value that could not be stored.
+    """The value in a body. Raises InvalidInput if it is not JSON by RFC 8259, has a name twice, or has a value that
+    cannot be stored. The error names the field.
     """
     try:
         value = json.loads(body, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError as error:
-        raise InvalidInput(f"The body is no valid JSON: {error.msg} at character {error.pos}.") from error
+        raise InvalidInput(f"The body is not valid JSON: {error.msg} at character {error.pos}.") from error
     except UnicodeDecodeError as error:
-        raise InvalidInput("The body is no valid JSON: it is not encoded as UTF-8.") from error
+        raise InvalidInput("The body is not valid JSON: it is not encoded as UTF-8.") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidInput("The body is no valid JSON: a number is too long, or it is nested too deeply.") from error
+        raise InvalidInput("The body is not valid JSON: a number is too long, or it is nested too deeply.") from error
     check_json(value)
     return value
 
@@ -36,7 +36,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def is_json(content_type: str) -> bool:
-    """As FastAPI decides whether a body is JSON."""
+    """Whether a body is JSON, by the same rule as FastAPI."""
     message = Message()
     message["content-type"] = content_type or "text/plain"
     subtype = message.get_content_subtype()

@@ -1,4 +1,4 @@
-"""Checkpoints: listed and downloaded by users; stored and read for ranks by their workers."""
+"""Checkpoints: users list and download them; workers store and read them for ranks."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ Rank = Annotated[int, Path(ge=0, lt=10_000)]
 async def list_checkpoints(
     job: str, caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> list[CheckpointView]:
-    """The checkpoints that are kept, oldest first, then those being saved. The next attempt starts from the newest
-    complete one."""
+    """The kept checkpoints, oldest first, then those being saved. An attempt starts from the newest complete one."""
     return checkpoint_views(await server.jobs.get(caller, project, job))
 
 
@@ -52,7 +51,7 @@ async def download_part(
     server: ServerHere,
     byte_range: RangeHeader = None,
 ) -> Response:
-    """What a rank saved at a step: a file for torch.load, or, of kind files or shards, a tar archive."""
+    """What a rank saved at a step: a file for torch.load, or a tar archive for the kinds `files` and `shards`."""
     return send_file(await server.checkpoints.open_part(caller, project, job, step, rank), byte_range)
 
 
@@ -67,7 +66,7 @@ async def store_part(
     project: ProjectHere,
     server: ServerHere,
     kind: PartKind = PartKind.STATE,
-    replica: Annotated[bool, Query(description="The rank's state is rank 0's.")] = False,
+    replica: Annotated[bool, Query(description="The rank's state is the same as rank 0's.")] = False,
     format: Annotated[int, Query(ge=1, le=1000)] = 1,
 ) -> None:
     """Store what a rank of the current attempt saved at a step."""
@@ -92,6 +91,6 @@ async def read_part(
     server: ServerHere,
     source: Annotated[str | None, Query(max_length=40, description="The job that this one was forked from.")] = None,
 ) -> Response:
-    """What a rank saved in an earlier attempt, or in the job that this one was forked from, to start from."""
+    """What a rank saved in an earlier attempt, or in the job that this one was forked from."""
     key = PartKey(from_attempt, step, rank, source)
     return send_file(await server.checkpoints.open_part_to_restore(caller, project, job, attempt, key))

@@ -1,4 +1,4 @@
-"""What routes share: the server and the caller."""
+"""What all routes use: the server and the caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ServerHere = Annotated[Server, Depends(get_server)]
 
 
 def get_caller(connection: HTTPConnection) -> Caller:
-    """Who asks, as was settled before the request reached its route."""
+    """Who sends the request, as the admission found out."""
     caller: Caller = connection.scope["caller"]
     return caller
 

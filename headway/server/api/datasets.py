@@ -24,14 +24,14 @@ Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of t
 
 
 class Missing(BaseModel):
-    """The blocks that have to be sent, by hash."""
+    """The hashes of the blocks that have to be sent."""
 
     missing: list[str]
 
 
 @router.get("/datasets", dependencies=READ)
 async def list_datasets(caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[Dataset]:
-    """The registered datasets. Built-in ones are registered at their first use."""
+    """The registered datasets. A built-in one is registered at its first use."""
     return server.datasets.list(caller, project)
 
 
@@ -45,7 +45,7 @@ async def get_dataset(dataset: str, caller: CallerHere, project: ProjectHere, se
 async def missing_blocks(
     blocks: Annotated[list[Block], Body(max_length=5000)], caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> Missing:
-    """Which of these blocks have to be sent: the project does not have them yet."""
+    """Which of these blocks have to be sent, because the project does not have them yet."""
     return Missing(missing=sorted(await server.blocks.missing(caller, project, blocks)))
 
 
@@ -65,5 +65,5 @@ async def store_block(
 
 @router.get("/blocks/{sha256}", dependencies=READ_BLOCK, response_class=Response, responses=ARCHIVE)
 async def get_block(sha256: Sha256, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Response:
-    """The compressed bytes of one block. A worker gets them while it has claimed a job on their dataset."""
+    """The compressed bytes of one block. A worker gets them only while it has claimed a job that uses their dataset."""
     return Response(await server.datasets.block(caller, project, sha256), media_type="application/zstd")

@@ -1,4 +1,4 @@
-"""Server-sent events, and pages of what they carry."""
+"""Server-sent events, and pages of the same items."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from starlette.requests import Request
 from headway.server.services.streams import Cursor, Item
 
 _PAGE_CHARACTERS = 4 << 20
-"""Of a page of log lines, with what goes with each; what the last report has beyond it is in the page, too."""
+"""A page of log lines ends at this size, overhead included, but it holds the last report whole."""
 _LINE_CHARACTERS = 200
-"""What a line takes in a page beside its text."""
+"""The size of a line in a page beside its text."""
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
-"""What the API's document says of streams."""
+"""How the API document describes streams."""
 
 
 def wants_stream(request: Request) -> bool:
@@ -26,18 +26,18 @@ def wants_stream(request: Request) -> bool:
 
 
 def start_cursor(request: Request, cursor: str | None) -> Cursor:
-    """Where to begin: after `Last-Event-ID` when a client reconnects, else at `cursor`, else at the beginning."""
+    """Where to start: after `Last-Event-ID` when a client reconnects, else at `cursor`, else at the beginning."""
     return Cursor.decode(request.headers.get("last-event-id") or cursor)
 
 
 def stream_of(frames: AsyncIterator[str]) -> StreamingResponse:
-    """Frames of server-sent events as an answer that nothing on the way keeps back."""
+    """Frames of server-sent events as an answer that no proxy buffers."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 
 
 def event_stream(items: AsyncIterator[Item | None]) -> StreamingResponse:
-    """Server-sent events: each has its cursor as id, so that a reconnect goes on exactly behind it."""
+    """Server-sent events. Each has its cursor as id, so that a client that reconnects continues right after it."""
 
     async def send() -> AsyncIterator[str]:
         yield ": connected\n\n"
@@ -56,9 +56,9 @@ def _format(item: Item) -> str:
 async def read_page(
     request: Request, items: AsyncIterator[Item], cursor: Cursor, maximum_items: int
 ) -> tuple[list[Item], str]:
-    """Up to `maximum_items` items, and the cursor behind them, which moves along as they are read.
+    """Up to `maximum_items` items, and the cursor after them. `cursor` moves while they are read.
 
-    A page of log lines ends earlier once it is large, and the reading of any page when its client has left.
+    A page of log lines ends earlier if it becomes large. Reading ends when the client has disconnected.
     """
     page: list[Item] = []
     size = 0

@@ -25,7 +25,7 @@ router = guarded_router(tags=["events"])
 async def all_events(caller: CallerHere, project: ProjectHere, server: ServerHere) -> StreamingResponse:
     """The newest jobs, then `ready`, then each job whenever it changes: `job` with its data, or `deleted` with its id.
 
-    After a lost connection the whole begins anew, so that nothing that changed meanwhile is missed.
+    After a lost connection the whole stream starts again, so that the client misses no change.
     """
     return stream_of(_frames(server.job_feed.watch(caller, project)))
 

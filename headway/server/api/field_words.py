@@ -1,4 +1,4 @@
-"""What each field of a record means, for the API's document: the docstring under the field."""
+"""Descriptions of fields for the API document, taken from the docstring under each field."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from headway.core.job import Job
 from headway.server.api.job_views import CheckpointView, JobView
 
 _VIEWS: dict[type[BaseModel], type[BaseModel]] = {JobView: Job, CheckpointView: Checkpoint}
-"""Views whose fields mean what those of the record mean, where they do not say otherwise."""
+"""Views, each with the record that describes those of its fields that have no docstring."""
 
 
 @cache
 def field_words(model: type[BaseModel]) -> dict[str, str]:
-    """The words under each field of a model, and of those that it is derived from, on one line each."""
+    """The docstring under each field of a model and of its base classes, on one line each."""
     words = field_words(_VIEWS[model]) if model in _VIEWS else {}
     for parent in reversed(model.__mro__):
         if issubclass(parent, BaseModel) and parent.__module__.startswith("headway."):
@@ -46,7 +46,7 @@ def _own_words(model: type[BaseModel]) -> dict[str, str]:
 
 
 def describe_fields(document: dict[str, Any]) -> None:
-    """Complete the API's document: each field that has no description gets the words that stand under it."""
+    """Complete the API document: each field without a description gets its docstring."""
     models = {model.__name__: model for model in _models(BaseModel)}
     for name, schema in document["components"]["schemas"].items():
         if name in models and "properties" in schema:

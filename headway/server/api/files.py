@@ -1,4 +1,4 @@
-"""Files as answers: whole, or the range that is asked for, so that a download can go on where it was cut off."""
+"""Files as answers: whole, or the requested range, so that a download can continue where it was cut off."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file.", "content": _BYTES},
     206: {"description": "A part of it.", "content": _BYTES},
 }
-"""What the API's document says of the answers of `send_file`."""
+"""How the API document describes the answers of `send_file`."""
 ARCHIVE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Bytes packed with zstd.",
         "content": {"application/zstd": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-"""The same of packed bytes."""
-RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FIRST-LAST`: a part only.")]
+"""The same for packed bytes."""
+RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FIRST-LAST`: only this part.")]
 
 
 def send_file(file: StoredFile, byte_range: str | None = None) -> Response:
-    """A file that a browser saves; its ETag is the hash. Raises RangeInvalid."""
+    """An answer that a browser saves as a file. Its ETag is the hash. Raises RangeInvalid."""
     start, end = parse_range(byte_range, file.size_bytes)
     headers = {
         "ETag": f'"{file.sha256}"',
@@ -51,9 +51,10 @@ def send_file(file: StoredFile, byte_range: str | None = None) -> Response:
 
 
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int]:
-    """The half-open range that a Range header asks for; all of it if there is none, or one that we need not know.
+    """The half-open range that a Range header requests. The whole file if there is no header, or one of an unknown
+    form.
 
-    RFC 9110, section 14. Raises RangeInvalid when it begins behind the end.
+    RFC 9110, section 14. Raises RangeInvalid when the range starts after the end of the file.
     """
     match = re.fullmatch(r"bytes=([0-9]*)-([0-9]*)", (header or "").strip())
     if match is None or match.groups() == ("", ""):
@@ -69,7 +70,7 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int]:
 
 
 def _bounded(digits: str) -> int | None:
-    """The number; a longer one than any file's size counts as the largest."""
+    """The number, bounded: one with more digits than any file size becomes the largest size."""
     if not digits:
         return None
     return int(digits) if len(digits) <= _MAXIMUM_DIGITS else 10**_MAXIMUM_DIGITS

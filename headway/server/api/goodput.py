@@ -1,4 +1,4 @@
-"""Where the time of all jobs went."""
+"""How all jobs spent their time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DAY_SECONDS = 86_400.0
 
 
 class ProjectGoodput(Goodput):
-    """Where the time of many jobs went, and how many they are."""
+    """How many jobs there are, and how they spent their time together."""
 
     jobs: int
 
@@ -27,8 +27,8 @@ async def get_project_goodput(
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
-    days: Annotated[float, Query(gt=0, le=3650, description="Jobs submitted in these last days.")] = 30,
+    days: Annotated[float, Query(gt=0, le=3650, description="Only jobs submitted in the last so many days.")] = 30,
 ) -> ProjectGoodput:
-    """Where the time of all jobs went: training that counts or was done again, starting, waiting, pauses."""
+    """How all jobs spent their time: training that counts, repeated training, starting, waiting, pauses."""
     total, count = await server.goodputs.of_project(caller, project, days * _DAY_SECONDS)
     return ProjectGoodput(jobs=count, **{name: getattr(total, name) for name in Goodput.model_fields})

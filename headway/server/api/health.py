@@ -1,4 +1,4 @@
-"""Whether the server lives and is ready; open to everyone, for they tell nothing else."""
+"""Whether the server is alive and ready. No token is needed, since these routes tell nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/livez")
 async def livez() -> dict[str, str]:
-    """The process answers."""
+    """The process is alive."""
     return {"status": "ok"}
 
 
@@ -24,7 +24,7 @@ async def version() -> dict[str, str]:
 
 
 class Health(BaseModel):
-    """That requests can be served, and how many stored rows could not be read since the server started."""
+    """The server can serve requests. `damaged_rows`: stored rows that could not be read since the server started."""
 
     status: str
     damaged_rows: int
@@ -32,13 +32,13 @@ class Health(BaseModel):
 
 @router.get("/health")
 async def health(server: ServerHere) -> Health:
-    """As `/readyz`, with counters."""
+    """Like `/readyz`, with counters."""
     await server.check_ready()
     return Health(status="ok", damaged_rows=server.damaged.count)
 
 
 @router.get("/readyz")
 async def readyz(server: ServerHere) -> dict[str, str]:
-    """Requests can be served: the database answers. 503 otherwise."""
+    """The server can serve requests: the database answers. Otherwise 503."""
     await server.check_ready()
     return {"status": "ok"}

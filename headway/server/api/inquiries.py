@@ -1,4 +1,4 @@
-"""Looking into a running job: a command beside a rank, and the stacks of all ranks."""
+"""Inquiries into a running job: run a command beside a rank, or show the stacks of all ranks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ router = guarded_router(tags=["inquiries"])
 
 
 class Command(Frozen):
-    """A command to run where a rank runs: in its directory, with its variables, beside its process."""
+    """A command to run beside a rank's process, in the rank's directory and with its variables."""
 
     command: tuple[Text, ...] = Field(min_length=1, max_length=1000, examples=[["ls", "-l"]])
     rank: int = Field(default=0, ge=0, lt=LARGEST_WORLD_SIZE)
@@ -30,13 +30,13 @@ class Command(Frozen):
 async def execute(
     job: str, command: Command, caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> InquiryAnswer:
-    """Run a command beside a rank of a running job, and give its output and exit code."""
+    """Run a command beside a rank of a running job, and return its output and exit code."""
     return await server.inquiries.execute(caller, project, job, command.rank, command.command, command.timeout_seconds)
 
 
 @router.post("/jobs/{job}/stacks", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
 async def stacks(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[InquiryAnswer]:
-    """The Python stacks of all ranks of a running job, an answer per worker."""
+    """The Python stacks of all ranks of a running job: one answer per worker."""
     return await server.inquiries.stacks(caller, project, job)
 
 

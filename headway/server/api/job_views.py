@@ -34,9 +34,9 @@ class CheckpointView(BaseModel):
     size_bytes: int
     metrics: dict[str, float]
     job: str | None
-    """The job that it was made by, if it is another."""
+    """The job that made it; null if this job did."""
     users: tuple[str, ...]
-    """Jobs that started from it and still need it."""
+    """The jobs that started from it and still need it."""
 
 
 class JobView(BaseModel):
@@ -49,10 +49,10 @@ class JobView(BaseModel):
     sentence: str
     reason: str | None
     blame: str | None
-    """Who has to change something so that it does not happen again."""
+    """Who can fix the cause."""
     spec: JobSpec
     cold: str | None
-    """Why its ranks start as new processes, which takes longer; null if they start warm."""
+    """Why its ranks start as new processes, which is slower; null if they start warm."""
     labels: dict[str, str]
     notes: str
     attempt: Attempt | None
@@ -60,13 +60,13 @@ class JobView(BaseModel):
     result: dict[str, Any] | None
     artifacts: tuple[Artifact, ...]
     checkpoints: list[CheckpointView]
-    """The checkpoints that are kept, oldest first, then those being saved."""
+    """The kept checkpoints, oldest first, then those being saved."""
     origin: Origin | None
     hold: bool
     resumes_from: int | None
-    """The step from which its next attempt would continue; null: from the beginning."""
+    """The step where its next attempt would continue; null: from the beginning."""
     waiting: Waiting | None
-    """Where it stands in the queue, if one job alone is asked for."""
+    """Its place in the queue. Only in the answer for a single job."""
     warnings: tuple[str, ...]
     created_at: float
     submitted_by: Actor | None
@@ -79,7 +79,7 @@ class AttemptView(Attempt):
     """An attempt as users see it."""
 
     repeats_steps: int | None = None
-    """How many logged steps the attempts before it had done behind the step from which it continued; null if none was
+    """How many logged steps of earlier attempts it repeats: those after the step where it continued. Null if none was
     logged."""
 
 
@@ -87,7 +87,7 @@ _DERIVED = ("resumes_from", "reason", "blame", "sentence", "cold", "checkpoints"
 
 
 def job_view(job: Job, sentence: str | None = None, waits: Waiting | None = None) -> JobView:
-    """The job without its undelivered events and other inner things."""
+    """The job without undelivered events and other internal fields."""
     fields = {name: getattr(job, name) for name in JobView.model_fields if name not in _DERIVED}
     return JobView(
         **fields,
@@ -102,7 +102,7 @@ def job_view(job: Job, sentence: str | None = None, waits: Waiting | None = None
 
 
 def checkpoint_views(job: Job) -> list[CheckpointView]:
-    """All checkpoints of a job: those that are kept, oldest first, then those being saved."""
+    """All checkpoints of a job: the kept ones, oldest first, then those being saved."""
     views = [
         CheckpointView(
             step=one.step,

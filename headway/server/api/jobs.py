@@ -38,9 +38,9 @@ _CURSOR = TypeAdapter(
 
 
 class JobPage(BaseModel):
-    """Jobs in the order asked for; `next` is the cursor of the page after this one.
+    """Jobs in the requested order. `next` is the cursor of the next page.
 
-    `damaged`: jobs whose rows cannot be read, whatever was asked for; only on the first page.
+    `damaged`: all jobs whose rows cannot be read, whatever the filters. Only on the first page.
     """
 
     jobs: list[JobView]
@@ -49,7 +49,7 @@ class JobPage(BaseModel):
 
 
 class Description(Frozen):
-    """What people note about a job; what is left out stays."""
+    """Labels and notes of a job. A field that is left out stays as it is."""
 
     labels: Annotated[dict[str, str], Field(max_length=64)] | None = None
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
@@ -61,19 +61,19 @@ async def list_jobs(
     project: ProjectHere,
     server: ServerHere,
     status: Annotated[list[JobStatus] | None, Query(max_length=20, description="Only these; may be repeated.")] = None,
-    name: Annotated[str, Query(max_length=63, description="A part of the name.")] = "",
+    name: Annotated[str, Query(max_length=63, description="Only jobs whose name contains this.")] = "",
     dataset: Annotated[str | None, Query(max_length=63)] = None,
     label: Annotated[
-        list[str] | None, Query(max_length=64, description="`NAME=VALUE`; may be repeated, all must be there.")
+        list[str] | None, Query(max_length=64, description="`NAME=VALUE`; may be repeated: all must match.")
     ] = None,
     created_after: Annotated[Moment | None, Query(description="Seconds since the epoch.")] = None,
     created_before: Annotated[Moment | None, Query(description="Seconds since the epoch.")] = None,
     sort: JobSort = JobSort.CREATED,
     order: Annotated[Literal["descending", "ascending"], Query()] = "descending",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the previous page.")] = None,
 ) -> JobPage:
-    """Jobs, newest first unless asked otherwise; those without the figure to sort by come last."""
+    """Jobs, newest first by default. Jobs without a value for the sort field come last."""
     query = JobQuery(
         project=project,
         statuses=tuple(status or ()),
@@ -104,9 +104,7 @@ def _decode(cursor: str) -> tuple[float | None, int]:
     try:
         return _CURSOR.validate_json(cursor)
     except ValidationError as error:
-        raise InvalidInput(
-            f"Cursor {shown(cursor)} is not one of this server. Leave it out to get the first page."
-        ) from error
+        raise InvalidInput(f"Cursor {shown(cursor)} is not valid here. Leave it out to get the first page.") from error
 
 
 @router.get("/{job}", dependencies=READ)
@@ -121,17 +119,17 @@ async def cancel(
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
-    kill: Annotated[bool, Query(description="SIGKILL at once, without time to save anything.")] = False,
+    kill: Annotated[bool, Query(description="Send SIGKILL at once, without time to save.")] = False,
 ) -> JobView:
-    """End the job. Its ranks get SIGTERM, and SIGKILL after a grace time."""
+    """End the job. Its ranks get SIGTERM, then SIGKILL after a grace period."""
     return job_view(await server.job_control.cancel(caller, project, job, kill=kill))
 
 
 @router.post("/{job}/pause", dependencies=WRITE)
 async def pause(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> JobView:
-    """Ask the ranks to save and end. The job is queued, on hold, until it is resumed; it needs no slots meanwhile.
+    """Ask the ranks to save and end. The job is queued and on hold until it is resumed. Meanwhile it uses no slots.
 
-    `sentence` says what will happen, and `resumes_from` from which step it would continue.
+    `sentence` says what will happen. `resumes_from` is the step where it would continue.
     """
     paused = await server.job_control.pause(caller, project, job)
     return job_view(paused, stop_sentence(paused))
@@ -139,7 +137,7 @@ async def pause(job: str, caller: CallerHere, project: ProjectHere, server: Serv
 
 @router.post("/{job}/resume", dependencies=WRITE)
 async def resume(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> JobView:
-    """Let a paused job continue from its newest checkpoint, or, as `sentence` says, from the beginning."""
+    """Let a paused job continue, from its newest checkpoint or from the beginning. `sentence` says which."""
     resumed = await server.job_control.resume(caller, project, job)
     return job_view(resumed, resume_sentence(resumed))
 
@@ -158,23 +156,24 @@ async def describe(
 
 @router.delete("/{job}", dependencies=WRITE, status_code=204)
 async def delete(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> None:
-    """Delete an ended job with its logs, metrics and artifacts. Its name is free, its idempotency key stays taken.
+    """Delete an ended job with its logs, metrics and artifacts. Its name becomes free; its idempotency key stays in
+    use.
 
-    Of a damaged job the key is free as well.
+    For a damaged job the key becomes free as well.
     """
     await server.job_control.delete(caller, project, job)
 
 
 @router.get("/{job}/attempts", dependencies=READ)
 async def attempts(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[AttemptView]:
-    """All attempts, oldest first."""
+    """All attempts of the job, oldest first."""
     found = await server.metrics.attempts(caller, project, job)
     return [AttemptView(**{**attempt.__dict__, "repeats_steps": repeated}) for attempt, repeated in found]
 
 
 @router.get("/{job}/goodput", dependencies=READ)
 async def get_goodput(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Goodput:
-    """Where the job's time went so far."""
+    """How the job has spent its time so far."""
     return await server.goodputs.of_job(caller, project, job)
 
 
@@ -188,12 +187,12 @@ async def follow(
     include: Annotated[str, Query(description="Which of events, logs and metrics.")] = "events,logs,metrics",
     cursor: Annotated[str | None, Query()] = None,
 ) -> Response:
-    """Server-sent events of everything about the job, until it has ended; goes on behind `Last-Event-ID`."""
+    """All events, logs and metrics of the job, until it has ended. Continues after `Last-Event-ID`."""
     kinds: set[StreamKind] = set()
     for word in include.split(","):
         match word.strip():
             case "events" | "logs" | "metrics" as kind:
                 kinds.add(kind)
             case other:
-                raise InvalidInput(f"{other!r} cannot be followed; there are events, logs and metrics.")
+                raise InvalidInput(f"{other!r} cannot be followed. Choose from events, logs and metrics.")
     return event_stream(await server.streams.follow(caller, project, job, start_cursor(request, cursor), kinds))

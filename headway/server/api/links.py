@@ -1,4 +1,4 @@
-"""Opening Headway in a browser: a link that works once leaves a cookie."""
+"""Opening Headway in a browser: a link that works once sets a cookie."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ front_router = APIRouter(tags=["links"])
 
 
 class Link(BaseModel):
-    """A path to open in a browser, once, before `valid_seconds` have passed."""
+    """A path to open once in a browser, within `valid_seconds`."""
 
     path: str
     valid_seconds: float
@@ -40,5 +40,5 @@ async def enter(ticket: str, request: Request, server: ServerHere) -> RedirectRe
 
 
 def link_path(ticket: str) -> str:
-    """Where a ticket is redeemed."""
+    """The path that redeems a ticket."""
     return f"/enter?ticket={ticket}"

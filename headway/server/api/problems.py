@@ -29,7 +29,7 @@ class ProblemField(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a request was not done, as by RFC 9457. `code` is stable, `detail` is for people."""
+    """Why a request failed, by RFC 9457. `code` is stable; `detail` is for people."""
 
     type: str = Field(examples=["urn:headway:problem:not_found"])
     title: str
@@ -37,7 +37,7 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(examples=["not_found"])
     retryable: bool = Field(description="The same request may succeed later.")
-    errors: list[ProblemField] | None = Field(default=None, description="Every field that is wrong, if fields are.")
+    errors: list[ProblemField] | None = Field(default=None, description="The invalid fields, if any.")
 
 
 def problem(
@@ -49,7 +49,7 @@ def problem(
     errors: list[ProblemField] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """One problem as an answer. Parts of a request that are no Unicode are escaped in it."""
+    """A problem as an answer. Text of the request that is not valid Unicode is escaped."""
     title = code.replace("_", " ").capitalize()
     one = Problem(
         type=f"urn:headway:problem:{code}",
@@ -73,7 +73,7 @@ def _unicode(text: str) -> str:
 
 
 def answer_of(error: HeadwayError) -> JSONResponse:
-    """The problem that an error of ours is."""
+    """The answer for one of our errors."""
     return problem(error.status, error.code, error.message, retryable=error.retryable)
 
 
@@ -101,29 +101,29 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        detail = f"{request.method} {request.url.path} does not exist here; /docs lists what does."
+        detail = f"{request.method} {request.url.path} does not exist. /docs lists the routes."
         detail = detail if error.status_code in (404, 405) else str(error.detail)
         return problem(error.status_code, code, detail, headers=error.headers)
 
     @app.exception_handler(ClientDisconnect)
     async def client_left(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=400)  # goes nowhere
+        return Response(status_code=400)  # nobody receives it
 
     @app.exception_handler(Exception)
     async def defect(request: Request, error: Exception) -> JSONResponse:
         _log.exception("A defect in %s %s", request.method, request.url.path, exc_info=error)
-        return problem(500, "internal_error", "A defect of the server; its log says more. Please report it.")
+        return problem(500, "internal_error", "A defect of the server. Its log says more. Please report it.")
 
 
 def _body_model(request: Request) -> type[BaseModel] | None:
-    """What the route reads its body as, if that has fields."""
+    """The model that the route parses its body as; None if it has none."""
     body = getattr(request.scope.get("route"), "body_field", None)
     kind = None if body is None else body.field_info.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def document_problems(document: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Complete the API's document: every route below `prefix`, and those for health, answers errors with a problem."""
+    """Complete the API document: every route below `prefix`, and the health routes, answer errors with a problem."""
     schemas = document["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -142,7 +142,7 @@ def document_problems(document: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _statuses(path: str, method: str) -> list[int]:
-    """The errors that a route may answer with."""
+    """The error statuses of a route."""
     statuses = [401, 403, 422, 503]
     if "{" in path or method != "get":
         statuses += [404, 409]
@@ -156,13 +156,13 @@ def _statuses(path: str, method: str) -> list[int]:
 
 
 _DESCRIPTIONS = {
-    401: "There is no token, or none of this installation.",
+    401: "The token is missing, expired, or not of this installation.",
     403: "The token does not allow this.",
-    404: "It does not exist.",
+    404: "The object does not exist.",
     409: "The object's state does not allow it.",
-    410: "The worker was declared lost. It registers again.",
-    413: "It is larger than its limit.",
-    416: "The file does not have these bytes.",
-    422: "The request has a value that is not allowed. The problem names it.",
-    503: "The server or a backend does not answer now. Try again.",
+    410: "The worker was declared lost. It has to register again.",
+    413: "The body is larger than its limit.",
+    416: "The file does not have the requested range.",
+    422: "A value of the request is not allowed. The problem names it.",
+    503: "The server or a backend cannot answer now. Try again later.",
 }

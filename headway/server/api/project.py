@@ -1,4 +1,4 @@
-"""In which project a request acts. Only this module knows that there is one project so far."""
+"""The project of a request. Only this module knows that there is one project so far."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ async def _project(caller: CallerHere, server: ServerHere) -> str:
 
 
 ProjectHere = Annotated[str, Depends(_project)]
-"""The project of a rank is its job's; everybody else is in the one that there is."""
+"""A rank acts in the project of its job; all other callers act in the only project."""

@@ -1,4 +1,4 @@
-"""The routes of the API: each says who may use it and how much it takes, which holds before a body is read."""
+"""The routes of the API. Each declares who may use it and its largest body; both are checked before a body is read."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from headway.server.access import Action, Caller, admit, decisions, require_as_w
 from headway.server.api.bodies import is_json, read_json
 
 MAXIMUM_BODY_BYTES = 1 << 20
-"""Of a request whose route does not say another limit."""
+"""The largest body of a route that declares no other limit."""
 _LARGE_BYTES = 64 << 10
-"""Larger JSON is read in a thread: a million values take more than a second, in which workers would wait."""
+"""Larger JSON is parsed in a thread: a million values take more than a second, which workers would have to wait."""
 _bearer = HTTPBearer(
-    auto_error=False, description="A token of this installation; `headway up` writes them to its home."
+    auto_error=False, description="A token of this installation. `headway up` writes tokens to its home."
 )
 
 
 class Allow:
-    """A route's declaration: the action that its service asks for, and the largest body that it takes."""
+    """A route's declaration: the action that its service checks, and the largest body that it accepts."""
 
     def __init__(self, action: Action, *, maximum_body_bytes: int | None = MAXIMUM_BODY_BYTES) -> None:
-        """`maximum_body_bytes`: None where the route reads its body as a stream and bounds that itself."""
+        """`maximum_body_bytes`: None if the route reads its body as a stream and bounds that itself."""
         self.action = action
         self.maximum_body_bytes = maximum_body_bytes
 
     async def __call__(self, _shown_in_docs: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
-        """A dependency, so that the API's document shows it; `GuardedRoute` does what it says."""
+        """Nothing: a dependency only so that the API document shows it. `GuardedRoute` does the checks."""
 
     def check(self, request: Request) -> None:
-        """Refuse who can never do the action, and a worker that names another. Raises NotAllowed, NotFound."""
+        """Refuse callers that can never do the action, and workers that name another. Raises NotAllowed, NotFound."""
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             raise InvalidInput("The address has a NUL character (%00). Leave it out.")
         caller: Caller = request.scope["caller"]
@@ -45,10 +45,11 @@ class Allow:
 
 
 class GuardedRoute(APIRoute):
-    """A route with an `Allow`. First the caller is checked, then the body is read and bounded; JSON is read strictly.
+    """A route with an `Allow`. It checks the caller first, then reads the body up to its limit. JSON is parsed
+    strictly.
 
-    An answer is sent only if `require` allowed the action meanwhile: a service that forgot to ask is a defect.
-    Raises RuntimeError for a route that does not say who may use it.
+    An answer is sent only if `require` allowed the action meanwhile: a service that did not call it is a defect. Raises
+    RuntimeError for a route without an `Allow`.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -67,14 +68,14 @@ class GuardedRoute(APIRoute):
             with decisions() as decided:
                 response = await handle(request)
             if response.status_code < 400 and allow.action not in decided:
-                raise RuntimeError(f"Route {self.path} answers, and no service asked whether it may: {allow.action}.")
+                raise RuntimeError(f"Route {self.path} answers, but no service called `require` for {allow.action}.")
             return response
 
         return guarded
 
     @property
     def allow(self) -> Allow:
-        """Who may use the route, and how much it takes."""
+        """Who may use the route, and its largest body."""
         for one in self.dependant.dependencies:
             if isinstance(one.call, Allow):
                 return one.call
@@ -82,12 +83,12 @@ class GuardedRoute(APIRoute):
 
 
 def guarded_router(**options: Any) -> APIRouter:
-    """A router of guarded routes."""
+    """A router whose routes are guarded."""
     return APIRouter(route_class=GuardedRoute, **options)
 
 
 async def _read_body(request: Request, maximum_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge as soon as it is too large, whatever its headers say, and ClientDisconnect."""
+    """The whole body. Raises ClientDisconnect, and TooLarge as soon as it exceeds the limit, whatever its headers say."""
     stated = request.headers.get("content-length", "")
     if stated.isascii() and stated.isdigit() and int(stated[:20]) > maximum_bytes:
         raise _too_large(request, maximum_bytes)

@@ -1,4 +1,4 @@
-"""Snapshots of working directories: sent by users, fetched by workers."""
+"""Snapshots of working directories: users send them, workers fetch them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of t
 async def store_snapshot(
     sha256: Sha256, request: Request, caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> dict[str, str]:
-    """Store a working directory: a tar archive packed with zstd. Sent again it changes nothing."""
+    """Store a working directory: a tar archive packed with zstd. Sending it again changes nothing."""
     await server.snapshots.store(caller, project, sha256, request.stream())
     return {"sha256": sha256}
 
@@ -42,7 +42,7 @@ async def has_snapshot(sha256: Sha256, caller: CallerHere, project: ProjectHere,
     responses=ARCHIVE,
 )
 async def get_snapshot(sha256: Sha256, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Response:
-    """The archive. A worker gets it while it has claimed a job of it."""
+    """The archive. A worker gets it only while it has claimed a job that uses it."""
     archive = await server.snapshots.open(caller, project, sha256)
     headers = {"Content-Length": str(archive.size_bytes), "ETag": f'"{sha256}"'}
     return StreamingResponse(archive.read(0, archive.size_bytes), media_type="application/zstd", headers=headers)

@@ -1,4 +1,4 @@
-"""Events, logs and metrics of a job: a page, or with `Accept: text/event-stream` for as long as it lives."""
+"""Events, logs and metrics of a job: one page, or with `Accept: text/event-stream` all until the job has ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headway.server.services.metrics import MetricsQuery
 
 router = guarded_router(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
-_CURSOR = Query(description="Goes on behind this place.")
+_CURSOR = Query(description="Continue after this place.")
 
 
 @router.get("/events", responses=STREAM)
@@ -31,7 +31,7 @@ async def events(
     cursor: Annotated[str | None, _CURSOR] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Response:
-    """The job's events, by number."""
+    """The job's events, in the order of their numbers."""
     start = start_cursor(request, cursor)
     if wants_stream(request):
         return event_stream(await server.streams.follow(caller, project, job, start, {"events"}))
@@ -49,13 +49,13 @@ async def logs(
     server: ServerHere,
     cursor: Annotated[str | None, _CURSOR] = None,
     batches: Annotated[
-        int, Query(ge=1, le=1000, description="Reports to read at most. A large page ends earlier.")
+        int, Query(ge=1, le=1000, description="The most reports to read. A page ends earlier if it becomes large.")
     ] = 200,
 ) -> Response:
-    """Log lines of all attempts, by worker in the order they were printed. An empty page is the end for now.
+    """Log lines of all attempts: per worker, in the order in which they were printed. An empty page means: no more yet.
 
-    `repeated` marks what an attempt printed behind the checkpoint from which a later one went on; `partial` a line
-    that has no end yet, such as a bar, as it was drawn last. The rank's next line takes its place.
+    `repeated` marks lines that an attempt printed after the checkpoint where a later attempt continued. `partial` marks
+    a line without an end, such as a progress bar, as it was drawn last. The rank's next line replaces it.
     """
     start = start_cursor(request, cursor)
     if wants_stream(request):
@@ -79,23 +79,23 @@ async def metrics(
     server: ServerHere,
     name: Annotated[
         list[str] | None,
-        Query(max_length=500, description="Only these series; may be repeated. Samples (system/...) have to be named."),
+        Query(max_length=500, description="Only these series; may be repeated. Samples (system/...) must be named."),
     ] = None,
     attempt: Annotated[
-        int | None, Query(ge=1, le=LARGEST_NUMBER, description="All, as one line, if not given.")
+        int | None, Query(ge=1, le=LARGEST_NUMBER, description="Only this attempt. Without it: all attempts, joined.")
     ] = None,
     first_step: Step | None = None,
     last_step: Step | None = None,
-    points: Annotated[int, Query(ge=2, le=100_000, description="Points per series at most.")] = 1000,
+    points: Annotated[int, Query(ge=2, le=100_000, description="The most points per series.")] = 1000,
 ) -> Response:
-    """Metric series. Where there are more points than asked for, each bucket gives its least and its greatest.
+    """Metric series. A series with more points than requested is thinned to the minimum and maximum of each bucket.
 
-    All series of an answer have 200,000 points at most: where they would have more, the long ones are thinned further,
-    to the `points` that the answer says. `count` is how many there are. An answer holds 50,000 series; name those of
-    a job that has more.
+    All series of an answer together have at most 200,000 points. If they would have more, the long ones are thinned
+    further, to the `points` in the answer. `count` is the number of points before thinning. An answer holds at most
+    50,000 series; name the series that you want if a job has more.
 
-    Without `attempt` each series goes on over attempts, and points of steps that a later attempt repeated are left
-    out and counted in `repeated_points`, for the series of the answer; with it they are all there.
+    Without `attempt`, each series continues over all attempts. Points of steps that a later attempt repeated are left
+    out; `repeated_points` counts them for the series of the answer. With `attempt`, no point is left out.
     """
     if wants_stream(request):
         start = start_cursor(request, None)

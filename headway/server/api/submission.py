@@ -1,4 +1,4 @@
-"""Making jobs: submit a spec, or the spec of a job again with changes, and plan either."""
+"""Making jobs: submit a spec, submit a job's spec again with changes, or plan either."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SPEC_EXAMPLES: dict[str, Example] = {
 }
 _CHANGES_EXAMPLES: dict[str, Example] = {
     "arguments": {
-        "summary": "Other arguments, and one variable less",
+        "summary": "Other arguments, and one variable removed",
         "value": {"name": "again", "arguments": ["--lr", "0.2"], "variables": {"DEBUG": None}},
     }
 }
@@ -48,7 +48,7 @@ IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=256)]
 
 
 class Plan(BaseModel):
-    """What a submission would come to, now. `workers` maps names to ranks; empty if it would wait."""
+    """The result of a submission at this moment. `workers` maps names to ranks; empty if the job would wait."""
 
     sentence: str
     workers: dict[str, int]
@@ -65,14 +65,14 @@ async def submit(
     server: ServerHere,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView:
-    """Submit a job. The same `Idempotency-Key` with the same body answers 200 with the same job."""
+    """Submit a job. The same `Idempotency-Key` with the same body gets 200 and the same job."""
     body = await request.body()
     return _answer(await server.submission.submit(caller, project, spec, body, idempotency_key), response)
 
 
 @router.post("/plan", dependencies=SUBMIT)
 async def plan(spec: Spec, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Plan:
-    """Check a spec as a submission would, and say where it would run or why it would wait. Nothing is stored."""
+    """Check a spec like a submission, and say where it would run or why it would wait. Nothing is stored."""
     return Plan(**(await server.submission.plan(caller, project, spec))._asdict())
 
 
@@ -87,10 +87,10 @@ async def rerun(
     server: ServerHere,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView:
-    """Submit the job's spec again under another name, at the beginning unless `from_checkpoint` says otherwise.
+    """Submit the job's spec again under another name. It starts from the beginning unless `from_checkpoint` is set.
 
     The body is a JSON merge patch (RFC 7396) of the spec: `{}` changes nothing, mappings are changed entry by entry,
-    everything else is replaced, null removes. It is checked as a submission is.
+    everything else is replaced, null removes. The result is checked like a submission.
     """
     body = await request.body()
     with _fields_of_the_body():
@@ -113,7 +113,7 @@ def _answer(submitted: Submitted, response: Response) -> JobView:
 
 @contextmanager
 def _fields_of_the_body() -> Iterator[None]:
-    """Report a spec that changes made invalid as FastAPI reports an invalid body."""
+    """Report a spec that the changes made invalid in the way FastAPI reports an invalid body."""
     try:
         yield
     except ValidationError as error:

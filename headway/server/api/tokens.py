@@ -1,4 +1,4 @@
-"""The tokens that hold, without their text."""
+"""The valid tokens, without their text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ router = guarded_router(prefix="/tokens", tags=["tokens"])
 
 @router.get("", dependencies=[Depends(Allow(Action.TOKENS_READ))])
 async def list_tokens(caller: CallerHere, server: ServerHere) -> list[Credential]:
-    """The tokens that hold: those in the server's home, of registered workers, of ranks at work, and old ones in use.
+    """The valid tokens: those in the server's home, of registered workers, of running ranks, and old ones in use.
 
-    What a token allows is said by its kind. One that a browser got by a one-time link is not listed.
+    A token's kind says what it allows. Tokens that browsers got from one-time links are not listed.
     """
     return server.credentials.list(caller)

@@ -1,4 +1,4 @@
-"""Workers: listed by users; registering, heartbeats, claims and the embedded broker for the workers themselves."""
+"""Workers: users list and drain them; workers register, send heartbeats, claim, and connect to the embedded broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 
 
 class WorkerView(BaseModel):
-    """A worker as users see it. `ranks`: the jobs that it runs, by name, with how many ranks of each."""
+    """A worker as users see it. `ranks`: how many ranks of each job it runs, by the job's name."""
 
     id: str
     name: str
@@ -64,7 +64,7 @@ def _view(now: WorkerNow) -> WorkerView:
 
 @router.post("/{name}/drain", dependencies=WRITE)
 async def drain(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
-    """Let a worker's jobs save and go on elsewhere, and give it no more. It stays so when it is started again."""
+    """Let a worker's jobs save and continue elsewhere, and give it no more jobs. It stays drained after a restart."""
     return _view(await server.workers.drain(caller, name, draining=True))
 
 
@@ -76,31 +76,33 @@ async def undrain(name: str, caller: CallerHere, server: ServerHere) -> WorkerVi
 
 @router.post("/{name}/restore", dependencies=WRITE)
 async def restore(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
-    """Let a quarantined worker take jobs again. It is quarantined when it fails several jobs for its own faults."""
+    """Let a quarantined worker take jobs again. A worker is quarantined after it failed several jobs by faults of its
+    own.
+    """
     return _view(await server.workers.restore(caller, name))
 
 
 @router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)
 async def register(registration: Registration, caller: CallerHere, server: ServerHere) -> Registered:
-    """A worker's start: draws its id and token."""
+    """Register a worker that has started: draw its id and token."""
     return await server.workers.register(caller, registration)
 
 
 @router.delete("/{worker}", dependencies=ACT, status_code=204)
 async def leave(worker: str, caller: CallerHere, server: ServerHere) -> None:
-    """A worker that was shut down says so, when its ranks have ended and all they left is sent."""
+    """The worker shuts down. It sends this when its ranks have ended and everything they left is sent."""
     await server.workers.leave(caller, worker)
 
 
 @router.post("/{worker}/heartbeat", dependencies=BEAT)
 async def heartbeat(worker: str, heartbeat: Heartbeat, caller: CallerHere, server: ServerHere) -> HeartbeatAnswer:
-    """Says that the worker lives; the answer says what it is to have."""
+    """The worker is alive. The answer names the assignments that it should have."""
     return await server.heartbeats.answer(caller, worker, heartbeat)
 
 
 @router.post("/{worker}/ended-jobs", dependencies=ACT)
 async def ended_jobs(worker: str, asked: JobIds, caller: CallerHere, server: ServerHere) -> JobIds:
-    """Which of these jobs have ended, so that the worker can remove what it keeps for them."""
+    """Which of these jobs have ended, so that the worker can remove their files."""
     return JobIds(jobs=await server.assignments.ended_jobs(caller, worker, asked.jobs))
 
 
@@ -113,7 +115,7 @@ async def claim(
     caller: CallerHere,
     server: ServerHere,
 ) -> Claimed:
-    """Takes an assignment; repeated, the same answer."""
+    """Take an assignment. Repeating a claim gets the same answer."""
     return await server.assignments.claim(caller, worker, assigned_job, assigned_attempt, claim.endpoint)
 
 
@@ -121,13 +123,13 @@ async def claim(
 async def refuse(
     worker: str, assigned_job: str, assigned_attempt: AttemptNumber, caller: CallerHere, server: ServerHere
 ) -> None:
-    """Declines an assignment for want of slots."""
+    """Decline an assignment because the worker has too few free slots."""
     await server.assignments.refuse(caller, worker, assigned_job, assigned_attempt)
 
 
 @router.websocket("/{worker}/broker")
 async def broker(websocket: WebSocket, worker: str, caller: CallerHere, server: ServerHere) -> None:
-    """The worker's own connection: wake-ups go out as text, reports come in as bytes."""
+    """The worker's own connection: the server sends wake-ups as text, the worker sends reports as bytes."""
     try:
         connection = server.worker_connections.open(caller, worker)
     except HeadwayError as error:
@@ -151,7 +153,7 @@ async def _send_wakeups(websocket: WebSocket, wakeups: asyncio.Queue[WakeUp]) ->
 
 
 async def _received(websocket: WebSocket) -> bytes:
-    """The next frame. Text is taken as the bytes it is, which are no report."""
+    """The next frame. A text frame is returned as bytes; they are not a valid report, so it is put aside."""
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1000))

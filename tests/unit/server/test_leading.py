@@ -87,5 +87,5 @@ async def test_a_leader_whose_row_is_damaged_leads_no_more(tmp_path: Path, caplo
     async with asyncio.timeout(10):
         await leading.keep()
     assert leading.over.is_set()
-    assert "This server leads no more: The database does not tell which of its servers leads" in caplog.text
+    assert "This server no longer leads: The database does not say which server leads" in caplog.text
     await database.close()
