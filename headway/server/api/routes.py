@@ -88,7 +88,7 @@ def guarded_router(**options: Any) -> APIRouter:
 
 
 async def _read_body(request: Request, maximum_bytes: int) -> bytes:
-    """The whole body. Raises ClientDisconnect, and TooLarge as soon as it exceeds the limit, whatever its headers say."""
+    """The whole body. Raises ClientDisconnect, and TooLarge once it exceeds the limit, whatever its headers say."""
     stated = request.headers.get("content-length", "")
     if stated.isascii() and stated.isdigit() and int(stated[:20]) > maximum_bytes:
         raise _too_large(request, maximum_bytes)
