@@ -45,7 +45,7 @@ def backend(kind: str, url: str) -> Any:
     schemes = BACKENDS[kind]
     scheme = urlsplit(url).scheme
     if scheme not in schemes:
-        setting = f"HEADWAY_{kind.upper()}_URL"
+        setting = "HEADWAY_ENGINE_URLS" if kind == "engine" else f"HEADWAY_{kind.upper()}_URL"
         known = ", ".join(f"{known}:" for known in schemes)
         raise SettingInvalid(
             f"{setting} begins with {scheme or repr(redacted(url))}; it must begin with one of: {known}"

@@ -18,7 +18,11 @@ from headway.rank_protocol import rank_variables
 PREFIX = "HEADWAY_"
 NO_SETTINGS = rank_variables.ALL | {"HEADWAY_TOKEN", "HEADWAY_RANK_TOKEN", "HEADWAY_SERVICES"}
 """Variables with our prefix that are no settings: of ranks, of the client, and of the test suite."""
-RENAMED = {"HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS", "HEADWAY_ASSIGNMENTS_URL": "HEADWAY_WAKEUPS_URL"}
+RENAMED = {
+    "HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS",
+    "HEADWAY_ASSIGNMENTS_URL": "HEADWAY_WAKEUPS_URL",
+    "HEADWAY_ENGINE_URL": "HEADWAY_ENGINE_URLS",
+}
 """Former names of settings, with those that they have now."""
 
 
@@ -51,8 +55,10 @@ class Settings(Timeouts):
     """Holds hot dataset blocks; losing it costs speed only."""
     cache_bytes: int = Field(default=64 << 20, ge=0)
     """Bound of the memory cache."""
-    engine_url: str = "fleet:"
-    """Where workers come from."""
+    engine_urls: tuple[str, ...] = ()
+    """Where workers come from besides the fleet, by comma: `local:`, `kubernetes:`."""
+    default_engine: str = "fleet"
+    """The engine of jobs that name none."""
     dataset_directories: tuple[Path, ...] = Field(default_factory=_packaged_sources)
     """Where the sources of the datasets mnist and digits lie."""
     leader_lease_seconds: Seconds = Field(default=1.5, gt=0)
@@ -120,6 +126,13 @@ def refuse_renamed(environment: Mapping[str, str]) -> None:
             raise SettingInvalid(f"{former} is called {name} now: rename the variable.")
 
 
+def _split(name: str, value: str) -> object:
+    """The value of a variable: of a setting that has several, the list of them."""
+    if name == "dataset_directories":
+        return value.split(os.pathsep)
+    return [one.strip() for one in value.split(",") if one.strip()] if name == "engine_urls" else value
+
+
 def load_settings(environment: Mapping[str, str], **options: object) -> Settings:
     """Settings from `HEADWAY_*` variables, then from options that are not None.
 
@@ -135,7 +148,7 @@ def load_settings(environment: Mapping[str, str], **options: object) -> Settings
             raise SettingInvalid(
                 f"{variable} is not a setting of Headway; see docs/reference/settings.md, or unset it."
             )
-        values[name] = value.split(os.pathsep) if name == "dataset_directories" else value
+        values[name] = _split(name, value)
     values.update({name: value for name, value in options.items() if value is not None})
     try:
         settings = Settings.model_validate(values)

@@ -26,7 +26,7 @@ class _Closable(Protocol):
 
 
 class Backends:
-    """One backend of each kind. `wakeups` and `reports` are brokers: one broker, unless the settings name two.
+    """One backend of each kind, engines by name. `wakeups` and `reports` are one broker, unless the settings name two.
 
     `embedded` is the broker that workers reach over their own connection. It exists even if no messages use it.
     """
@@ -41,7 +41,10 @@ class Backends:
         self.wakeups = self._broker(settings.effective_wakeups_url)
         same = settings.effective_reports_url == settings.effective_wakeups_url
         self.reports = self.wakeups if same else self._broker(settings.effective_reports_url)
-        self.engine: Engine = backend("engine", settings.engine_url)(settings.engine_url, self.database)
+        self.engines: dict[str, Engine] = {}
+        for url in ("fleet:", *settings.engine_urls):
+            engine: Engine = backend("engine", url)(url)
+            self.engines[engine.name] = engine
         self._opened: list[_Closable] = []
 
     def _broker(self, url: str) -> Broker:

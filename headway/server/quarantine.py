@@ -12,10 +12,10 @@ from headway.core.faults import blamed, breaks_workers, excused, is_fault, prove
 from headway.core.job import Job
 from headway.core.placement import gang_of, has_labels
 from headway.core.worker import Worker, WorkerFault
-from headway.engines.base import Engine
 from headway.errors import Conflict, NotFound
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
+from headway.server.worker_registry import WorkerRegistry
 
 _log = logging.getLogger(__name__)
 
@@ -27,9 +27,9 @@ class Quarantine:
     server first saw the quarantine. A worker that was restarted is tried at once.
     """
 
-    def __init__(self, clock: Clock, engine: Engine, counters: ServerCounters) -> None:
+    def __init__(self, clock: Clock, registry: WorkerRegistry, counters: ServerCounters) -> None:
         self._clock = clock
-        self._engine = engine
+        self._registry = registry
         self._counters = counters
         self._unjudged: dict[str, Job] = {}
         self._rests_since: dict[str, float] = {}
@@ -42,7 +42,7 @@ class Quarantine:
     @property
     def holds(self) -> bool:
         """Whether any worker waits for its next try."""
-        return any(worker.quarantine is not None for worker in self._engine.workers())
+        return any(worker.quarantine is not None for worker in self._registry.workers())
 
     def job_changed(self, job: Job) -> None:
         """Note an attempt that ended or started to train."""
@@ -65,7 +65,7 @@ class Quarantine:
                 del self._unjudged[job.id]
 
     async def _blame(self, job: Job, attempt: Attempt, failure: Failure) -> None:
-        workers = self._engine.workers()
+        workers = self._registry.workers()
         fleet = {worker.name for worker in workers if has_labels(worker, gang_of(job).shape.where)}
         if breaks_workers(job.faulty_workers, fleet):
             for worker in workers:
@@ -79,9 +79,8 @@ class Quarantine:
         await self._change(failure.worker, lambda worker: blamed(worker, fault, others))
 
     async def _change(self, worker_id: str, change: Callable[[Worker], Worker]) -> None:
-        with suppress(NotFound, Conflict):  # it is lost, and its quarantine ends with it
-            before = self._engine.worker(worker_id).quarantine
-            worker = await self._engine.judge(worker_id, change)
+        """Whether any worker waits for its next try."""
+        return any(worker.quarantine is not None for worker in self._registry.workers())
             if worker.quarantine == before:
                 return
             if worker.quarantine is None:

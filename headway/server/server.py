@@ -43,6 +43,7 @@ from headway.server.services.worker_connections import WorkerConnections
 from headway.server.services.workers import Workers
 from headway.server.sinks.rows import RowSink
 from headway.server.watchers import Watchers
+from headway.server.worker_registry import WorkerRegistry
 from headway.settings import Settings
 
 
@@ -83,9 +84,10 @@ class Server:
         database = self.backends.database
         self.watchers = Watchers()
         self.jobs = Jobs(database, self.clock)
+        self.registry = WorkerRegistry(database)
         self.queue = Queue(database)
         embedded = self.backends.reports is self.backends.embedded  # checked as it came over the worker's connection
-        self.senders = ReportSenders(self.tokens, self.backends.engine)
+        self.senders = ReportSenders(self.tokens, self.registry)
         self.recorder = Recorder(
             database=database,
             jobs=self.jobs,
@@ -130,26 +132,26 @@ class Server:
             clock=self.clock,
             tokens=self.tokens,
             jobs=self.jobs,
-            engine=self.backends.engine,
+            registry=self.registry,
             leases=self.leases,
             recorder=self.recorder,
             telemetry=self.telemetry,
             counters=self.counters,
         )
         self.callers = Callers(self.tokens, self.workers, self.jobs, self.clock)
-        self.credentials = Credentials(self.home, self.callers, self.backends.engine, self.jobs)
+        self.credentials = Credentials(self.home, self.callers, self.registry, self.jobs)
         self.assignments = Assignments(
             clock=self.clock,
             tokens=self.tokens,
             jobs=self.jobs,
-            engine=self.backends.engine,
+            registry=self.registry,
             workers=self.workers,
             datasets=self.datasets,
             checkpoints=self.checkpoints,
             counters=self.counters,
         )
         self.heartbeats = Heartbeats(
-            engine=self.backends.engine,
+            registry=self.registry,
             workers=self.workers,
             leases=self.leases,
             telemetry=self.telemetry,
@@ -173,7 +175,7 @@ class Server:
             queue=self.queue,
             workers=self.workers,
             telemetry=self.telemetry,
-            engine=self.backends.engine,
+            registry=self.registry,
         )
         self.submission = Submission(
             jobs=self.jobs,
@@ -186,7 +188,7 @@ class Server:
     def _wire_loops(self) -> None:
         """What acts by itself, besides the recorder."""
         database = self.backends.database
-        self.quarantine = Quarantine(self.clock, self.backends.engine, self.counters)
+        self.quarantine = Quarantine(self.clock, self.registry, self.counters)
         self.scheduler = Scheduler(
             settings=self.settings,
             clock=self.clock,

@@ -59,7 +59,7 @@ async def _leading(server: Server, url: str) -> AsyncIterator[None]:
 async def _recover(server: Server) -> None:
     """Take up what an earlier server left. Each step reads what those before it have read."""
     connect_listeners(server)
-    await server.backends.engine.open()  # the workers
+    await server.registry.open()  # the workers
     server.quarantine.open()  # by the times of the leader before, which are known by now
     await server.datasets.open()
     await server.jobs.open()  # what is unsettled; from here on changes of jobs are told

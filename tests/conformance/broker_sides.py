@@ -46,10 +46,10 @@ async def embedded_sides(folder: Path) -> AsyncIterator[Sides]:
     server = Server(Settings(home=folder / "home"), embedded=broker)
     backends = server.backends
     await backends.database.open()
-    await backends.engine.open()
+    await server.registry.open()
     for name in ("w", "other"):
         description = WorkerDescription(name=name, slots=1, threads_per_slot=1, host="127.0.0.1", port=9)
-        await backends.engine.register(name, description, None, 0.0)
+        await server.registry.register(name, description, None, 0.0)
     http = uvicorn.Server(_config(server))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(http.serve(sockets=[listener]))

@@ -6,7 +6,6 @@ from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.job import Job
 from headway.core.protocol import Claimed, OpenAssignment
-from headway.engines.base import Engine
 from headway.errors import ClaimRefused, Damaged, NotFound
 from headway.server.access import Caller, require_as_worker
 from headway.server.clock import Clock
@@ -16,6 +15,7 @@ from headway.server.services.datasets import Datasets
 from headway.server.services.jobs import Jobs
 from headway.server.services.workers import Workers
 from headway.server.tokens import Tokens, for_rank
+from headway.server.worker_registry import WorkerRegistry
 
 
 class Assignments:
@@ -27,7 +27,7 @@ class Assignments:
         clock: Clock,
         tokens: Tokens,
         jobs: Jobs,
-        engine: Engine,
+        registry: WorkerRegistry,
         workers: Workers,
         datasets: Datasets,
         checkpoints: Checkpoints,
@@ -36,7 +36,7 @@ class Assignments:
         self._clock = clock
         self._tokens = tokens
         self._jobs = jobs
-        self._engine = engine
+        self._registry = registry
         self._workers = workers
         self._datasets = datasets
         self._checkpoints = checkpoints
@@ -139,7 +139,7 @@ class Assignments:
 
         Former lives are not remembered for ever, so that its name counts as well: what it keeps may still be needed.
         """
-        lives, name = self._engine.lives_of(worker_id), self._engine.worker(worker_id).name
+        lives, name = self._registry.lives_of(worker_id), self._registry.worker(worker_id).name
         attempts = await self._jobs.attempts(job)
         given = (one for attempt in attempts for one in attempt.assignments)
         return any(one.worker in lives or one.worker_name == name for one in given)

@@ -8,13 +8,13 @@ from enum import StrEnum
 
 from pydantic import BaseModel
 
-from headway.engines.base import Engine
 from headway.errors import NotFound
 from headway.server.access import Action, Caller, CallerKind, InstallationSubject, require
 from headway.server.callers import Callers
 from headway.server.home_tokens import HomeTokens
 from headway.server.services.jobs import Jobs
 from headway.server.tokens import Token, for_rank, for_worker
+from headway.server.worker_registry import WorkerRegistry
 
 
 class EndsWith(StrEnum):
@@ -48,10 +48,10 @@ class Credentials:
     A token that a browser got by a one-time link is not listed.
     """
 
-    def __init__(self, home: HomeTokens, callers: Callers, engine: Engine, jobs: Jobs) -> None:
+    def __init__(self, home: HomeTokens, callers: Callers, registry: WorkerRegistry, jobs: Jobs) -> None:
         self._home = home
         self._callers = callers
-        self._engine = engine
+        self._registry = registry
         self._jobs = jobs
 
     def list(self, caller: Caller) -> list[Credential]:
@@ -65,7 +65,7 @@ class Credentials:
         return [self._credential(token) for token in tokens]
 
     def _of_workers(self) -> Iterator[Token]:
-        for worker in self._engine.workers():
+        for worker in self._registry.workers():
             yield self._as_used(Token(for_worker(worker.id), worker.registered_at))
 
     def _of_ranks(self) -> Iterator[Token]:

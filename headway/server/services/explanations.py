@@ -10,12 +10,12 @@ from headway.core.placement import Gang, gang_of, place_queue
 from headway.core.resume_point import resume_sentence, stop_sentence
 from headway.core.status import JobStatus
 from headway.core.waiting import Waiting, explain_misfit, waiting
-from headway.engines.base import Engine
 from headway.server.access import Action, Caller
 from headway.server.services.jobs import Jobs
 from headway.server.services.queue import Queue
 from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
+from headway.server.worker_registry import WorkerRegistry
 
 
 class Explained(NamedTuple):
@@ -40,12 +40,14 @@ class Planned(NamedTuple):
 class Explanations:
     """Tells from the queue, the fleet and the jobs at work; changes nothing."""
 
-    def __init__(self, *, jobs: Jobs, queue: Queue, workers: Workers, telemetry: Telemetry, engine: Engine) -> None:
+    def __init__(
+        self, *, jobs: Jobs, queue: Queue, workers: Workers, telemetry: Telemetry, registry: WorkerRegistry
+    ) -> None:
         self._jobs = jobs
         self._queue = queue
         self._workers = workers
         self._telemetry = telemetry
-        self._engine = engine
+        self._registry = registry
 
     async def explain(self, caller: Caller, project: str, reference: str) -> Explained:
         """One job, and how it stands."""
@@ -54,7 +56,7 @@ class Explanations:
 
     def misfit(self, job: Job) -> str | None:
         """Why the job cannot start even on an empty fleet; None if it can."""
-        return explain_misfit(job, self._engine.workers())
+        return explain_misfit(job, self._registry.workers())
 
     def plan(self, job: Job) -> Planned:
         """Where a job that is not submitted yet would run."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headway.core.protocol import AssignmentKey, CommittedStream, Heartbeat, HeartbeatAnswer
-from headway.engines.base import Engine
 from headway.server.access import Caller, require_as_worker
 from headway.server.leases import Leases
 from headway.server.recorder import Recorder
@@ -13,6 +12,7 @@ from headway.server.services.assignments import Assignments
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
+from headway.server.worker_registry import WorkerRegistry
 
 
 class Heartbeats:
@@ -21,7 +21,7 @@ class Heartbeats:
     def __init__(
         self,
         *,
-        engine: Engine,
+        registry: WorkerRegistry,
         workers: Workers,
         leases: Leases,
         telemetry: Telemetry,
@@ -31,7 +31,7 @@ class Heartbeats:
         leads: Callable[[], bool],
     ) -> None:
         """`leads`: whether this server certainly leads, so that a worker may forget what it calls committed."""
-        self._engine = engine
+        self._registry = registry
         self._workers = workers
         self._leases = leases
         self._telemetry = telemetry
@@ -59,7 +59,7 @@ class Heartbeats:
 
     async def _committed(self, worker_id: str, stream: AssignmentKey) -> CommittedStream:
         """How far a stream is committed. Of one that is not the worker's, nothing is accepted from it."""
-        if stream.worker not in self._engine.lives_of(worker_id):
+        if stream.worker not in self._registry.lives_of(worker_id):
             return CommittedStream(stream=stream, through=None)
         through = await self._recorder.committed(stream)
         return CommittedStream(stream=stream, through=through, unreadable=self._recorder.unreadable(stream))

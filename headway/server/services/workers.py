@@ -11,7 +11,6 @@ from headway.core import transitions
 from headway.core.faults import restored
 from headway.core.protocol import Registered, Registration
 from headway.core.worker import Worker, WorkerLoad, WorkerState
-from headway.engines.base import Engine
 from headway.errors import NotFound, WorkerLost
 from headway.server.access import Action, Caller, require_as_worker, require_in_installation
 from headway.server.clock import Clock
@@ -22,6 +21,7 @@ from headway.server.recorder import Recorder
 from headway.server.services.jobs import Jobs, draw_id
 from headway.server.services.telemetry import Telemetry
 from headway.server.tokens import Tokens, for_worker
+from headway.server.worker_registry import WorkerRegistry
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Workers:
         clock: Clock,
         tokens: Tokens,
         jobs: Jobs,
-        engine: Engine,
+        registry: WorkerRegistry,
         leases: Leases,
         recorder: Recorder,
         telemetry: Telemetry,
@@ -56,7 +56,7 @@ class Workers:
         self._clock = clock
         self._tokens = tokens
         self._jobs = jobs
-        self._engine = engine
+        self._registry = registry
         self._leases = leases
         self._recorder = recorder
         self._telemetry = telemetry
@@ -68,7 +68,7 @@ class Workers:
 
     async def open(self) -> None:
         """Expect the known workers to come back, each with a full term; finish losing those that were lost."""
-        ready = {worker.id for worker in self._engine.workers()}
+        ready = {worker.id for worker in self._registry.workers()}
         for worker_id in ready:
             self._leases.watch(worker_id)
         for job in self._jobs.unsettled.active():
@@ -79,7 +79,7 @@ class Workers:
     def list_connected(self, caller: Caller) -> list[WorkerNow]:
         """The workers that are connected, by name. Raises NotAllowed."""
         require_in_installation(caller, Action.FLEET_READ)
-        return [self._now(worker) for worker in self._engine.workers()]
+        return [self._now(worker) for worker in self._registry.workers()]
 
     def _now(self, worker: Worker) -> WorkerNow:
         ranks = {held.job.name: held.assignment.rank_count for held in self._jobs.unsettled.held_by(worker.id)}
@@ -93,7 +93,7 @@ class Workers:
             former = self._tokens.read(registration.former_token).caller.worker
         if former is not None:
             await self.lose(former, "it was started anew")
-        taken = {worker.name for worker in self._engine.workers()}
+        taken = {worker.name for worker in self._registry.workers()}
         name = registration.worker.name
         suffix = 2
         while name in taken:
@@ -101,7 +101,7 @@ class Workers:
             suffix += 1
         worker_id = draw_id("w-")
         description = registration.worker.model_copy(update={"name": name})
-        await self._engine.register(worker_id, description, former, self._clock.now())
+        await self._registry.register(worker_id, description, former, self._clock.now())
         self._leases.watch(worker_id)
         _log.info("Worker %s registered with %d slots.", name, description.slots)
         self._changed()
@@ -120,30 +120,30 @@ class Workers:
         """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
         require_in_installation(caller, Action.FLEET_WRITE)
         worker_id = self._connected(name).id
-        await self._engine.drain(worker_id, draining=draining)
+        await self._registry.drain(worker_id, draining=draining)
         now = self._clock.now()
         if draining:
             for held in self._jobs.unsettled.held_by(worker_id):
                 await self._jobs.update(held.job.id, lambda job: transitions.drain_worker(job, worker_id, now))
         self._changed()
-        return self._now(self._engine.worker(worker_id))
+        return self._now(self._registry.worker(worker_id))
 
     async def restore(self, caller: Caller, name: str) -> WorkerNow:
         """End a worker's quarantine, so that it takes jobs again. Raises NotFound."""
         require_in_installation(caller, Action.FLEET_WRITE)
-        worker = await self._engine.judge(self._connected(name).id, restored)
+        worker = await self._registry.judge(self._connected(name).id, restored)
         self._changed()
         return self._now(worker)
 
     def _connected(self, name: str) -> Worker:
-        found = [worker for worker in self._engine.workers() if name in (worker.name, worker.id)]
+        found = [worker for worker in self._registry.workers() if name in (worker.name, worker.id)]
         if not found:
             raise NotFound(f"Worker {name} is not connected. `headway workers` lists those that are.")
         return found[0]
 
     def placeable(self) -> list[Worker]:
         """The workers that a job can be placed on: those that are not being shut down."""
-        return [worker for worker in self._engine.workers() if worker.id not in self._leaving]
+        return [worker for worker in self._registry.workers() if worker.id not in self._leaving]
 
     def stop_placing_on(self, worker_id: str) -> None:
         """The worker is being shut down: give it no more jobs."""
@@ -157,7 +157,7 @@ class Workers:
 
     async def connection_closed(self, worker_id: str) -> None:
         """Lose the worker now if its process has ended; else its lease decides."""
-        worker = self._engine.worker(worker_id)
+        worker = self._registry.worker(worker_id)
         if worker.state is not WorkerState.LOST and await process_ended(worker):
             await self.lose(worker_id, "its process ended")
 
@@ -171,8 +171,8 @@ class Workers:
         self._losing.add(worker_id)
         try:
             await self._recorder.catch_up()
-            if await self._engine.lose(worker_id, because, self._clock.now()):
-                name = self._engine.worker(worker_id).name
+            if await self._registry.lose(worker_id, because, self._clock.now()):
+                name = self._registry.worker(worker_id).name
                 if expected:
                     _log.info("Worker %s has shut down.", name)
                 else:
@@ -196,7 +196,7 @@ class Workers:
     def check_ready(self, worker_id: str) -> None:
         """Raises WorkerLost for a worker that is unknown, lost, or being declared lost."""
         try:
-            worker = self._engine.worker(worker_id)
+            worker = self._registry.worker(worker_id)
         except NotFound as error:
             raise WorkerLost(f"Worker {worker_id} is not known here. Register again.") from error
         if worker.state is WorkerState.LOST:

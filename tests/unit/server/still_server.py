@@ -33,7 +33,7 @@ class StillServer(Server):
     async def a_worker(self, name: str, slots: int = 1, former: str | None = None) -> str:
         """A worker that registered; its id is its name."""
         description = WorkerDescription(name=name, slots=slots, threads_per_slot=1, host="127.0.0.1", port=9)
-        await self.backends.engine.register(name, description, former, self.clock.now())
+        await self.registry.register(name, description, former, self.clock.now())
         self.leases.watch(name)
         return name
 
@@ -111,7 +111,7 @@ async def still_server(folder: Path, **settings: Any) -> AsyncIterator[StillServ
     """A server in a folder, its stores open."""
     server = StillServer(Settings(home=folder / "home", **settings))
     await server.backends.open_stores()
-    await server.backends.engine.open()
+    await server.registry.open()
     server.quarantine.open()
     try:
         yield server

@@ -14,11 +14,11 @@ from headway.core.job import Job, JobSpec
 from headway.core.placement import Share
 from headway.core.worker import WorkerDescription
 from headway.database.base import Database
-from headway.engines.base import Engine
 from headway.registry import backend
 from headway.server.counters import ServerCounters
 from headway.server.quarantine import Quarantine
 from headway.server.services.jobs import Jobs
+from headway.server.worker_registry import WorkerRegistry
 from tests.fake_clock import FakeClock
 from tests.new_job import new_job
 
@@ -40,15 +40,15 @@ class Server:
     def __init__(self, database: Database) -> None:
         self.clock = FakeClock()
         self.jobs = Jobs(database, self.clock)
-        self.engine: Engine = backend("engine", "fleet:")("fleet:", database)
+        self.registry = WorkerRegistry(database)
         self.counters = ServerCounters(database.damage)
-        self.quarantine = Quarantine(self.clock, self.engine, self.counters)
+        self.quarantine = Quarantine(self.clock, self.registry, self.counters)
         self.jobs.on_change = (self.quarantine.job_changed,)
         self.quarantine.open()
 
     async def register(self, name: str, former: str | None = None) -> None:
         description = WorkerDescription(name=name[0], slots=1, threads_per_slot=1, host="h", port=1)
-        await self.engine.register(name, description, former, self.clock.now())
+        await self.registry.register(name, description, former, self.clock.now())
 
     async def attempt(self, job: Job, worker: str, *facts: object) -> Job:
         """An attempt of the job on a worker that reports these facts, and is judged."""
@@ -65,7 +65,7 @@ class Server:
         return await self.jobs.insert(new_job(JobSpec(script="s.py", source="")))
 
     def due(self) -> set[str]:
-        return self.quarantine.with_tries(self.engine.workers())[1]
+        return self.quarantine.with_tries(self.registry.workers())[1]
 
 
 async def quarantined(database: Database) -> Server:
@@ -77,7 +77,7 @@ async def quarantined_on(server: Server) -> Server:
     await server.register("b")
     for _ in range(3):
         await server.attempt(await server.submit(), "a", FULL)
-    assert [one.name for one in server.engine.workers() if one.takes_jobs] == ["b"]
+    assert [one.name for one in server.registry.workers() if one.takes_jobs] == ["b"]
     return server
 
 
@@ -112,8 +112,8 @@ async def test_ranks_that_work_end_the_quarantine(database: Database) -> None:
 async def test_another_server_knows_it_and_grants_a_full_pause(database: Database) -> None:
     await quarantined(database)
     server = Server(database)
-    await server.engine.open()
-    (bad,) = (one for one in server.engine.workers() if one.quarantine is not None)
+    await server.registry.open()
+    (bad,) = (one for one in server.registry.workers() if one.quarantine is not None)
     assert bad.quarantine is not None
     assert (bad.name, bad.quarantine.reason) == ("a", "the disk is full")
     assert server.due() == set()
@@ -123,9 +123,9 @@ async def test_another_server_knows_it_and_grants_a_full_pause(database: Databas
 
 async def test_a_worker_that_starts_again_is_still_quarantined_and_tried_at_once(database: Database) -> None:
     server = await quarantined(database)
-    await server.engine.lose("a", "it was started anew", 0)
+    await server.registry.lose("a", "it was started anew", 0)
     await server.register("a2", former="a")
-    assert [one.id for one in server.engine.workers() if not one.takes_jobs] == ["a2"]
+    assert [one.id for one in server.registry.workers() if not one.takes_jobs] == ["a2"]
     assert server.due() == {"a2"}
 
 
@@ -137,7 +137,7 @@ async def test_a_server_that_goes_by_the_times_of_the_leader_before_grants_a_ful
     server = Server(database)
     server.clock.ahead_seconds = 3600  # as it is from its lead on, which is after it was made
     server.quarantine.open()
-    await server.engine.open()
+    await server.registry.open()
     assert server.due() == set()
     server.clock.seconds = 30
     assert server.due() == {"a"}
@@ -151,8 +151,8 @@ async def test_one_job_that_fails_wherever_it_runs_quarantines_nobody(database: 
     for name in "abcabc":
         job = await server.attempt(job, name, FULL)
     assert (job.status, job.retries_used) == ("failed", 3)
-    assert all(one.takes_jobs for one in server.engine.workers())
-    assert not any(fault.counts for one in server.engine.workers() for fault in one.faults)
+    assert all(one.takes_jobs for one in server.registry.workers())
+    assert not any(fault.counts for one in server.registry.workers() for fault in one.faults)
 
 
 async def test_many_jobs_that_fail_wherever_they_run_leave_the_fleet_working(database: Database) -> None:
@@ -163,5 +163,5 @@ async def test_many_jobs_that_fail_wherever_they_run_leave_the_fleet_working(dat
     for name in "ab":
         for job in jobs:
             await server.attempt(job, name, FULL)
-            assert any(one.takes_jobs for one in server.engine.workers())
-    assert all(one.takes_jobs for one in server.engine.workers())
+            assert any(one.takes_jobs for one in server.registry.workers())
+    assert all(one.takes_jobs for one in server.registry.workers())

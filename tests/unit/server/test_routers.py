@@ -9,7 +9,7 @@ from pathlib import Path
 import headway.server.api
 
 ROUTERS = sorted(Path(headway.server.api.__file__).parent.glob("*.py"))
-NO_SERVICES = {"backends", "database", "objects", "engine", "unsettled", "recorder", "tokens", "running"}
+NO_SERVICES = {"backends", "database", "objects", "engines", "registry", "unsettled", "recorder", "tokens", "running"}
 """What services use. A router that did would decide."""
 SERVER = "server"
 

@@ -231,7 +231,7 @@ async def test_a_worker_that_does_not_end_its_ranks_is_lost(server: StillServer)
     assert (await server.now(job)).status is JobStatus.STOPPING
     await pass_time(server, 1, "a")
     assert (await server.now(job)).status is JobStatus.CANCELLED
-    assert server.backends.engine.worker("a").lost_because == "it did not end its ranks within 35 s"
+    assert server.registry.worker("a").lost_because == "it did not end its ranks within 35 s"
 
 
 async def test_ranks_that_save_have_the_longer_grace(server: StillServer) -> None:
@@ -295,10 +295,10 @@ async def test_a_server_that_was_paused_gives_everyone_a_full_term(server: Still
     await pass_time(server, CLAIM_SECONDS - 1, "a", "b")
     server.clock.seconds += 3600
     await server.scheduler.tick()
-    assert {worker.name for worker in server.backends.engine.workers()} == {"a", "b"}
+    assert {worker.name for worker in server.registry.workers()} == {"a", "b"}
     await pass_time(server, CLAIM_SECONDS, "a")
     assert (await server.now(unclaimed)).status is JobStatus.STARTING
-    assert {worker.name for worker in server.backends.engine.workers()} == {"a"}, "b was silent for a whole lease"
+    assert {worker.name for worker in server.registry.workers()} == {"a"}, "b was silent for a whole lease"
 
 
 async def _placed_on(server: StillServer, job: Job, worker: str) -> Job:

@@ -47,7 +47,7 @@ async def test_a_server_reaches_what_it_needs_before_it_writes_and_closes_it_las
         "backends.reach_brokers",
         "backends.database.installation",
         "backends.open_brokers",
-        "backends.engine.open",
+        "registry.open",
         "jobs.open",
         "queue.open",
         "recorder.open",
@@ -85,7 +85,7 @@ async def test_a_server_takes_up_what_the_one_before_left(tmp_path: Path) -> Non
         await former.scheduler.schedule()
         running = await former.report(await former.claim(await former.now(running)), "gone", RankStarted(rank=0, pid=1))
         assert running.status is JobStatus.RUNNING
-        await former.backends.engine.lose("gone", "the test says so", 1.0)
+        await former.registry.lose("gone", "the test says so", 1.0)
     server = Server(Settings(home=tmp_path / "home"))
     async with started(server):
         ended = await server.jobs.by_id(running.id)
