@@ -79,8 +79,9 @@ class Quarantine:
         await self._change(failure.worker, lambda worker: blamed(worker, fault, others))
 
     async def _change(self, worker_id: str, change: Callable[[Worker], Worker]) -> None:
-        """Whether any worker waits for its next try."""
-        return any(worker.quarantine is not None for worker in self._registry.workers())
+        with suppress(NotFound, Conflict):  # it is lost, and its quarantine ends with it
+            before = self._registry.worker(worker_id).quarantine
+            worker = await self._registry.judge(worker_id, change)
             if worker.quarantine == before:
                 return
             if worker.quarantine is None:
