@@ -12,13 +12,17 @@ _HEAD = """# The drill
 
 `headway drill` starts a server and three workers on this machine, in a folder and on ports of its own, and trains a
 small network with two ranks on two workers: once undisturbed, then once per scenario. It needs no root and touches
-nothing else. After each scenario it checks: weights equal to the undisturbed run's to the last bit; each metric step
-there once; no line of any attempt lost or doubled; events numbered without gap, with one end; no attempt placed before
-the one before had ended; the newest checkpoint loads.
+nothing else. After each scenario it checks:
 
-The lease is three seconds here (ten by default). Noticed: from the strike to the failure's record. First step: from the
-strike to the end of the next attempt's first step. Repeated: steps that were done again. A crash (SIGSEGV) is the
-user's to mend: it has to fail with its cause. Figures are medians over the rounds of one run, here three.
+- The weights equal those of the undisturbed run, to the last bit.
+- Each metric step is there once. No log line of any attempt is lost or duplicated.
+- Events are numbered without a gap and contain one end of the job.
+- No attempt was placed before the previous one had ended.
+- The newest checkpoint loads.
+
+The lease is three seconds here (ten by default). Noticed: from the fault to the record of the failure. First step: from
+the fault to the end of the next attempt's first step. Repeated: steps that were done twice. A crash (SIGSEGV) is an
+error in the job: the job must fail with that cause. Figures are medians over the rounds of one run, here three.
 
 ```console
 $ headway drill --list
@@ -29,8 +33,8 @@ $ headway drill --only 'worker killed' --json
 |---|---|---|---|---|---|
 """
 _TAIL = """
-The server of the drill has a broker and a clock that misbehave when a file says so; disks are full by a limit on the
-size of a process' files, which needs Linux. What cannot be played on a machine is reported, and the exit status is 1.
+The drill's server has a broker and a clock that misbehave when a file tells them to. A full disk is simulated by a limit on the size of
+a process's files, which needs Linux. If a scenario cannot run on a machine, the drill reports it and exits with 1.
 """
 
 
