@@ -73,7 +73,7 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
         "1 file of the working directory on worker two was not kept: state (1 B). To keep such a file, "
         "give `--output 'state'`" in warning
     )
-    folder = Path(warning.rpartition("it stays in ")[2].partition(" until ")[0])
+    folder = Path(warning.rpartition("keeps the working directory in ")[2].partition(" until ")[0])
     assert (folder / "state").read_text() == "x"
     assert warning in fleet.command("show", "moved").stdout
 
