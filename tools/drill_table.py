@@ -34,8 +34,8 @@ $ headway drill --only 'worker killed' --json
 """
 _TAIL = """
 The drill's server has a broker and a clock that misbehave when a file tells them to. A full disk is simulated by a
-limit on the size of a process's files, which needs Linux. If a scenario cannot run on a machine, the drill reports it and
-exits with 1.
+limit on the size of a process's files, which needs Linux. If a scenario cannot run on a machine, the drill reports
+it and exits with 1.
 """
 
 
