@@ -34,7 +34,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "delete": Command("jobs:delete", "Delete an ended job."),
     },
     "Look inside": {
-        "show": Command("jobs:show", "Show how a job stands, why, and what to do."),
+        "show": Command("show:show", "Show what a job runs, how far it is, and what to do."),
         "follow": Command("jobs:follow", "Follow a job until it ends."),
         "logs": Command("logs:logs", "Print what a job printed."),
         "metrics": Command("streams:metrics", "Print or plot a job's metrics."),

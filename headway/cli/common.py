@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 _GAP = "  "
 _CUT_CHARACTERS = 12
-"""What is left at least of a column that is cut before others are left out."""
+"""A column that is cut first keeps so many characters."""
 STATUS_COLOURS = {
     "queued": "yellow",
     "paused": "yellow",
@@ -28,8 +28,24 @@ STATUS_COLOURS = {
     "cancelled": "bright_black",
 }
 EXIT_STATUS = {"failed": 1, "cancelled": 3}
-"""What commands that follow a job end with; 0 for everything else."""
-STAGES = ("placed", "launched", "data_ready", "first_step", "trained", "evaluated", "stored")
+"""The exit status of commands that follow a job; 0 for every other end."""
+
+
+def print_text(text: str, *, indent: int = 0, hanging: int = 0, fg: str | None = None) -> None:
+    """Print sentences. On a terminal lines end between words; those after the first are indented by `hanging` more."""
+    first, rest = " " * indent, " " * (indent + hanging)
+    if sys.stdout.isatty():
+        lines = textwrap.wrap(
+            text,
+            shutil.get_terminal_size().columns,
+            initial_indent=first,
+            subsequent_indent=rest,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        click.secho("\n".join(lines), fg=fg)
+    else:
+        click.secho(first + text, fg=fg)
 
 
 def print_json(value: Any) -> None:
@@ -38,14 +54,23 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    headings: Sequence[str], rows: Iterable[Sequence[str]], *, cut: Sequence[str] = (), drop: Sequence[str] = ()
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    cut: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    empty: Sequence[str] = (),
 ) -> None:
     """Columns as wide as they need to be; a status has its colour.
 
-    On a terminal that is too narrow the columns `cut` lose their ends, then the columns `drop` are left out, in this
-    order, and then all columns lose their ends.
+    A column in `empty` is left out if it has only dashes. On a terminal that is too narrow the columns in `cut` lose
+    their ends, then the columns in `drop` are left out, in this order, and then all columns lose their ends.
     """
     table = [list(headings), *[list(row) for row in rows]]
+    for heading in empty:
+        column = table[0].index(heading)
+        if all(row[column] == "-" for row in table[1:]):
+            table = _without(table, column)
     if sys.stdout.isatty():
         table = fitted(table, shutil.get_terminal_size().columns, cut, drop)
     widths = _widths(table)
@@ -63,13 +88,17 @@ def fitted(table: list[list[str]], line_characters: int, cut: Sequence[str], dro
     for heading in drop:
         if _line_width(table) <= line_characters:
             break
-        column = table[0].index(heading)
-        table = [row[:column] + row[column + 1 :] for row in table]
+        if heading in table[0]:
+            table = _without(table, table[0].index(heading))
     return _shrunk(table, line_characters, range(len(table[0])), 1)
 
 
+def _without(table: list[list[str]], column: int) -> list[list[str]]:
+    return [row[:column] + row[column + 1 :] for row in table]
+
+
 def _shrunk(table: list[list[str]], line_characters: int, columns: Sequence[int], least: int) -> list[list[str]]:
-    """The table with the widest of these columns made narrower, as far as it is needed and as they go."""
+    """The table with the widest of these columns made narrower until it fits, or until each has `least` characters."""
     widths, excess = _widths(table), _line_width(table) - line_characters
     for _ in range(excess):
         widest = max(columns, key=lambda column: widths[column], default=None)
@@ -92,7 +121,7 @@ def _ended(cell: str, width: int) -> str:
 
 
 def print_damaged(rows: Iterable[dict[str, Any]]) -> None:
-    """What a list leaves out because it cannot be read."""
+    """The rows that a list leaves out because they cannot be read."""
     for row in rows:
         click.secho(f"Damaged: {row['kind']} {row['name']} ({row['id']}): {row['reason']}", fg="red")
         click.echo(f"Restore a backup, or delete it: headway damaged delete {row['kind']} {row['id']}")
@@ -103,17 +132,14 @@ def _colour(cell: str) -> str:
     return click.style(cell, fg=colour) if colour else cell
 
 
-def work_of(spec: dict[str, Any], *, arguments: bool = True) -> str:
-    """What a job runs, as one would write it in a shell."""
-    if spec["trainer"]:
-        return f"{spec['trainer']} on {spec['dataset']}"
-    program = ["-m", spec["module"]] if spec["module"] else [spec["script"]] if spec["script"] else []
-    return shlex.join([*program, *(spec["arguments"] if arguments else []), *spec["command"]])
-
-
 def shown_status(job: dict[str, Any]) -> str:
-    """The status as people call it: a job that is queued on hold is paused."""
+    """The status for people: a job that is queued on hold is paused."""
     return "paused" if job["status"] == "queued" and job["hold"] else str(job["status"])
+
+
+def status_text(status: str) -> str:
+    """The status in its colour."""
+    return click.style(status, fg=STATUS_COLOURS[status], bold=True)
 
 
 def when(seconds: float | None) -> str:
@@ -145,20 +171,5 @@ def duration(seconds: float | None) -> str:
 
 
 def figure(value: Any, form: str) -> str:
-    """A number of a result for people; a script may have given anything else, and JSON has NaN as text."""
+    """A number of a result for people. A script may return any other value, and in JSON NaN is text."""
     return format(value, form) if isinstance(value, int | float) else str(value)[:20]
-
-
-def stage_times(job: dict[str, Any]) -> list[tuple[str, float]]:
-    """Each stage of the newest attempt with the seconds since the stage before it, from submission on."""
-    attempt = job["attempt"]
-    if attempt is None:
-        return []
-    reached = {"placed": attempt["placed_at"], **attempt["stages"]}
-    times: list[tuple[str, float]] = []
-    before = job["created_at"]
-    for stage in STAGES:
-        if stage in reached:
-            times.append((stage, max(0.0, reached[stage] - before)))
-            before = max(before, reached[stage])
-    return times

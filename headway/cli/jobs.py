@@ -1,15 +1,15 @@
-"""`headway jobs`, `show`, `follow`, `cancel`, `delete`, `download`."""
+"""`headway jobs`, `follow`, `cancel`, `kill`, `pause`, `resume`, `edit`, `delete` and `download`."""
 
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from headway.cli.common import (
+    STATUS_COLOURS,
     duration,
     figure,
     json_option,
@@ -17,22 +17,22 @@ from headway.cli.common import (
     print_json,
     print_table,
     shown_status,
-    when,
     when_briefly,
-    work_of,
 )
+from headway.cli.job_words import left_of, ran_seconds, ranks_of, step_of, work_of
 from headway.cli.names import job_argument
-from headway.cli.values import MOMENT, pair, text_pair
+from headway.cli.values import MOMENT, Word, pair, text_pair
 from headway.client import Client
-from headway.client.control_sequences import without_controls
-from headway.core.checkpoint_name import checkpoint_name
-from headway.core.size import size
-
-_SHOWN_SECONDS = 0.05
 
 
 @click.command()
-@click.option("--status", multiple=True, help="Only jobs with this status; may be repeated.")
+@click.option(
+    "-s",
+    "--status",
+    multiple=True,
+    type=Word(tuple(STATUS_COLOURS)),
+    help="Only these; may be repeated.",
+)
 @click.option("--name", default="", help="Only jobs with this in their name.")
 @click.option("--dataset", help="Only jobs on this dataset.")
 @click.option(
@@ -40,10 +40,10 @@ _SHOWN_SECONDS = 0.05
 )
 @click.option("--after", type=MOMENT, help="Only jobs submitted since: 2h (ago), or a date and time.")
 @click.option("--before", type=MOMENT, help="Only jobs submitted before.")
-@click.option("--sort", type=click.Choice(["created", "duration", "loss", "accuracy", "f1"]), default="created",
+@click.option("--sort", type=Word(("created", "duration", "loss", "accuracy", "f1")), default="created",
               show_default=True, help="Loss, accuracy and F1 are those of the test.")  # fmt: skip
-@click.option("--ascending", is_flag=True, help="Least first.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--ascending", is_flag=True, help="Smallest first.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many jobs.")
 @json_option
 def jobs(
     status: tuple[str, ...],
@@ -73,120 +73,25 @@ def jobs(
     elif not found:
         click.echo("No jobs yet. Submit one: headway train cnn --dataset mnist --world-size 2")
     else:
-        headings = ("NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "RAN", "TEST ACCURACY")
-        print_table(headings, map(_row, found), cut=("NAME", "WORK"), drop=("TEST ACCURACY", "SUBMITTED", "RANKS"))
+        headings = ("NAME", "STATUS", "RANKS", "WORK", "PROGRESS", "LEFT", "RAN", "SUBMITTED", "TEST ACCURACY")
+        drop = ("TEST ACCURACY", "SUBMITTED", "RANKS")
+        print_table(headings, map(_row, found), cut=("NAME", "WORK"), drop=drop, empty=("LEFT", "TEST ACCURACY"))
     print_damaged(damaged)
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:
-    work = work_of(job["spec"], arguments=False)
-    ran = None if job["started_at"] is None else (job["ended_at"] or time.time()) - job["started_at"]
     test = (job["result"] or {}).get("test")
     accuracy = test.get("accuracy") if isinstance(test, dict) else None
     return (
         job["name"],
         shown_status(job),
-        _ranks(job),
-        work,
+        ranks_of(job),
+        work_of(job["spec"], arguments=False),
+        step_of(job),
+        left_of(job),
+        duration(ran_seconds(job)),
         when_briefly(job["created_at"]),
-        duration(ran),
         "-" if accuracy is None else figure(accuracy, ".2%"),
-    )
-
-
-def _ranks(job: dict[str, Any]) -> str:
-    """How many ranks the newest attempt has, of how many were asked for."""
-    wanted = job["spec"]["world_size"]
-    had = sum(one["rank_count"] for one in job["attempt"]["assignments"]) if job["attempt"] else wanted
-    return str(wanted) if had == wanted else f"{had} of {wanted}"
-
-
-@click.command()
-@job_argument
-@json_option
-def show(job: str, as_json: bool) -> None:
-    """Show a job: how it stands, why, and what to do."""
-    with Client() as client:
-        handle = client.job(job)
-        attempts = handle.attempts()
-        spent = handle.goodput()
-    data = handle.data
-    if as_json:
-        print_json({**data, "attempts": attempts, "goodput": spent})
-        return
-    from headway.cli.follow import print_failure, print_result, print_stages
-    from headway.cli.next_commands import print_next
-
-    click.secho(data["name"], bold=True, nl=False)
-    click.echo(f"  {data['id']}")
-    print_table(("STATUS", "RANKS", "ATTEMPT", "SUBMITTED", "ENDED"), [_summary(data)])
-    click.echo(f"\n{without_controls(data['sentence'])}")
-    click.echo(f"It runs: {work_of(data['spec'])}")
-    submitted_by = data.get("submitted_by") or {}
-    if submitted_by.get("credential"):
-        click.echo(f"Submitted with token {submitted_by['credential']}.")
-    if data["cold"]:
-        click.echo(f"Its ranks start cold, as new processes: {data['cold']}.")
-    if data["labels"]:
-        click.echo("Labels: " + "  ".join(f"{name}={value}" for name, value in data["labels"].items()))
-    if data["notes"]:
-        click.echo(f"Notes: {data['notes']}")
-    print_failure(data)
-    for warning in data["warnings"]:
-        click.secho(f"Warning: {without_controls(warning)}", fg="yellow")
-    if data["origin"]:
-        origin = data["origin"]
-        click.echo(f"Forked from checkpoint {origin['name']}@{origin['step']} (attempt {origin['attempt']}).")
-    for attempt in attempts:
-        _print_attempt(attempt)
-    print_result(data)
-    print_stages(data)
-    if len(attempts) > 1 and spent["fraction"] is not None:
-        words = ("useful", "repeated", "startup", "waiting", "paused")
-        seconds = [(word, spent[f"{word}_seconds"]) for word in words]
-        parts = "  ".join(f"{word} {duration(one)}" for word, one in seconds if one >= _SHOWN_SECONDS)
-        click.echo(f"Goodput {spent['fraction']:.0%}: {parts}")
-    complete = [checkpoint_name(one["step"], counted=one["counted"]) for one in data["checkpoints"] if one["complete"]]
-    if complete:
-        click.echo(f"Checkpoints: {', '.join(complete)}. More: headway checkpoints {data['name']}")
-    for artifact in data["artifacts"]:
-        link = f"  link to {artifact['link_to']}" if artifact["link_to"] else ""
-        about = f"{size(artifact['size_bytes'])}  sha256 {artifact['sha256'][:16]}{link}"
-        click.echo(f"Artifact {artifact['name']}  {about}")
-    print_next(data)
-
-
-def _print_attempt(attempt: dict[str, Any]) -> None:
-    """From where an attempt continued, and how it ended, unless it is the only one and went well."""
-    number = attempt["number"]
-    if attempt["restored_step"] is not None:
-        repeats = attempt["repeats_steps"]
-        repeated = (
-            "" if repeats is None else f" {repeats:,} logged {'step was' if repeats == 1 else 'steps were'} done again."
-        )
-        did = "continued from" if attempt["restored_certain"] else "started with the checkpoint files of"
-        name = checkpoint_name(attempt["restored_step"], counted=attempt["restored_counted"])
-        click.echo(f"Attempt {number} {did} {name}.{repeated}")
-    elif attempt["repeats_steps"] is not None:
-        repeated = f"{attempt['repeats_steps']:,} logged steps were done again."
-        did = "started from the beginning"
-        if attempt["continued_from"] is not None:
-            did = "read what the attempts before it had left in the working directory"
-        click.echo(f"Attempt {number} {did}. {repeated}")
-    if attempt["ended_at"] and attempt["reason"] != "completed":
-        workers = ", ".join(one["worker_name"] for one in attempt["assignments"])
-        took = duration(attempt["ended_at"] - attempt["placed_at"])
-        click.echo(f"Attempt {number} on {workers} ended after {took}: {attempt['reason']}.")
-
-
-def _summary(data: dict[str, Any]) -> tuple[str, ...]:
-    number = str(data["attempt"]["number"]) if data["attempt"] else "-"
-    return (
-        shown_status(data),
-        _ranks(data),
-        number,
-        when(data["created_at"]),
-        when(data["ended_at"]),
     )
 
 

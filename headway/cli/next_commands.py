@@ -1,7 +1,9 @@
-"""Which commands help, as a job stands."""
+"""Which commands to run next, by a job's status."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Any
 
 import click
@@ -9,17 +11,28 @@ import click
 from headway.cli.original_command import original_command
 
 
-def print_next(data: dict[str, Any]) -> None:
-    """Commands that help from here; after a failure also the one that runs the files as they are then."""
+def print_next(data: dict[str, Any], *, shown: str = "") -> None:
+    """Commands that help now; after an error of the user's also the original command, which sends the fixed files.
+
+    `shown` is the command that was just typed, which is not among them.
+    """
     if data["status"] == "failed" and data["blame"] == "user":
         again = original_command(data["spec"])
         if again is not None:
             click.echo(f"After the fix: {again}")
-    click.echo("Next: " + "   ".join(next_commands(data)))
+    print_commands([one for one in next_commands(data) if not one.startswith(f"headway {shown} ")])
+
+
+def print_commands(commands: list[str]) -> None:
+    """On one line; on a terminal that is too narrow for it, each on its own."""
+    line = "Next: " + "   ".join(commands)
+    if sys.stdout.isatty() and len(line) > shutil.get_terminal_size().columns:
+        line = "Next: " + "\n      ".join(commands)
+    click.echo(line)
 
 
 def next_commands(data: dict[str, Any]) -> list[str]:
-    """Commands that help from here."""
+    """Commands that help, by the status."""
     name = data["name"]
     match data["status"]:
         case "succeeded" if any(one["name"] == "card.json" for one in data["artifacts"]):

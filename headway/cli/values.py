@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
@@ -14,13 +15,25 @@ _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
+class Word(click.Choice[str]):
+    """One of a few words. A wrong one is answered with the nearest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word, if it is one of them."""
+        if value not in self.choices:
+            meant = next(iter(get_close_matches(str(value), self.choices, n=1)), None)
+            hint = f" Did you mean {meant}?" if meant else ""
+            self.fail(f"{value!r} is not one of {', '.join(self.choices)}.{hint}", param, ctx)
+        return str(value)
+
+
 class _Duration(click.ParamType[float]):
     name = "DURATION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         match = re.fullmatch(rf"({_NUMBER})\s*([smhd]?)", str(value).strip().lower())
         if match is None:
-            self.fail(f"{value!r} is no length of time; write 90s, 30m, 2h or 1d", param, ctx)
+            self.fail(f"{value!r} is not a length of time; write 90s, 30m, 2h or 1d", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -30,7 +43,7 @@ class _Bytes(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         match = re.fullmatch(rf"({_NUMBER})\s*([kmgt]?)i?b?", str(value).strip().lower())
         if match is None:
-            self.fail(f"{value!r} is no size; write 500m or 4g", param, ctx)
+            self.fail(f"{value!r} is not a size; write 500m or 4g", param, ctx)
         return int(float(match[1]) * _BYTES[match[2]])
 
 
@@ -44,7 +57,7 @@ class _Moment(click.ParamType[float]):
                 return (datetime.now() - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])).timestamp()
             return datetime.fromisoformat(str(value)).timestamp()
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 2h (ago), 2026-11-28 or 2026-11-28T14:00", param, ctx)
+            self.fail(f"{value!r} is not a time; write 2h (ago), 2026-11-28 or 2026-11-28T14:00", param, ctx)
 
 
 class _WorldSize(click.ParamType[int | dict[str, int]]):
@@ -53,7 +66,7 @@ class _WorldSize(click.ParamType[int | dict[str, int]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dict[str, int]:
         match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", str(value).strip())
         if match is None or int(match[1]) < 1:
-            self.fail(f"{value!r} is no number of ranks; write 4, or 2-8 for at least 2 and at most 8", param, ctx)
+            self.fail(f"{value!r} is not a number of ranks; write 4, or 2-8 for at least 2 and at most 8", param, ctx)
         least = int(match[1])
         return least if match[2] is None else {"min": least, "max": int(match[2])}
 
@@ -65,7 +78,7 @@ DURATION = _Duration()
 BYTES = _Bytes()
 """A size, in bytes."""
 MOMENT = _Moment()
-"""A moment, in seconds since the epoch; a length of time means so long ago."""
+"""A moment, in seconds since the epoch. A length of time means that long ago."""
 
 
 def pair(text: str, option: str) -> tuple[str, str]:
@@ -85,7 +98,7 @@ def text_pair(text: str, option: str) -> tuple[str, str]:
 
 
 def typed_as(before: Any, text: str) -> bool | int | float | str:
-    """The text, or what it says if what it replaces was a number, true or false, and it is one as JSON writes them."""
+    """The text; or a number, true or false, if the value before was one and the text is one as JSON writes it."""
     if isinstance(before, bool):
         return text == "true" if text in ("true", "false") else text
     if isinstance(before, int | float):

@@ -214,9 +214,13 @@ class Client:
         sort: str = "created",
         ascending: bool = False,
     ) -> Jobs:
-        """Jobs that match everything given, newest first unless sorted by duration, loss, accuracy or f1."""
+        """Jobs that match everything given, newest first unless sorted by duration, loss, accuracy or f1.
+
+        `statuses` are as people see them: a job on hold is paused, not queued.
+        """
+        wanted = {*statuses}
         asked = {
-            "status": list(statuses),
+            "status": sorted({"queued" if one == "paused" else one for one in wanted}),
             "name": name,
             "dataset": dataset,
             "label": [f"{key}={value}" for key, value in (labels or {}).items()],
@@ -226,16 +230,17 @@ class Client:
             "order": "ascending" if ascending else "descending",
         }
         query = {key: value for key, value in asked.items() if value not in (None, "", [])}
-        found: list[dict[str, Any]] = []
+        found = Jobs()
         cursor: str | None = None
         while len(found) < limit:
             page_query = {**query, "limit": min(limit - len(found), 500), **({"cursor": cursor} if cursor else {})}
             page = self._connection.request("GET", "/jobs", params=page_query).json()
-            found += page["jobs"]
+            handles = (JobHandle(self._connection, one) for one in page["jobs"])
+            found += [one for one in handles if not wanted or one.shown_status in wanted]
             cursor = page["next"]
             if cursor is None:
                 break
-        return Jobs(JobHandle(self._connection, one) for one in found)
+        return found
 
     def tokens(self) -> list[dict[str, Any]]:
         """The tokens that hold, without their text; `id` is None for those from before tokens had ids."""

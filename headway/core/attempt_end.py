@@ -57,6 +57,8 @@ def end_when_released(job: Job, now: float) -> Job:
     if attempt.finished:
         job = _warn_unless_met(warn_unless_restored(job, now), attempt, now)
     job = update_attempt(job, ended_at=now, reason=reason, failure=failure)
+    if attempt.started_at is not None:
+        job = job.model_copy(update={"ran_seconds": job.ran_seconds + max(0.0, now - attempt.started_at)})
     sentence = explain_end(reason, failure)
     if reason.saves:
         sentence = f"{sentence} {resume_sentence(job)}"

@@ -331,6 +331,8 @@ class Job(Frozen):
     """Free text for people. It starts as the spec's and may be changed."""
     started_at: float | None = None
     """When all ranks of an attempt had started for the first time."""
+    ran_seconds: float = 0.0
+    """How long the ranks of its ended attempts ran, without the queue, the preparation and pauses."""
     ended_at: float | None = None
     """When it ended."""
 

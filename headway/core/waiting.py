@@ -26,8 +26,6 @@ _NAMED = 3
 """A sentence names this many jobs and counts the rest."""
 _LOOKED_AT = 100
 """An estimate looks at the ends of this many other jobs. There is no estimate beyond them."""
-_LEAST_STEPS = 2
-"""An estimate needs this many finished steps."""
 _MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3600, 86_400
 
 
@@ -146,20 +144,6 @@ def waiting(
         estimated_seconds=_estimated_seconds(gang, queue, workers, live, remaining_seconds or {}) if blocked else 0.0,
         avoids=tuple(sorted(avoids)) if blocked else (),
     )
-
-
-def remaining_seconds(job: Job, step: int | None, now: float) -> float | None:
-    """Estimated training time left of a live job, from its steps so far; None if it did not declare its total steps.
-
-    `step`: the newest step that it logged.
-    """
-    attempt = job.attempt
-    if attempt is None or attempt.ended_at is not None or attempt.total_steps is None or step is None:
-        return None
-    began, done = attempt.stages.get("first_step"), step - (attempt.restored_step or 0)
-    if began is None or done < _LEAST_STEPS:
-        return None
-    return max(0.0, (attempt.total_steps - step) * (now - began) / done)
 
 
 def _estimated_seconds(

@@ -113,19 +113,20 @@ class Server:
         self.checkpoints = Checkpoints(database, objects, self.jobs, self.clock, settings.maximum_artifact_bytes)
         self.artifacts = Artifacts(objects, self.jobs, settings.maximum_artifact_bytes)
         self.damaged = DamagedRows(database, self.jobs, self.artifacts, self.checkpoints)
+        self.telemetry = Telemetry(self.clock, self.jobs)
         self.job_control = JobControl(
             database=database,
             jobs=self.jobs,
             checkpoints=self.checkpoints,
             artifacts=self.artifacts,
             damaged=self.damaged,
+            telemetry=self.telemetry,
             clock=self.clock,
         )
 
     def _wire_workers(self) -> None:
         """Who runs jobs, and what workers ask."""
         self.leases = Leases(self.clock, self.settings.lease_seconds)
-        self.telemetry = Telemetry(self.clock, self.jobs)
         self.inquiries = Inquiries(self.backends.wakeups, self.jobs)
         self.workers = Workers(
             settings=self.settings,

@@ -53,7 +53,7 @@ async def test_all_jobs_are_followed_from_a_snapshot_on(api: Api) -> None:
     from headway.server.api.events import _frames
 
     await api.submit(name="before")
-    stream = messages(_frames(api.server.job_feed.watch(USER, PROJECT)))
+    stream = messages(_frames(api.server, api.server.job_feed.watch(USER, PROJECT)))
     assert [(kind, data.get("name")) for kind, data in (await anext(stream), await anext(stream))] == [
         ("job", "before"),
         ("ready", None),

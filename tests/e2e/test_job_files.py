@@ -44,7 +44,7 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
     listed = json.loads(shared_fleet.command("jobs", "--label", "team=audio", "--json").stdout)
     assert [job["name"] for job in listed] == ["file-third", "from-file"]
     shown = shared_fleet.command("show", "file-again").stdout
-    assert "Notes: worked" in shown
+    assert "Notes       worked" in shown
     (folder / "job.yaml").write_text("script: train.py\nworld_sise: 2\n")
     wrong = shared_fleet.command("submit", "project/job.yaml")
     assert (

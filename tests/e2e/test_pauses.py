@@ -37,7 +37,8 @@ def test_a_paused_training_goes_on_where_it_stood(shared_fleet: Fleet) -> None:
         (saved,) = job.checkpoints()
         shown = shared_fleet.command("show", job.name).stdout
         assert f"Paused at step {saved['step']}. `headway resume {job.name}` lets it continue." in shown
-        assert "paused" in shared_fleet.command("jobs").stdout
+        assert job.name in shared_fleet.command("jobs", "--status", "paused").stdout
+        assert job.name not in shared_fleet.command("jobs", "--status", "queued").stdout
         time.sleep(1.0)
         assert job.refresh().data["attempt"]["number"] == 1, "a paused job was placed"
         assert shared_fleet.command("resume", job.name).returncode == 0

@@ -68,7 +68,7 @@ if __name__ == "__main__":
     job = client.job("by-module")
     assert job.data["cold"] is None
     assert texts(job) == ["1 2 pkg src/pkg/train.py ['--lr', '0.1 0.2'] True", "child __mp_main__"]
-    assert "It runs: -m pkg.train --lr '0.1 0.2'" in shared_fleet.command("show", "by-module").stdout
+    assert "Runs        -m pkg.train --lr '0.1 0.2'" in shared_fleet.command("show", "by-module").stdout
     wrong = shared_fleet.command("run", "--workdir", "packaged", "packaged/src/pkg/train.py")
     assert wrong.returncode == 1
     assert "Run it as a module of its package: headway run -m pkg.train" in wrong.stdout

@@ -14,6 +14,7 @@ from headway.server.api.event_streams import STREAM, stream_of
 from headway.server.api.job_views import job_view
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
+from headway.server.server import Server
 from headway.server.services.job_feed import Deleted, Ready
 
 router = guarded_router(tags=["events"])
@@ -27,14 +28,15 @@ async def all_events(caller: CallerHere, project: ProjectHere, server: ServerHer
 
     After a lost connection the whole stream starts again, so that the client misses no change.
     """
-    return stream_of(_frames(server.job_feed.watch(caller, project)))
+    return stream_of(_frames(server, server.job_feed.watch(caller, project)))
 
 
-async def _frames(feed: AsyncIterator[Job | Deleted | Ready | None]) -> AsyncIterator[str]:
+async def _frames(server: Server, feed: AsyncIterator[Job | Deleted | Ready | None]) -> AsyncIterator[str]:
     async for one in feed:
         match one:
             case Job():
-                yield f"event: job\ndata: {job_view(one).model_dump_json()}\n\n"
+                view = job_view(one, progress=server.telemetry.progress(one))
+                yield f"event: job\ndata: {view.model_dump_json()}\n\n"
             case Deleted():
                 yield f'event: deleted\ndata: {{"id": "{one.id}"}}\n\n'
             case Ready():

@@ -13,6 +13,7 @@ from headway.core.cold_start import cold_reason
 from headway.core.job import Job, JobSpec, Origin
 from headway.core.resume_point import resumes_from
 from headway.core.status import JobStatus
+from headway.core.training_progress import TrainingProgress
 from headway.core.waiting import Waiting
 from headway.rank_protocol.checkpoint_parts import PartKind
 
@@ -56,6 +57,8 @@ class JobView(BaseModel):
     labels: dict[str, str]
     notes: str
     attempt: Attempt | None
+    progress: TrainingProgress | None
+    """How far its training is; null if it does not train now, or logs no steps."""
     retries_used: int
     result: dict[str, Any] | None
     artifacts: tuple[Artifact, ...]
@@ -72,6 +75,9 @@ class JobView(BaseModel):
     submitted_by: Actor | None
     """Who submitted it; null if the job is older than this field."""
     started_at: float | None
+    ran_seconds: float
+    """How long the ranks of its ended attempts ran. The newest attempt, if it has not ended, has run since its
+    `started_at`."""
     ended_at: float | None
 
 
@@ -83,10 +89,12 @@ class AttemptView(Attempt):
     logged."""
 
 
-_DERIVED = ("resumes_from", "reason", "blame", "sentence", "cold", "checkpoints", "waiting")
+_DERIVED = ("resumes_from", "reason", "blame", "sentence", "cold", "checkpoints", "waiting", "progress")
 
 
-def job_view(job: Job, sentence: str | None = None, waits: Waiting | None = None) -> JobView:
+def job_view(
+    job: Job, sentence: str | None = None, waits: Waiting | None = None, progress: TrainingProgress | None = None
+) -> JobView:
     """The job without undelivered events and other internal fields."""
     fields = {name: getattr(job, name) for name in JobView.model_fields if name not in _DERIVED}
     return JobView(
@@ -97,6 +105,7 @@ def job_view(job: Job, sentence: str | None = None, waits: Waiting | None = None
         cold=cold_reason(job.spec),
         checkpoints=checkpoint_views(job),
         waiting=waits,
+        progress=progress,
         resumes_from=resumes_from(job),
     )
 

@@ -89,8 +89,8 @@ async def list_jobs(
     )
     found, damaged = await server.job_control.list(caller, query)
     page = found[:limit]
-    more = json.dumps([sort_values(page[-1])[sort], page[-1].sequence]) if len(found) > limit else None
-    return JobPage(jobs=[job_view(job) for job in page], next=more, damaged=damaged)
+    more = json.dumps([sort_values(page[-1].job)[sort], page[-1].job.sequence]) if len(found) > limit else None
+    return JobPage(jobs=[job_view(one.job, progress=one.progress) for one in page], next=more, damaged=damaged)
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from headway.core.job import Job
 from headway.core.placement import Gang, gang_of, place_queue
 from headway.core.resume_point import resume_sentence, stop_sentence
 from headway.core.status import JobStatus
+from headway.core.training_progress import TrainingProgress
 from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.server.access import Action, Caller
 from headway.server.services.jobs import Jobs
@@ -19,11 +20,12 @@ from headway.server.worker_registry import WorkerRegistry
 
 
 class Explained(NamedTuple):
-    """A job, how it stands, in a sentence, and why it waits if it does."""
+    """A job, how it stands, in a sentence, why it waits if it does, and how far it is if it trains."""
 
     job: Job
     sentence: str
     waiting: Waiting | None
+    progress: TrainingProgress | None
 
 
 class Planned(NamedTuple):
@@ -52,7 +54,7 @@ class Explanations:
     async def explain(self, caller: Caller, project: str, reference: str) -> Explained:
         """One job, and how it stands."""
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
-        return Explained(job, *self._explained(job))
+        return Explained(job, *self._explained(job), self._telemetry.progress(job))
 
     def misfit(self, job: Job) -> str | None:
         """Why the job cannot start even on an empty fleet; None if it can."""

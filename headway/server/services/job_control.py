@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from headway.core import transitions
 from headway.core.damaged import DamagedRow, RowKind
 from headway.core.job import Job
 from headway.core.job_query import JobQuery
+from headway.core.training_progress import TrainingProgress
 from headway.database.base import Database
 from headway.errors import Damaged
 from headway.server.access import Action, Caller, actor_of, require_in_project
@@ -14,6 +17,14 @@ from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.jobs import Jobs
+from headway.server.services.telemetry import Telemetry
+
+
+class Listed(NamedTuple):
+    """A job of a list, and how far it is if it trains."""
+
+    job: Job
+    progress: TrainingProgress | None
 
 
 class JobControl:
@@ -27,6 +38,7 @@ class JobControl:
         checkpoints: Checkpoints,
         artifacts: Artifacts,
         damaged: DamagedRows,
+        telemetry: Telemetry,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -34,12 +46,13 @@ class JobControl:
         self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._damaged = damaged
+        self._telemetry = telemetry
         self._clock = clock
 
-    async def list(self, caller: Caller, query: JobQuery) -> tuple[list[Job], list[DamagedRow]]:
+    async def list(self, caller: Caller, query: JobQuery) -> tuple[list[Listed], list[DamagedRow]]:
         """The jobs that are asked for, and with the first of them those whose rows cannot be read."""
         require_in_project(caller, Action.JOBS_READ, query.project)
-        found = await self._database.jobs(query)
+        found = [Listed(job, self._telemetry.progress(job)) for job in await self._database.jobs(query)]
         if query.after is not None:
             return found, []
         return found, [row for row in self._database.damage.rows(RowKind.JOB) if row.project == query.project]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from headway.core.job import Job
 from headway.core.protocol import Heartbeat
-from headway.core.waiting import remaining_seconds
+from headway.core.training_progress import TrainingProgress, training_progress
 from headway.core.worker import WorkerLoad
 from headway.server.clock import Clock
 from headway.server.services.jobs import Jobs
@@ -33,13 +34,20 @@ class Telemetry:
         """What is used of the worker's machine, as its last heartbeat said."""
         return self._loads.get(worker_id)
 
+    def progress(self, job: Job) -> TrainingProgress | None:
+        """How far the job's training is, as the last heartbeats said; None if it does not train, or logs no steps."""
+        attempt = job.attempt
+        if attempt is None or attempt.ended_at is not None:
+            return None
+        reports = [self._steps.get(one.worker, {}) for one in attempt.assignments]
+        steps = [report[job.id] for report in reports if job.id in report]
+        return training_progress(job, max(steps, default=None), self._clock.now())
+
     def remaining_seconds(self) -> dict[str, float]:
-        """How long the jobs that say how far they are will probably still train, by id."""
+        """How long the jobs that declare their number of steps will probably still train, by id."""
         found: dict[str, float] = {}
         for job in self._jobs.unsettled.active():
-            workers = [one.worker for one in job.attempt.assignments] if job.attempt else []
-            steps = [self._steps[worker][job.id] for worker in workers if job.id in self._steps.get(worker, {})]
-            seconds = remaining_seconds(job, max(steps, default=None), self._clock.now())
-            if seconds is not None:
-                found[job.id] = seconds
+            progress = self.progress(job)
+            if progress is not None and progress.remaining_seconds is not None:
+                found[job.id] = progress.remaining_seconds
         return found

@@ -11,7 +11,7 @@ from headway.core.job import Job, JobSpec
 from headway.core.left_files import LeftFiles, file_list
 from headway.core.placement import Fleet, Gang, Shape, Share, gang_of, place_queue, used_slots
 from headway.core.status import JobStatus
-from headway.core.waiting import Waiting, remaining_seconds, waiting
+from headway.core.waiting import Waiting, waiting
 from headway.core.worker import Worker, WorkerState
 
 
@@ -131,18 +131,6 @@ def test_the_wait_is_estimated_by_how_far_the_jobs_before_it_are() -> None:
     assert why(behind, queue, workers, live, {told.id: 90.0}).estimated_seconds is None, "the first takes the room"
     assert why(behind, queue, workers, live, {told.id: 90.0, silent.id: 7300.0}).estimated_seconds == 7300.0
     assert "about 2 hours" in why(behind, queue, workers, live, {told.id: 90.0, silent.id: 7300.0}).sentence
-
-
-def test_the_rest_of_a_training_is_told_by_its_steps_so_far() -> None:
-    trains = placed_on("a", "trains", 1)
-    assert trains.attempt is not None
-    attempt = trains.attempt.model_copy(
-        update={"total_steps": 100, "stages": {"first_step": 10.0}, "restored_step": 40}
-    )
-    trains = trains.model_copy(update={"attempt": attempt})
-    assert remaining_seconds(trains, 60, now=30.0) == 40.0
-    assert remaining_seconds(trains, 41, now=30.0) is None, "one step tells nothing"
-    assert remaining_seconds(trains, None, now=30.0) is None
 
 
 def test_labels_choose_workers() -> None:
