@@ -214,7 +214,9 @@ class JobHandle:
                     raise error_of(source.response)
                 for event in source.iter_sse():
                     if event.data:  # a keep-alive has none
-                        yield Message(event.event, event.json(), event.id)
+                        data = event.json()
+                        data.pop("kind", None)
+                        yield Message(event.event, data, event.id)
         except httpx.HTTPError as error:
             raise self._connection.unavailable(error) from error
 

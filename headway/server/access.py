@@ -169,6 +169,11 @@ def actor_of(caller: Caller) -> Actor:
     return Actor(kind=kind, credential=caller.credential, worker=caller.worker)
 
 
+def allowed_kinds(action: Action) -> frozenset[CallerKind]:
+    """The kinds of callers that the action can be allowed to."""
+    return _KINDS[action]
+
+
 def admit(caller: Caller, action: Action) -> None:
     """Refuse an action that this kind of caller is never allowed, before any lookup. Raises NotAllowed."""
     if caller.kind not in _KINDS[action]:

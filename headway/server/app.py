@@ -30,14 +30,17 @@ from headway.server.api import (
     trainers,
     workers,
 )
-from headway.server.api.admission import Admission
-from headway.server.api.field_words import describe_fields
-from headway.server.api.problems import document_problems
+from headway.server.api.admission import USERS_DOCUMENT, Admission
+from headway.server.api.document import API_PREFIX, DESCRIPTION, complete, for_users, operation_id
 from headway.server.api.routes import GuardedRoute
 from headway.server.server import Server
 
-API_PREFIX = "/api/v1"
-_DESCRIPTION = "Distributed model training."
+_OPTIONS: dict[str, Any] = {
+    "title": "Headway",
+    "version": __version__,
+    "description": DESCRIPTION,
+    "generate_unique_id_function": operation_id,
+}
 API_MODULES = (
     submission,
     jobs,
@@ -60,14 +63,18 @@ API_MODULES = (
 def create_app(server: Server) -> FastAPI:
     """The application of a server. The caller starts and stops the server."""
     app: FastAPI = FastAPIOffline(
-        title="Headway", version=__version__, description=_DESCRIPTION, redirect_slashes=False
+        **_OPTIONS, redirect_slashes=False, swagger_ui_parameters={"url": USERS_DOCUMENT.removeprefix("/")}
     )
     app.state.server = server
     problems.install(app)
     _include_routes(app)
     app.add_middleware(Admission, server=server)
     openapi = app.openapi
-    app.openapi = lambda: _complete(openapi())  # type: ignore[method-assign]
+    app.openapi = lambda: app.openapi_schema or complete(openapi(), guarded_routes())  # type: ignore[method-assign]
+
+    @app.get(USERS_DOCUMENT, include_in_schema=False)
+    async def users_document() -> dict[str, Any]:
+        return for_users(app.openapi())
 
     @app.get("/job.schema.json", include_in_schema=False)
     async def schema() -> dict[str, Any]:
@@ -82,15 +89,9 @@ def create_app(server: Server) -> FastAPI:
 
 def describe_api() -> dict[str, Any]:
     """The OpenAPI document, without a server."""
-    app = FastAPI(title="Headway", version=__version__, description=_DESCRIPTION)
+    app = FastAPI(**_OPTIONS)
     _include_routes(app)
-    return _complete(app.openapi())
-
-
-def _complete(document: dict[str, Any]) -> dict[str, Any]:
-    """The API document with what FastAPI does not know: errors, and docstrings of fields."""
-    describe_fields(document)
-    return document_problems(document, API_PREFIX)
+    return complete(app.openapi(), guarded_routes())
 
 
 def _include_routes(app: FastAPI) -> None:

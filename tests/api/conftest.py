@@ -19,6 +19,7 @@ from headway.server.app import create_app
 from headway.server.server import Server
 from headway.server.startup import started
 from headway.settings import Settings
+from tests.api.documented import check_documented
 
 USER = Caller(CallerKind.USER)
 PROJECT = "default"
@@ -114,6 +115,9 @@ async def opened(server: Server) -> AsyncIterator[Api]:
         token = server.tokens.make(USER)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {token}"}
+            transport=transport,
+            base_url="http://test",
+            headers={"Authorization": f"Bearer {token}"},
+            event_hooks={"response": [check_documented]},
         ) as http:
             yield Api(server, http)

@@ -46,7 +46,9 @@ async def messages(stream: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[
     async for text in stream:
         fields = dict(line.split(": ", 1) for line in text.strip().splitlines() if not line.startswith(":"))
         if fields:
-            yield fields["event"], json.loads(fields["data"])
+            data = json.loads(fields["data"])
+            assert data["kind"] == fields["event"]
+            yield fields["event"], data.get("job", data)
 
 
 async def test_all_jobs_are_followed_from_a_snapshot_on(api: Api) -> None:

@@ -17,8 +17,18 @@ from headway.server.server import Server
 
 COOKIE = "headway_token"
 """The cookie with the user's token, in a browser that opened a one-time link."""
+USERS_DOCUMENT = "/openapi.users.json"
+"""Where the document without the routes of workers and ranks is, which `/docs` shows."""
 PUBLIC_PATHS = frozenset(
-    {"/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/job.schema.json"}  # how the API is used
+    {
+        "/",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/redoc",
+        "/openapi.json",
+        USERS_DOCUMENT,
+        "/job.schema.json",
+    }  # how the API is used
     | {"/livez", "/readyz", "/health", "/version"}  # for probes
     | {"/enter"}  # redeems a one-time link
 )

@@ -30,7 +30,7 @@ async def list_artifacts(job: str, caller: CallerHere, project: ProjectHere, ser
     response_class=StreamingResponse,
     responses={**FILE, 304: {"description": "The client has this file: its `If-None-Match` names the hash."}},
 )
-async def download(
+async def download_artifact(
     name: str,
     job: str,
     caller: CallerHere,
@@ -52,7 +52,7 @@ async def download(
     dependencies=[Depends(Allow(Action.ARTIFACTS_WRITE, maximum_body_bytes=None))],
     status_code=201,
 )
-async def store(
+async def store_artifact(
     job: str,
     attempt: AttemptNumber,
     name: Annotated[str, Path(pattern=ARTIFACT_NAME_PATTERN, max_length=MAXIMUM_NAME_CHARACTERS)],

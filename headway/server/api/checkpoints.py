@@ -34,7 +34,7 @@ async def list_checkpoints(
 
 
 @router.get("/checkpoints/{step}", dependencies=READ)
-async def list_parts(
+async def list_checkpoint_parts(
     job: str, step: Step, caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> list[CheckpointPart]:
     """The parts of the complete checkpoint of a step, by rank."""
@@ -42,7 +42,7 @@ async def list_parts(
 
 
 @router.get("/checkpoints/{step}/{rank}", dependencies=READ_BYTES, response_class=StreamingResponse, responses=FILE)
-async def download_part(
+async def download_checkpoint_part(
     job: str,
     step: Step,
     rank: Rank,
@@ -56,7 +56,7 @@ async def download_part(
 
 
 @router.put("/attempts/{attempt}/checkpoints/{step}/{rank}", dependencies=STORE, status_code=204)
-async def store_part(
+async def store_checkpoint_part(
     job: str,
     attempt: AttemptNumber,
     step: Step,
@@ -80,7 +80,7 @@ async def store_part(
     response_class=StreamingResponse,
     responses=FILE,
 )
-async def read_part(
+async def read_checkpoint_part(
     job: str,
     attempt: AttemptNumber,
     from_attempt: AttemptNumber,

@@ -42,7 +42,7 @@ async def get_dataset(dataset: str, caller: CallerHere, project: ProjectHere, se
 
 
 @router.post("/datasets/missing", dependencies=WRITE)
-async def missing_blocks(
+async def find_missing_blocks(
     blocks: Annotated[list[Block], Body(max_length=5000)], caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> Missing:
     """Which of these blocks have to be sent, because the project does not have them yet."""

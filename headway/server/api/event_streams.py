@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
 from starlette.requests import Request
 
 from headway.server.services.streams import Cursor, Item
@@ -14,10 +14,6 @@ _PAGE_CHARACTERS = 4 << 20
 """A page of log lines ends at this size, overhead included, but it holds the last report whole."""
 _LINE_CHARACTERS = 200
 """The size of a line in a page beside its text."""
-STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-}
-"""How the API document describes streams."""
 
 
 def wants_stream(request: Request) -> bool:
@@ -48,9 +44,8 @@ def event_stream(items: AsyncIterator[Item | None]) -> StreamingResponse:
 
 
 def _format(item: Item) -> str:
-    from pydantic_core import to_json
-
-    return f"id: {item.cursor}\nevent: {item.kind}\ndata: {to_json(item.data, inf_nan_mode='strings').decode()}\n\n"
+    data = to_json({"kind": item.kind, **item.data}, inf_nan_mode="strings").decode()
+    return f"id: {item.cursor}\nevent: {item.kind}\ndata: {data}\n\n"
 
 
 async def read_page(

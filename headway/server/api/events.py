@@ -10,7 +10,8 @@ from fastapi.responses import StreamingResponse
 from headway.core.job import Job
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
-from headway.server.api.event_streams import STREAM, stream_of
+from headway.server.api.event_streams import stream_of
+from headway.server.api.frames import DeletedFrame, JobFrame, ReadyFrame, stream_answer
 from headway.server.api.job_views import job_view
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
@@ -21,10 +22,13 @@ router = guarded_router(tags=["events"])
 
 
 @router.get(
-    "/events", dependencies=[Depends(Allow(Action.JOBS_READ))], response_class=StreamingResponse, responses=STREAM
+    "/events",
+    dependencies=[Depends(Allow(Action.JOBS_READ))],
+    response_class=StreamingResponse,
+    responses=stream_answer("JobsFrame"),
 )
-async def all_events(caller: CallerHere, project: ProjectHere, server: ServerHere) -> StreamingResponse:
-    """The newest jobs, then `ready`, then each job whenever it changes: `job` with its data, or `deleted` with its id.
+async def watch_jobs(caller: CallerHere, project: ProjectHere, server: ServerHere) -> StreamingResponse:
+    """The newest jobs, then `ready`, then each job whenever it changes: `job` as it is then, or `deleted` with its id.
 
     After a lost connection the whole stream starts again, so that the client misses no change.
     """
@@ -35,11 +39,14 @@ async def _frames(server: Server, feed: AsyncIterator[Job | Deleted | Ready | No
     async for one in feed:
         match one:
             case Job():
-                view = job_view(one, progress=server.telemetry.progress(one))
-                yield f"event: job\ndata: {view.model_dump_json()}\n\n"
+                yield _frame(JobFrame(kind="job", job=job_view(one, progress=server.telemetry.progress(one))))
             case Deleted():
-                yield f'event: deleted\ndata: {{"id": "{one.id}"}}\n\n'
+                yield _frame(DeletedFrame(kind="deleted", id=one.id))
             case Ready():
-                yield "event: ready\ndata: {}\n\n"
+                yield _frame(ReadyFrame(kind="ready"))
             case None:
                 yield ": still here\n\n"
+
+
+def _frame(frame: JobFrame | DeletedFrame | ReadyFrame) -> str:
+    return f"event: {frame.kind}\ndata: {frame.model_dump_json()}\n\n"

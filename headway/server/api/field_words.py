@@ -45,10 +45,10 @@ def _own_words(model: type[BaseModel]) -> dict[str, str]:
     }
 
 
-def describe_fields(document: dict[str, Any]) -> None:
-    """Complete the API document: each field without a description gets its docstring."""
+def describe_fields(schemas: dict[str, Any]) -> None:
+    """Complete the API's schemas: each field without a description gets its docstring."""
     models = {model.__name__: model for model in _models(BaseModel)}
-    for name, schema in document["components"]["schemas"].items():
+    for name, schema in schemas.items():
         if name in models and "properties" in schema:
             words = field_words(models[name])
             for field, described in schema["properties"].items():

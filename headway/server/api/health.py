@@ -12,13 +12,13 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/livez")
-async def livez() -> dict[str, str]:
+async def check_liveness() -> dict[str, str]:
     """The process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/version")
-async def version() -> dict[str, str]:
+async def get_version() -> dict[str, str]:
     """The server's version and that of its API."""
     return {"version": __version__, "api": "v1"}
 
@@ -31,14 +31,14 @@ class Health(BaseModel):
 
 
 @router.get("/health")
-async def health(server: ServerHere) -> Health:
+async def get_health(server: ServerHere) -> Health:
     """Like `/readyz`, with counters."""
     await server.check_ready()
     return Health(status="ok", damaged_rows=server.damaged.count)
 
 
 @router.get("/readyz")
-async def readyz(server: ServerHere) -> dict[str, str]:
+async def check_readiness(server: ServerHere) -> dict[str, str]:
     """The server can serve requests: the database answers. Otherwise 503."""
     await server.check_ready()
     return {"status": "ok"}

@@ -27,7 +27,7 @@ class Command(Frozen):
 
 
 @router.post("/jobs/{job}/exec", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
-async def execute(
+async def run_command(
     job: str, command: Command, caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> InquiryAnswer:
     """Run a command beside a rank of a running job, and return its output and exit code."""
@@ -35,7 +35,7 @@ async def execute(
 
 
 @router.post("/jobs/{job}/stacks", dependencies=[Depends(Allow(Action.JOBS_WRITE))])
-async def stacks(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[InquiryAnswer]:
+async def read_stacks(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[InquiryAnswer]:
     """The Python stacks of all ranks of a running job: one answer per worker."""
     return await server.inquiries.stacks(caller, project, job)
 
@@ -45,7 +45,7 @@ async def stacks(job: str, caller: CallerHere, project: ProjectHere, server: Ser
     dependencies=[Depends(Allow(Action.WORKER_ACT, maximum_body_bytes=8 << 20))],
     status_code=204,
 )
-async def answer(
+async def answer_inquiry(
     worker: str,
     inquiry: Annotated[str, Field(max_length=40)],
     answer: InquiryAnswer,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AllowInfNan, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, BaseModel, Field, TypeAdapter
 
 from headway.core.damaged import DamagedRow
 from headway.core.frozen import Frozen
@@ -21,7 +22,8 @@ from headway.core.status import JobStatus
 from headway.errors import InvalidInput
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
-from headway.server.api.event_streams import STREAM, event_stream, start_cursor
+from headway.server.api.event_streams import event_stream, start_cursor
+from headway.server.api.frames import stream_answer
 from headway.server.api.job_views import AttemptView, JobView, job_view
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
@@ -71,7 +73,7 @@ async def list_jobs(
     sort: JobSort = JobSort.CREATED,
     order: Annotated[Literal["descending", "ascending"], Query()] = "descending",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the previous page.")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="Opaque: `next` of the previous page.")] = None,
 ) -> JobPage:
     """Jobs, newest first by default. Jobs without a value for the sort field come last."""
     query = JobQuery(
@@ -89,7 +91,7 @@ async def list_jobs(
     )
     found, damaged = await server.job_control.list(caller, query)
     page = found[:limit]
-    more = json.dumps([sort_values(page[-1].job)[sort], page[-1].job.sequence]) if len(found) > limit else None
+    more = _encode(sort_values(page[-1].job)[sort], page[-1].job.sequence) if len(found) > limit else None
     return JobPage(jobs=[job_view(one.job, progress=one.progress) for one in page], next=more, damaged=damaged)
 
 
@@ -100,10 +102,14 @@ def _label(text: str) -> tuple[str, str]:
     return name, value
 
 
+def _encode(value: float | None, sequence: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([value, sequence]).encode()).decode()
+
+
 def _decode(cursor: str) -> tuple[float | None, int]:
     try:
-        return _CURSOR.validate_json(cursor)
-    except ValidationError as error:
+        return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor))
+    except ValueError as error:
         raise InvalidInput(f"Cursor {shown(cursor)} is not valid here. Leave it out to get the first page.") from error
 
 
@@ -114,7 +120,7 @@ async def get_job(job: str, caller: CallerHere, project: ProjectHere, server: Se
 
 
 @router.post("/{job}/cancel", dependencies=WRITE)
-async def cancel(
+async def cancel_job(
     job: str,
     caller: CallerHere,
     project: ProjectHere,
@@ -126,7 +132,7 @@ async def cancel(
 
 
 @router.post("/{job}/pause", dependencies=WRITE)
-async def pause(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> JobView:
+async def pause_job(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> JobView:
     """Ask the ranks to save and end. The job is queued and on hold until it is resumed. Meanwhile it uses no slots.
 
     `sentence` says what will happen. `resumes_from` is the step where it would continue.
@@ -136,14 +142,14 @@ async def pause(job: str, caller: CallerHere, project: ProjectHere, server: Serv
 
 
 @router.post("/{job}/resume", dependencies=WRITE)
-async def resume(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> JobView:
+async def resume_job(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> JobView:
     """Let a paused job continue, from its newest checkpoint or from the beginning. `sentence` says which."""
     resumed = await server.job_control.resume(caller, project, job)
     return job_view(resumed, resume_sentence(resumed))
 
 
 @router.patch("/{job}", dependencies=WRITE)
-async def describe(
+async def describe_job(
     job: str, description: Description, caller: CallerHere, project: ProjectHere, server: ServerHere
 ) -> JobView:
     """Change the job's labels and notes."""
@@ -155,7 +161,7 @@ async def describe(
 
 
 @router.delete("/{job}", dependencies=WRITE, status_code=204)
-async def delete(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> None:
+async def delete_job(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> None:
     """Delete an ended job with its logs, metrics and artifacts. Its name becomes free; its idempotency key stays in
     use.
 
@@ -165,27 +171,29 @@ async def delete(job: str, caller: CallerHere, project: ProjectHere, server: Ser
 
 
 @router.get("/{job}/attempts", dependencies=READ)
-async def attempts(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[AttemptView]:
+async def list_attempts(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> list[AttemptView]:
     """All attempts of the job, oldest first."""
     found = await server.metrics.attempts(caller, project, job)
     return [AttemptView(**{**attempt.__dict__, "repeats_steps": repeated}) for attempt, repeated in found]
 
 
 @router.get("/{job}/goodput", dependencies=READ)
-async def get_goodput(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Goodput:
+async def get_job_goodput(job: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Goodput:
     """How the job has spent its time so far."""
     return await server.goodputs.of_job(caller, project, job)
 
 
-@router.get("/{job}/follow", dependencies=READ, response_class=StreamingResponse, responses=STREAM)
-async def follow(
+@router.get(
+    "/{job}/follow", dependencies=READ, response_class=StreamingResponse, responses=stream_answer("FollowFrame")
+)
+async def follow_job(
     job: str,
     request: Request,
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
     include: Annotated[str, Query(description="Which of events, logs and metrics.")] = "events,logs,metrics",
-    cursor: Annotated[str | None, Query()] = None,
+    cursor: Annotated[str | None, Query(description="Opaque: the `id` of a frame to continue behind.")] = None,
 ) -> Response:
     """All events, logs and metrics of the job, until it has ended. Continues after `Last-Event-ID`."""
     kinds: set[StreamKind] = set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +16,7 @@ from headway.core.invalid_fields import invalid_field
 from headway.errors import HeadwayError
 
 _log = logging.getLogger(__name__)
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = "1"
 
 
@@ -65,7 +64,7 @@ def problem(
         sent["WWW-Authenticate"] = "Bearer"
     if status == 503:
         sent["Retry-After"] = _RETRY_AFTER_SECONDS
-    return JSONResponse(one.model_dump(exclude_none=True), status, headers=sent, media_type=_MEDIA_TYPE)
+    return JSONResponse(one.model_dump(exclude_none=True), status, headers=sent, media_type=MEDIA_TYPE)
 
 
 def _unicode(text: str) -> str:
@@ -120,49 +119,3 @@ def _body_model(request: Request) -> type[BaseModel] | None:
     body = getattr(request.scope.get("route"), "body_field", None)
     kind = None if body is None else body.field_info.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def document_problems(document: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """Complete the API document: every route below `prefix`, and the health routes, answer errors with a problem."""
-    schemas = document["components"]["schemas"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= {**described.pop("$defs"), "Problem": described}
-    content = {_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    document["components"]["responses"] = {
-        f"Problem{status}": {"description": description, "content": content}
-        for status, description in _DESCRIPTIONS.items()
-    }
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            for status in _statuses(path, method) if path.startswith(prefix) else (503,):
-                operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
-    return document
-
-
-def _statuses(path: str, method: str) -> list[int]:
-    """The error statuses of a route."""
-    statuses = [401, 403, 422, 503]
-    if "{" in path or method != "get":
-        statuses += [404, 409]
-    if method in ("post", "put", "patch"):
-        statuses.append(413)
-    if "{worker}" in path:
-        statuses.append(410)
-    if path.endswith(("/artifacts/{name}", "/checkpoints/{step}/{rank}")) and method == "get":
-        statuses.append(416)
-    return sorted(statuses)
-
-
-_DESCRIPTIONS = {
-    401: "The token is missing, expired, or not of this installation.",
-    403: "The token does not allow this.",
-    404: "The object does not exist.",
-    409: "The object's state does not allow it.",
-    410: "The worker was declared lost. It has to register again.",
-    413: "The body is larger than its limit.",
-    416: "The file does not have the requested range.",
-    422: "A value of the request is not allowed. The problem names it.",
-    503: "The server or a backend cannot answer now. Try again later.",
-}

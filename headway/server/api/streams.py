@@ -11,18 +11,19 @@ from headway.core.attempt import LARGEST_NUMBER
 from headway.core.json_value import LARGEST_INTEGER
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
-from headway.server.api.event_streams import STREAM, event_stream, read_page, start_cursor, wants_stream
+from headway.server.api.event_streams import event_stream, read_page, start_cursor, wants_stream
+from headway.server.api.frames import EventPage, LogPage, MetricsAnswer, page_answer
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
 from headway.server.services.metrics import MetricsQuery
 
 router = guarded_router(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
 Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
-_CURSOR = Query(description="Continue after this place.")
+_CURSOR = Query(description="Opaque: the `cursor` of a page, or the `id` of a frame. The answer continues after it.")
 
 
-@router.get("/events", responses=STREAM)
-async def events(
+@router.get("/events", responses=page_answer(EventPage))
+async def list_events(
     job: str,
     request: Request,
     caller: CallerHere,
@@ -40,8 +41,8 @@ async def events(
     return JSONResponse({"events": [item.data for item in items], "cursor": behind})
 
 
-@router.get("/logs", responses=STREAM)
-async def logs(
+@router.get("/logs", responses=page_answer(LogPage))
+async def read_logs(
     job: str,
     request: Request,
     caller: CallerHere,
@@ -70,8 +71,8 @@ async def logs(
     return JSONResponse({"lines": lines, "cursor": behind})
 
 
-@router.get("/metrics", responses=STREAM)
-async def metrics(
+@router.get("/metrics", responses=page_answer(MetricsAnswer))
+async def read_metrics(
     job: str,
     request: Request,
     caller: CallerHere,

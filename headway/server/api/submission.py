@@ -56,7 +56,7 @@ class Plan(BaseModel):
 
 
 @router.post("", dependencies=SUBMIT, status_code=201, responses={200: {"model": JobView}})
-async def submit(
+async def submit_job(
     spec: Spec,
     request: Request,
     response: Response,
@@ -71,13 +71,13 @@ async def submit(
 
 
 @router.post("/plan", dependencies=SUBMIT)
-async def plan(spec: Spec, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Plan:
+async def plan_job(spec: Spec, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Plan:
     """Check a spec like a submission, and say where it would run or why it would wait. Nothing is stored."""
     return Plan(**(await server.submission.plan(caller, project, spec))._asdict())
 
 
-@router.post("/{job}/rerun", dependencies=WRITE, status_code=201)
-async def rerun(
+@router.post("/{job}/rerun", dependencies=WRITE, status_code=201, responses={200: {"model": JobView}})
+async def rerun_job(
     job: str,
     changes: Changes,
     request: Request,

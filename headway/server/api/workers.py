@@ -63,19 +63,19 @@ def _view(now: WorkerNow) -> WorkerView:
 
 
 @router.post("/{name}/drain", dependencies=WRITE)
-async def drain(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
+async def drain_worker(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a worker's jobs save and continue elsewhere, and give it no more jobs. It stays drained after a restart."""
     return _view(await server.workers.drain(caller, name, draining=True))
 
 
 @router.post("/{name}/undrain", dependencies=WRITE)
-async def undrain(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
+async def undrain_worker(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a drained worker take jobs again."""
     return _view(await server.workers.drain(caller, name, draining=False))
 
 
 @router.post("/{name}/restore", dependencies=WRITE)
-async def restore(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
+async def restore_worker(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a quarantined worker take jobs again. A worker is quarantined after it failed several jobs by faults of its
     own.
     """
@@ -83,31 +83,31 @@ async def restore(name: str, caller: CallerHere, server: ServerHere) -> WorkerVi
 
 
 @router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)
-async def register(registration: Registration, caller: CallerHere, server: ServerHere) -> Registered:
+async def register_worker(registration: Registration, caller: CallerHere, server: ServerHere) -> Registered:
     """Register a worker that has started: draw its id and token."""
     return await server.workers.register(caller, registration)
 
 
 @router.delete("/{worker}", dependencies=ACT, status_code=204)
-async def leave(worker: str, caller: CallerHere, server: ServerHere) -> None:
+async def remove_worker(worker: str, caller: CallerHere, server: ServerHere) -> None:
     """The worker shuts down. It sends this when its ranks have ended and everything they left is sent."""
     await server.workers.leave(caller, worker)
 
 
 @router.post("/{worker}/heartbeat", dependencies=BEAT)
-async def heartbeat(worker: str, heartbeat: Heartbeat, caller: CallerHere, server: ServerHere) -> HeartbeatAnswer:
+async def send_heartbeat(worker: str, heartbeat: Heartbeat, caller: CallerHere, server: ServerHere) -> HeartbeatAnswer:
     """The worker is alive. The answer names the assignments that it should have."""
     return await server.heartbeats.answer(caller, worker, heartbeat)
 
 
 @router.post("/{worker}/ended-jobs", dependencies=ACT)
-async def ended_jobs(worker: str, asked: JobIds, caller: CallerHere, server: ServerHere) -> JobIds:
+async def list_ended_jobs(worker: str, asked: JobIds, caller: CallerHere, server: ServerHere) -> JobIds:
     """Which of these jobs have ended, so that the worker can remove their files."""
     return JobIds(jobs=await server.assignments.ended_jobs(caller, worker, asked.jobs))
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim", dependencies=ACT)
-async def claim(
+async def claim_assignment(
     worker: str,
     assigned_job: str,
     assigned_attempt: AttemptNumber,
@@ -120,7 +120,7 @@ async def claim(
 
 
 @router.post("/{worker}/assignments/{assigned_job}/{assigned_attempt}/refuse", dependencies=ACT, status_code=204)
-async def refuse(
+async def refuse_assignment(
     worker: str, assigned_job: str, assigned_attempt: AttemptNumber, caller: CallerHere, server: ServerHere
 ) -> None:
     """Decline an assignment because the worker has too few free slots."""
@@ -128,7 +128,7 @@ async def refuse(
 
 
 @router.websocket("/{worker}/broker")
-async def broker(websocket: WebSocket, worker: str, caller: CallerHere, server: ServerHere) -> None:
+async def connect_broker(websocket: WebSocket, worker: str, caller: CallerHere, server: ServerHere) -> None:
     """The worker's own connection: the server sends wake-ups as text, the worker sends reports as bytes."""
     try:
         connection = server.worker_connections.open(caller, worker)
