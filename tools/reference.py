@@ -241,7 +241,8 @@ def api_page() -> str:
         "# API\n",
         "`/docs` of a running server shows it with all schemas and tries it out; [openapi.json](openapi.json) is the "
         "whole document. Requests carry `Authorization: Bearer TOKEN`. Lists are paged by `next` and `cursor`; events, "
-        "logs and metrics of a job are followed with `Accept: text/event-stream`. `Last-Event-ID` continues after a frame.\n",
+        "logs and metrics of a job are followed with `Accept: text/event-stream`. `Last-Event-ID` continues after "
+        "a frame.\n",
         "| route | what it does |",
         "|---|---|",
     ]

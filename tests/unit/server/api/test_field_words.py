@@ -29,6 +29,8 @@ def test_the_apis_document_shows_the_words_under_fields() -> None:
     schemas = describe_api()["components"]["schemas"]
     properties = schemas["JobView"]["properties"]
     assert properties["resumes_from"]["description"].startswith("The step where its next attempt would continue")
-    assert properties["created_at"]["description"] == "When it was submitted.", "that of the stored job"
+    assert properties["created_at"]["description"] == "When it was submitted. Seconds since the epoch.", (
+        "that of the stored job"
+    )
     assert schemas["JobSpec"]["properties"]["trainer"]["description"].startswith("A built-in trainer"), "its own"
     assert all("description" in one for one in schemas["Attempt"]["properties"].values())
