@@ -1,4 +1,4 @@
-"""Stores reports whole, then applies their facts; only stored and applied counts as committed."""
+"""Stores whole reports, then applies their facts. A report is committed when it is stored and applied."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _log = logging.getLogger(__name__)
 _BATCH = 64
 _RETRY_SECONDS = 0.5
 _MAXIMUM_UNREADABLE = 100
-"""Of one stream, told to its worker at a time."""
+"""How many unreadable reports of one stream its worker is told of at once."""
 
 
 @dataclass
 class _Stream:
-    """How far the reports of one worker about one attempt have come.
+    """The progress of the reports of one worker about one attempt.
 
-    `stored` is the gap-free number, `ahead` what came beyond a gap, `facts` what is still to be applied, `unreadable`
-    what came and was put aside.
+    `stored`: the number up to which there is no gap. `ahead`: reports stored after a gap. `facts`: not applied yet.
+    `unreadable`: reports that were put aside.
     """
 
     stored: int = 0
@@ -62,12 +62,12 @@ class _Stream:
 
     @property
     def missing(self) -> int:
-        """Numbers known to exist that never came."""
+        """The numbers that must exist but never came."""
         return max(self.ahead) - self.stored - len(self.ahead) if self.ahead else 0
 
 
 class Recorder:
-    """Reads the broker's reports. A report that is refused or repeated changes nothing."""
+    """Reads reports from the broker. A refused or repeated report changes nothing."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Recorder:
         self._progressed = asyncio.Event()
 
     async def open(self) -> None:
-        """Apply what an earlier server stored but did not apply. The broker is open by now."""
+        """Apply the facts that an earlier server stored but did not apply. The broker is already open."""
         self._recorded = self._broker.taken
         for job in self._jobs.unsettled.active():
             attempt = job.attempt
@@ -105,7 +105,7 @@ class Recorder:
                 await self._apply([key for key in keys if await self._stream(key) is not None])
 
     async def run(self) -> None:
-        """Record for ever."""
+        """Record forever."""
         while True:
             bodies, position = await self._broker.reports(_BATCH)
             reports = [report for body in bodies if (report := await self._decoded(body)) is not None]
@@ -114,7 +114,7 @@ class Recorder:
                     await self.record(reports)
                     break
                 except HeadwayError as error:
-                    _log.error("Reports wait to be stored: %s", error)
+                    _log.error("Reports cannot be stored now; they wait: %s", error)
                     await asyncio.sleep(_RETRY_SECONDS)
             self._recorded = position
             self._progressed.set()
@@ -133,7 +133,7 @@ class Recorder:
             return None
 
     def _note_unreadable(self, opened: bytes) -> None:
-        """Its worker is told, if it is known whose report it is and which: it would send it again for ever."""
+        """Note the report for its worker, if worker and number are known: it would send it again forever."""
         try:
             head = decode_head(opened)
         except Corrupt:
@@ -143,13 +143,13 @@ class Recorder:
             stream.unreadable.add(head.number)
 
     async def put_aside(self, body: bytes, error: Corrupt) -> None:
-        """Count a report that cannot be read, and keep it for people to look at: the others go on."""
+        """Count a report that cannot be read and store it for people to inspect. The other reports continue."""
         self._counters.corrupt_reports += 1
         _log.warning("Report put aside (%d so far): %s", self._counters.corrupt_reports, error)
         await self._broker.dead_letter(body)
 
     async def record(self, reports: Iterable[Report]) -> None:
-        """Store reports and apply their facts, in the order of their numbers; facts that came together in one write."""
+        """Store reports and apply their facts in the order of their numbers. Facts that came together are one write."""
         new: dict[tuple[AssignmentKey, int], Report] = {}
         for report in reports:
             key = AssignmentKey(job=report.job, attempt=report.attempt, worker=report.worker)
@@ -197,9 +197,9 @@ class Recorder:
                     await self._settle_complete(key.job, key.attempt)
 
     async def _update(self, job_id: str, number: int, reported: list[ReportedFacts]) -> None:
-        """Apply facts to their job. Those of a report on which that fails by a defect are left out alone.
+        """Apply facts to their job. If a defect makes the facts of one report fail, only these are left out.
 
-        That the report came, and that slots are free, is applied even then.
+        Even then the report counts as received, and slots that it frees become free.
         """
         try:
             await self._jobs.update(job_id, self._applied(number, reported))
@@ -225,22 +225,22 @@ class Recorder:
         return lambda job: apply_facts(job, number, reported, now)
 
     async def committed(self, key: AssignmentKey) -> int | None:
-        """Up to which number the stream is committed; None: nothing more of it is accepted."""
+        """The number up to which the stream is committed; None: the stream is closed and accepts no more reports."""
         stream = await self._stream(key)
         return None if stream is None else stream.committed
 
     def unreadable(self, key: AssignmentKey) -> tuple[int, ...]:
-        """The numbers of reports of an open stream that came and could not be read."""
+        """The numbers of received reports of an open stream that could not be read."""
         stream = self._streams.get(key)
         return () if stream is None else tuple(sorted(stream.unreadable))
 
     def stored(self, key: AssignmentKey) -> int | None:
-        """Up to which number an open stream may be read; None: it is closed, all that is stored may be read."""
+        """The number up to which an open stream may be read; None: it is closed, and everything stored may be read."""
         stream = self._streams.get(key)
         return None if stream is None else stream.stored
 
     async def catch_up(self) -> None:
-        """Wait, for a bounded time, until all that is in the broker now is recorded."""
+        """Wait, for a bounded time, until everything that is in the broker now is recorded."""
         position = await self._broker.position()
         deadline = asyncio.get_running_loop().time() + self._catch_up_seconds
         while self._recorded < position:
@@ -249,11 +249,11 @@ class Recorder:
                 async with asyncio.timeout(deadline - asyncio.get_running_loop().time()):
                     await self._progressed.wait()
             except TimeoutError:
-                _log.warning("Gave up waiting for %d reports in the broker.", position - self._recorded)
+                _log.warning("Stopped waiting for %d reports in the broker.", position - self._recorded)
                 return
 
     async def settle_streams(self, job_id: str, number: int) -> None:
-        """Wait no longer for the streams of an ended attempt: gaps are counted, later arrivals refused."""
+        """Stop waiting for the streams of an ended attempt: count the gaps and refuse later reports."""
         streams = [
             stream for key, stream in self._streams.items() if key.job == job_id and key.attempt == number
         ]  # fmt: skip
@@ -277,13 +277,13 @@ class Recorder:
         await self.settle_streams(job_id, number)
 
     def job_changed(self, job: Job) -> None:
-        """Close the streams of attempts whose reports are not accepted any more."""
+        """Close the streams of attempts whose reports are no longer accepted."""
         for key in [key for key in self._streams if key.job == job.id]:
             if not _accepts(job, key.attempt):
                 del self._streams[key]
 
     async def _stream(self, key: AssignmentKey) -> _Stream | None:
-        """The open stream, read from the database when this server first meets it; None if it is closed."""
+        """The open stream, read from the database when this server first needs it; None if it is closed."""
         if key in self._streams:
             return self._streams[key]
         try:
@@ -305,7 +305,7 @@ class Recorder:
                         stream.facts[row.number] = report.facts
         if not stream.facts:
             stream.committed = stream.stored
-        # Another task may have read it meanwhile; the first one stays, for it may have grown.
+        # Another task may have read it meanwhile. Keep the first one, since it may have newer reports.
         return self._streams.setdefault(key, stream)
 
 

@@ -1,4 +1,4 @@
-"""Delivers what changes left in the jobs: wake-ups to the broker, events to the sinks."""
+"""Delivers what jobs keep for delivery: wake-ups to the broker, events to the sinks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headway.server.watchers import Watchers
 
 
 class Relay:
-    """Everything it does may be repeated: after a crash the next server delivers again what is still in the jobs."""
+    """Every delivery may be repeated: after a crash the next server delivers again what the jobs still keep."""
 
     def __init__(
         self, jobs: Jobs, broker: Broker, watchers: Watchers, counters: ServerCounters, sinks: Sequence[EventSink]
@@ -29,24 +29,24 @@ class Relay:
         self._published: dict[str, Job] = {}
 
     def job_changed(self, job: Job) -> None:
-        """Deliver soon what the change left in the job."""
+        """Deliver the job's new wake-ups and events soon."""
         if job.events or job.wakeups:
             self._changed[job.id] = None
             self._woken.set()
 
     def job_deleted(self, job: Job) -> None:
-        """Nothing of the job is delivered any more."""
+        """Stop delivering for the job."""
         self._forget(job.id)
 
     async def run(self) -> None:
-        """Deliver for ever."""
+        """Deliver forever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_publishing())
             for feed in self._feeds:
                 group.create_task(feed.run())
 
     async def _keep_publishing(self) -> None:
-        """Publish wake-ups at once: they wait for no write."""
+        """Publish wake-ups at once, without waiting for a write."""
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -59,7 +59,7 @@ class Relay:
                     feed.offer(job)
 
     async def _taken(self, job: Job) -> None:
-        """A sink has the job's events: the job forgets those that all sinks have, and wake-ups that are published."""
+        """A sink has taken the job's events: remove from the job those that all sinks have, and published wake-ups."""
         through = min(feed.cursor(job.id) for feed in self._feeds)
         published = self._published.get(job.id, job)
         await self._jobs.note_delivered(job, through, published.wakeups)

@@ -1,4 +1,4 @@
-"""Which worker may send which reports: its own, and those that its former lives on the same home left."""
+"""Which worker may send which reports: its own, and those of its earlier registrations in the same home."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ReportSenders:
     def opened(self, envelope: bytes) -> bytes:
         """The report in an envelope that came through an external broker.
 
-        Raises Corrupt for one that its sender did not sign or may not send.
+        Raises Corrupt if its sender did not sign it or may not send it.
         """
         sender, report = unseal(envelope, lambda worker: report_key(self._tokens.secret, worker))
         self.check(sender, report)

@@ -1,4 +1,4 @@
-"""Restoring a backup into an empty database and an empty object store, of whichever kinds."""
+"""Restoring a backup into an empty database and an empty object store, of any backend."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def check_backup(source: Path) -> Manifest:
             for name, sha256 in manifest.members.items():
                 with archive.open(name) as member:
                     if hashlib.file_digest(member, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
-                        raise Corrupt(f"{source} is damaged: {name} has other bytes than its manifest says.")
+                        raise Corrupt(f"{source} is damaged: {name} does not match the manifest.")
             return manifest
     except OSError as error:
         raise InvalidInput(f"{source} cannot be read: {error.strerror}.") from error
     except (BadZipFile, zlib.error, EOFError, KeyError, ValueError, NotImplementedError) as error:
-        raise Corrupt(f"{source} is no whole backup of Headway: {error}") from error
+        raise Corrupt(f"{source} is not a complete backup of Headway: {error}") from error
 
 
 async def restore_backup(settings: Settings, source: Path) -> Manifest:
-    """Check the archive, write all of it to the settings' database and object store, and compare what is there then.
+    """Check the archive, write it to the settings' database and object store, and compare them with the archive.
 
-    Raises InvalidInput, Corrupt, SettingInvalid where the target is not empty; nothing is changed in these cases.
+    Raises InvalidInput, Corrupt, or SettingInvalid if the target is not empty. In these cases nothing is changed.
     """
     checked = check_backup(source)
     database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
@@ -75,7 +75,7 @@ async def restore_backup(settings: Settings, source: Path) -> Manifest:
         archive = stack.enter_context(ZipFile(source))
         manifest = _manifest(archive, source)
         if manifest != checked:
-            raise Corrupt(f"{source} was exchanged while it was read.")
+            raise Corrupt(f"{source} was replaced while it was read.")
         await database.installation(manifest.installation)
         await put_mark(objects, manifest.installation)
         for name, sha256 in manifest.members.items():
@@ -83,23 +83,23 @@ async def restore_backup(settings: Settings, source: Path) -> Manifest:
                 with archive.open(name) as member:
                     stored = await objects.put(name.removeprefix(OBJECTS), _chunks(member))
                 if stored.sha256 != sha256:
-                    raise Corrupt(f"{name} was not stored as it was read. Empty the object store, then try again.")
+                    raise Corrupt(f"The stored {name} differs from the backup. Empty the object store, then try again.")
         written = []
         for name in manifest.pages:
             with archive.open(name) as page:
                 written.append(await _put_page(database, page))
         if [one async for one in _page_digests(database)] != written:
-            raise Corrupt("The database does not hold what was written. Empty it and the object store, then try again.")
+            raise Corrupt("The database differs from the backup. Empty it and the object store, then try again.")
     return manifest
 
 
 def _manifest(archive: ZipFile, source: Path) -> Manifest:
-    """The manifest, once the sizes of the members are plausible: zipfile reads no more than a member says it has."""
+    """The manifest. The sizes of members are checked first: zipfile reads no more than a member's declared size."""
     infos = archive.infolist()
     if archive.getinfo(MANIFEST).file_size > _MAXIMUM_MANIFEST_BYTES:
         raise Corrupt(f"{source} has a manifest of more than {_MAXIMUM_MANIFEST_BYTES:,} bytes.")
     if any(one.filename.startswith(OBJECTS) and one.compress_type != ZIP_STORED for one in infos):
-        raise Corrupt(f"{source} has compressed objects; a backup of Headway has them as they are.")
+        raise Corrupt(f"{source} has compressed objects; a backup of Headway stores objects uncompressed.")
     content = json.loads(archive.read(MANIFEST))
     if content["format"] > FORMAT:
         raise InvalidInput(
@@ -108,22 +108,22 @@ def _manifest(archive: ZipFile, source: Path) -> Manifest:
         )
     manifest = Manifest.model_validate(content)
     if {*archive.namelist()} != {MANIFEST, *manifest.members}:
-        raise Corrupt(f"{source} is damaged: it does not have the members that its manifest names.")
+        raise Corrupt(f"{source} is damaged: its files are not those that its manifest names.")
     return manifest
 
 
 async def _check_empty(database: Database, objects: Objects) -> None:
     if await database.installation_if_any() is not None or await database.jobs_by_age(0, 1):
         raise SettingInvalid(
-            "HEADWAY_DATABASE_URL names a database that a server has used already. Restore into an empty one: "
-            "for SQLite, by another --home."
+            "HEADWAY_DATABASE_URL names a database that a server has already used. Restore into an empty one: "
+            "for SQLite, choose another --home."
         )
     async for _ in objects.list(""):
         raise SettingInvalid("HEADWAY_OBJECTS_URL names a store that is not empty. Restore into an empty one.")
 
 
 async def _put_page(database: Database, page: IO[bytes]) -> bytes:
-    """Store the records of a page; the digest of them."""
+    """Store the records of a page. Returns their digest."""
     digest = hashlib.sha256()
     batch = _Batch(database)
     for record in decode_records(page):
@@ -135,7 +135,7 @@ async def _put_page(database: Database, page: IO[bytes]) -> bytes:
 
 
 class _Batch:
-    """Events and reports are stored many at a time."""
+    """Collects events and reports, and stores many at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -162,7 +162,7 @@ class _Batch:
             await self.flush()
 
     async def _put_job(self, job: Job, *, deleted: bool) -> None:
-        """In the order of age, so that a name is free again before the next job has it."""
+        """Jobs come in order of age, so that a name is free before the next job uses it."""
         if not deleted:
             await self._database.insert_job(job)
             if job.spec.snapshot is not None:
@@ -180,7 +180,7 @@ class _Batch:
 
 
 async def _page_digests(database: Database) -> AsyncIterator[bytes]:
-    """The digests of all pages, as a backup of this database would have them."""
+    """The digests of the pages that a backup of this database would have."""
     sequence = 0
     while page := await database.jobs_by_age(sequence, PAGE_JOBS):
         digest = hashlib.sha256()

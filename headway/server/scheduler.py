@@ -28,16 +28,16 @@ from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
 TICK_SECONDS = 1.0
-"""Time between looks at deadlines, or a quarter of the lease if that is shorter."""
+"""How often deadlines are checked, or every quarter of the lease if that is shorter."""
 _AVOID_SECONDS = 60.0
-"""How long a job waits for others than the workers where it failed."""
+"""How long a job waits for workers other than those where it failed."""
 
 
 class Scheduler:
-    """Deadlines are ages on the monotonic clock since this server first saw a state.
+    """A deadline is an age on the monotonic clock since this server first saw a state.
 
-    A server that starts, was paused, or was without its database, grants everyone a full term: what was to end a wait
-    may have been said to nobody.
+    A server that starts, was paused, or was without its database grants everyone a full term: messages that would meet
+    a deadline may have been lost.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class Scheduler:
 
     @property
     def waits(self) -> bool:
-        """Whether a queued job may be placed as time passes, though nothing else changes."""
+        """Whether a queued job may become placeable just because time passes."""
         return bool(self._delayed_until or self._elastic_since or self._avoiding_since)
 
     def wake(self) -> None:
-        """Look at the queue now."""
+        """Check the queue now."""
         self._woken.set()
 
     def job_changed(self, job: Job) -> None:
-        """Look at the queue now; a job that is to have another attempt may have to wait a little."""
+        """Check the queue now. A job that needs another attempt may have to wait a little."""
         if job.status is not JobStatus.QUEUED or job.hold:
             self._delayed_until.pop(job.id, None)
         elif job.attempt is not None and job.id not in self._delayed_until:
@@ -92,7 +92,7 @@ class Scheduler:
         self._woken.set()
 
     async def run(self) -> None:
-        """Schedule for ever: at once when something changed, and at each tick for the deadlines."""
+        """Schedule forever: at once when something changes, and at each tick for the deadlines."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._tick_seconds):
@@ -110,7 +110,7 @@ class Scheduler:
                 await asyncio.sleep(self._tick_seconds)
 
     async def schedule(self) -> None:
-        """Place what fits, in order of priority, then age."""
+        """Place the jobs that fit, in order of priority, then age."""
         await self._quarantine.judge()
         workers, tried = self._quarantine.with_tries(self._workers.placeable())
         used = self._jobs.unsettled.used_slots()
@@ -129,7 +129,7 @@ class Scheduler:
             await self._place(gang, shares)
 
     def _patient(self, gang: Gang, now: float) -> Gang:
-        """The gang as it is to be placed: after a while it takes the workers, too, that it avoids."""
+        """The gang to place. After a while it also accepts the workers that it avoided."""
         if not gang.avoids:
             return gang
         since = self._avoiding_since.setdefault((gang.job, gang.avoids), now)
@@ -163,14 +163,14 @@ class Scheduler:
         return False
 
     async def tick(self) -> None:
-        """End what is overdue: silent workers, assignments, settling streams. A long gap: this server was paused."""
+        """End overdue workers, assignments and settling streams. After a long gap, this server was paused."""
         now = self._clock.monotonic()
         if now - self._ticked_at > self._settings.lease_seconds / 2:
             self._grant_full_terms()
         self._ticked_at = now
         if self._leases.silent():
             await self._database.check()
-        for worker in self._leases.silent():  # again: some may have been heard while the database was waited for
+        for worker in self._leases.silent():  # again: some heartbeats may have come during a wait for the database
             await self._workers.lose(worker, f"it was silent for {self._settings.lease_seconds:g} s")
         seen: set[Hashable] = set()
         for job in self._jobs.unsettled.active():
@@ -193,11 +193,11 @@ class Scheduler:
             return
         for assignment in attempt.assignments:
             limit = self._limit_seconds(job, attempt.number, assignment.worker, assignment.state)
-            # The limit is part of the key: when preparing ends, the shorter limit is counted from then.
+            # The limit is part of the key: when preparing ends, the shorter limit starts to count.
             key = (job.id, attempt.number, assignment.worker, assignment.state, limit)
             if limit is None or self._age(key, seen) <= limit:
                 continue
-            await self._recorder.catch_up()  # what it waits for may be in the broker
+            await self._recorder.catch_up()  # the awaited report may be in the broker
             if not self._still(job.id, attempt.number, assignment):
                 continue
             if assignment.state is AssignmentState.STOPPING:
@@ -206,13 +206,13 @@ class Scheduler:
                 await self._jobs.update(job.id, self._expired(attempt.number, assignment.worker))
 
     def _still(self, job_id: str, number: int, assignment: Assignment) -> bool:
-        """Whether an assignment is in the same state yet."""
+        """Whether an assignment is still in the same state."""
         job = self._jobs.unsettled.find(job_id)
         now = open_assignment(job, number, assignment.worker) if job else None
         return now is not None and now.state is assignment.state
 
     async def _watch_time_limit(self, job: Job) -> None:
-        """The wall clock only says how long the job ran before this server first saw it; from then on ours does."""
+        """Wall time counts only until this server first saw the job; after that monotonic time counts."""
         limit = job.spec.timeout_seconds
         if limit is None or job.started_at is None or job.status.terminal or job.hold:
             return

@@ -1,4 +1,4 @@
-"""The wiring of a server: which backends and services it has, what each is given, and who hears of changes."""
+"""The wiring of a server: which backends and services it has, what each one gets, and which parts hear of changes."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ from headway.settings import Settings
 
 
 class Server:
-    """Everything one server process has; `headway.server.startup` starts it. `embedded` and `clock` are test seams.
+    """Everything that one server process has. `headway.server.startup` starts it. Tests replace `embedded` and `clock`.
 
-    `running`: it has started, leads, and is not being stopped.
+    `running`: the server has started, leads, and is not stopping.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class Server:
         await self.backends.database.check()
 
     def _wire_jobs(self) -> None:
-        """What jobs are, and what is known of them."""
+        """The jobs, and what the server knows about them."""
         database = self.backends.database
         self.watchers = Watchers()
         self.jobs = Jobs(database, self.clock)
         self.registry = WorkerRegistry(database)
         self.queue = Queue(database)
-        embedded = self.backends.reports is self.backends.embedded  # checked as it came over the worker's connection
+        embedded = self.backends.reports is self.backends.embedded  # the worker's connection checks its reports
         self.senders = ReportSenders(self.tokens, self.registry)
         self.recorder = Recorder(
             database=database,
@@ -104,7 +104,7 @@ class Server:
         self.goodputs = Goodputs(database, self.jobs, self.clock)
 
     def _wire_data(self) -> None:
-        """What jobs read and leave."""
+        """The files that jobs read and store."""
         database, objects, settings = self.backends.database, self.backends.objects, self.settings
         self.blocks = Blocks(database, objects, self.backends.cache)
         self.datasets = Datasets(database, self.jobs, self.blocks, settings.dataset_directories)
@@ -125,7 +125,7 @@ class Server:
         )
 
     def _wire_workers(self) -> None:
-        """Who runs jobs, and what workers ask."""
+        """The workers, and their requests."""
         self.leases = Leases(self.clock, self.settings.lease_seconds)
         self.inquiries = Inquiries(self.backends.wakeups, self.jobs)
         self.workers = Workers(
@@ -170,7 +170,7 @@ class Server:
         )
 
     def _wire_submission(self) -> None:
-        """How jobs are made, and what is told of them before they run."""
+        """Submission of jobs, and explanations of what they wait for."""
         self.explanations = Explanations(
             jobs=self.jobs,
             queue=self.queue,
@@ -187,7 +187,7 @@ class Server:
         )
 
     def _wire_loops(self) -> None:
-        """What acts by itself, besides the recorder."""
+        """The parts that act by themselves, besides the recorder."""
         database = self.backends.database
         self.quarantine = Quarantine(self.clock, self.registry, self.counters)
         self.scheduler = Scheduler(

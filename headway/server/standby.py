@@ -1,4 +1,4 @@
-"""What a server that does not lead does: it passes every connection on, byte for byte, to the one that does."""
+"""A server that does not lead forwards every connection, byte for byte, to the leader."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONNECT_SECONDS = 3.0
 
 
 class Standby:
-    """HTTP, event streams and WebSockets alike. When the leader dies they break, and their clients connect again."""
+    """Forwards HTTP, event streams and WebSockets. When the leader dies they break, and the clients reconnect."""
 
     def __init__(self, listener: socket.socket, leader_url: Callable[[], str | None]) -> None:
         self._listener = listener
@@ -21,7 +21,7 @@ class Standby:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Pass connections on for ever."""
+        """Forward connections forever."""
         own = self._listener.dup()
         server = await asyncio.start_server(self._accepted, sock=own)
         try:

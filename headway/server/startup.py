@@ -1,4 +1,4 @@
-"""The order in which a server starts, and in which it ends."""
+"""The order in which a server starts and stops."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _RESTART_SECONDS = 1.0
 
 @asynccontextmanager
 async def started(server: Server, url: str = "") -> AsyncIterator[None]:
-    """The server at work, once it leads, at `url`. Raises SettingInvalid when a backend cannot be used.
+    """Start the server, wait until it leads, and run it at `url`. Raises SettingInvalid when a backend cannot be used.
 
-    What is entered is left in reverse: the loops end first, the backends are closed last.
+    It stops in reverse order: the loops end first, the backends are closed last.
     """
     backends = server.backends
     async with AsyncExitStack() as ending:
-        # A wrong setting ends the start here, before anything is changed. A server that stands by goes as far as this.
+        # A wrong setting stops the start here, before anything is changed. A standby server waits here.
         ending.push_async_callback(backends.close)
         await backends.open_stores()
         await backends.reach_brokers()
-        # Its tokens are those of the other servers before it answers anyone.
+        # It uses the same tokens as the other servers before it answers any request.
         installation = await join_installation(server.settings, backends.database, server.home)
-        # Only one server writes from here on: a second must neither mark objects nor take reports from the first.
+        # From here on only one server writes: a second one must not mark objects or take the first one's reports.
         await ending.enter_async_context(_leading(server, url))
         await claim_objects(server.settings, installation, backends.database, backends.objects)
         await backends.open_brokers()
@@ -42,7 +42,7 @@ async def started(server: Server, url: str = "") -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _leading(server: Server, url: str) -> AsyncIterator[None]:
-    """Lead where servers share a database; alone a server leads anyway."""
+    """Become the leader, if servers share the database. A server with its own database always leads."""
     leading = server.leading
     if leading is None:
         yield
@@ -57,20 +57,20 @@ async def _leading(server: Server, url: str) -> AsyncIterator[None]:
 
 
 async def _recover(server: Server) -> None:
-    """Take up what an earlier server left. Each step reads what those before it have read."""
+    """Load the state that an earlier server stored. Each step needs the steps before it."""
     connect_listeners(server)
     await server.registry.open()  # the workers
-    server.quarantine.open()  # by the times of the leader before, which are known by now
+    server.quarantine.open()  # needs the former leader's time, which is known by now
     await server.datasets.open()
-    await server.jobs.open()  # what is unsettled; from here on changes of jobs are told
+    await server.jobs.open()  # the unsettled jobs; from here on listeners hear of changes
     await server.queue.open()
-    await server.recorder.open()  # applies facts that were stored and not applied, before anybody is lost
+    await server.recorder.open()  # applies facts that were stored and not applied, before any worker is declared lost
     await server.workers.open()  # ends the ranks of workers that are gone
 
 
 @asynccontextmanager
 async def _loops(server: Server) -> AsyncIterator[None]:
-    """What runs for ever beside the requests."""
+    """Run the loops beside the requests."""
     loops = (
         server.recorder.run,
         server.relay.run,
@@ -94,7 +94,7 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
 
 
 async def _run_for_ever(loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a loop again if a defect of ours ends it: one bad job must not stop the others. It is logged each time."""
+    """Run a loop again if a defect of ours ends it, so that one bad job does not stop the others. Log each defect."""
     while True:
         try:
             await loop()

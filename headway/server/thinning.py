@@ -1,4 +1,4 @@
-"""Thinning series to what one answer holds, without a lie about their extremes."""
+"""Thins series to fit into one answer, and keeps their extremes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from headway.core.json_value import as_json
 from headway.formats.metrics import Series
 
 MAXIMUM_POINTS = 200_000
-"""Of all series of one answer."""
+"""The most points of all series of one answer together."""
 _LEAST_POINTS = 4
-"""Of a series that is thinned: its ends and its extremes."""
+"""The fewest points of a thinned series: its ends and its extremes."""
 MAXIMUM_SERIES = MAXIMUM_POINTS // _LEAST_POINTS
-"""Of one answer."""
+"""The most series of one answer."""
 
 
 def points_per_series(counts: Sequence[int], maximum_points: int) -> int:
-    """How many points a series may have at most, so that all together have no more than MAXIMUM_POINTS.
+    """The most points that a series may have, so that all series together have at most MAXIMUM_POINTS.
 
-    Series with fewer points leave the rest of their share to the others. There are at most MAXIMUM_SERIES.
+    Short series leave the rest of their share to the others. There are at most MAXIMUM_SERIES.
     """
     left = MAXIMUM_POINTS
     wanted = sorted(min(count, maximum_points) for count in counts)
@@ -32,7 +32,9 @@ def points_per_series(counts: Sequence[int], maximum_points: int) -> int:
 
 
 def thin_series(series: Series, maximum_points: int) -> dict[str, Any]:
-    """One series for JSON. Above `maximum_points`, each bucket gives its least and its greatest; the ends stay."""
+    """One series for JSON. With more than `maximum_points`, it keeps its ends and the minimum and maximum of each
+    bucket.
+    """
     import numpy as np
 
     steps = np.frombuffer(series.steps, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Signed tokens. A token states its id, whom it makes its bearer, when it was made, and when it expires, if it does."""
+"""Signed tokens. A token contains its id, its caller, when it was made, and when it expires, if it does."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ID_BYTES = 9
 
 @dataclass(frozen=True)
 class Token:
-    """What a token states; `caller.credential` is its id. Times are seconds since the epoch.
+    """The contents of a token; `caller.credential` is its id. Times are seconds since the epoch.
 
-    A token from before tokens had ids has none, and neither of the times. It does not expire.
+    Old tokens have no id and no times. They do not expire.
     """
 
     caller: Caller
@@ -28,7 +28,7 @@ class Token:
 
 
 class Tokens:
-    """Makes and reads tokens. The signature is an HMAC, which is compared in constant time."""
+    """Makes and reads tokens. The signature is an HMAC, compared in constant time."""
 
     def __init__(self, secret: str, now: Callable[[], float]) -> None:
         self._now = now
@@ -42,7 +42,7 @@ class Tokens:
     def make(self, caller: Caller, *, made_at: float | None = None, lifetime_seconds: float | None = None) -> str:
         """The token of a caller. Its id is the caller's `credential`, or a new one.
 
-        `made_at`: now, unless it is said. Without `lifetime_seconds` it does not expire by time.
+        `made_at`: now by default. Without `lifetime_seconds` the token does not expire by time.
         """
         made = self._now() if made_at is None else made_at
         expires = None if lifetime_seconds is None else made + lifetime_seconds
@@ -51,7 +51,7 @@ class Tokens:
         return "hw_" + str(self._serializer.dumps(fields))
 
     def read(self, text: str) -> Token:
-        """What a token states, also of one that has expired.
+        """The contents of a token, even of an expired one.
 
         Raises NotAuthenticated when this installation did not sign it.
         """
@@ -60,10 +60,10 @@ class Tokens:
             token_id, made_at, expires_at = rest or ("", None, None)
             return Token(Caller(CallerKind(kind), worker, job, attempt, token_id), made_at, expires_at)
         except (BadSignature, ValueError, TypeError) as error:
-            raise NotAuthenticated("The token is not one of this installation. Use the one in its home.") from error
+            raise NotAuthenticated("The token is not valid for this installation. Use the one in its home.") from error
 
     def caller(self, text: str) -> Caller:
-        """Whom a token makes its bearer. Raises NotAuthenticated, TokenExpired."""
+        """The caller in a token. Raises NotAuthenticated, TokenExpired."""
         token = self.read(text)
         if token.expires_at is not None and token.expires_at <= self._now():
             raise TokenExpired(
@@ -74,20 +74,20 @@ class Tokens:
 
 
 _REMEDY = {
-    CallerKind.USER: "Copy the present one, user.token, from the server's home; in a browser, open a new link.",
-    CallerKind.JOIN: "Copy the present one, worker.token, from the server's home.",
+    CallerKind.USER: "Copy the current user.token from the server's home; in a browser, open a new link.",
+    CallerKind.JOIN: "Copy the current worker.token from the server's home.",
     CallerKind.WORKER: "Register again.",
-    CallerKind.RANK: "It is not needed any more.",
+    CallerKind.RANK: "It is no longer needed.",
 }
 
 
 def for_worker(worker_id: str) -> Caller:
-    """A worker, with its one token: it holds as long as the registration."""
+    """A worker, with its only token, which is valid as long as the registration."""
     return Caller(CallerKind.WORKER, worker=worker_id, credential=f"t-{worker_id}")
 
 
 def for_rank(job_id: str, attempt: int) -> Caller:
-    """The ranks of an attempt, with their one token: it holds as long as the attempt."""
+    """The ranks of an attempt, with their only token, which is valid as long as the attempt."""
     return Caller(CallerKind.RANK, job=job_id, attempt=attempt, credential=f"t-{job_id}-{attempt}")
 
 

@@ -1,4 +1,4 @@
-"""Tells followers that something of a job changed; what changed they read from the database."""
+"""Tells followers that a job changed. They read the change from the database."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from headway.core.job import Job
 from headway.errors import Overloaded
 
 MAXIMUM_FOLLOWERS = 4000
-"""Each is a connection, with some 50 kB of memory."""
+"""Each follower is a connection that takes about 50 kB of memory."""
 
 
 class Watcher:
-    """The jobs that changed since the watcher looked last, each once."""
+    """The jobs that changed since the last `take`, each once."""
 
     def __init__(self) -> None:
         self._changed: dict[str, str | None] = {}
         self._woken = asyncio.Event()
 
     def add(self, job_id: str, deleted_from: str | None = None) -> None:
-        """The job changed, or was deleted from that project, after which changes of it count no more."""
+        """The job changed, or was deleted from a project. After a deletion, its changes no longer count."""
         self._changed[job_id] = deleted_from or self._changed.get(job_id)
         self._woken.set()
 
     def wake(self) -> None:
-        """End the wait, with or without a change."""
+        """End the current wait, with or without a change."""
         self._woken.set()
 
     async def take(self, seconds: float) -> dict[str, str | None]:
-        """Wait for changes, for so long at most, and take them: by id, the project that the job was deleted from."""
+        """Wait at most `seconds`, and take the changes: by job id, the project that it was deleted from, or None."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
@@ -41,7 +41,7 @@ class Watcher:
 
 
 class Watchers:
-    """One event per follower: set when its job changed, cleared by the follower before it reads."""
+    """One event per follower. It is set when the job changed; the follower clears it before it reads."""
 
     def __init__(self) -> None:
         self._followers: dict[str, set[asyncio.Event]] = {}
@@ -50,7 +50,7 @@ class Watchers:
         self.closed = False
 
     def close(self) -> None:
-        """Wake everyone for the last time: the server stops, and followers end their streams when they see `closed`."""
+        """Wake all followers for the last time: the server stops. They end their streams when they see `closed`."""
         self.closed = True
         for followers in self._followers.values():
             for follower in followers:
@@ -59,18 +59,18 @@ class Watchers:
             watcher.wake()
 
     def check_room(self) -> None:
-        """Raises Overloaded when there are as many followers as one server can have: half of the files it may open."""
+        """Raises Overloaded when the server has its most followers: half of the files that it may open."""
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         maximum = MAXIMUM_FOLLOWERS if open_files == resource.RLIM_INFINITY else min(MAXIMUM_FOLLOWERS, open_files // 2)
         if self._count >= maximum:
-            raise Overloaded(f"{maximum:,} streams are open already. Try again when some have ended.")
+            raise Overloaded(f"{maximum:,} streams are already open. Try again when some have ended.")
 
     def changed(self, job_id: str) -> None:
         """Wake the job's followers."""
         self._wake(job_id, None)
 
     def deleted(self, job: Job) -> None:
-        """Wake the followers of a job that is gone."""
+        """Wake the followers of a deleted job."""
         self._wake(job.id, job.project)
 
     def _wake(self, job_id: str, deleted_from: str | None) -> None:
@@ -96,7 +96,7 @@ class Watchers:
 
     @contextmanager
     def watching(self) -> Iterator[Watcher]:
-        """Everything that changes, of all jobs."""
+        """A watcher of all jobs."""
         watcher = Watcher()
         self._watchers.add(watcher)
         self._count += 1

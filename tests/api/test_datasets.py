@@ -59,7 +59,7 @@ async def test_an_index_that_does_not_hold_together_is_refused(
 async def test_a_built_in_dataset_without_files_says_where_to_get_it(tmp_path: Path) -> None:
     server = Server(Settings(home=tmp_path / "home", dataset_directories=(tmp_path,)))
     async with started(server):
-        with pytest.raises(Exception, match="Fetch it with `headway datasets add mnist`") as caught:
+        with pytest.raises(Exception, match="Fetch them with `headway datasets add mnist`") as caught:
             await server.specs.check("default", JobSpec(trainer="cnn", dataset="mnist"))
     assert caught.value.code == "dataset_missing"
 

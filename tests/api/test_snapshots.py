@@ -40,7 +40,7 @@ async def test_a_snapshot_with_other_bytes_or_too_many_is_refused(api: Api) -> N
     api.server.snapshots._maximum_bytes = 3
     response = await api.http.put(f"/api/v1/snapshots/{hashlib.sha256(b'four').hexdigest()}", content=b"four")
     assert response.status_code == 413
-    assert "Name what is not needed in .headwayignore" in response.json()["detail"]
+    assert "List files that are not needed in .headwayignore" in response.json()["detail"]
 
 
 async def test_a_job_without_its_snapshot_is_refused(api: Api) -> None:

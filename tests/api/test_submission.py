@@ -102,4 +102,4 @@ async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_fo
         await asyncio.sleep(0.01)
     monkeypatch.setattr(api.server.backends.database, "job_named", read_before)
     shown = (await api.http.get("/api/v1/jobs/mine")).json()
-    assert (shown["status"], shown["sentence"]) == ("starting", "Its workers are preparing it and starting its ranks.")
+    assert (shown["status"], shown["sentence"]) == ("starting", "Its workers are preparing and starting its ranks.")

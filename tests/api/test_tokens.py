@@ -102,7 +102,7 @@ async def test_an_expired_token_is_refused_with_its_end_and_a_remedy(api: Api) -
     assert (response.status_code, response.json()["code"]) == (401, "token_expired")
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json()["detail"] == (
-        "This user token (t-old) expired on 1970-01-02 00:00 UTC. Copy the present one, user.token, from the server's "
+        "This user token (t-old) expired on 1970-01-02 00:00 UTC. Copy the current user.token from the server's "
         "home; in a browser, open a new link."
     )
 

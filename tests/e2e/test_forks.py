@@ -31,7 +31,7 @@ def test_a_fork_starts_from_another_jobs_checkpoint(shared_fleet: Fleet, tmp_pat
         wait_until(lambda: not any(one["users"] for one in source.checkpoints()), "the release of the source")
         refused = shared_fleet.command("rerun", source.name, "--from-checkpoint", f"{source.name}@77")
         assert refused.returncode == 1
-        assert "no complete checkpoint of step 77. Steps it has: 50, 100, 150, 200." in refused.stderr
+        assert "no complete checkpoint of step 77. Its steps: 50, 100, 150, 200." in refused.stderr
         assert (
             shared_fleet.command("download", source.name, "--checkpoint", "150", "--to", str(tmp_path)).returncode == 0
         )

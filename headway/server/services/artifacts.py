@@ -15,7 +15,7 @@ from headway.server.services.stored_file import StoredFile
 
 
 class Artifacts:
-    """Bytes go to the object store; that an artifact exists is a fact that the worker reports afterwards."""
+    """The bytes go to the object store. The artifact exists once the worker reports it as a fact."""
 
     def __init__(self, objects: Objects, jobs: Jobs, maximum_bytes: int) -> None:
         self._objects = objects
@@ -28,7 +28,7 @@ class Artifacts:
         """Store a file of the current attempt. Raises InvalidInput, Conflict for an older or ended one, TooLarge."""
         job = await self._jobs.allowed(caller, Action.ARTIFACTS_WRITE, project, reference, attempt)
         if leaves_folder(name):
-            raise InvalidInput(f"Artifact {name} has a . or .. between its slashes; leave them out.")
+            raise InvalidInput(f"The name of artifact {name} has a . or .. as a part; leave it out.")
         check_open(job, attempt)
         object_id = f"artifacts/{job.id}/{attempt}/{draw_id('a-')}"
         stored = await self._objects.put(object_id, bounded(chunks, self._maximum_bytes, f"Artifact {name}"))
@@ -37,7 +37,7 @@ class Artifacts:
         )
 
     async def open(self, caller: Caller, project: str, reference: str, name: str) -> StoredFile:
-        """The job's artifact of that name. Raises NotFound that lists what there is."""
+        """The job's artifact of that name. Raises NotFound, which lists the existing names."""
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
         for artifact in job.artifacts:
             if artifact.name == name:
@@ -49,7 +49,7 @@ class Artifacts:
         raise NotFound(f"Job {job.name} has no artifact {name}. It has: {names}.")
 
     async def sweep(self, job: Job) -> None:
-        """Delete the files of ended attempts that a later attempt has stored again under their names."""
+        """Delete the files of ended attempts that a later attempt has stored again under the same name."""
         if job.attempt is None or job.attempt.number == 1 or job.attempt.ended_at is None:
             return
         named = {artifact.object_id for artifact in job.artifacts}

@@ -1,4 +1,4 @@
-"""The verbs of assignments: claim, refuse; and which ones a worker is to have."""
+"""The verbs of assignments: claim, refuse; and which assignments a worker should have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headway.server.worker_registry import WorkerRegistry
 
 
 class Assignments:
-    """What workers ask about the shares of attempts that they run."""
+    """Answers what workers ask about their assignments."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Assignments:
         self._counters = counters
 
     def open_of(self, worker_id: str) -> tuple[OpenAssignment, ...]:
-        """The assignments that the worker is to have; it ends what is not among them."""
+        """The assignments that the worker should have. It ends all others."""
         return tuple(
             OpenAssignment(
                 job=job.id,
@@ -59,7 +59,8 @@ class Assignments:
         )
 
     async def claim(self, caller: Caller, worker_id: str, job_id: str, number: int, endpoint: str) -> Claimed:
-        """The worker takes its assignment; repeated, the same answer, with the endpoint once all have claimed.
+        """Let the worker take its assignment. A repeated claim gets the same answer; it has the endpoint once all have
+        claimed.
 
         Raises WorkerLost, ClaimRefused, NotFound.
         """
@@ -96,14 +97,14 @@ class Assignments:
         )
 
     async def refuse(self, caller: Caller, worker_id: str, job_id: str, number: int) -> None:
-        """The worker has no room for the assignment. Raises WorkerLost, NotFound."""
+        """The worker has too few free slots for the assignment. Raises WorkerLost, NotFound."""
         await self._check_own(caller, worker_id, job_id, number)
         now = self._clock.now()
         await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now))
         self._counters.refused_assignments += 1
 
     async def _check_own(self, caller: Caller, worker_id: str, job_id: str, number: int) -> None:
-        """Raises NotFound for an assignment that the worker was never given, WorkerLost for a worker that is lost."""
+        """Raises NotFound for an assignment that the worker never had, WorkerLost for a lost worker."""
         require_as_worker(caller, worker_id)
         self._workers.check_ready(worker_id)
         absent = NotFound(f"Worker {worker_id} has no assignment of attempt {number} of job {job_id}.")
@@ -115,9 +116,9 @@ class Assignments:
             raise absent
 
     async def ended_jobs(self, caller: Caller, worker_id: str, job_ids: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of some jobs that have ended, or do not exist: what a worker keeps for them is not needed any more.
+        """Which of these jobs have ended or do not exist: the worker no longer needs their files.
 
-        A job that never was the worker's looks as if it did not exist.
+        A job that the worker never had is treated as one that does not exist.
         """
         require_as_worker(caller, worker_id)
         self._workers.check_ready(worker_id)
@@ -126,7 +127,7 @@ class Assignments:
             try:
                 job = await self._jobs.by_id(job_id)
             except Damaged:
-                continue  # a backup may bring it back, and its files are still needed then
+                continue  # a restored backup may have it, and then needs its files
             except NotFound:
                 ended.append(job_id)
                 continue
@@ -135,9 +136,9 @@ class Assignments:
         return tuple(ended)
 
     async def _had(self, worker_id: str, job: Job) -> bool:
-        """Whether the worker, now or in a former life, was given a share of the job.
+        """Whether the worker, now or under an earlier registration, had an assignment of the job.
 
-        Former lives are not remembered for ever, so that its name counts as well: what it keeps may still be needed.
+        Earlier registrations are not remembered forever, so its name counts as well: its files may still be needed.
         """
         lives, name = self._registry.lives_of(worker_id), self._registry.worker(worker_id).name
         attempts = await self._jobs.attempts(job)

@@ -1,4 +1,4 @@
-"""The verbs of blocks: store, find missing ones, read. A block is addressed by its hash and stored once for all."""
+"""The verbs of blocks: store, find missing ones, read. A block is addressed by its hash, and all projects share it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ASKED_BLOCKS = 1000
 
 
 class Blocks:
-    """Bytes in the object store, hot ones in the cache.
+    """Blocks in the object store, with those in frequent use in the cache.
 
-    A project has the blocks that its datasets and those of all name. It also has those that it sent for a dataset to
-    come: a hash alone gives nobody a block. Owners are stored only until the dataset is registered.
+    A project has the blocks that its own datasets and shared datasets name, and those that it sent for a new dataset.
+    Knowing a hash is not enough to get a block. Owners are stored only until the dataset is registered.
     """
 
     def __init__(self, database: Database, objects: Objects, cache: Cache) -> None:
@@ -29,7 +29,7 @@ class Blocks:
         self._datasets: dict[str, tuple[OwnedDataset, ...]] = {}
 
     def index(self, owned: OwnedDataset) -> None:
-        """Learn which blocks a registered dataset names."""
+        """Note the blocks that a registered dataset names."""
         alone = (owned,)  # one tuple for all of its blocks
         for sha256 in _hashes(owned):
             others = tuple(one for one in self._datasets.get(sha256, ()) if not _same_place(one, owned))
@@ -40,7 +40,7 @@ class Blocks:
         return self._datasets.get(sha256, ())
 
     async def read(self, sha256: str) -> bytes:
-        """A block's compressed bytes, for whoever may read one of its datasets. Raises NotFound."""
+        """A block's compressed bytes. The caller must be allowed to read one of its datasets. Raises NotFound."""
         key = f"block/{sha256}"
         cached = await self._cache.get(key)
         if cached is not None:
@@ -50,7 +50,7 @@ class Blocks:
         return content
 
     async def store(self, caller: Caller, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store a block that is sent for a project. Raises InvalidInput when its bytes have another hash, TooLarge."""
+        """Store a block that a project sends. Raises InvalidInput when its bytes have another hash, TooLarge."""
         require_in_project(caller, Action.DATASETS_WRITE, project)
         content = bytearray()
         async for chunk in chunks:
@@ -58,23 +58,23 @@ class Blocks:
             if len(content) > MAXIMUM_BLOCK_BYTES:
                 raise TooLarge(f"Block {sha256[:12]} is larger than {MAXIMUM_BLOCK_BYTES:,} bytes.")
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise InvalidInput(f"Block {sha256[:12]} was sent with other bytes: their hash does not match.")
+            raise InvalidInput(f"The bytes sent for block {sha256[:12]} have another hash.")
         await self._objects.put(block_object(sha256), in_one_chunk(bytes(content)))
         await self._database.add_owner(project, block_object(sha256))
 
     async def store_missing(self, contents: Iterable[tuple[Block, bytes]]) -> None:
-        """Store the blocks of a dataset that the server reads itself."""
+        """Store the blocks of a dataset that the server itself reads from files."""
         for block, compressed in contents:
             if not await self._stored(block):
                 await self._objects.put(block_object(block.sha256), in_one_chunk(compressed))
 
     async def missing(self, caller: Caller, project: str, blocks: Iterable[Block]) -> set[str]:
-        """The blocks that have to be sent for a dataset of the project, by hash."""
+        """The hashes of the blocks that have to be sent for a dataset of the project."""
         require_in_project(caller, Action.DATASETS_WRITE, project)
         return await self.absent(project, blocks)
 
     async def absent(self, project: str, blocks: Iterable[Block]) -> set[str]:
-        """The blocks that the project does not have, by hash."""
+        """The hashes of the blocks that the project does not have."""
         sizes = {block.sha256: block for block in blocks}
         unnamed = [sha256 for sha256 in sizes if not self._names(project, sha256)]
         missing = set(unnamed)
@@ -85,7 +85,7 @@ class Blocks:
         return missing | lost
 
     async def forget_owners(self, project: str, owned: OwnedDataset) -> None:
-        """The dataset is registered: from now on its index says that the project has these blocks."""
+        """Forget the owners of a registered dataset's blocks: its index now says that the project has them."""
         objects = [block_object(sha256) for sha256 in _hashes(owned)]
         for start in range(0, len(objects), _ASKED_BLOCKS):
             await self._database.remove_owner(project, objects[start : start + _ASKED_BLOCKS])
@@ -109,5 +109,5 @@ def _same_place(one: OwnedDataset, other: OwnedDataset) -> bool:
 
 
 def block_object(sha256: str) -> str:
-    """The object of a block."""
+    """The object id of a block."""
     return f"blocks/{sha256[:2]}/{sha256}"

@@ -1,4 +1,4 @@
-"""The verbs of checkpoints: store a part (for a rank), read it, use one for another job, and sweep."""
+"""The verbs of checkpoints: store a part (for a rank), read it, use a checkpoint for another job, and sweep."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from headway.server.services.jobs import Jobs, check_open, draw_id
 from headway.server.services.stored_file import StoredFile
 
 _DANGLING_SECONDS = 3600.0
-"""After that a user of a checkpoint that is no job will not become one any more."""
+"""After this time, a user of a checkpoint for which no job exists is forgotten: its submission failed."""
 
 
 class PartKey(NamedTuple):
-    """Which part: what a rank saved at a step in an attempt, of the job `source` if that is another."""
+    """Names a part: the attempt, step and rank that saved it, and the job `source` if that is another one."""
 
     attempt: int
     step: int
@@ -33,7 +33,7 @@ class PartKey(NamedTuple):
 
 
 class SavedPart(NamedTuple):
-    """What a rank saved at a step, and how; `replica`: its state is rank 0's. `format`: of the bytes."""
+    """What a rank saved at a step. `replica`: its state is the same as rank 0's. `format`: the format of the bytes."""
 
     step: int
     rank: int
@@ -43,7 +43,7 @@ class SavedPart(NamedTuple):
 
 
 class Checkpoints:
-    """Parts are stored as they come; that all of one are there is a change of the job, which makes it a checkpoint."""
+    """Parts are stored as they come. When all parts are there, the job is changed to have the checkpoint."""
 
     def __init__(self, database: Database, objects: Objects, jobs: Jobs, clock: Clock, maximum_bytes: int) -> None:
         self._maximum_bytes = maximum_bytes
@@ -74,26 +74,26 @@ class Checkpoints:
             sha256=stored.sha256,
             **saved._asdict(),
         )
-        check_open(await self._jobs.by_id(job.id), attempt)  # it may have ended while the bytes came
+        check_open(await self._jobs.by_id(job.id), attempt)  # the attempt may have ended during the upload
         await self._database.put_checkpoint_part(job.id, part)
 
     async def list_parts(self, caller: Caller, project: str, reference: str, step: int) -> list[CheckpointPart]:
-        """The parts of the job's complete checkpoint of a step, by rank. Raises NotFound."""
+        """The parts of the job's complete checkpoint at a step, by rank. Raises NotFound."""
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
         parts = await self.parts(job, _complete(job, step))
         return [part for _, part in sorted(parts.items())]
 
     async def open_part(self, caller: Caller, project: str, reference: str, step: int, rank: int) -> StoredFile:
-        """What a rank saved in the job's complete checkpoint of a step. Raises NotFound, CheckpointCorrupt."""
+        """A rank's part of the job's complete checkpoint at a step. Raises NotFound, CheckpointCorrupt."""
         job = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, reference)
         return self._file(await self._part(job, PartKey(_complete(job, step).attempt, step, rank)))
 
     async def open_part_to_restore(
         self, caller: Caller, project: str, reference: str, attempt: int, key: PartKey
     ) -> StoredFile:
-        """What the attempt starts from: a part of an earlier attempt, or of the job that this one was forked from.
+        """A part to start from, of an earlier attempt or of the job that this one was forked from.
 
-        Raises NotFound, CheckpointCorrupt when its bytes are not all there.
+        Raises NotFound, CheckpointCorrupt when some of its bytes are missing.
         """
         job = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, reference, attempt)
         return self._file(await self._part(job, key))
@@ -104,7 +104,7 @@ class Checkpoints:
         return {one.rank: one for one in parts if (one.attempt, one.step) == checkpoint.key}
 
     async def _part(self, job: Job, key: PartKey) -> CheckpointPart:
-        """A part that the job has itself, or that is of a checkpoint which it has from its origin."""
+        """A part of the job's own checkpoint, or of a checkpoint that it has from its origin."""
         source = key.source
         if source is None or any(one.job == source and one.key == key[:2] for one in job.checkpoints):
             for part in await self._database.checkpoint_parts(source or job.id):
@@ -114,11 +114,11 @@ class Checkpoints:
         raise NotFound(f"Job {job.name} has no part of rank {key.rank} at step {key.step} of attempt {key.attempt}.")
 
     async def _check_size(self, part: CheckpointPart) -> None:
-        """Before its first bytes are sent, for then it is too late to say anything."""
+        """Check a part before its first bytes are sent. After that it is too late for an error."""
         try:
             size_bytes = await self._objects.size_bytes(part.object_id)
         except NotFound as error:
-            raise CheckpointCorrupt(f"its part of rank {part.rank} is gone from the object store") from error
+            raise CheckpointCorrupt(f"its part of rank {part.rank} is missing in the object store") from error
         if size_bytes != part.size_bytes:
             raise CheckpointCorrupt(f"its part of rank {part.rank} has {size_bytes:,} of {part.size_bytes:,} bytes")
 
@@ -129,9 +129,9 @@ class Checkpoints:
     async def use(
         self, caller: Caller, project: str, reference: str, user: str
     ) -> tuple[Origin, tuple[Checkpoint, ...]]:
-        """Keep `JOB` or `JOB@STEP` for the job with id `user`, with what came before, should that be damaged.
+        """Keep checkpoint `JOB` or `JOB@STEP` for the job with id `user`, and the earlier ones, in case it is damaged.
 
-        The checkpoints come oldest first. Raises NotFound.
+        Returns the checkpoints, oldest first. Raises NotFound.
         """
         name, _, step = reference.partition("@")
         source = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, name)
@@ -142,33 +142,33 @@ class Checkpoints:
         source = await self._jobs.update(
             source.id, lambda job: checkpoint_transitions.use_checkpoints(job, user, keys, now)
         )
-        # A sweep may have been first: what counts is what the job still has.
+        # A sweep may have been faster: only the checkpoints that the job still has count.
         kept = tuple(
             one.model_copy(update={"job": source.id, "users": {}}) for one in source.checkpoints if user in one.users
         )
         if not kept or kept[-1].key != chosen.key:
             await self.release(source.id, user)
-            raise NotFound(f"The checkpoint of step {chosen.step} of job {source.name} was deleted at this moment.")
+            raise NotFound(f"The checkpoint of step {chosen.step} of job {source.name} was just deleted.")
         return Origin(job=source.id, name=source.name, attempt=chosen.attempt, step=chosen.step), kept
 
     async def release(self, source: str, user: str) -> None:
-        """The job with id `user` needs the source's checkpoints no more, or was never made."""
+        """The job with id `user` no longer needs the source's checkpoints, or was never created."""
         with suppress(NotFound):
             await self._jobs.update(source, lambda job: checkpoint_transitions.release_checkpoints(job, user))
 
     async def release_unneeded(self, job: Job) -> None:
-        """Let go of what the job was forked from, once it has ended or has checkpoints of its own only."""
+        """Release the checkpoints of the job's origin, once the job has ended or has only checkpoints of its own."""
         if job.origin is not None and (job.status.terminal or all(one.job is None for one in job.checkpoints)):
             await self.release(job.origin.job, job.id)
 
     async def release_dangling(self, job: Job) -> None:
-        """Forget users of the job's checkpoints that have ended, were deleted, or were never made."""
+        """Forget users of the job's checkpoints that have ended, were deleted, or were never created."""
         users = {user: since for one in job.checkpoints for user, since in one.users.items()}
         for user, since in users.items():
             try:
                 await self.release_unneeded(await self._jobs.by_id(user))
             except Damaged:
-                continue  # a backup may bring it back
+                continue  # a restored backup may have it
             except NotFound:
                 if self._clock.now() - since > _DANGLING_SECONDS:
                     await self.release(job.id, user)
@@ -178,7 +178,7 @@ class Checkpoints:
         kept = {one.key for one in job.checkpoints if one.job is None}
         newest = max(kept, default=(0, 0))
         attempt = job.attempt if job.attempt is not None and job.attempt.ended_at is None else None
-        given_up = min(attempt.saving, default=0) if attempt else 0  # steps before that are not waited for any more
+        given_up = min(attempt.saving, default=0) if attempt else 0  # parts of earlier steps are no longer expected
         left: set[str] = set()
         for part in await self._database.checkpoint_parts(job.id):
             key = (part.attempt, part.step)
@@ -193,7 +193,7 @@ class Checkpoints:
             await self._sweep_strays(job, left)
 
     async def _sweep_strays(self, job: Job, left: set[str]) -> None:
-        """Delete objects that no row names: a server died between the two, or the part was stored again."""
+        """Delete objects that no row names: a server died between the two writes, or the part was stored again."""
         async for object_id in self._objects.list(f"checkpoints/{job.id}/"):
             ended = int(object_id.split("/")[2]) <= job.attempt_number
             if ended and object_id not in left:
@@ -206,17 +206,17 @@ class Checkpoints:
         await self.delete_objects(job.id)
 
     async def delete_objects(self, job_id: str) -> None:
-        """Delete the bytes of parts whose rows are gone, or will be."""
+        """Delete the bytes of parts whose rows are deleted or are about to be."""
         async for object_id in self._objects.list(f"checkpoints/{job_id}/"):
             await self._objects.delete(object_id)
 
 
 def _complete(job: Job, step: int | None) -> Checkpoint:
-    """The job's own complete checkpoint of a step, the newest if none is given. Raises NotFound that lists them."""
+    """The job's own complete checkpoint at a step, by default the newest. Raises NotFound, which lists the steps."""
     own = [one for one in job.checkpoints if one.job is None]
     for one in reversed(own):
         if step is None or one.step == step:
             return one
     steps = ", ".join(str(one.step) for one in own) or "none"
     wanted = "complete checkpoint" if step is None else f"complete checkpoint of step {step}"
-    raise NotFound(f"Job {job.name} has no {wanted}. Steps it has: {steps}.")
+    raise NotFound(f"Job {job.name} has no {wanted}. Its steps: {steps}.")

@@ -1,4 +1,4 @@
-"""The verb of credentials: list the tokens that hold."""
+"""The verb of credentials: list the valid tokens."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from headway.server.worker_registry import WorkerRegistry
 
 
 class EndsWith(StrEnum):
-    """What a token ends with, if not at a time."""
+    """What ends a token's validity, if not a time."""
 
     REGISTRATION = "registration"
     ATTEMPT = "attempt"
 
 
 class Credential(BaseModel):
-    """A token that holds, without its text. Times are seconds since the epoch.
+    """A valid token, without its text. Times are seconds since the epoch.
 
-    `id` is null for a token from before tokens had ids; such a one keeps working, and is listed if it is in the
-    server's home or was used since the server started, last at `used_at`.
+    `id` is null for an old token without an id. Such a token keeps working. It is listed if it is in the server's home,
+    or if it was used since the server started; then `used_at` is the last use.
     """
 
     id: str | None
@@ -43,9 +43,10 @@ class Credential(BaseModel):
 
 
 class Credentials:
-    """Tokens are not stored: those in the home are read, those of workers and ranks follow from what is known of them.
+    """Tokens are not stored. Those in the home are read from files; those of workers and ranks are derived from the
+    registered workers and current attempts.
 
-    A token that a browser got by a one-time link is not listed.
+    Tokens that browsers got from one-time links are not listed.
     """
 
     def __init__(self, home: HomeTokens, callers: Callers, registry: WorkerRegistry, jobs: Jobs) -> None:
@@ -55,7 +56,7 @@ class Credentials:
         self._jobs = jobs
 
     def list(self, caller: Caller) -> list[Credential]:
-        """The tokens that hold: of the home, of registered workers, of ranks at work, and old ones in use."""
+        """The valid tokens: in the home, of registered workers, of running ranks, and old ones in use."""
         absent = NotFound("This installation does not exist.")
         require(caller, Action.TOKENS_READ, InstallationSubject(), absent)
         tokens = [*self._home.present(), *self._of_workers(), *self._of_ranks()]
@@ -74,7 +75,7 @@ class Credentials:
                 yield self._as_used(Token(for_rank(job.id, job.attempt.number), job.attempt.placed_at))
 
     def _as_used(self, token: Token) -> Token:
-        """What is listed in place of the one token that a worker, or the ranks of an attempt, have."""
+        """The list entry for the token of a worker, or of the ranks of an attempt."""
         old = replace(token.caller, credential="")
         return Token(old) if old in self._callers.without_id else token
 

@@ -1,4 +1,4 @@
-"""The verbs of damaged rows: list those that were met, delete one."""
+"""The verbs of damaged rows: list those that were found, delete one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headway.server.services.jobs import Jobs
 
 
 class DamagedRows:
-    """Rows that cannot be read are left out of everything else. All jobs are read at the start and once an hour."""
+    """Everything else leaves out rows that cannot be read. All jobs are read at the start and once an hour."""
 
     def __init__(self, database: Database, jobs: Jobs, artifacts: Artifacts, checkpoints: Checkpoints) -> None:
         self._database = database
@@ -22,29 +22,29 @@ class DamagedRows:
 
     @property
     def count(self) -> int:
-        """How many were met since the server started."""
+        """How many were found since the server started."""
         return len(self._database.damage.rows())
 
     def list(self, caller: Caller, kind: RowKind | None = None) -> list[DamagedRow]:
-        """Those that were met since the server started, of one kind or all."""
+        """Those that were found since the server started, of one kind or of all."""
         require_in_installation(caller, Action.DAMAGE_READ)
         return self._database.damage.rows(kind)
 
     async def delete(self, caller: Caller, kind: RowKind, row_id: str) -> None:
-        """Delete a damaged row; a job with all that belongs to it.
+        """Delete a damaged row. With a job, everything that belongs to it is deleted.
 
-        Raises NotFound, Conflict for a job at work or one whose checkpoints another needs.
+        Raises NotFound, Conflict for an active job or one whose checkpoints another job needs.
         """
         require_in_installation(caller, Action.DAMAGE_WRITE)
         await self.delete_found(kind, row_id)
 
     async def delete_found(self, kind: RowKind, row_id: str) -> None:
-        """As `delete`, once it is decided that the row may be deleted."""
+        """`delete`, after access was checked."""
         row = self._database.damage.find(kind, row_id)
         if row is None:
             raise NotFound(f"There is no damaged row {kind} {row_id}. `headway damaged` lists those that were found.")
         if kind is RowKind.JOB and self._jobs.unsettled.find(row_id) is not None:
-            raise Conflict(f"Job {row.name} is at work, and stored again with its next change. Cancel it first.")
+            raise Conflict(f"Job {row.name} is active: its next change stores it again. Cancel it first.")
         needs = self._jobs.unsettled.started_from(row_id)
         if kind is RowKind.JOB and needs:
             raise Conflict(

@@ -1,4 +1,4 @@
-"""The verbs of datasets: list, get, add, read a block; and find, which registers a built-in one at its first use."""
+"""The verbs of datasets: list, get, add, read a block; and `find`, which registers a built-in one at its first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from headway.server.services.jobs import Jobs
 
 
 class Datasets:
-    """A project has its own datasets and the built-in ones, which all share. Its own hides a shared one of its name."""
+    """A project has its own datasets and the built-in ones, which all projects share. Its own dataset hides a shared
+    one of the same name."""
 
     def __init__(self, database: Database, jobs: Jobs, blocks: Blocks, directories: tuple[Path, ...]) -> None:
         self._database = database
@@ -26,7 +27,7 @@ class Datasets:
         self._registering = asyncio.Lock()
 
     async def open(self) -> None:
-        """Learn what is registered."""
+        """Load the registered datasets."""
         for owned in await self._database.datasets():
             self._learn(owned)
 
@@ -37,7 +38,7 @@ class Datasets:
     async def find(self, project: str, name: str) -> Dataset:
         """The dataset's index; a built-in one is registered at its first use.
 
-        Raises InvalidInput that lists what there is, or says where the source was looked for.
+        Raises InvalidInput, which lists the known names, or the folders that were searched for the source.
         """
         async with self._registering:
             owned = self.registered(project, name)
@@ -49,7 +50,7 @@ class Datasets:
             return owned.dataset
 
     def registered(self, project: str, name: str) -> OwnedDataset | None:
-        """What the name means in the project; None if nothing of that name is registered."""
+        """The dataset that the name means in the project; None if none is registered."""
         return self._known.get((project, name)) or self._known.get((None, name))
 
     def _names(self, project: str) -> set[str]:
@@ -65,7 +66,7 @@ class Datasets:
         return owned.dataset
 
     def list(self, caller: Caller, project: str) -> list[Dataset]:
-        """The registered datasets that the project has, by name. Raises NotAllowed."""
+        """The project's registered datasets, by name. Raises NotAllowed."""
         require_in_project(caller, Action.DATASETS_READ, project)
         found = (self.registered(project, name) for name in sorted(self._names(project)))
         return [owned.dataset for owned in found if owned is not None]
@@ -96,8 +97,8 @@ class Datasets:
     async def add(self, caller: Caller, project: str, dataset: Dataset) -> Dataset:
         """Register a dataset whose blocks the project has; the same index again changes nothing.
 
-        Raises InvalidInput when blocks are missing or the index does not hold together, Conflict when another
-        dataset has the name.
+        Raises InvalidInput when blocks are missing or the index is inconsistent, Conflict when another dataset has the
+        name.
         """
         require_in_project(caller, Action.DATASETS_WRITE, project)
         check_index(dataset)
@@ -123,7 +124,8 @@ class Datasets:
         if folder is None:
             looked = ", ".join(str(path) for path in self._directories) or "no directory"
             raise DatasetMissing(
-                f"Dataset {name} has no source here: looked in {looked}. Fetch it with `headway datasets add {name}`, "
+                f"No source files for dataset {name}: looked in {looked}. "
+                f"Fetch them with `headway datasets add {name}`, "
                 f"or set HEADWAY_DATASET_DIRECTORIES to a folder that has {name}/."
             )
         dataset, contents = await asyncio.to_thread(_build, name, folder)

@@ -1,4 +1,4 @@
-"""Why a job stands as it does: a sentence for people, its place in the queue, and where a job would run now."""
+"""Explains a job's state: a sentence for people, its place in the queue, and where it would run now."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Explained(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What a submission would come to, now. `workers` maps names to ranks; empty if it would wait.
+    """The result of a submission at this moment. `workers` maps names to ranks; empty if the job would wait.
 
     `cold`: why its ranks would start as new processes; None if they would start warm.
     """
@@ -40,7 +40,7 @@ class Planned(NamedTuple):
 
 
 class Explanations:
-    """Tells from the queue, the fleet and the jobs at work; changes nothing."""
+    """Reads the queue, the fleet and the active jobs. Changes nothing."""
 
     def __init__(
         self, *, jobs: Jobs, queue: Queue, workers: Workers, telemetry: Telemetry, registry: WorkerRegistry
@@ -52,7 +52,7 @@ class Explanations:
         self._registry = registry
 
     async def explain(self, caller: Caller, project: str, reference: str) -> Explained:
-        """One job, and how it stands."""
+        """One job with its explanation."""
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
         return Explained(job, *self._explained(job), self._telemetry.progress(job))
 
@@ -61,7 +61,7 @@ class Explanations:
         return explain_misfit(job, self._registry.workers())
 
     def plan(self, job: Job) -> Planned:
-        """Where a job that is not submitted yet would run."""
+        """Where a job would run if it were submitted now."""
         used_slots = self._jobs.unsettled.used_slots()
         placements = place_queue(self._queue_with(job), self._workers.placeable(), used_slots)
         shares = next((shares for placed, shares in placements if placed.job == job.id), [])
@@ -71,29 +71,29 @@ class Explanations:
     def _explained(self, job: Job) -> tuple[str, Waiting | None]:
         if job.status is JobStatus.QUEUED and job.hold:
             if job.checkpoints:
-                return f"Paused at {job.checkpoints[-1].words}. `headway resume {job.name}` lets it continue.", None
+                return f"Paused at {job.checkpoints[-1].words}. Continue it with `headway resume {job.name}`.", None
             return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
         if job.status is JobStatus.QUEUED:
             waits = self._waiting(job)
             return f"{job.sentence} {waits.sentence}".strip(), waits
         if job.status is JobStatus.STARTING:
-            return "Its workers are preparing it and starting its ranks.", None
+            return "Its workers are preparing and starting its ranks.", None
         if job.status is JobStatus.RUNNING:
             return "Training." if job.spec.trainer else "Running.", None
         if job.status is JobStatus.STOPPING and job.hold:
             return stop_sentence(job), None
         if job.status is JobStatus.STOPPING and not job.sentence:
-            return "Its ranks are being ended.", None
+            return "Its ranks are ending.", None
         return job.sentence, None
 
     def _waiting(self, job: Job) -> Waiting:
-        """Where a queued job stands, or one that is not submitted yet would."""
+        """The place of a job in the queue, or the place that it would have."""
         active = self._jobs.unsettled.active()
         remaining_seconds = self._telemetry.remaining_seconds()
         return waiting(job, self._queue_with(job), self._workers.placeable(), active, remaining_seconds)
 
     def _queue_with(self, job: Job) -> list[Gang]:
-        """The queue, with the job at its place if it is not in there: behind those of its priority."""
+        """The queue. A job that is not in it is added behind those of the same priority."""
         queue = self._queue.gangs()
         if job.id not in self._queue:
             queue.append(gang_of(job))

@@ -1,4 +1,4 @@
-"""The verbs of goodput: of one job, and of all jobs of a project."""
+"""The verbs of goodput: for one job, and for all jobs of a project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE_JOBS = 200
 
 
 class Goodputs:
-    """Where time went. It is reckoned when it is asked for."""
+    """How jobs spent their time. It is computed on request."""
 
     def __init__(self, database: Database, jobs: Jobs, clock: Clock) -> None:
         self._database = database
@@ -21,12 +21,12 @@ class Goodputs:
         self._clock = clock
 
     async def of_job(self, caller: Caller, project: str, reference: str) -> Goodput:
-        """Where the job's time went so far. Raises NotFound, NotAllowed, Damaged."""
+        """How the job has spent its time so far. Raises NotFound, NotAllowed, Damaged."""
         job = await self._jobs.get(caller, project, reference)
         return goodput(job, await self._jobs.attempts(job), self._clock.now())
 
     async def of_project(self, caller: Caller, project: str, last_seconds: float) -> tuple[Goodput, int]:
-        """Where the time of the jobs went that were submitted in the last seconds, and how many these are."""
+        """How the jobs submitted in the last `last_seconds` spent their time, and how many jobs these are."""
         require_in_project(caller, Action.JOBS_READ, project)
         since = self._clock.now() - last_seconds
         total, count = Goodput(), 0

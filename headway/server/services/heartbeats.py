@@ -1,4 +1,4 @@
-"""The answer to a worker's heartbeat: what the worker is to have, and what of its reports is committed."""
+"""Answers a worker's heartbeat with the assignments that it should have, and how far its reports are committed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headway.server.worker_registry import WorkerRegistry
 
 
 class Heartbeats:
-    """Each renews its worker's lease and is answered from memory: nothing is read once its streams are known."""
+    """Each heartbeat renews its worker's lease. The answer comes from memory, once the worker's streams are loaded."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Heartbeats:
         recorder: Recorder,
         leads: Callable[[], bool],
     ) -> None:
-        """`leads`: whether this server certainly leads, so that a worker may forget what it calls committed."""
+        """`leads`: whether this server certainly leads. Only then may workers delete reports that are committed."""
         self._registry = registry
         self._workers = workers
         self._leases = leases
@@ -41,7 +41,7 @@ class Heartbeats:
         self._leads = leads
 
     async def answer(self, caller: Caller, worker_id: str, heartbeat: Heartbeat) -> HeartbeatAnswer:
-        """What the worker is to have. Raises NotFound, NotAllowed, WorkerLost."""
+        """Answer a heartbeat. Raises NotFound, NotAllowed, WorkerLost."""
         require_as_worker(caller, worker_id)
         self._workers.check_ready(worker_id)
         self._leases.heartbeat(worker_id, heartbeat.last_answer, frozenset(heartbeat.preparing))
@@ -58,7 +58,7 @@ class Heartbeats:
         )
 
     async def _committed(self, worker_id: str, stream: AssignmentKey) -> CommittedStream:
-        """How far a stream is committed. Of one that is not the worker's, nothing is accepted from it."""
+        """How far a stream is committed. A stream of another worker counts as closed."""
         if stream.worker not in self._registry.lives_of(worker_id):
             return CommittedStream(stream=stream, through=None)
         through = await self._recorder.committed(stream)

@@ -1,4 +1,5 @@
-"""What users ask of running ranks: a command beside them, or their stacks. Held in memory, answered within a minute."""
+"""Inquiries of users to running ranks: run a command beside one, or show stacks. They are kept in memory and answered
+within a minute."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class _Open:
 
 
 class Inquiries:
-    """Each goes to the worker with its next heartbeat's answer, which a wake-up brings about at once."""
+    """The answer to the worker's next heartbeat carries the inquiry. A wake-up makes the worker send that heartbeat at
+    once."""
 
     def __init__(self, broker: Broker, jobs: Jobs) -> None:
         self._broker = broker
@@ -41,14 +43,14 @@ class Inquiries:
         command: tuple[str, ...],
         timeout_seconds: float,
     ) -> InquiryAnswer:
-        """Run a command beside a rank: in its directory, with its variables. Raises Conflict, Unavailable."""
+        """Run a command beside a rank, in its directory and with its variables. Raises Conflict, Unavailable."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         return await self._ask(job, _worker_of(job, rank), "exec", rank, command, timeout_seconds)
 
     async def stacks(self, caller: Caller, project: str, reference: str) -> list[InquiryAnswer]:
-        """The stacks of all ranks, an answer per worker. Raises Conflict, Unavailable."""
+        """The stacks of all ranks: one answer per worker. Raises Conflict, Unavailable."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
-        ranks = range(job.attempt.world_size if job.attempt else 1)  # without an attempt the first says why not
+        ranks = range(job.attempt.world_size if job.attempt else 1)  # without an attempt, `_worker_of` raises the error
         workers = {_worker_of(job, rank): rank for rank in reversed(ranks)}
         asked = (self._ask(job, worker, "stacks", rank, (), _ANSWER_SECONDS) for worker, rank in workers.items())
         return list(await asyncio.gather(*asked))
@@ -78,16 +80,16 @@ class Inquiries:
             async with asyncio.timeout(timeout_seconds + _ANSWER_SECONDS):
                 return await future
         except TimeoutError:
-            raise Unavailable(f"The worker of job {job.name} did not answer; `headway workers` shows it.") from None
+            raise Unavailable(f"The worker of job {job.name} did not answer. See `headway workers`.") from None
         finally:
             self._open.pop(inquiry.id, None)
 
     def of_worker(self, worker: str) -> tuple[Inquiry, ...]:
-        """What the worker is to answer; repeated until it has."""
+        """The open inquiries for the worker. They are repeated until it answers."""
         return tuple(one.inquiry for one in self._open.values() if one.worker == worker)
 
     def answer(self, caller: Caller, worker: str, inquiry_id: str, answer: InquiryAnswer) -> None:
-        """A worker's answer. Raises NotFound when nobody waits for it any more."""
+        """Take a worker's answer. Raises NotFound when no request waits for it any more."""
         require_as_worker(caller, worker)
         one = self._open.get(inquiry_id)
         if one is None or one.worker != worker:
@@ -105,4 +107,4 @@ def _worker_of(job: Job, rank: int) -> str:
     else:
         if job.attempt is not None and job.active:
             raise NotFound(f"Job {job.name} has no rank {rank}; its ranks are 0 to {job.attempt.world_size - 1}.")
-    raise Conflict(f"Job {job.name} is {job.status}: it has no running rank {rank} to ask.")
+    raise Conflict(f"Job {job.name} is {job.status}: its rank {rank} is not running.")

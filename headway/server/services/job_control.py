@@ -50,7 +50,7 @@ class JobControl:
         self._clock = clock
 
     async def list(self, caller: Caller, query: JobQuery) -> tuple[list[Listed], list[DamagedRow]]:
-        """The jobs that are asked for, and with the first of them those whose rows cannot be read."""
+        """The requested jobs. The first page also has the rows that cannot be read."""
         require_in_project(caller, Action.JOBS_READ, query.project)
         found = [Listed(job, self._telemetry.progress(job)) for job in await self._database.jobs(query)]
         if query.after is not None:
@@ -60,7 +60,7 @@ class JobControl:
     async def describe(
         self, caller: Caller, project: str, reference: str, labels: dict[str, str] | None, notes: str | None
     ) -> Job:
-        """Change labels and notes, whatever the job's status."""
+        """Change labels and notes. The job may have any status."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         now = self._clock.now()
         return await self._jobs.update(
@@ -68,7 +68,7 @@ class JobControl:
         )
 
     async def cancel(self, caller: Caller, project: str, reference: str, *, kill: bool = False) -> Job:
-        """Ask for the job's end, with `kill` without any grace. Raises Conflict when it has ended."""
+        """Ask the job to end; with `kill`, without a grace period. Raises Conflict when it has ended."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         now = self._clock.now()
         return await self._jobs.update(job.id, lambda job: transitions.cancel(job, now, kill=kill), actor_of(caller))
@@ -86,16 +86,16 @@ class JobControl:
         return await self._jobs.update(job.id, lambda job: transitions.resume(job, now), actor_of(caller))
 
     async def delete(self, caller: Caller, project: str, reference: str) -> None:
-        """Delete an ended job with all that belongs to it, or one whose row is damaged.
+        """Delete an ended job, or one whose row is damaged, with everything that belongs to it.
 
-        Raises Conflict while it is at work, or another job needs a checkpoint of it.
+        Raises Conflict while it is active, or another job needs one of its checkpoints.
         """
         try:
             job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         except Damaged as damaged:
             await self._damaged.delete_found(RowKind.JOB, damaged.details["row_id"])
             return
-        await self._checkpoints.release_dangling(job)  # a fork that ended a moment ago needs it no more
+        await self._checkpoints.release_dangling(job)  # a fork that has just ended no longer needs it
         await self._jobs.delete(job)
         await self._checkpoints.delete_objects(job.id)
         await self._artifacts.delete_all(job.id)

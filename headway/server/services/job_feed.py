@@ -1,4 +1,4 @@
-"""What happens to all jobs of a project: the newest ones, then each whenever it changes."""
+"""A live feed of a project's jobs: first the newest ones, then each job when it changes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Deleted(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """The newest jobs were given; what follows are changes."""
+    """The newest jobs are complete. Only changes follow."""
 
 
 class JobFeed:
-    """Nothing is stored of a feed: after a lost connection the whole begins again."""
+    """A feed has no stored state: after a lost connection it starts again from the beginning."""
 
     def __init__(self, database: Database, jobs: Jobs, watchers: Watchers) -> None:
         self._database = database
@@ -38,9 +38,9 @@ class JobFeed:
         self._watchers = watchers
 
     def watch(self, caller: Caller, project: str) -> AsyncIterator[Job | Deleted | Ready | None]:
-        """The newest jobs, oldest first, `Ready`, then each that changes, until the server stops.
+        """The newest jobs, oldest first, then `Ready`, then each job that changes, until the server stops.
 
-        None: nothing new for long. Raises Overloaded when there are too many followers.
+        None: there was nothing new for a while. Raises Overloaded when there are too many followers.
         """
         require_in_project(caller, Action.JOBS_READ, project)
         self._watchers.check_room()
@@ -66,7 +66,7 @@ class JobFeed:
                         watcher.add(job_id)
                         await asyncio.sleep(_UNAVAILABLE_SECONDS)
                     except NotFound:
-                        continue  # it was deleted since, which is told by itself
+                        continue  # it was deleted since, which comes as an item of its own
                     else:
                         if job.project == project:
                             yield job

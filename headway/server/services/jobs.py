@@ -1,4 +1,4 @@
-"""Jobs as the server has them: find, insert, delete; and `update`, through which every change goes."""
+"""The stored jobs: find, insert, delete; and `update`, which makes every change."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def draw_id(prefix: str, length: int = 12) -> str:
 
 
 class _Delivered(NamedTuple):
-    """What of a job is delivered: events up to a number, and wake-ups."""
+    """The delivered events of a job, up to a number, and its delivered wake-ups."""
 
     through: int
     wakeups: Sequence[WakeUp]
 
 
 class Jobs:
-    """Jobs in the database, with those that are unsettled mirrored in memory.
+    """Jobs in the database. The unsettled ones are also kept in memory.
 
-    The mirror saves reads only: each write compares the version in the database.
+    The copy in memory only saves reads: each write compares the version in the database.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
@@ -49,21 +49,21 @@ class Jobs:
         self._delivered: dict[str, _Delivered] = {}
         self.unsettled = UnsettledJobs()
         self.on_change: Sequence[Callable[[Job], None]] = ()
-        """Whom to tell of each change, in this order."""
+        """Listeners to changes, in the order of their calls."""
         self.on_delete: Sequence[Callable[[Job], None]] = ()
-        """Whom to tell of each deletion, in this order."""
+        """Listeners to deletions, in the order of their calls."""
 
     async def open(self) -> None:
-        """Take up what an earlier server left unsettled."""
+        """Load the unsettled jobs."""
         for job in await self._database.unsettled_jobs():
             self._announce(job)
 
     async def allowed(
         self, caller: Caller, action: Action, project: str, reference: str, attempt: int | None = None
     ) -> Job:
-        """The project's job with that id or name, if the caller may do that with it, or with that attempt of it.
+        """The project's job with that id or name, if the caller may do the action to it, or to this attempt of it.
 
-        Raises NotFound, also for what the caller may not see, NotAllowed, Damaged.
+        Raises NotFound, also if the caller may not see the job, NotAllowed, Damaged.
         """
         absent = _absent(reference)
         try:
@@ -75,7 +75,7 @@ class Jobs:
         return job
 
     async def get(self, caller: Caller, project: str, reference: str) -> Job:
-        """The job, to be read. Raises NotFound, NotAllowed, Damaged."""
+        """The job, if the caller may read it. Raises NotFound, NotAllowed, Damaged."""
         return await self.allowed(caller, Action.JOBS_READ, project, reference)
 
     async def insert(self, job: Job) -> Job:
@@ -85,7 +85,7 @@ class Jobs:
         return job
 
     async def with_key(self, project: str, idempotency_key: str) -> Job | None:
-        """The job that was submitted with the key; of a deleted one the tombstone."""
+        """The job that was submitted with the key, or the tombstone of a deleted one."""
         return await self._database.job_with_key(project, idempotency_key)
 
     async def named(self, project: str, name: str) -> Job | None:
@@ -127,7 +127,7 @@ class Jobs:
         return next((one for one in await self._database.attempts(job.id) if one.number == number), None)
 
     async def attempts(self, job: Job, after: int = 0) -> list[Attempt]:
-        """The attempts with a number above `after`, oldest first. The newest alone costs no read."""
+        """The attempts with a number above `after`, oldest first. Getting only the newest needs no database read."""
         newest = [job.attempt] if job.attempt is not None and job.attempt.number > after else []
         if job.attempt_number <= after + 1:
             return newest
@@ -135,9 +135,9 @@ class Jobs:
         return [*(one for one in stored if after < one.number < job.attempt_number), *newest]
 
     async def delete(self, job: Job) -> None:
-        """Delete an ended job; its key stays taken, its name is free.
+        """Delete an ended job. Its key stays in use; its name becomes free.
 
-        Raises Conflict while it has not ended, or another job needs a checkpoint of it.
+        Raises Conflict if it has not ended, or another job needs one of its checkpoints.
         """
         async with self._locked(job.id):
             job = await self._database.job(job.id)
@@ -146,21 +146,21 @@ class Jobs:
             users = sorted({user for one in job.checkpoints for user in one.users})
             if users:
                 raise Conflict(
-                    f"Job {users[0]} started from a checkpoint of job {job.name} and needs it until it has one of its "
-                    "own, or ends. Wait for that, or cancel it."
+                    f"Job {users[0]} started from a checkpoint of job {job.name}. It needs that until it has a "
+                    "checkpoint of its own or ends. Wait for that, or cancel it."
                 )
             if not await self._database.delete_job(job.model_copy(update={"version": job.version + 1})):
-                raise Conflict(f"Job {job.name} was changed at the same moment; try again.")
+                raise Conflict(f"Job {job.name} changed at the same moment. Try again.")
             self.unsettled.forget(job.id)
             self._delivered.pop(job.id, None)
         for tell in self.on_delete:
             tell(job)
-        await self._database.streams.delete(job.id)  # housekeeping does it if this server dies before
+        await self._database.streams.delete(job.id)  # housekeeping does it if this server dies first
 
     async def update(self, job_id: str, transition: Callable[[Job], Job], actor: Actor | None = None) -> Job:
-        """Apply a pure transition by compare-and-set, again from the newest version if another writer was first.
+        """Apply a pure transition by compare-and-set. If another writer was first, try again with the newest version.
 
-        `actor`: who asked for the change, if it is not the server's own; the change's events name it.
+        `actor`: who requested the change, if not the server itself. The events of the change name it.
         """
         async with self._locked(job_id):
             known_newest = True
@@ -174,7 +174,7 @@ class Jobs:
                 if changed is job:
                     if await self._is_newest(job):
                         if not known_newest:
-                            self._announce(job)  # another server wrote it; nobody here has heard of that
+                            self._announce(job)  # another server wrote it; no listener here knows it yet
                         if refusal is not None:
                             raise refusal
                         return job
@@ -187,12 +187,12 @@ class Jobs:
                 self.unsettled.forget(job_id)
 
     async def _is_newest(self, job: Job) -> bool:
-        """Whether what this server knows is what is stored: a former leader that wakes up may have written since."""
+        """Whether the copy in memory is the stored version: a former leader that wakes up may have written since."""
         return not self._database.shared or (await self._database.job(job.id)).version == job.version
 
     async def note_delivered(self, delivered: Job, through: int, wakeups: Sequence[WakeUp]) -> None:
-        """Events up to a number, and wake-ups, are delivered: an ended job forgets them now, others with their next
-        change.
+        """Note that events up to a number, and wake-ups, are delivered. An ended job drops them now, other jobs with
+        their next change.
         """
         known = self._delivered.get(delivered.id, _Delivered(0, ()))
         self._delivered[delivered.id] = _Delivered(max(known.through, through), wakeups)
@@ -207,7 +207,7 @@ class Jobs:
 
     @asynccontextmanager
     async def _locked(self, job_id: str) -> AsyncIterator[None]:
-        """Writers of this process take turns, so that they do not fail each other's compare-and-set."""
+        """Let writers of this process take turns, so that they do not fail each other's compare-and-set."""
         lock = self._locks.setdefault(job_id, asyncio.Lock())
         self._waiting[job_id] = self._waiting.get(job_id, 0) + 1
         try:

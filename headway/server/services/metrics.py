@@ -1,4 +1,4 @@
-"""Reading a job's metrics: the series that are asked for, over its attempts, thinned to what one answer holds."""
+"""Reads a job's metrics: the requested series over its attempts, thinned to fit into one answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from headway.server.thinning import MAXIMUM_SERIES, points_per_series, thin_seri
 
 
 class MetricsQuery(NamedTuple):
-    """Which series to read: of one attempt or of all as one line, by name, from step to step, so many points each."""
+    """The series to read: of one attempt or of all joined, by name, within a range of steps, with a limit of points
+    each.
+    """
 
     attempt: int | None
     names: Collection[str]
@@ -27,20 +29,20 @@ class MetricsQuery(NamedTuple):
 
 
 class Metrics:
-    """Series are selected before they are decoded: what one asks for costs little, however much others have."""
+    """Series are selected before they are decoded, so that a small request is cheap even if a job has many series."""
 
     def __init__(self, database: Database, jobs: Jobs, in_thread: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        """`in_thread` calls a function in a thread that only readers wait for."""
+        """`in_thread` calls a function in one of the threads for readers."""
         self._database = database
         self._jobs = jobs
         self._in_thread = in_thread
 
     async def read(self, caller: Caller, project: str, reference: str, query: MetricsQuery) -> dict[str, Any]:
-        """The job's series, or those of one attempt, by name and rank, thinned to the extremes of each bucket of steps.
+        """The series of the job or of one attempt, by name and rank, thinned to the extremes of each bucket of steps.
 
-        The job's go on from attempt to attempt as training did: what an attempt logged behind the checkpoint from which
-        a later one went on is left out, and counted. Raises NotFound, NotAllowed, Damaged, and InvalidInput for more
-        series than one answer holds.
+        The job's series continue from attempt to attempt, as training did. Points that an attempt logged after the
+        checkpoint where a later one continued are left out and counted. Raises NotFound, NotAllowed, Damaged, and
+        InvalidInput for more series than fit into one answer.
         """
         job = await self._jobs.get(caller, project, reference)
         selection = Selection(query.names, query.first_step, query.last_step)
@@ -51,7 +53,7 @@ class Metrics:
             series, repeated_points = await self._in_thread(select_metrics, sections, selection), 0
         if len(series) > MAXIMUM_SERIES:
             raise InvalidInput(
-                f"Job {job.name} has {len(series):,} series; one answer holds {MAXIMUM_SERIES:,}. "
+                f"Job {job.name} has {len(series):,} series; one answer holds at most {MAXIMUM_SERIES:,}. "
                 "Name those that you want: ?name=train/loss"
             )
         series.sort(key=lambda one: (one.name, one.rank))
@@ -65,19 +67,19 @@ class Metrics:
         }
 
     async def attempts(self, caller: Caller, project: str, reference: str) -> list[tuple[Attempt, int | None]]:
-        """The job's attempts, oldest first, each with how many logged steps it did once more."""
+        """The job's attempts, oldest first, each with how many logged steps it repeated."""
         job = await self._jobs.get(caller, project, reference)
         found = await self._jobs.attempts(job)
         return list(zip(found, await self._repeated_steps(job, found), strict=True))
 
     async def _repeated_steps(self, job: Job, attempts: Sequence[Attempt]) -> list[int | None]:
-        """Per attempt, how many logged steps it did once more; None where nothing had been logged before it."""
+        """Per attempt, how many logged steps it repeated; None if nothing had been logged before it."""
         if len(attempts) < 2:
             return [None] * len(attempts)
         return repeated_steps(attempts, await self._logged(await self._sections(job, attempts)))
 
     async def _of_all_attempts(self, job: Job, selection: Selection) -> tuple[list[Series], int]:
-        """The series of all attempts as one line each, and how many of their points were left out as repeated."""
+        """The series of all attempts, joined, and how many of their points were left out as repeated."""
         attempts = await self._jobs.attempts(job)
         sections = await self._sections(job, attempts)
         found = [await self._in_thread(select_metrics, one, selection) for one in sections]
@@ -91,13 +93,13 @@ class Metrics:
         return [await self._database.streams.metrics_sections(job.id, one.number) for one in attempts]
 
     async def _logged(self, sections: Sequence[Sequence[bytes]]) -> list[LoggedSteps | None]:
-        """Per attempt, the least and the greatest step that it logged."""
+        """Per attempt, the first and the last step that it logged."""
         found = [await self._in_thread(logged_steps, one) for one in sections]
         return [None if steps is None else LoggedSteps(*steps) for steps in found]
 
 
 def _join(attempts: Sequence[Sequence[Series]], cuts: Sequence[float]) -> tuple[list[Series], int]:
-    """Each attempt's points up to its cut, one behind the other."""
+    """Join the attempts' points, each up to its cut."""
     import numpy as np
 
     joined: dict[tuple[str, int], Series] = {}

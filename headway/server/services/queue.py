@@ -1,4 +1,4 @@
-"""The queue: jobs that are to be placed, in order of priority, then age, mirrored in memory."""
+"""The queue in memory: the jobs to be placed, in order of priority, then age."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Entry = tuple[int, int, Gang]
 
 
 class Queue:
-    """All of it, however long: one that looked at its front only would starve who waits for other workers."""
+    """It holds the whole queue, however long: a bounded window would starve jobs that need other workers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class Queue:
         self._of_job: dict[str, _Entry] = {}
 
     async def open(self) -> None:
-        """Take up what an earlier server left queued."""
+        """Load the queued jobs."""
         after: tuple[int, int] | None = None
         while page := await self._database.queued_jobs(after, _PAGE_JOBS):
             for job in page:
@@ -37,7 +37,7 @@ class Queue:
         return job_id in self._of_job
 
     def job_changed(self, job: Job) -> None:
-        """Keep the queue as the change left it."""
+        """Update the queue after a change."""
         known = self._of_job.pop(job.id, None)
         if known is not None:
             del self._entries[bisect_left(self._entries, known)]

@@ -14,13 +14,13 @@ from headway.server.services.jobs import Jobs
 from headway.server.services.stored_file import StoredFile
 
 SNAPSHOTS = "snapshots/"
-"""What the ids of their objects begin with."""
+"""The prefix of the object ids of snapshots."""
 
 
 class Snapshots:
-    """Working directories as archives, addressed by the SHA-256 of their bytes, so that none is stored twice.
+    """Working directories as archives, addressed by the SHA-256 of their bytes, so that each is stored once.
 
-    A project has those that it sent: a hash alone gives nobody an archive.
+    A project has the archives that it sent. Knowing a hash is not enough to get an archive.
     """
 
     def __init__(self, objects: Objects, database: Database, jobs: Jobs, maximum_bytes: int) -> None:
@@ -32,9 +32,9 @@ class Snapshots:
         self._ownerless: set[str] = set()
 
     async def store(self, caller: Caller, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store an archive that is sent for a project.
+        """Store an archive that a project sends.
 
-        Raises InvalidInput when the bytes have another hash, TooLarge; nothing is stored then.
+        Raises InvalidInput when the bytes have another hash, TooLarge. Then nothing is stored.
         """
         require_in_project(caller, Action.SNAPSHOTS_WRITE, project)
         object_id = snapshot_object(sha256)
@@ -45,7 +45,7 @@ class Snapshots:
     async def size_bytes(self, project: str, sha256: str) -> int:
         """The size of an archive that the project has. Raises NotFound."""
         object_id = snapshot_object(sha256)
-        self._unused.discard((project, object_id))  # whoever asks is about to use it
+        self._unused.discard((project, object_id))  # the caller is about to use it
         if not await self._database.owned(project, (object_id,)):
             raise _absent(sha256)
         return await self._stored_bytes(sha256)
@@ -61,7 +61,7 @@ class Snapshots:
         return StoredFile(sha256, size_bytes, sha256, partial(self._objects.get, snapshot_object(sha256)))
 
     async def _needed_by(self, worker: str, sha256: str) -> tuple[str, int]:
-        """The project and the size of an archive that a claimed job names: it was its project's when it was named."""
+        """The project and the size of an archive that a claimed job names. The job's project had it at submission."""
         for job in self._jobs.unsettled.claimed_by(worker):
             if job.spec.snapshot == sha256:
                 return job.project, await self._stored_bytes(sha256)
@@ -74,18 +74,18 @@ class Snapshots:
             raise _absent(sha256) from error
 
     async def sweep(self) -> None:
-        """Delete what no job names and none named at the sweep before: a submission may still be on its way.
+        """Delete archives that no job named at this sweep and at the one before: a job may be submitted in between.
 
-        First a project loses what none of its jobs names, then bytes are deleted that no project has.
+        First a project loses archives that none of its jobs names. Then archives that no project has are deleted.
         """
         named = {(project, snapshot_object(sha256)) for project, sha256 in await self._database.named_snapshots()}
         owners = await self._database.owners(SNAPSHOTS)
-        for project, object_id in named - owners:  # submitted to a server of a version without owners
+        for project, object_id in named - owners:  # submitted to a server version without owners
             await self._database.add_owner(project, object_id)
         unused = owners - named
         lost: set[tuple[str, str]] = set()
         for owner in unused & self._unused:
-            if owner in self._unused:  # the project has not asked for it meanwhile
+            if owner in self._unused:  # the project has not used it meanwhile
                 await self._database.remove_owner(owner[0], (owner[1],))
                 lost.add(owner)
         self._unused = unused - lost
@@ -105,15 +105,15 @@ class Snapshots:
             if size_bytes > self._maximum_bytes:
                 raise TooLarge(
                     f"The working directory is larger than {self._maximum_bytes:,} bytes packed "
-                    "(HEADWAY_MAXIMUM_SNAPSHOT_BYTES). Name what is not needed in .headwayignore."
+                    "(HEADWAY_MAXIMUM_SNAPSHOT_BYTES). List files that are not needed in .headwayignore."
                 )
             yield chunk
         if digest.hexdigest() != sha256:
-            raise InvalidInput(f"Snapshot {sha256[:12]} was sent with other bytes: their hash does not match.")
+            raise InvalidInput(f"The bytes sent for snapshot {sha256[:12]} have another hash.")
 
 
 def snapshot_object(sha256: str) -> str:
-    """The object of a snapshot."""
+    """The object id of a snapshot."""
     return f"{SNAPSHOTS}{sha256[:2]}/{sha256}"
 
 

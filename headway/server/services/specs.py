@@ -1,4 +1,4 @@
-"""Checks a spec against what a project has, before anything is stored."""
+"""Checks a spec against the project's objects, before anything is stored."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from headway.server.services.snapshots import Snapshots
 
 
 class Specs:
-    """What the spec itself cannot know: the trainers' parameters, datasets, snapshots, and whether patterns compile."""
+    """Checks that the spec cannot do by itself: the trainer's parameters, datasets, snapshots, and patterns."""
 
     def __init__(self, datasets: Datasets, snapshots: Snapshots) -> None:
         self._datasets = datasets
         self._snapshots = snapshots
 
     async def check(self, project: str, spec: JobSpec) -> None:
-        """Raises InvalidInput or NotFound that names what is wrong with the spec."""
+        """Check a spec. Raises InvalidInput or NotFound, which names the wrong value."""
         check_limits(spec)
         if spec.trainer is not None:
             parse_parameters(spec.trainer, spec.parameters)

@@ -1,4 +1,4 @@
-"""A stored file that its reader may have: what is sent of it is read when it is sent."""
+"""A stored file that the caller may read. Its bytes are read while they are sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StoredFile:
-    """`name` is what people save it as, `read` gives the bytes from one position to before another."""
+    """`name`: the suggested file name. `read`: gives the bytes from one position up to, not including, another."""
 
     name: str
     size_bytes: int

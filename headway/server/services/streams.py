@@ -1,4 +1,4 @@
-"""Reading a job's events, logs and metrics from a cursor on, once or for as long as the job lives."""
+"""Reads a job's events, logs and metrics from a cursor on, once or until the job has ended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from headway.server.watchers import Watchers
 StreamKind = Literal["events", "logs", "metrics"]
 _PAGE_EVENTS = 500
 _PAGE_REPORTS = 10
-"""Read at once; one may have some megabytes."""
+"""How many reports are read at once; one may have several megabytes."""
 _KEEP_ALIVE_SECONDS = 15.0
 _UNAVAILABLE_SECONDS = 1.0
 _THREADS = 2
@@ -51,9 +51,9 @@ class _CursorFields(Frozen):
 
 @dataclass
 class Cursor:
-    """Where a follower stands: an event number, and a report number per worker of each attempt that may get more.
+    """The position of a follower: an event number, and a report number per worker of each attempt that may get more.
 
-    Attempts up to `settled` are read to their end.
+    Attempts up to `settled` are completely read.
     """
 
     event: int = 0
@@ -73,14 +73,14 @@ class Cursor:
             fields = _CursorFields.model_validate_json(base64.urlsafe_b64decode(word))
         except ValueError as error:
             raise InvalidInput(
-                f"Cursor {shown(word)} is not one of this server. Leave it out to read from the start."
+                f"Cursor {shown(word)} is not valid here. Leave it out to read from the start."
             ) from error
         return cls(fields.event, fields.settled, {str(number): at for number, at in fields.reports.items()})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing read: its kind, its content for JSON, and the cursor behind it."""
+    """One item: its kind, its content for JSON, and the cursor after it."""
 
     kind: str
     data: Any
@@ -88,7 +88,7 @@ class Item:
 
 
 class Streams:
-    """Streams are served up to each worker's gap-free number, so that nothing is skipped or sent twice."""
+    """Serves reports up to the first gap of each worker, so that none is skipped or sent twice."""
 
     def __init__(self, database: Database, jobs: Jobs, recorder: Recorder, watchers: Watchers) -> None:
         self._database = database
@@ -98,7 +98,7 @@ class Streams:
         self._threads = ThreadPoolExecutor(_THREADS, "streams")
 
     async def in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
-        """Call a function in a thread that only readers wait for: what is stored meanwhile needs threads, too."""
+        """Call a function in a thread for readers: storing reports uses other threads, so it need not wait."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
 
     def close(self) -> None:
@@ -108,15 +108,15 @@ class Streams:
     async def read(
         self, caller: Caller, project: str, reference: str, cursor: Cursor, kinds: Collection[StreamKind]
     ) -> AsyncIterator[Item]:
-        """What is there of a job behind the cursor, which moves along. Raises NotFound, NotAllowed, Damaged."""
+        """The job's items after the cursor, which moves along. Raises NotFound, NotAllowed, Damaged."""
         return self._read(await self._jobs.get(caller, project, reference), cursor, kinds)
 
     async def follow(
         self, caller: Caller, project: str, reference: str, cursor: Cursor, kinds: Collection[StreamKind]
     ) -> AsyncIterator[Item | None]:
-        """What is there of a job and what comes, until it has ended and all of it was sent, or the server stops.
+        """The job's items, and new ones as they come, until the job has ended and all are sent, or the server stops.
 
-        None: nothing new for long. Raises NotFound, NotAllowed, Damaged, Overloaded.
+        None: there was nothing new for a while. Raises NotFound, NotAllowed, Damaged, Overloaded.
         """
         job = await self._jobs.get(caller, project, reference)
         self._watchers.check_room()
@@ -133,7 +133,7 @@ class Streams:
             while cursor.event < job.event_count:
                 events = await self._database.events(job.id, cursor.event, _PAGE_EVENTS)
                 if not events:
-                    break  # they are still to be stored; then followers are told
+                    break  # they are not stored yet; followers are woken then
                 for event in events:
                     cursor.event = event.number
                     yield Item("event", event.model_dump(mode="json"), cursor.encode())
@@ -146,7 +146,7 @@ class Streams:
         positions = cursor.reports.setdefault(str(number), {})
         for assignment in attempt.assignments:
             key = AssignmentKey(job=job.id, attempt=number, worker=assignment.worker)
-            # Asked for first: an open stream ends at its gap-free number, and loads it if this server never met it.
+            # Ask first: an open stream ends at its first gap, and asking loads a stream that is not in memory.
             open_through = self._recorder.stored(key)
             if open_through is None and not ended:
                 await self._recorder.committed(key)
@@ -194,9 +194,10 @@ class Streams:
 def _contents(
     report: Report, position: int, kinds: Collection[StreamKind], kept_until: float
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What a report has behind a position, with the position behind it: of a chunk, one report's at a time.
+    """The items of a report after a position, each group with the position after it. A chunk gives one report at a
+    time.
 
-    Lines printed after `kept_until` are marked: a later attempt repeated what they tell of.
+    Lines printed after `kept_until` are marked as repeated: a later attempt did their steps again.
     """
     found = merge(
         _readable(report, log_entries(report, position) if "logs" in kinds else ()),
@@ -223,7 +224,7 @@ def _shown(line: LogLine, kept_until: float) -> dict[str, Any]:
 def _readable(
     report: Report, entries: Iterable[tuple[int, Sequence[LogLine | Series]]]
 ) -> Iterator[tuple[int, Sequence[LogLine | Series]]]:
-    """The entries; from where they cannot be read, one line that says so."""
+    """The entries. From the first that cannot be read, one line that says so."""
     try:
         yield from entries
     except Corrupt as error:

@@ -1,4 +1,4 @@
-"""The verbs that make jobs: submit a spec, or a job's spec again, and plan either. A fork notes its origin first."""
+"""The verbs that create jobs: submit a spec, rerun a job, and plan either. A fork is noted at its origin first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from headway.server.services.specs import Specs
 
 
 class Submitted(NamedTuple):
-    """The job. `new`: it was made now. `misfit`: why it cannot start even on an empty fleet; None if it can."""
+    """The job. `new`: it was created now. `misfit`: why it cannot start even on an empty fleet; None if it can."""
 
     job: Job
     new: bool
@@ -29,7 +29,7 @@ class Submitted(NamedTuple):
 
 
 class Submission:
-    """Every spec is checked before anything is stored. The same key with the same body answers with the same job."""
+    """Every spec is checked before anything is stored. The same key with the same body returns the same job."""
 
     def __init__(
         self, *, jobs: Jobs, specs: Specs, checkpoints: Checkpoints, explanations: Explanations, clock: Clock
@@ -43,7 +43,7 @@ class Submission:
     async def submit(
         self, caller: Caller, project: str, spec: JobSpec, body: bytes, idempotency_key: str | None
     ) -> Submitted:
-        """Make a job of a spec; `body` is what the key stands for.
+        """Create a job from a spec. `body` is compared when the key is used again.
 
         Raises InvalidInput, NotFound, IdempotencyKeyReused, NameTaken.
         """
@@ -78,14 +78,16 @@ class Submission:
     ) -> Submitted:
         """Submit a job's spec again, with changes, as a JSON merge patch.
 
-        Raises as `submit`, and pydantic's ValidationError for a changed field.
+        Raises the errors of `submit`, and pydantic's ValidationError for a changed field.
         """
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         spec = _changed(job, changes)
         return await self.submit(caller, project, spec, job.id.encode() + b"\n" + body, idempotency_key)
 
     async def plan(self, caller: Caller, project: str, spec: JobSpec) -> Planned:
-        """Where a job of the spec would run now, or why it would wait. Nothing is stored. Raises as `submit`."""
+        """Where a job of the spec would run now, or why it would wait. Nothing is stored. Raises the errors of
+        `submit`.
+        """
         require_in_project(caller, Action.JOBS_WRITE, project)
         await self._specs.check(project, spec)
         if spec.name is not None and await self._jobs.named(project, spec.name) is not None:
@@ -102,12 +104,12 @@ class Submission:
         return self._explanations.plan(draft)
 
     async def plan_rerun(self, caller: Caller, project: str, reference: str, changes: Mapping[str, Any]) -> Planned:
-        """The plan of what `rerun` would submit. Raises as `rerun`."""
+        """The plan of what `rerun` would submit. Raises the errors of `rerun`."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         return await self.plan(caller, project, _changed(job, changes))
 
     async def _known(self, draft: Job) -> Job | None:
-        """The job that was submitted with the draft's key before. Raises IdempotencyKeyReused if with another body."""
+        """The earlier job with the draft's key. Raises IdempotencyKeyReused if it had another body."""
         known = await self._jobs.with_key(draft.project, draft.idempotency_key)
         if known is not None and known.body_hash != draft.body_hash:
             raise IdempotencyKeyReused(
@@ -117,7 +119,7 @@ class Submission:
         return known
 
     async def _insert(self, draft: Job) -> tuple[Job, bool]:
-        """Store the job, under a name that is drawn if it has none. Second: whether it is new."""
+        """Store the job, with a drawn name if it has none. Returns the job and whether it is new."""
         while True:
             name = draft.name or f"{_slug(draft.spec.title)}-{draw_id('', 4)}"
             named = draft.model_copy(update={"name": name})
@@ -134,7 +136,8 @@ class Submission:
                 return known, False
 
     async def _fork(self, caller: Caller, draft: Job, reference: str) -> tuple[Job, bool]:
-        """Store a job that starts from another's checkpoint, which first notes it as a user, so that it is kept."""
+        """Store a job that starts from another's checkpoint. It is first noted there as a user, so that the checkpoint
+        is kept."""
         known = await self._known(draft)
         if known is not None:
             return known, False

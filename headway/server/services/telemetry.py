@@ -1,4 +1,4 @@
-"""What heartbeats say of machines and of training: load, steps, and how long jobs will probably still take."""
+"""What heartbeats say about machines and training: load, steps, and the expected remaining time of jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headway.server.services.jobs import Jobs
 
 
 class Telemetry:
-    """The newest figures of each worker, in memory. Nothing is decided by them; they are for people to read."""
+    """The newest figures of each worker, in memory. They are for people; the server decides nothing by them."""
 
     def __init__(self, clock: Clock, jobs: Jobs) -> None:
         self._clock = clock
@@ -20,7 +20,7 @@ class Telemetry:
         self._steps: dict[str, dict[str, int]] = {}
 
     def heard(self, worker_id: str, heartbeat: Heartbeat) -> None:
-        """Keep what a heartbeat says."""
+        """Keep the figures of a heartbeat."""
         if heartbeat.load is not None:
             self._loads[worker_id] = heartbeat.load
         self._steps[worker_id] = heartbeat.steps
@@ -31,11 +31,11 @@ class Telemetry:
         self._steps.pop(worker_id, None)
 
     def load(self, worker_id: str) -> WorkerLoad | None:
-        """What is used of the worker's machine, as its last heartbeat said."""
+        """The load of the worker's machine, from its last heartbeat."""
         return self._loads.get(worker_id)
 
     def progress(self, job: Job) -> TrainingProgress | None:
-        """How far the job's training is, as the last heartbeats said; None if it does not train, or logs no steps."""
+        """The job's progress, from the last heartbeats; None if it is not training, or logs no steps."""
         attempt = job.attempt
         if attempt is None or attempt.ended_at is not None:
             return None
@@ -44,7 +44,7 @@ class Telemetry:
         return training_progress(job, max(steps, default=None), self._clock.now())
 
     def remaining_seconds(self) -> dict[str, float]:
-        """How long the jobs that declare their number of steps will probably still train, by id."""
+        """The expected remaining training time of jobs that declare their number of steps, by job id."""
         found: dict[str, float] = {}
         for job in self._jobs.unsettled.active():
             progress = self.progress(job)

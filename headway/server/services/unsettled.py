@@ -1,4 +1,4 @@
-"""The unsettled jobs in memory, and the questions that the server asks about them."""
+"""The unsettled jobs in memory, and queries over them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headway.core.status import AssignmentState
 
 
 class Held(NamedTuple):
-    """Slots in use: the assignment, of the newest attempt of the job, that holds them."""
+    """Slots in use: a job, and the assignment of its newest attempt that holds them."""
 
     job: Job
     attempt: Attempt
@@ -19,9 +19,9 @@ class Held(NamedTuple):
 
 
 class UnsettledJobs:
-    """Jobs that are active, whose streams settle, or that have something undelivered, as they were stored last.
+    """The stored state of jobs that are active, whose streams settle, or that have undelivered events or wake-ups.
 
-    `Jobs` keeps them. All others ask; each answer is a list of its own, so that jobs may change while it is read.
+    Only `Jobs` changes it. Each answer is a new list, so that jobs may change while a caller reads it.
     """
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class UnsettledJobs:
         self._of_worker: dict[str, dict[str, None]] = {}
 
     def keep(self, job: Job) -> None:
-        """The job was stored: keep it while it is unsettled."""
+        """Keep a job that was just stored, if it is unsettled."""
         if not job.unsettled:
             self.forget(job.id)
             return
         known = self._jobs.get(job.id)
-        if known is None or known.attempt_number != job.attempt_number:  # an attempt keeps its workers
+        if known is None or known.attempt_number != job.attempt_number:  # the workers of an attempt never change
             self.forget(job.id)
             for worker in _workers(job):
                 self._of_worker.setdefault(worker, {})[job.id] = None
         self._jobs[job.id] = job
 
     def forget(self, job_id: str) -> None:
-        """The job is settled or deleted, or another server has changed it."""
+        """Drop a job that is settled or deleted, or that another server has changed."""
         job = self._jobs.pop(job_id, None)
         for worker in _workers(job) if job is not None else ():
             of_worker = self._of_worker[worker]
@@ -62,11 +62,11 @@ class UnsettledJobs:
         return [job for job in self._jobs.values() if job.settling]
 
     def started_from(self, job_id: str) -> list[Job]:
-        """Those that may yet load a checkpoint of another job."""
+        """Those that may still load a checkpoint of this job."""
         return [job for job in self._jobs.values() if any(one.job == job_id for one in job.checkpoints)]
 
     def held_by(self, worker: str) -> list[Held]:
-        """Those that hold slots of a worker, and by which assignment."""
+        """Those that hold slots of a worker, each with the assignment."""
         found = []
         for job_id in self._of_worker.get(worker, ()):
             job = self._jobs[job_id]
@@ -76,7 +76,7 @@ class UnsettledJobs:
         return found
 
     def claimed_by(self, worker: str) -> list[Job]:
-        """Those that a worker has claimed and not released: it may read what they need."""
+        """Those that a worker has claimed and not released. It may read the data that they need."""
         return [one.job for one in self.held_by(worker) if one.assignment.state is not AssignmentState.OFFERED]
 
     def used_slots(self) -> dict[str, int]:

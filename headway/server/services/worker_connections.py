@@ -1,4 +1,4 @@
-"""The verbs of a worker's own connection: the embedded broker's wake-ups go out, reports come in."""
+"""The verbs of a worker's own connection: it carries wake-ups to the worker and reports to the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from headway.server.services.workers import Workers
 
 
 class WorkerConnections:
-    """Workers keep one open with every broker, for its end shows at once that a worker's process has ended."""
+    """Workers keep this connection open with every broker, because its end shows at once that the worker's process
+    ended.
+    """
 
     def __init__(
         self,
@@ -27,7 +29,9 @@ class WorkerConnections:
         workers: Workers,
         running: Callable[[], bool],
     ) -> None:
-        """`running`: whether the server is at work: connections that end because it stops say nothing of workers."""
+        """`running`: whether the server is running. When it stops, the end of a connection says nothing about the
+        worker.
+        """
         self._broker = broker
         self._senders = senders
         self._recorder = recorder
@@ -47,7 +51,7 @@ class WorkerConnections:
             await self._workers.connection_closed(worker)
 
     async def receive(self, worker: str, body: bytes) -> None:
-        """Take a report that came over the worker's connection. One that it may not send is put aside."""
+        """Take a report from the worker's connection. A report that the worker may not send is put aside."""
         try:
             self._senders.check(worker, body)
         except Corrupt as error:

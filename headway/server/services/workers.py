@@ -1,4 +1,4 @@
-"""The verbs of workers: list, register, drain, restore, leave; losing one; and which of them jobs can be placed on."""
+"""The verbs of workers: list, register, drain, restore, leave; declaring one lost; and which ones can take jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerNow(NamedTuple):
-    """A worker, and what is known of it now. `ranks`: the jobs that it runs, by name, with how many ranks of each."""
+    """A worker and its current state. `ranks`: how many ranks of each job it runs, by the job's name."""
 
     worker: Worker
     ranks: dict[str, int]
@@ -37,7 +37,7 @@ class WorkerNow(NamedTuple):
 
 
 class Workers:
-    """Which workers there are. A worker that is lost stays lost: its next start is a new one."""
+    """The known workers. A lost worker stays lost: its next start registers a new one."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Workers:
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
         self.on_change: Sequence[Callable[[], None]] = ()
-        """Whom to tell that workers or their slots came or went, in this order."""
+        """Listeners to changes of workers or their slots, in the order of their calls."""
 
     async def open(self) -> None:
-        """Expect the known workers to come back, each with a full term; finish losing those that were lost."""
+        """Give each known worker a full term to come back. End the ranks of those that were declared lost."""
         ready = {worker.id for worker in self._registry.workers()}
         for worker_id in ready:
             self._leases.watch(worker_id)
@@ -86,13 +86,13 @@ class Workers:
         return WorkerNow(worker, ranks, self._telemetry.load(worker.id), self._leases.silent_seconds(worker.id))
 
     async def register(self, caller: Caller, registration: Registration) -> Registered:
-        """Take a worker in under a new id; its former id is lost from now on. Raises NotAllowed, NotAuthenticated."""
+        """Register a worker under a new id and declare its former id lost. Raises NotAllowed, NotAuthenticated."""
         require_in_installation(caller, Action.WORKER_REGISTER)
         former = None
         if registration.former_token:
             former = self._tokens.read(registration.former_token).caller.worker
         if former is not None:
-            await self.lose(former, "it was started anew")
+            await self.lose(former, "it was restarted")
         taken = {worker.name for worker in self._registry.workers()}
         name = registration.worker.name
         suffix = 2
@@ -117,7 +117,7 @@ class Workers:
         )
 
     async def drain(self, caller: Caller, name: str, *, draining: bool) -> WorkerNow:
-        """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
+        """Move a worker's jobs elsewhere and give it no more jobs, or let it take jobs again. Raises NotFound."""
         require_in_installation(caller, Action.FLEET_WRITE)
         worker_id = self._connected(name).id
         await self._registry.drain(worker_id, draining=draining)
@@ -142,29 +142,29 @@ class Workers:
         return found[0]
 
     def placeable(self) -> list[Worker]:
-        """The workers that a job can be placed on: those that are not being shut down."""
+        """The workers that can take jobs: those that are not shutting down."""
         return [worker for worker in self._registry.workers() if worker.id not in self._leaving]
 
     def stop_placing_on(self, worker_id: str) -> None:
-        """The worker is being shut down: give it no more jobs."""
+        """Give the worker no more jobs, because it is shutting down."""
         self._leaving.add(worker_id)
 
     async def leave(self, caller: Caller, worker_id: str) -> None:
-        """The worker has ended its ranks and sent all it had; its process is about to end. Raises WorkerLost."""
+        """The worker has ended its ranks and sent all reports; its process is about to end. Raises WorkerLost."""
         require_as_worker(caller, worker_id)
         self.check_ready(worker_id)
         await self.lose(worker_id, "it was shut down", expected=True)
 
     async def connection_closed(self, worker_id: str) -> None:
-        """Lose the worker now if its process has ended; else its lease decides."""
+        """Declare the worker lost now if its process has ended. Otherwise its lease decides."""
         worker = self._registry.worker(worker_id)
         if worker.state is not WorkerState.LOST and await process_ended(worker):
             await self.lose(worker_id, "its process ended")
 
     async def lose(self, worker_id: str, because: str, *, expected: bool = False) -> None:
-        """Declare a worker lost, for good: what it reported counts, then its attempts end.
+        """Declare a worker lost, permanently. First its reports are recorded, then its attempts end.
 
-        `expected`: it said so itself, which is no reason for a warning.
+        `expected`: it announced its shutdown, so this is logged without a warning.
         """
         if worker_id in self._losing:
             return
@@ -198,7 +198,7 @@ class Workers:
         try:
             worker = self._registry.worker(worker_id)
         except NotFound as error:
-            raise WorkerLost(f"Worker {worker_id} is not known here. Register again.") from error
+            raise WorkerLost(f"Worker {worker_id} is not known. Register again.") from error
         if worker.state is WorkerState.LOST:
             raise WorkerLost(f"Worker {worker.name} was declared lost because {worker.lost_because}. Register again.")
         if worker_id in self._losing:
@@ -210,5 +210,5 @@ class Workers:
 
 
 def _external(url: str) -> str | None:
-    """What workers are told of a broker: nothing of the embedded one, which they reach over their own connection."""
+    """The broker's URL for workers; None for the embedded broker, which they reach over their own connection."""
     return None if url.startswith("embedded:") else url

@@ -1,1 +1,1 @@
-"""Where events of jobs go, each sink by itself."""
+"""The event sinks. Each takes events independently of the others."""

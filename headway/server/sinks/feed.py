@@ -1,4 +1,4 @@
-"""Feeds one sink: gives it what is new, and again what it could not take."""
+"""Feeds one sink: gives it new events, and gives events again that it could not take."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from headway.server.sinks.base import EventSink, NewEvents
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.01
-"""What changes meanwhile is given at once: much in one write."""
+"""Events that come meanwhile are given together, in one write."""
 
 
 class SinkFeed:
-    """Remembers of each job up to which event the sink has it: its cursor."""
+    """Keeps a cursor per job: the last event that the sink has."""
 
     def __init__(self, sink: EventSink, taken: Callable[[Job], Awaitable[None]], counters: ServerCounters) -> None:
-        """`taken` is told each job whose events the sink has. It may raise HeadwayError, and is told again then."""
+        """`taken` is called with each job whose events the sink has taken. If it raises HeadwayError, it is called
+        again.
+        """
         self._sink = sink
         self._taken = taken
         self._counters = counters
@@ -35,7 +37,7 @@ class SinkFeed:
         return self._cursors.get(job_id, 0)
 
     def forget(self, job_id: str) -> None:
-        """The job keeps no events any more."""
+        """The job no longer keeps events."""
         self._cursors.pop(job_id, None)
         self._waiting.pop(job_id, None)
 
@@ -45,7 +47,7 @@ class SinkFeed:
         self._woken.set()
 
     async def run(self) -> None:
-        """Give for ever."""
+        """Give events forever."""
         while True:
             await self._woken.wait()
             await asyncio.sleep(_GATHER_SECONDS)
@@ -61,15 +63,15 @@ class SinkFeed:
                 _log.info("Event sink %s takes events again.", self._sink.name)
 
     async def _give(self, jobs: list[Job]) -> list[Job]:
-        """Give these jobs' new events; those that are to be given again."""
+        """Give the new events of these jobs. Returns the jobs to be given again."""
         try:
             await self._take(jobs)
         except HeadwayError as error:
-            self._say("Events wait for sink %s, which is tried again: %s", self._sink.name, error)
+            self._say("Sink %s does not take events; it is tried again: %s", self._sink.name, error)
         except Exception as error:
             if len(jobs) > 1:
                 return [left for job in jobs for left in await self._give([job])]
-            words = "A defect of sink %s keeps the events of job %s; it is tried again. Please report this: %r"
+            words = "A defect of sink %s: it does not take events of job %s. It is tried again. Please report this: %r"
             self._say(words, self._sink.name, jobs[0].name, error)
         else:
             return []

@@ -1,4 +1,4 @@
-"""Events, and attempts that have ended, in rows of their own in the database: what the API reads."""
+"""Stores events and ended attempts as rows in the database, which the API reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headway.server.sinks.base import EventSink, NewEvents
 
 
 class RowSink(EventSink):
-    """The database keeps one row per (job, event number) and (job, attempt), however often it is given."""
+    """The database keeps one row per (job, event number) and (job, attempt), even if it is given several times."""
 
     name = "rows"
 

@@ -123,7 +123,7 @@ async def test_another_server_knows_it_and_grants_a_full_pause(database: Databas
 
 async def test_a_worker_that_starts_again_is_still_quarantined_and_tried_at_once(database: Database) -> None:
     server = await quarantined(database)
-    await server.registry.lose("a", "it was started anew", 0)
+    await server.registry.lose("a", "it was restarted", 0)
     await server.register("a2", former="a")
     assert [one.id for one in server.registry.workers() if not one.takes_jobs] == ["a2"]
     assert server.due() == {"a2"}
