@@ -218,7 +218,7 @@ async def test_all_series_of_an_answer_together_have_a_bound(api: Api, monkeypat
     await api.server.recorder.record([replace(report, metrics=encode_metrics(report.number, [logged("more", 1)]))])
     refused = await api.http.get("/api/v1/jobs/mine/metrics")
     assert refused.status_code == 422
-    assert "Job mine has 101 series; one answer holds 100. Name those" in refused.json()["detail"]
+    assert "Job mine has 101 series; one answer holds at most 100. Name those" in refused.json()["detail"]
     assert (await api.http.get("/api/v1/jobs/mine/metrics", params={"name": "more"})).status_code == 200
 
 

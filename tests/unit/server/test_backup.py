@@ -155,7 +155,7 @@ async def test_a_database_that_loses_what_it_took_is_found_out(tmp_path: Path, m
         await asyncio.sleep(0)
 
     monkeypatch.setattr(SqliteDatabase, "insert_events", forget)
-    with pytest.raises(Corrupt, match="does not hold what was written"):
+    with pytest.raises(Corrupt, match="The database differs from the backup"):
         await restore_backup(Settings(home=tmp_path / "new"), tmp_path / "backup.zip")
 
 

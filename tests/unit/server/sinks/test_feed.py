@@ -113,7 +113,7 @@ async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptu
     assert sink.given == [("j-1", 1), ("j-1", 2)]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
     assert counters.failed_deliveries == 5
-    assert "Events wait for sink memory, which is tried again: away" in caplog.text
+    assert "Sink memory does not take events; it is tried again: away" in caplog.text
 
 
 async def test_a_job_that_a_sink_cannot_take_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +132,7 @@ async def test_a_job_that_a_sink_cannot_take_does_not_stop_the_others(caplog: py
         sink.poison = None
         await told.until(("j-2", 1))
     assert sorted(sink.given) == [("j-1", 1), ("j-2", 1), ("j-3", 1)]
-    assert caplog.text.count("A defect of sink memory keeps the events of job j-2") == 1
+    assert caplog.text.count("A defect of sink memory: it does not take events of job j-2") == 1
     assert "ZeroDivisionError" in caplog.text
 
 
