@@ -143,6 +143,6 @@ async def test_a_server_with_another_object_store_is_refused(kind: str, tmp_path
             pass
         other = Settings(home=tmp_path / "two", database_url="sqlite:////" + str(tmp_path / "other.db"))
         elsewhere = Server(other.model_copy(update={"objects_url": f"file://{tmp_path / 'objects'}"}))
-        with pytest.raises(SettingInvalid, match="the store of another installation"):
+        with pytest.raises(SettingInvalid, match="store belongs to another installation"):
             async with started(elsewhere):
                 pass

@@ -20,7 +20,7 @@ from headway.server.worker_registry import WorkerRegistry
 
 
 class Explained(NamedTuple):
-    """A job, how it stands, in a sentence, why it waits if it does, and how far it is if it trains."""
+    """A job, a sentence about its state, why it waits if it does, and its progress if it trains."""
 
     job: Job
     sentence: str
