@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,10 @@ RENAMED = {
     "HEADWAY_ENGINE_URL": "HEADWAY_ENGINE_URLS",
 }
 """Former names of settings, with those that they have now."""
+_SERVICE_LINK = re.compile(
+    r"HEADWAY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)"
+)
+_SERVICE_LINK_PORT = re.compile(r"HEADWAY_([A-Z0-9_]+_)?PORT")
 
 
 def _packaged_sources() -> tuple[Path, ...]:
@@ -133,6 +138,13 @@ def _split(name: str, value: str) -> object:
     return [one.strip() for one in value.split(",") if one.strip()] if name == "engine_urls" else value
 
 
+def _is_service_link(variable: str, value: str) -> bool:
+    """Whether Kubernetes put it into the pod for a Service named headway or headway-..., as HEADWAY_PORT=tcp://..."""
+    if _SERVICE_LINK_PORT.fullmatch(variable) and value.startswith(("tcp://", "udp://", "sctp://")):
+        return True
+    return _SERVICE_LINK.fullmatch(variable) is not None
+
+
 def load_settings(environment: Mapping[str, str], **options: object) -> Settings:
     """Settings from `HEADWAY_*` variables, then from options that are not None.
 
@@ -141,7 +153,7 @@ def load_settings(environment: Mapping[str, str], **options: object) -> Settings
     refuse_renamed(environment)
     values: dict[str, object] = {}
     for variable, value in environment.items():
-        if not variable.startswith(PREFIX) or variable in NO_SETTINGS:
+        if not variable.startswith(PREFIX) or variable in NO_SETTINGS or _is_service_link(variable, value):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in Settings.model_fields:

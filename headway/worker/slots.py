@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from headway.worker.cgroup import Cgroup
+
 
 class Slots:
     """Hands out slot numbers, never more than there are."""
@@ -24,6 +26,8 @@ class Slots:
         self._free = sorted([*self._free, *slots])
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(cgroup: Cgroup | None = None) -> int:
+    """Cores that this process may use; a share of one, as a pod may have, counts as one."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = (cgroup or Cgroup()).cores()
+    return there if limit is None else max(1, min(there, int(limit)))

@@ -1,0 +1,1 @@
+"""Workers in pods of a Kubernetes cluster, made for one job."""
