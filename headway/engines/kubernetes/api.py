@@ -30,12 +30,18 @@ class Resource(NamedTuple):
         """The group as a Role names it: empty for the oldest kinds."""
         return self.version.partition("/")[0] if "/" in self.version else ""
 
+    @property
+    def full_name(self) -> str:
+        """As kubectl names it: jobs.batch."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
 
 JOBS = Resource("batch/v1", "jobs")
 PODS = Resource("v1", "pods")
 SERVICES = Resource("v1", "services")
 SECRETS = Resource("v1", "secrets")
 EVENTS = Resource("v1", "events")
+REVIEWS = Resource("authorization.k8s.io/v1", "selfsubjectrulesreviews")
 
 
 class Refusal(Exception):
@@ -101,18 +107,25 @@ class Api:
         """The object of that name."""
         return await self._send("get", "GET", resource, name)
 
-    async def delete(self, resource: Resource, name: str, grace_seconds: int | None = None) -> bool:
-        """Have the object go, and in the background what it owns; False if there is none."""
+    async def delete(self, resource: Resource, name: str, uid: str | None = None) -> bool:
+        """Have the object go, and in the background what it owns; False if there is none, or only one with another uid."""
         options: Object = {"propagationPolicy": "Background"}
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
         try:
             await self._send("delete", "DELETE", resource, name, body=options)
         except Refusal as refusal:
-            if refusal.status == httpx.codes.NOT_FOUND:
+            if refusal.status in (httpx.codes.NOT_FOUND, httpx.codes.CONFLICT):
                 return False
             raise
         return True
+
+    async def rules(self) -> Object:
+        """What the API lets Headway do in the namespace: the status of a SelfSubjectRulesReview."""
+        body = {"apiVersion": REVIEWS.version, "kind": "SelfSubjectRulesReview", "spec": {"namespace": self.namespace}}
+        answer = await self._send("create", "POST", REVIEWS, body=body)
+        status: Object = answer["status"]
+        return status
 
     async def list(self, resource: Resource, selector: dict[str, str]) -> Listed:
         """All objects that the selector names, in pages. `selector`: labelSelector, fieldSelector or both."""
@@ -172,7 +185,8 @@ class Api:
 
     def _path(self, resource: Resource) -> str:
         root = "/apis" if resource.group else "/api"
-        return f"{root}/{resource.version}/namespaces/{self.namespace}/{resource.plural}"
+        place = f"/namespaces/{self.namespace}" if resource is not REVIEWS else ""
+        return f"{root}/{resource.version}{place}/{resource.plural}"
 
     def _check(self, response: httpx.Response, verb: str, resource: Resource) -> None:
         """Raises what stands in the class's description for an answer that says no."""
@@ -184,11 +198,7 @@ class Api:
             answer = {"message": response.text[:500]}
         status, message = response.status_code, str(answer.get("message", ""))
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and _is_permission(status, message):
-            kind = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-            raise SettingInvalid(
-                f"Kubernetes does not let Headway {verb} {kind} in namespace {self.namespace}: {message}. Grant it "
-                f"with `headway kubernetes role --namespace {self.namespace} | kubectl apply -f -`."
-            )
+            raise not_permitted(f"{verb} {resource.full_name}", self.namespace, message)
         if status == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
             raise Unavailable(f"The API of Kubernetes at {self.url} answered {status}: {message}")
         raise _refusal(status, answer)
@@ -196,6 +206,15 @@ class Api:
     def _unavailable(self, error: Exception) -> Unavailable:
         said = str(error) or type(error).__name__
         return Unavailable(f"The API of Kubernetes at {self.url} does not answer: {said}")
+
+
+def not_permitted(what: str, namespace: str, message: str = "") -> SettingInvalid:
+    """The error that says which verbs are missing, and how they are granted."""
+    said = f": {message}" if message else ""
+    return SettingInvalid(
+        f"Kubernetes does not let Headway {what} in namespace {namespace}{said}. Grant it with "
+        f"`headway kubernetes role --namespace {namespace} | kubectl apply -f -`."
+    )
 
 
 def _is_permission(status: int, message: str) -> bool:

@@ -56,8 +56,8 @@ def in_cluster(environment: Mapping[str, str], folder: Path = _SERVICE_ACCOUNT) 
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise SettingInvalid(
-            "HEADWAY_KUBERNETES_URL names no kubeconfig file, and this is no pod: set KUBECONFIG, or add "
-            "?kubeconfig=/path/of/the/file to the URL."
+            "There is no kubeconfig file, and this is no pod: set KUBECONFIG, or add "
+            "?kubeconfig=/path/of/the/file to kubernetes: in HEADWAY_ENGINE_URLS."
         )
     try:
         namespace = (folder / "namespace").read_text().strip()

@@ -1,4 +1,4 @@
-"""The objects of an allocation: a Service that owns the rest, a Secret with the token, a Job, and one more pod."""
+"""The objects of an allocation: a Service that owns the rest, a Secret with the token, a Job, and pods."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _COUNTED = "batch.kubernetes.io/job-tracking"
 """With this finalizer the Job's controller takes a pod for one of its own, and counts its end."""
 _ENDLESS = 2**31 - 1
 _USER = 1000
+_POD_UID: Object = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 
 class Seats(NamedTuple):
@@ -63,15 +64,15 @@ def secret(seats: Seats, token: str, owner: Object) -> Object:
 
 
 def job(seats: Seats, owner: Object | None) -> Object:
-    """The Indexed Job, one pod for each seat. It never gives up and never succeeds: Headway says when it is over.
+    """The Indexed Job, one pod for each seat; without an owner, for a trial. It never ends: Headway says when it is over.
 
     It has no pod failure policy: with one, a pod on a dead node would never be replaced.
     """
-    metadata = _owned(seats, owner) if owner is not None else {"name": seats.allocation, "labels": labels_of(seats)}
+    unowned = {"name": seats.allocation, "labels": labels_of(seats)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": _owned(seats, owner) if owner is not None else unowned,
         "spec": {
             "completionMode": "Indexed",
             "completions": seats.count,
@@ -82,21 +83,20 @@ def job(seats: Seats, owner: Object | None) -> Object:
     }
 
 
-def pod(seats: Seats, seat: int, owner: Object | None) -> Object:
-    """A pod for one seat, as the Job's controller would make it. `owner`: the Job; None for a trial."""
-    name = f"{seats.allocation}-{seat}"
+def pod(of: Object, seat: int, *, trial: bool = False) -> Object:
+    """A pod for one seat of a Job, as the Job's controller would make it. `trial`: of a Job that does not exist."""
+    name, template = f"{of['metadata']['name']}-{seat}", of["spec"]["template"]
+    index = {"name": "JOB_COMPLETION_INDEX", "value": str(seat)}
+    containers = [{**one, "env": [*(one.get("env") or ()), index]} for one in template["spec"]["containers"]]
     metadata: Object = {
         "generateName": f"{name}-",
-        "labels": labels_of(seats),
-        "annotations": {INDEX: str(seat)},
+        "labels": {**template["metadata"]["labels"], INDEX: str(seat)},
+        "annotations": {**(template["metadata"].get("annotations") or {}), INDEX: str(seat)},
     }
-    spec = {**pod_spec(seats), "hostname": name}
-    spec["containers"][0]["env"].append({"name": "JOB_COMPLETION_INDEX", "value": str(seat)})
-    if owner is not None:
-        of_job = owner["spec"]["template"]["metadata"]["labels"]
-        metadata["labels"] = {**of_job, INDEX: str(seat)}
+    if not trial:
         metadata["finalizers"] = [_COUNTED]
-        metadata["ownerReferences"] = [{**_reference(owner, "batch/v1", "Job"), "controller": True}]
+        metadata["ownerReferences"] = [{**_reference(of, "batch/v1", "Job"), "controller": True}]
+    spec = {**template["spec"], "hostname": name, "containers": containers}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -164,7 +164,7 @@ def _reference(owner: Object, version: str, kind: str) -> Object:
 
 def _variables(asked: Pod) -> list[Object]:
     """USER, as the image may have no name for the user; the values of Secrets; nothing that is secret itself."""
-    plain = [{"name": "HOME", "value": HOME}, {"name": "USER", "value": "headway"}]
+    plain = [{"name": "HOME", "value": HOME}, {"name": "USER", "value": "headway"}, _POD_UID]
     from_secrets = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": one.secret, "key": one.key}}}
         for name, one in asked.secret_variables.items()

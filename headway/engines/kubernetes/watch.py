@@ -5,34 +5,37 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
-from headway.engines.kubernetes.api import Api, Listed, Object, Refusal, Resource, WatchEvent
+from headway.engines.kubernetes.api import Api, Object, Refusal, Resource
 from headway.errors import SettingInvalid, Unavailable
 
 _log = logging.getLogger(__name__)
-_SILENCE_SECONDS = 90.0
+SILENCE_SECONDS = 90.0
 """The API sends a bookmark about once a minute, so a watch that is silent for longer is dead."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 _GONE, _EXPIRED = 410, "Expired"
 
 
 class Follower(Protocol):
-    """What is told of the objects, in the order of the API."""
+    """What is told of the objects, in the order of the API. It does not wait."""
 
-    def listed(self, objects: tuple[Object, ...]) -> None:
+    def listed(self, objects: Sequence[Object]) -> None:
         """These objects are there, and no others."""
 
-    def changed(self, event: WatchEvent) -> None:
-        """One object came, changed or went."""
+    def changed(self, seen: Object) -> None:
+        """An object came or changed."""
+
+    def deleted(self, last: Object) -> None:
+        """An object went; this was its last state."""
+
+    def troubled(self, sentence: str | None) -> None:
+        """Why nothing is heard of the objects; None: it is, again."""
 
 
 class Watch:
-    """Tells a follower what objects there are and what becomes of them, as long as `run` runs.
-
-    `trouble`: why the follower may be behind, as a sentence; None while it is not.
-    """
+    """Tells a follower what objects there are and what becomes of them, as long as `run` runs."""
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class Watch:
         selector: dict[str, str],
         follower: Follower,
         *,
-        silence_seconds: float = _SILENCE_SECONDS,
+        silence_seconds: float = SILENCE_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._api = api
@@ -51,45 +54,58 @@ class Watch:
         self._silence_seconds = silence_seconds
         self._sleep = sleep
         self._pause_seconds = 0.0
-        self.trouble: str | None = None
+        self._trouble: str | None = None
 
-    async def list(self) -> str:
-        """Tell the follower what there is; the version to watch behind. Raises as the API."""
-        listed: Listed = await self._api.list(self._resource, self._selector)
-        self._follower.listed(listed.objects)
-        self.trouble = None
-        self._pause_seconds = 0.0
-        return listed.version
-
-    async def run(self, version: str | None) -> None:
-        """Follow from that version on, or from a new list. It never returns: what fails is tried again, more slowly."""
+    async def run(self) -> None:
+        """List and follow, for ever. What fails is tried again, after longer and longer pauses."""
+        version: str | None = None
         while True:
             try:
                 if version is None:
-                    version = await self.list()
+                    version = await self._list()
                 version = await self._watch(version)
+                await self._sleep(_FIRST_PAUSE_SECONDS)  # an API that ends each watch at once is not asked without a pause
             except Refusal as refusal:
                 version = None
                 if refusal.status != _GONE and refusal.reason != _EXPIRED:
-                    await self._wait(f"The API of Kubernetes ended a watch of {self._resource.plural}: {refusal}")
+                    await self._wait(f"Kubernetes ended a watch of {self._resource.plural}: {refusal}")
             except (Unavailable, SettingInvalid) as error:
                 version = None
                 await self._wait(error.message)
+            except Exception as error:
+                _log.exception("A defect while following %s of Kubernetes; they are listed again.", self._resource.plural)
+                version = None
+                await self._wait(f"Headway could not follow {self._resource.plural} of Kubernetes: {error}")
+
+    async def _list(self) -> str:
+        """Tell the follower what there is. The version behind which to watch."""
+        listed = await self._api.list(self._resource, self._selector)
+        self._follower.listed(listed.objects)
+        self._heard()
+        return listed.version
 
     async def _watch(self, version: str) -> str:
         """One watch, to its end. The version behind which the next continues."""
-        events = self._api.watch(self._resource, self._selector, version, self._silence_seconds)
-        async for event in events:
-            self.trouble, self._pause_seconds = None, 0.0
+        async for event in self._api.watch(self._resource, self._selector, version, self._silence_seconds):
             version = event.version
-            if event.type != "BOOKMARK":
-                self._follower.changed(event)
+            if event.type == "DELETED":
+                self._follower.deleted(event.object)
+            elif event.type != "BOOKMARK":
+                self._follower.changed(event.object)
         return version
+
+    def _heard(self) -> None:
+        self._pause_seconds = 0.0
+        if self._trouble is not None:
+            _log.info("Kubernetes answers again about %s.", self._resource.plural)
+            self._trouble = None
+            self._follower.troubled(None)
 
     async def _wait(self, trouble: str) -> None:
         """Before the next try: none the first time, then twice as long each time."""
-        if self.trouble is None:
+        if self._trouble is None:
             _log.warning("%s", trouble)
-        self.trouble = trouble
+            self._follower.troubled(trouble)
+        self._trouble = trouble
         await self._sleep(self._pause_seconds * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_FIRST_PAUSE_SECONDS, 2 * self._pause_seconds))

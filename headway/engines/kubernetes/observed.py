@@ -1,0 +1,255 @@
+"""What exists of the allocations in the cluster, and what is to be told of each change. It asks nothing: the watches tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from headway.core.allocation import Observation, Over, SeatEnded, SeatUp, Waiting, WaitingCause
+from headway.engines.kubernetes.api import Object
+from headway.engines.kubernetes.pods import PodEnd, PodWaits, SeatPod, cause_of, gone, node_lost, read_pod
+
+_WORST_FIRST = (
+    WaitingCause.IMAGE, WaitingCause.MISSING, WaitingCause.QUOTA, WaitingCause.ROOM, WaitingCause.ENGINE,
+    WaitingCause.STARTING,
+)  # fmt: skip
+_MADE_SOON = PodWaits(WaitingCause.STARTING, "Kubernetes makes the pod.")
+
+
+@dataclass
+class View:
+    """One allocation, as the cluster showed it last.
+
+    `job`: its Job, while it exists. `pods`: those that exist, by uid. `refused`: why the Job gets no pod; `mounts`: why
+    a pod, by uid, gets no volume. `ended`, `up`: uids of pods of which that was told; `said`: what was told last of
+    its waiting. `released`: nothing more is told but its end.
+    """
+
+    id: str
+    job: Object | None = None
+    pods: dict[str, Object] = field(default_factory=dict)
+    refused: PodWaits | None = None
+    mounts: dict[str, PodWaits] = field(default_factory=dict)
+    up: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    said: PodWaits | None = None
+    released: bool = False
+
+    def seat_pods(self, seat: int | None = None) -> list[SeatPod]:
+        """The pods, or those of one seat, the oldest first."""
+        found = [read for read in map(read_pod, self.pods.values()) if read is not None]
+        return sorted((one for one in found if seat is None or one.seat == seat), key=lambda one: one.created)
+
+    def waits(self) -> PodWaits | None:
+        """What the seats without a running pod wait for, the worst of it; None if there are none."""
+        if self.job is None or self.released:
+            return None
+        count = int(self.job["spec"]["completions"])
+        active = {pod.seat: pod for pod in self.seat_pods() if pod.active}
+        waiting = [self._waits_of(active.get(seat)) for seat in range(count) if not self._runs(active.get(seat))]
+        if not waiting:
+            return None
+        worst = min(waiting, key=lambda one: _WORST_FIRST.index(one.cause))
+        if count == 1:
+            return worst
+        return PodWaits(worst.cause, f"{len(waiting)} of {count} pods wait. {worst.sentence}")
+
+    def _runs(self, pod: SeatPod | None) -> bool:
+        return pod is not None and pod.running
+
+    def _waits_of(self, pod: SeatPod | None) -> PodWaits:
+        if pod is None:
+            return self.refused or _MADE_SOON
+        waits = pod.waits or _MADE_SOON
+        return self.mounts.get(pod.uid, waits) if waits.cause is WaitingCause.STARTING else waits
+
+
+class Observed:
+    """The views of all allocations of this installation. `tell` gets each observation once."""
+
+    def __init__(self, tell: Callable[[Observation], None]) -> None:
+        self._tell = tell
+        self.views: dict[str, View] = {}
+        self._trouble: dict[str, str] = {}
+
+    def view(self, allocation: str) -> View:
+        """The allocation's view; an empty one if nothing of it was seen yet."""
+        return self.views.setdefault(allocation, View(allocation))
+
+    def release(self, allocation: str) -> None:
+        """The allocation was released: its end is told once nothing of it is left."""
+        view = self.view(allocation)
+        view.released = True
+        self._tell_over(view)
+
+    def job_seen(self, job: Object) -> None:
+        """A Job came or changed."""
+        view = self.view(job["metadata"]["name"])
+        view.job = job
+        self._tell_waiting(view)
+
+    def job_gone(self, allocation: str) -> None:
+        """A Job does not exist any more."""
+        view = self.views.get(allocation)
+        if view is not None:
+            view.job = None
+            self._tell_over(view)
+
+    def pod_seen(self, pod: Object) -> None:
+        """A pod came or changed."""
+        read = read_pod(pod)
+        if read is None:
+            return
+        view = self.view(read.allocation)
+        if read.uid not in view.pods:
+            view.refused = None
+        view.pods[read.uid] = {**pod, "metadata": {**pod["metadata"], "managedFields": None}}
+        if read.running and read.uid not in view.up:
+            view.up.add(read.uid)
+            if not view.released:
+                self._tell(SeatUp(view.id, read.seat, read.uid))
+        end = read.end or (node_lost(pod) if read.leaving else None)
+        if end is not None:
+            self._tell_end(view, read, end)
+        self._tell_waiting(view)
+
+    def pod_gone(self, pod: Object) -> None:
+        """A pod does not exist any more; this was its last state."""
+        read = read_pod(pod)
+        view = self.views.get(read.allocation) if read is not None else None
+        if read is None or view is None:
+            return
+        view.pods.pop(read.uid, None)
+        view.mounts.pop(read.uid, None)
+        self._tell_end(view, read, gone(pod))
+        view.up.discard(read.uid)
+        view.ended.discard(read.uid)
+        self._tell_waiting(view)
+        self._tell_over(view)
+
+    def warned(self, event: Object) -> None:
+        """A Warning event: a Job gets no pod, or a pod no volume."""
+        involved, message = event["involvedObject"], str(event.get("message", ""))
+        if involved.get("kind") == "Job" and event.get("reason") == "FailedCreate":
+            view = self.views.get(involved.get("name", ""))
+            if view is not None and view.job is not None and view.job["metadata"]["uid"] == involved.get("uid"):
+                view.refused = PodWaits(cause_of(message), f"Kubernetes makes no pod: {message}")
+                self._tell_waiting(view)
+        elif event.get("reason") in ("FailedMount", "FailedAttachVolume") and '"token"' not in message:
+            for view in self.views.values():
+                if involved.get("uid") in view.pods:
+                    view.mounts[involved["uid"]] = PodWaits(WaitingCause.MISSING, f"A volume is missing: {message}")
+                    self._tell_waiting(view)
+
+    def troubled(self, kind: str, sentence: str | None) -> None:
+        """Why nothing is heard of a kind of objects; None: it is, again."""
+        if sentence is None:
+            self._trouble.pop(kind, None)
+        else:
+            self._trouble[kind] = sentence
+        for view in self.views.values():
+            self._tell_waiting(view)
+
+    def _tell_end(self, view: View, pod: SeatPod, end: PodEnd) -> None:
+        if pod.uid in view.ended:
+            return
+        view.ended.add(pod.uid)
+        if not view.released:
+            self._tell(SeatEnded(view.id, pod.seat, pod.uid, end.cause, end.sentence, end.certain))
+
+    def _tell_waiting(self, view: View) -> None:
+        waits = view.waits()
+        if waits is not None and self._trouble:
+            waits = PodWaits(WaitingCause.ENGINE, next(iter(self._trouble.values())))
+        if waits is not None and waits != view.said:
+            self._tell(Waiting(view.id, waits.cause, waits.sentence))
+        view.said = waits
+
+    def _tell_over(self, view: View) -> None:
+        if view.job is not None or view.pods or self.views.get(view.id) is not view:
+            return
+        del self.views[view.id]
+        deleted = f"Job {view.id} was deleted in Kubernetes, not by Headway."
+        self._tell(Over(view.id, "" if view.released else deleted))
+
+
+class JobFollower:
+    """What the watch of Jobs tells."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+
+    def listed(self, objects: Sequence[Object]) -> None:
+        """Jobs that are not among them are gone."""
+        names = {job["metadata"]["name"] for job in objects}
+        for allocation, view in list(self._observed.views.items()):
+            if view.job is not None and allocation not in names:
+                self._observed.job_gone(allocation)
+        for job in objects:
+            self._observed.job_seen(job)
+
+    def changed(self, seen: Object) -> None:
+        """A Job came or changed."""
+        self._observed.job_seen(seen)
+
+    def deleted(self, last: Object) -> None:
+        """A Job went."""
+        self._observed.job_gone(last["metadata"]["name"])
+
+    def troubled(self, sentence: str | None) -> None:
+        """Nothing is heard of Jobs, or again."""
+        self._observed.troubled("jobs", sentence)
+
+
+class PodFollower:
+    """What the watch of pods tells."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+
+    def listed(self, objects: Sequence[Object]) -> None:
+        """Pods that are not among them are gone."""
+        there = {pod["metadata"]["uid"] for pod in objects}
+        known = [pod for view in self._observed.views.values() for pod in view.pods.values()]
+        for pod in objects:
+            self._observed.pod_seen(pod)
+        for pod in known:
+            if pod["metadata"]["uid"] not in there:
+                self._observed.pod_gone(pod)
+
+    def changed(self, seen: Object) -> None:
+        """A pod came or changed."""
+        self._observed.pod_seen(seen)
+
+    def deleted(self, last: Object) -> None:
+        """A pod went."""
+        self._observed.pod_gone(last)
+
+    def troubled(self, sentence: str | None) -> None:
+        """Nothing is heard of pods, or again."""
+        self._observed.troubled("pods", sentence)
+
+
+class EventFollower:
+    """What the watch of events tells."""
+
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+
+    def listed(self, objects: Sequence[Object]) -> None:
+        """Events of the last hour, as Kubernetes keeps them."""
+        for event in objects:
+            self._observed.warned(event)
+
+    def changed(self, seen: Object) -> None:
+        """An event came, or came again."""
+        self._observed.warned(seen)
+
+    def deleted(self, last: Object) -> None:
+        """Events are deleted for their age."""
+
+    def troubled(self, sentence: str | None) -> None:
+        """Nothing is heard of events, or again."""
+        self._observed.troubled("events", sentence)
+
+
