@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from headway.core.allocation import Observation, Over, SeatEnded, SeatUp, Waiting, WaitingCause
@@ -13,6 +14,8 @@ _WORST_FIRST = (
     WaitingCause.IMAGE, WaitingCause.MISSING, WaitingCause.QUOTA, WaitingCause.ROOM, WaitingCause.ENGINE,
     WaitingCause.STARTING,
 )  # fmt: skip
+_REMEMBERED_RELEASES = 1000
+"""Of so many it is known that what is still seen of them was released."""
 _MADE_SOON = PodWaits(WaitingCause.STARTING, "Kubernetes makes the pod.")
 
 
@@ -70,16 +73,22 @@ class Observed:
     def __init__(self, tell: Callable[[Observation], None]) -> None:
         self._tell = tell
         self.views: dict[str, View] = {}
+        self._released: deque[str] = deque(maxlen=_REMEMBERED_RELEASES)
         self._trouble: dict[str, str] = {}
 
     def view(self, allocation: str) -> View:
         """The allocation's view; an empty one if nothing of it was seen yet."""
-        return self.views.setdefault(allocation, View(allocation))
+        if allocation not in self.views:
+            self.views[allocation] = View(allocation, released=allocation in self._released)
+        return self.views[allocation]
 
-    def release(self, allocation: str) -> None:
+    def release(self, allocation: str, *, job_exists: bool) -> None:
         """The allocation was released: its end is told once nothing of it is left."""
+        self._released.append(allocation)
         view = self.view(allocation)
         view.released = True
+        if not job_exists:
+            view.job = None
         self._tell_over(view)
 
     def job_seen(self, job: Object) -> None:
@@ -171,85 +180,3 @@ class Observed:
         del self.views[view.id]
         deleted = f"Job {view.id} was deleted in Kubernetes, not by Headway."
         self._tell(Over(view.id, "" if view.released else deleted))
-
-
-class JobFollower:
-    """What the watch of Jobs tells."""
-
-    def __init__(self, observed: Observed) -> None:
-        self._observed = observed
-
-    def listed(self, objects: Sequence[Object]) -> None:
-        """Jobs that are not among them are gone."""
-        names = {job["metadata"]["name"] for job in objects}
-        for allocation, view in list(self._observed.views.items()):
-            if view.job is not None and allocation not in names:
-                self._observed.job_gone(allocation)
-        for job in objects:
-            self._observed.job_seen(job)
-
-    def changed(self, seen: Object) -> None:
-        """A Job came or changed."""
-        self._observed.job_seen(seen)
-
-    def deleted(self, last: Object) -> None:
-        """A Job went."""
-        self._observed.job_gone(last["metadata"]["name"])
-
-    def troubled(self, sentence: str | None) -> None:
-        """Nothing is heard of Jobs, or again."""
-        self._observed.troubled("jobs", sentence)
-
-
-class PodFollower:
-    """What the watch of pods tells."""
-
-    def __init__(self, observed: Observed) -> None:
-        self._observed = observed
-
-    def listed(self, objects: Sequence[Object]) -> None:
-        """Pods that are not among them are gone."""
-        there = {pod["metadata"]["uid"] for pod in objects}
-        known = [pod for view in self._observed.views.values() for pod in view.pods.values()]
-        for pod in objects:
-            self._observed.pod_seen(pod)
-        for pod in known:
-            if pod["metadata"]["uid"] not in there:
-                self._observed.pod_gone(pod)
-
-    def changed(self, seen: Object) -> None:
-        """A pod came or changed."""
-        self._observed.pod_seen(seen)
-
-    def deleted(self, last: Object) -> None:
-        """A pod went."""
-        self._observed.pod_gone(last)
-
-    def troubled(self, sentence: str | None) -> None:
-        """Nothing is heard of pods, or again."""
-        self._observed.troubled("pods", sentence)
-
-
-class EventFollower:
-    """What the watch of events tells."""
-
-    def __init__(self, observed: Observed) -> None:
-        self._observed = observed
-
-    def listed(self, objects: Sequence[Object]) -> None:
-        """Events of the last hour, as Kubernetes keeps them."""
-        for event in objects:
-            self._observed.warned(event)
-
-    def changed(self, seen: Object) -> None:
-        """An event came, or came again."""
-        self._observed.warned(seen)
-
-    def deleted(self, last: Object) -> None:
-        """Events are deleted for their age."""
-
-    def troubled(self, sentence: str | None) -> None:
-        """Nothing is heard of events, or again."""
-        self._observed.troubled("events", sentence)
-
-

@@ -9,7 +9,14 @@ from headway.engines.kubernetes.api import Object
 from headway.engines.kubernetes.manifests import ALLOCATION, INDEX
 
 _IMAGE_REASONS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
 )
 _NO_PROGRAM_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
 _NODE_LOST_REASONS = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})

@@ -21,6 +21,9 @@ _GONE, _EXPIRED = 410, "Expired"
 class Follower(Protocol):
     """What is told of the objects, in the order of the API. It does not wait."""
 
+    def listing(self) -> None:
+        """A list is about to be asked for: what is made from now on may be missing in it."""
+
     def listed(self, objects: Sequence[Object]) -> None:
         """These objects are there, and no others."""
 
@@ -55,44 +58,47 @@ class Watch:
         self._sleep = sleep
         self._pause_seconds = 0.0
         self._trouble: str | None = None
+        self._version: str | None = None
+
+    async def list(self) -> None:
+        """Tell the follower what there is. Raises as the API does."""
+        self._follower.listing()
+        listed = await self._api.list(self._resource, self._selector)
+        self._follower.listed(listed.objects)
+        self._version = listed.version
+        self._heard()
 
     async def run(self) -> None:
-        """List and follow, for ever. What fails is tried again, after longer and longer pauses."""
-        version: str | None = None
+        """Follow, for ever, from the last list. What fails is tried again, after longer and longer pauses."""
         while True:
             try:
-                if version is None:
-                    version = await self._list()
-                version = await self._watch(version)
-                await self._sleep(_FIRST_PAUSE_SECONDS)  # an API that ends each watch at once is not asked without a pause
+                if self._version is None:
+                    await self.list()
+                await self._watch()
+                await self._sleep(_FIRST_PAUSE_SECONDS)  # for an API that ends each watch at once
             except Refusal as refusal:
-                version = None
+                self._version = None
                 if refusal.status != _GONE and refusal.reason != _EXPIRED:
                     await self._wait(f"Kubernetes ended a watch of {self._resource.plural}: {refusal}")
             except (Unavailable, SettingInvalid) as error:
-                version = None
+                self._version = None
                 await self._wait(error.message)
             except Exception as error:
-                _log.exception("A defect while following %s of Kubernetes; they are listed again.", self._resource.plural)
-                version = None
+                _log.exception(
+                    "A defect while following %s of Kubernetes; they are listed again.", self._resource.plural
+                )
+                self._version = None
                 await self._wait(f"Headway could not follow {self._resource.plural} of Kubernetes: {error}")
 
-    async def _list(self) -> str:
-        """Tell the follower what there is. The version behind which to watch."""
-        listed = await self._api.list(self._resource, self._selector)
-        self._follower.listed(listed.objects)
-        self._heard()
-        return listed.version
-
-    async def _watch(self, version: str) -> str:
-        """One watch, to its end. The version behind which the next continues."""
-        async for event in self._api.watch(self._resource, self._selector, version, self._silence_seconds):
-            version = event.version
+    async def _watch(self) -> None:
+        """One watch, to its end."""
+        assert self._version is not None
+        async for event in self._api.watch(self._resource, self._selector, self._version, self._silence_seconds):
             if event.type == "DELETED":
                 self._follower.deleted(event.object)
             elif event.type != "BOOKMARK":
                 self._follower.changed(event.object)
-        return version
+            self._version = event.version
 
     def _heard(self) -> None:
         self._pause_seconds = 0.0
