@@ -32,7 +32,10 @@ BACKENDS: dict[str, dict[str, str]] = {
         "redis": "headway.caches.redis:RedisCache",
         "rediss": "headway.caches.redis:RedisCache",
     },
-    "engine": {"fleet": "headway.engines.fleet:FleetEngine"},
+    "engine": {
+        "fleet": "headway.engines.fleet:FleetEngine",
+        "kubernetes": "headway.engines.kubernetes.engine:KubernetesEngine",
+    },
 }
 
 

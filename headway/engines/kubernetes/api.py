@@ -108,7 +108,7 @@ class Api:
         return await self._send("get", "GET", resource, name)
 
     async def delete(self, resource: Resource, name: str, uid: str | None = None) -> bool:
-        """Have the object go, and in the background what it owns; False if there is none, or only one with another uid."""
+        """Have the object go, and in the background what it owns; False if there is none (with that uid)."""
         options: Object = {"propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}

@@ -139,7 +139,7 @@ def _auth(user: dict[str, Any], folder: Path) -> httpx.Auth | None:
     if "tokenFile" in user:
 
         async def read_file() -> str:
-            return (folder / user["tokenFile"]).read_text().strip()
+            return Path(folder, user["tokenFile"]).read_text().strip()
 
         return Bearer(read_file)
     if "token" in user:

@@ -16,7 +16,18 @@ from headway.core.job import JobSpec
 from headway.core.pod import HOME, Pod
 from headway.engines.base import Abilities, AllocatingEngine, AllocationRequest, EngineSetup
 from headway.engines.kubernetes import manifests
-from headway.engines.kubernetes.api import EVENTS, JOBS, PODS, SECRETS, SERVICES, Api, Object, Refusal, not_permitted
+from headway.engines.kubernetes.api import (
+    EVENTS,
+    JOBS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Api,
+    Object,
+    Refusal,
+    Resource,
+    not_permitted,
+)
 from headway.engines.kubernetes.followers import EventFollower, JobFollower, PodFollower
 from headway.engines.kubernetes.manifests import INSTALLATION, TOKEN_FOLDER, TOKEN_KEY, Seats
 from headway.engines.kubernetes.observed import Observed
@@ -47,6 +58,11 @@ class KubernetesEngine(AllocatingEngine):
         self._api: Api
         self._setup: EngineSetup
         self._watches: tuple[Watch, ...] = ()
+
+    @property
+    def requests(self) -> int:
+        """How many requests the API of Kubernetes got from this process."""
+        return self._api.requests
 
     async def open(self, setup: EngineSetup) -> None:
         self._setup = setup
@@ -79,7 +95,7 @@ class KubernetesEngine(AllocatingEngine):
             await self._api.create(JOBS, job, dry_run=True)
             await self._api.create(PODS, manifests.pod(job, 0, trial=True), dry_run=True)
         except Refusal as refusal:
-            sentence = explain(refusal, seats.count)
+            sentence = explain(refusal, seats.pods)
             if sentence is not None:
                 raise InvalidInput(sentence) from refusal
 
@@ -143,7 +159,7 @@ class KubernetesEngine(AllocatingEngine):
         pod = spec.pod or Pod()
         return repr((sorted(pod.resources), sorted(pod.node_selector.items())))
 
-    async def _made(self, resource: manifests.Resource, manifest: Object) -> Object | None:
+    async def _made(self, resource: Resource, manifest: Object) -> Object | None:
         """The object, once it is made; None if it existed already."""
         try:
             return await self._api.create(resource, manifest)

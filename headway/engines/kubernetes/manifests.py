@@ -11,7 +11,7 @@ from headway.engines.kubernetes.api import Object
 ALLOCATION, INSTALLATION, JOB = "headway.io/allocation", "headway.io/installation", "headway.io/job"
 INDEX = "batch.kubernetes.io/job-completion-index"
 CONTAINER = "worker"
-TOKEN_FOLDER, TOKEN_KEY = "/run/headway", "token"  # noqa: S105 - a folder and a name
+TOKEN_FOLDER, TOKEN_KEY = "/run/headway", "token"
 _COUNTED = "batch.kubernetes.io/job-tracking"
 """With this finalizer the Job's controller takes a pod for one of its own, and counts its end."""
 _ENDLESS = 2**31 - 1
@@ -29,7 +29,7 @@ class Seats(NamedTuple):
     allocation: str
     installation: str
     job: str
-    count: int
+    pods: int
     pod: Pod
     image: str
     command: tuple[str, ...]
@@ -64,9 +64,10 @@ def secret(seats: Seats, token: str, owner: Object) -> Object:
 
 
 def job(seats: Seats, owner: Object | None) -> Object:
-    """The Indexed Job, one pod for each seat; without an owner, for a trial. It never ends: Headway says when it is over.
+    """The Indexed Job, one pod for each seat; without an owner, for a trial.
 
-    It has no pod failure policy: with one, a pod on a dead node would never be replaced.
+    It never gives up and never succeeds: Headway says when it is over. It has no pod failure policy: with one, a pod
+    on a dead node would never be replaced.
     """
     unowned = {"name": seats.allocation, "labels": labels_of(seats)}
     return {
@@ -75,8 +76,8 @@ def job(seats: Seats, owner: Object | None) -> Object:
         "metadata": _owned(seats, owner) if owner is not None else unowned,
         "spec": {
             "completionMode": "Indexed",
-            "completions": seats.count,
-            "parallelism": seats.count,
+            "completions": seats.pods,
+            "parallelism": seats.pods,
             "backoffLimit": _ENDLESS,
             "template": {"metadata": {"labels": labels_of(seats)}, "spec": pod_spec(seats)},
         },

@@ -1,4 +1,4 @@
-"""What exists of the allocations in the cluster, and what is to be told of each change. It asks nothing: the watches tell."""
+"""What exists of the allocations in the cluster, and what is to be told of each change. It asks for nothing."""
 
 from __future__ import annotations
 

@@ -1,0 +1,311 @@
+"""The Kubernetes engine with a real cluster: what it makes, what it says of it, and what it leaves when it is over.
+
+The pods' program is a shell script in place of a worker. Tests of whole jobs are in tests/e2e.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from headway.core.allocation import Observation, Over, SeatEndCause, SeatEnded, SeatUp, Waiting, WaitingCause
+from headway.core.job import JobSpec
+from headway.engines.base import AllocationRequest, EngineSetup
+from headway.engines.kubernetes.engine import KubernetesEngine
+from headway.engines.kubernetes.role import ROLE, manifests
+from headway.errors import InvalidInput, SettingInvalid
+from tests.cluster import Namespace, cluster_lock, engine_url, new_namespace, program
+
+pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes]
+Kind = TypeVar("Kind", bound=Observation)
+
+
+@pytest.fixture
+def namespace() -> Any:
+    with cluster_lock(alone=False), new_namespace() as made:
+        yield made
+
+
+class Told:
+    """What the engine observes, in order."""
+
+    def __init__(self, engine: KubernetesEngine) -> None:
+        self.all: list[Observation] = []
+        self._task = asyncio.create_task(self._read(engine))
+
+    async def _read(self, engine: KubernetesEngine) -> None:
+        async for observation in engine.observe():
+            self.all.append(observation)
+
+    async def next(self, kind: type[Kind], fits: Callable[[Kind], bool] = lambda _: True, seconds: float = 30) -> Kind:
+        """The first that fits and was not given yet."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for number, one in enumerate(self.all):
+                if isinstance(one, kind) and fits(one):
+                    del self.all[number]
+                    return one
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no such {kind.__name__} among {self.all}")
+
+    async def up(self, seats: int) -> dict[int, str]:
+        """The starts of so many seats, once they are up."""
+        starts: dict[int, str] = {}
+        while len(starts) < seats:
+            seen = await self.next(SeatUp)
+            starts[seen.seat] = seen.start
+        return starts
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
+@asynccontextmanager
+async def running(
+    namespace: Namespace, folder: Path, *, owned: tuple[AllocationRequest, ...] = ()
+) -> AsyncIterator[Any]:
+    """An engine as the leading server has it, and what it tells."""
+    engine = KubernetesEngine(engine_url(namespace))
+    await engine.open(EngineSetup(installation="i-1", server_url="http://127.0.0.1:1", folder=folder))
+    await engine.adopt(owned)
+    told = Told(engine)
+    try:
+        yield engine, told
+    finally:
+        told.stop()
+        await engine.close()
+
+
+def request(allocation: str, seats: int = 1, **pod: Any) -> AllocationRequest:
+    spec = JobSpec.model_validate({"command": ["true"], "world_size": seats, "pod": pod})
+    return AllocationRequest(allocation, "j-1", "train", "default", spec, seats, 1, "a-token")
+
+
+def behaviour(name: str) -> dict[str, Any]:
+    return {"secret_variables": {"BEHAVIOUR": {"secret": f"toy-{name}", "key": "behaviour"}}}
+
+
+async def test_an_allocation_is_made_once_kept_and_released(namespace: Namespace, tmp_path: Path) -> None:
+    wanted = request("a-one", 2, memory="64Mi", cpu="0.1", volumes=[{"path": "/scratch", "size": "1Gi"}])
+    async with running(namespace, tmp_path) as (engine, told):
+        before = engine.requests
+        await engine.request(wanted)
+        starts = await told.up(2)
+        await engine.request(wanted)
+    async with running(namespace, tmp_path, owned=(wanted,)) as (engine, told):
+        await engine.request(wanted)
+        assert await told.up(2) == starts, "what exists is adopted"
+        pod = next(pod for pod in namespace.objects("pods") if pod["metadata"]["uid"] == starts[0])
+        await asyncio.to_thread(check_confined, namespace, pod)
+        await engine.release("a-one")
+        assert await told.next(Over) == Over("a-one")
+        assert engine.requests - before <= 15
+    for kind in ("pods", "jobs", "services"):
+        assert namespace.objects(kind) == []
+    async with running(namespace, tmp_path) as (engine, told):
+        await engine.release("a-one")
+        assert await told.next(Over) == Over("a-one"), "also of one that does not exist"
+
+
+def check_confined(namespace: Namespace, pod: dict[str, Any]) -> None:
+    """What the pod's program may do, and what it was told."""
+    name, spec = pod["metadata"]["name"], pod["spec"]
+    assert spec["enableServiceLinks"] is False
+    assert spec["automountServiceAccountToken"] is False
+    assert "a-token" not in json.dumps(pod)
+    security = spec["containers"][0]["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    script = "id -u; cat /run/headway/token; echo; touch /usr/x /headway/x /tmp/x /scratch/x; echo $HOME"
+    said = namespace.kubectl("exec", name, "--", "sh", "-c", f"({script}) 2>&1").splitlines()
+    assert said[0] != "0"
+    assert said[1] == "a-token"
+    assert said[2].endswith("Read-only file system")
+    assert said[3:] == ["/headway"]
+    words = namespace.kubectl("logs", name)
+    assert f"--seat 0 --start {pod['metadata']['uid']} --server http://127.0.0.1:1" in words
+
+
+async def test_what_no_job_owns_is_released_at_the_start(namespace: Namespace, tmp_path: Path) -> None:
+    kept, orphan = request("a-kept"), request("a-orphan")
+    async with running(namespace, tmp_path) as (engine, told):
+        await engine.request(kept)
+        await engine.request(orphan)
+        await told.next(SeatUp)
+        await told.next(SeatUp)
+    async with running(namespace, tmp_path, owned=(kept,)) as (engine, told):
+        assert await told.next(Over) == Over("a-orphan")
+    assert [job["metadata"]["name"] for job in namespace.objects("jobs")] == ["a-kept"]
+
+
+async def test_seats_that_end_are_told_with_their_cause_and_replaced_at_once(
+    namespace: Namespace, tmp_path: Path
+) -> None:
+    namespace.behave("fail")
+    namespace.behave("eat")
+    async with running(namespace, tmp_path) as (engine, told):
+        await engine.request(request("a-deleted", 2))
+        starts = await told.up(2)
+        victim = next(pod for pod in namespace.objects("pods") if pod["metadata"]["uid"] == starts[1])
+        namespace.kubectl("delete", "pod", victim["metadata"]["name"], "--wait=false")
+        ended = await told.next(SeatEnded)
+        assert (ended.seat, ended.start, ended.cause, ended.certain) == (1, starts[1], SeatEndCause.DELETED, True)
+        began = time.monotonic()
+        await engine.replace("a-deleted", 1, starts[1])
+        assert time.monotonic() - began < 3
+        again = await told.next(SeatUp)
+        assert again.seat == 1
+        assert again.start != starts[1]
+        await engine.replace("a-deleted", 1, starts[1])
+        assert len(running_pods(namespace, "a-deleted")) == 2, "a start that was replaced is replaced once"
+
+        await engine.replace("a-deleted", 0, starts[0])
+        ended = await told.next(SeatEnded)
+        assert ended.start == starts[0], "what is left of a start is ended"
+        assert (await told.next(SeatUp)).seat == 0
+
+        await engine.request(request("a-fails", 1, **behaviour("fail")))
+        ended = await told.next(SeatEnded, lambda one: one.allocation == "a-fails")
+        assert ended.cause is SeatEndCause.EXITED
+        assert "exit code 3" in ended.sentence
+        assert "no such token" in ended.sentence, "with its last lines"
+
+        await engine.request(request("a-eats", 1, memory="100Mi", **behaviour("eat")))
+        ended = await told.next(SeatEnded, lambda one: one.allocation == "a-eats")
+        assert ended.cause is SeatEndCause.OUT_OF_MEMORY
+        assert "pod.memory" in ended.sentence
+
+        await engine.request(request("a-plain", 1, image="headway/none"))
+        ended = await told.next(SeatEnded, lambda one: one.allocation == "a-plain")
+        assert ended.cause is SeatEndCause.NOT_JOINED
+        assert "headway/none does not start Headway" in ended.sentence
+
+
+def running_pods(namespace: Namespace, allocation: str) -> list[str]:
+    pods = json.loads(namespace.kubectl("get", "pods", "-l", f"headway.io/allocation={allocation}", "-o", "json"))
+    return [
+        pod["metadata"]["name"]
+        for pod in pods["items"]
+        if pod["status"]["phase"] in ("Pending", "Running") and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+async def test_why_pods_do_not_start_is_told_in_kubernetes_words(namespace: Namespace, tmp_path: Path) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}
+    cases = {
+        "a-room": ({"resources": {"nvidia.com/gpu": 64}}, WaitingCause.ROOM, "Insufficient nvidia.com/gpu"),
+        "a-image": ({"image": "missing/image:1"}, WaitingCause.IMAGE, "missing/image:1"),
+        "a-claim": (
+            {"volumes": [{"path": "/data", "claim": "no-claim"}]},
+            WaitingCause.MISSING,
+            '"no-claim" not found',
+        ),
+        "a-secret": (behaviour("nothing"), WaitingCause.MISSING, '"toy-nothing" not found'),
+        "a-account": ({"service_account": "nobody"}, WaitingCause.MISSING, '"nobody" not found'),
+    }
+    async with running(namespace, tmp_path) as (engine, told):
+        for allocation, (pod, _, _) in cases.items():
+            await engine.request(request(allocation, 1, **pod))
+        for allocation, (_, cause, words) in cases.items():
+            assert words in (await waits_for(told, allocation, cause)).sentence
+        for allocation in cases:
+            await engine.release(allocation)
+        namespace.apply({**quota, "spec": {"hard": {"pods": "1"}}})
+        await engine.request(request("a-quota", 2))
+        waiting = await waits_for(told, "a-quota", WaitingCause.QUOTA)
+        assert "exceeded quota: small" in waiting.sentence
+
+
+async def waits_for(told: Told, allocation: str, cause: WaitingCause) -> Waiting:
+    return await told.next(Waiting, lambda one: one.allocation == allocation and one.cause is cause)
+
+
+async def test_a_job_that_others_delete_is_over(namespace: Namespace, tmp_path: Path) -> None:
+    async with running(namespace, tmp_path) as (engine, told):
+        await engine.request(request("a-gone"))
+        await told.up(1)
+        namespace.kubectl("delete", "job", "a-gone", "--wait=false")
+        assert (await told.next(SeatEnded)).cause is SeatEndCause.DELETED
+        assert "deleted in Kubernetes, not by Headway" in (await told.next(Over)).sentence
+    assert namespace.objects("services") == [], "nothing of it is left"
+
+
+async def test_bad_pods_are_refused_at_submission(namespace: Namespace, tmp_path: Path) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}
+    namespace.apply({**quota, "spec": {"hard": {"limits.memory": "1Gi"}}})
+    bad = {
+        "pod.service_account": {"memory": "10Mi", "service_account": "nobody"},
+        "pod.priority_class": {"memory": "10Mi", "priority_class": "nothing"},
+        "pod.cpu and pod.memory: the pod ask": {"memory": "2Gi"},
+        "pod.cpu and pod.memory: Kubernetes": {},
+        "pod.affinity": {
+            "memory": "10Mi",
+            "affinity": {"nodeAffinity": {"nothing": 1, "requiredDuringSchedulingIgnoredDuringExecution": {}}},
+        },
+    }
+    async with running(namespace, tmp_path) as (engine, _):
+        for words, pod in bad.items():
+            with pytest.raises(InvalidInput) as error:
+                await engine.check(request("a-x", 1, **pod).spec)
+            assert str(error.value).startswith(words)
+        await engine.check(request("a-x", 1, memory="10Mi").spec)
+    assert namespace.objects("jobs") == [], "nothing was made"
+
+
+async def test_a_missing_verb_is_named(namespace: Namespace, tmp_path: Path) -> None:
+    for manifest in manifests(namespace.name, "headway"):
+        namespace.apply(manifest)
+    limited = as_account(namespace, "headway", tmp_path)
+    url = engine_url(Namespace(namespace.name, limited))
+    setup = EngineSetup(installation="i-1", server_url="http://127.0.0.1:1", folder=tmp_path)
+    role = manifests(namespace.name, "headway")[1]
+    engine = KubernetesEngine(url)
+    await engine.open(setup)
+    await engine.adopt(())
+    await engine.close()
+    for resource, verbs in ROLE.items():
+        for verb in verbs:
+            rules = [
+                {
+                    **rule,
+                    "verbs": [one for one in rule["verbs"] if one != verb or rule["resources"] != [resource.plural]],
+                }
+                for rule in role["rules"]
+            ]
+            namespace.apply({**role, "rules": [rule for rule in rules if rule["verbs"]]})
+            await refused(url, setup, f"let Headway {verb} {resource.full_name} in namespace {namespace.name}")
+
+
+async def refused(url: str, setup: EngineSetup, words: str) -> None:
+    """The engine's start is, once the API server has heard of the changed role."""
+    for _ in range(50):
+        engine = KubernetesEngine(url)
+        try:
+            await engine.open(setup)
+        except SettingInvalid as error:
+            if words in str(error):
+                return
+        finally:
+            await engine.close()
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"the start was not refused with: {words}")
+
+
+def as_account(namespace: Namespace, account: str, folder: Path) -> Path:
+    """A kubeconfig file of a service account."""
+    config = json.loads(program("kubectl", "config", "view", "--raw", "-o", "json"))
+    token = namespace.kubectl("create", "token", account).strip()
+    config["users"] = [{"name": "account", "user": {"token": token}}]
+    for context in config["contexts"]:
+        context["context"]["user"] = "account"
+    path = folder / "limited.json"
+    path.write_text(json.dumps(config))
+    return path
