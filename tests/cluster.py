@@ -24,7 +24,7 @@ TOY_IMAGE = "headway/toy"
 """Its `headway` is a shell script that does what the variable BEHAVIOUR says, in place of a worker."""
 _TOY = """#!/bin/sh
 trap 'echo leaving >&2; exit 75' TERM
-echo "started with $*"
+echo "started by $(id -u) with $*"
 case "$BEHAVIOUR" in
   fail) echo "no such token" >&2; exit 3;;
   eat) exec python3 -c 'import time; taken = bytearray(300 << 20); time.sleep(600)';;

@@ -18,7 +18,8 @@ TORCHRUN_VARIABLES = frozenset(
     }
 )  # fmt: skip
 """The variables that torchrun sets for every rank (https://docs.pytorch.org/docs/stable/elastic/run.html)."""
-_OF_THE_PROCESS = frozenset({"PATH", "HOME", "PWD", "USER", "SHELL", "TMPDIR", "LANG"})
+PROCESS_VARIABLES = frozenset({"PATH", "HOME", "PWD", "USER", "SHELL", "TMPDIR", "LANG"})
+"""What any process needs as it is."""
 
 
 class Environment(Frozen):
@@ -50,7 +51,7 @@ def variables_of_parameters(parameters: dict[str, bool | int | float | str]) -> 
     for name, value in parameters.items():
         variable = name.upper()
         check_variable(variable, f"parameter {name}")
-        if variable in _OF_THE_PROCESS:
+        if variable in PROCESS_VARIABLES:
             raise ValueError(f"parameter {name} would replace the variable {variable}: choose another name")
         if variable in variables:
             raise ValueError(f"two parameters become the variable {variable}: leave one out")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from headway.core.environment import check_variable
+from headway.core.environment import PROCESS_VARIABLES, check_variable
 from headway.core.frozen import Frozen, Text
 from headway.core.json_value import shown
 
@@ -178,6 +178,8 @@ class Pod(Frozen):
                 )
         for name in self.secret_variables:
             check_variable(name, f"secret_variables: {name}")
+            if name in PROCESS_VARIABLES:
+                raise ValueError(f"secret_variables: {name} would replace what the worker itself needs: choose another")
         paths = [volume.path for volume in self.volumes]
         twice = next((path for path in paths if paths.count(path) > 1), None)
         if twice is not None:

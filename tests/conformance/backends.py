@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from headway.registry import BACKENDS
+from tests.cluster import cluster_lock, engine_url, new_namespace
 from tests.services import broker_url, database_url, service_url
 
 Run = Callable[[Path], AbstractAsyncContextManager[str]]
@@ -38,6 +39,12 @@ async def of_process(url: str, folder: Path) -> AsyncIterator[str]:
     yield url.format(folder=folder)
 
 
+@asynccontextmanager
+async def of_cluster(folder: Path) -> AsyncIterator[str]:
+    with cluster_lock(alone=False), new_namespace() as namespace:
+        yield engine_url(namespace)
+
+
 RUNS: dict[str, dict[str, Run]] = {
     "database": {
         "sqlite": of_database("sqlite"),
@@ -56,7 +63,7 @@ RUNS: dict[str, dict[str, Run]] = {
         "redis": partial(of_service, "REDIS_URL"),
         "rediss": partial(of_service, "REDIS_TLS_URL"),
     },
-    "engine": {"fleet": partial(of_process, "fleet:")},
+    "engine": {"fleet": partial(of_process, "fleet:"), "kubernetes": of_cluster},
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headway.core.job import JobSpec
+from headway.engines.base import AllocatingEngine, EngineSetup
 from headway.registry import backend
 from tests.conformance.backends import run, schemes
 
@@ -18,4 +19,8 @@ async def test_an_engine_takes_a_plain_job(scheme: str, tmp_path: Path) -> None:
     async with run("engine", scheme, tmp_path) as url:
         engine = backend("engine", url)(url)
         assert engine.name == scheme
+        if isinstance(engine, AllocatingEngine):
+            await engine.open(EngineSetup(installation="i-1", server_url="http://127.0.0.1:1", folder=tmp_path))
         await engine.check(JobSpec(trainer="mlp", dataset="digits"))
+        if isinstance(engine, AllocatingEngine):
+            await engine.close()
