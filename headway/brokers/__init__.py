@@ -1,1 +1,1 @@
-"""What carries wake-ups to workers and reports to the server. It may lose, repeat, delay or reorder anything."""
+"""Brokers carry wake-ups to workers and reports to the server. They may lose, repeat, delay or reorder messages."""

@@ -8,13 +8,13 @@ from headway.core.job import WakeUp
 from headway.core.problem import Problem
 
 WAKEUPS, REPORTS, DEAD_LETTERS = "headway.wakeups", "headway.reports", "headway.dead-letters"
-"""What queues and topics are called."""
+"""The names of queues and topics."""
 
 
 class Broker(ABC):
-    """The server's side. Messages are acknowledged when read; nothing is held while a job runs.
+    """The server's side. Messages are acknowledged when they are read, not when a job ends.
 
-    One that cannot be reached for a while delays: wake-ups come with heartbeats, reports are sent again by the workers.
+    A broker that is unreachable only causes delays: heartbeats repeat wake-ups, and workers send reports again.
     """
 
     @abstractmethod
@@ -23,32 +23,32 @@ class Broker(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
     async def problems(self) -> list[Problem]:
-        """What is misconfigured, for `headway doctor`. Raises Unavailable."""
+        """Configuration problems, for `headway doctor`. Raises Unavailable."""
         return []
 
     @abstractmethod
     async def publish_wakeup(self, wakeup: WakeUp) -> None:
-        """Tell a worker to look at its assignment. It may never arrive: heartbeats carry the same."""
+        """Tell a worker to look at its assignment. The message may be lost: heartbeats repeat it."""
 
     @abstractmethod
     async def reports(self, maximum: int) -> tuple[list[bytes], int]:
-        """Wait for reports, then take up to `maximum` of those that are there, with the position behind them."""
+        """Wait for reports, then return up to `maximum` of them, and the position after them."""
 
     @property
     @abstractmethod
     def taken(self) -> int:
-        """The position behind the last report that `reports` gave; before the first, where reading begins."""
+        """The position after the last report that `reports` returned; at first, where reading begins."""
 
     @abstractmethod
     async def position(self) -> int:
-        """Where the stream of reports ends now; grows with each report."""
+        """The end of the stream of reports now. It grows with each report."""
 
     @abstractmethod
     async def dead_letter(self, body: bytes) -> None:
-        """Put aside what cannot be read, for people to look at. It never comes back as a report."""
+        """Put an unreadable message aside, for people to look at. It never comes back as a report."""
 
 
 class WorkerBroker(ABC):
@@ -60,12 +60,12 @@ class WorkerBroker(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
     @abstractmethod
     async def wakeup(self) -> WakeUp:
-        """The next wake-up. Raises Unavailable when the connection is gone."""
+        """The next wake-up. Raises Unavailable when the connection is lost."""
 
     @abstractmethod
     async def publish_report(self, body: bytes, job: str) -> None:
-        """Send a report about a job. Raises Unavailable; having been sent is not having arrived."""
+        """Send a report about a job. Raises Unavailable. A sent report may still be lost."""

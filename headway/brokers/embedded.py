@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class EmbeddedBroker(Broker):
-    """Queues in the server's memory. What is in them when the server dies is sent again by the workers' spools."""
+    """Queues in the server's memory. If the server dies, the workers send the lost reports again from their spools."""
 
     def __init__(self, url: str = "embedded:") -> None:
         self._reports: asyncio.Queue[bytes] = asyncio.Queue(_MAXIMUM_QUEUED_REPORTS)
@@ -59,13 +59,13 @@ class EmbeddedBroker(Broker):
         _log.error("A report of %d bytes cannot be read; it begins with %r.", len(body), body[:64])
 
     async def receive_report(self, body: bytes) -> None:
-        """A worker's connection hands in a report; it waits while the recorder is behind."""
+        """Take a report from a worker's connection. It waits while the recorder is behind."""
         await self._reports.put(body)
         self._position += 1
 
     @asynccontextmanager
     async def attached(self, worker: str) -> AsyncIterator[asyncio.Queue[WakeUp]]:
-        """The worker's wake-ups while its connection stands; a newer connection takes over."""
+        """The worker's wake-ups while it is connected. A newer connection takes over."""
         queue: asyncio.Queue[WakeUp] = asyncio.Queue()
         self._wakeups[worker] = queue
         try:
@@ -84,7 +84,7 @@ class EmbeddedWorkerBroker(WorkerBroker):
         self._connection: websockets.asyncio.client.ClientConnection | None = None
 
     async def open(self) -> None:
-        """Connect. Raises Unavailable; where the server refuses the worker its error, such as NotAuthenticated."""
+        """Connect. Raises Unavailable, or the server's error if it refuses the worker, such as NotAuthenticated."""
         try:
             self._connection = await websockets.asyncio.client.connect(
                 self._url,

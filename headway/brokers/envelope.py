@@ -1,4 +1,4 @@
-"""Reports that pass through a broker which others can write to: each names its sender and is signed by it."""
+"""Envelopes of reports for brokers that others can write to: each names its sender and has the sender's signature."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNATURE_BYTES = 32
 
 
 def report_key(secret: str, worker: str) -> str:
-    """The key of one start of a worker, made from the installation's secret; it allows that worker's reports only."""
+    """The key of one start of a worker, derived from the installation's secret. It signs only that worker's reports."""
     return hmac.new(secret.encode(), f"headway.report.1:{worker}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -28,10 +28,10 @@ def unseal(envelope: bytes, key_of: Callable[[str], str]) -> tuple[str, bytes]:
         length = envelope[0]
         sender, rest = envelope[1 : length + 1].decode(), envelope[length + 1 :]
     except (IndexError, UnicodeDecodeError) as error:
-        raise Corrupt(f"A message of {len(envelope)} bytes is no report.") from error
+        raise Corrupt(f"A message of {len(envelope)} bytes is not a report.") from error
     signature, body = rest[:_SIGNATURE_BYTES], rest[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _signature(body, key_of(sender))):
-        raise Corrupt(f"A report said to be of worker {sender!r} is not signed by it.")
+        raise Corrupt(f"A report in the name of worker {sender!r} does not have its signature.")
     return sender, body
 
 

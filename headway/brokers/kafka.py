@@ -1,8 +1,8 @@
 """Kafka, by confluent-kafka's asyncio client: `kafka://user:password@host:9092,host:9092?tls=true&cafile=/path/ca.pem`.
 
 With a user, SASL by `sasl=SCRAM-SHA-512` (the default) or `PLAIN`; `certfile` and `keyfile` name a client certificate.
-Wake-ups are read by every worker and reports by the server, both without a consumer group: nobody is evicted for
-having polled too rarely, and nothing is rebalanced. A reader begins at the end; what it missed is sent again.
+Every worker reads wake-ups and the server reads reports, both without a consumer group: no reader is evicted because it
+polls too rarely, and nothing is rebalanced. A reader begins at the end. Messages that it missed are sent again.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _TOPICS: dict[str, tuple[int, dict[str, str]]] = {
 
 
 def client_settings(url: str) -> dict[str, Any]:
-    """What librdkafka is told (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md).
+    """The settings for librdkafka (https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md).
 
-    Raises SettingInvalid for a query it does not know.
+    Raises SettingInvalid for an unknown query parameter.
     """
     parts = urlsplit(url)
     credentials, _, servers = parts.netloc.rpartition("@")
@@ -59,12 +59,12 @@ def client_settings(url: str) -> dict[str, Any]:
     names = {"cafile": "ssl.ca.location", "certfile": "ssl.certificate.location", "keyfile": "ssl.key.location"}
     settings |= {names[name]: said.pop(name) for name in list(said) if name in names}
     if said:
-        raise SettingInvalid(f"{redacted(url)} has {', '.join(said)}, which is no setting of a Kafka URL.")
+        raise SettingInvalid(f"{redacted(url)} has {', '.join(said)}, which is not a setting of a Kafka URL.")
     return settings
 
 
 class _Reader:
-    """Reads a topic from its end on."""
+    """Reads a topic, starting at its end."""
 
     def __init__(self, settings: dict[str, Any], topic: str) -> None:
         self._settings = settings
@@ -77,7 +77,7 @@ class _Reader:
         self._consumer = AIOConsumer(
             {
                 **self._settings,
-                "group.id": f"headway-{secrets.token_hex(6)}",  # librdkafka wants one; none is joined
+                "group.id": f"headway-{secrets.token_hex(6)}",  # librdkafka needs a group id; no group is joined
                 "enable.auto.commit": False,
                 "auto.offset.reset": "latest",
                 "fetch.message.max.bytes": _MAXIMUM_MESSAGE_BYTES,
@@ -99,7 +99,7 @@ class _Reader:
         return int(end)
 
     async def read(self, maximum: int) -> list[bytes]:
-        """Wait for messages and take up to `maximum`; what is an error is logged, for librdkafka goes on by itself."""
+        """Wait for messages and return up to `maximum`. Errors are only logged, because librdkafka recovers itself."""
         assert self._consumer is not None
         while True:
             messages = await self._consumer.consume(1, timeout=_POLL_SECONDS)
@@ -118,11 +118,11 @@ class _Reader:
 
     @property
     def position(self) -> int:
-        """Where reading has come to, over all partitions."""
+        """The sum of the read positions of all partitions."""
         return sum(self._next.values())
 
     async def end(self) -> int:
-        """Where the topic ends now, over all partitions. Raises KafkaException."""
+        """The sum of the ends of all partitions now. Raises KafkaException."""
         return sum([await self._end(partition) for partition in self._next])
 
     async def close(self) -> None:
@@ -132,7 +132,7 @@ class _Reader:
 
 
 async def _opened_reader(settings: dict[str, Any], topic: str) -> _Reader:
-    """A topic that was just made has no leader for a moment. Raises KafkaException."""
+    """Retries, because a new topic has no leader for a moment. Raises KafkaException."""
     deadline = asyncio.get_running_loop().time() + _CONNECT_SECONDS
     while True:
         reader = _Reader(settings, topic)
@@ -147,7 +147,7 @@ async def _opened_reader(settings: dict[str, Any], topic: str) -> _Reader:
 
 
 class _Writer:
-    """An idempotent producer; a message is written when all in-sync replicas have it."""
+    """An idempotent producer. A message is written once all in-sync replicas have it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._producer = AIOProducer(
@@ -175,19 +175,19 @@ class _Writer:
             raise Unavailable(f"Kafka did not take a message: {error}") from error
 
     async def close(self) -> None:
-        """Drop what is not confirmed: its sender has it still."""
+        """Drop unconfirmed messages. Their senders still have them."""
         await self._producer.purge()
         await self._producer.close()
 
 
 def _heard(written: asyncio.Future[Any]) -> None:
-    """Whoever wrote it may not wait any more; then asyncio is not to complain of what nobody hears."""
+    """Retrieve the result of a write whose caller may have stopped waiting, so that asyncio logs no error."""
     if not written.cancelled():
         written.exception()
 
 
 class _Connected:
-    """What both sides hold while they are open."""
+    """The clients of both sides while they are open."""
 
     _reader: _Reader | None = None
     _writer: _Writer | None = None
@@ -287,7 +287,7 @@ class KafkaWorkerBroker(_Connected, WorkerBroker):
 
 
 def _make_topics(settings: dict[str, Any]) -> None:
-    """Make the topics that are not there, with as many replicas as there are brokers, three at most."""
+    """Create missing topics, with one replica per broker, at most three."""
     client = AdminClient(settings)
     metadata = client.list_topics(timeout=_CONNECT_SECONDS)
     replicas = min(_REPLICAS, len(metadata.brokers))
@@ -300,7 +300,7 @@ def _make_topics(settings: dict[str, Any]) -> None:
         try:
             made.result()
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another server was first
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another server created it first
                 raise
 
 

@@ -1,7 +1,7 @@
 """RabbitMQ, by aio-pika: `amqp://user:password@host:5672/vhost`, or `amqps://...?cafile=/path/ca.pem`.
 
-Quorum queues, one per worker for its wake-ups and one for all reports. A message is acknowledged when it is read, so
-that RabbitMQ's `consumer_timeout` never strikes. Also in the query: `certfile`, `keyfile`.
+Each worker has a quorum queue for its wake-ups; one quorum queue has all reports. A message is acknowledged when it is
+read, so RabbitMQ's `consumer_timeout` never expires. The query also takes `certfile` and `keyfile`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RETRY_SECONDS = 0.5
 _WATCH_SECONDS = 5.0
 _POSITION_SECONDS = 2.0
 _BEACON = b"\0"
-"""What a message begins with that the server sends to itself; a report begins with the length of its sender's id."""
+"""The start of a message that the server sends to itself. A report begins with the length of its sender's id."""
 _PREFETCH = 256
 _UNUSED_QUEUE_MILLISECONDS = 3_600_000
 _DELIVERIES = 20
@@ -47,7 +47,7 @@ _WAKEUPS_ARGUMENTS: dict[str, Any] = {**_QUORUM, "x-expires": _UNUSED_QUEUE_MILL
 
 
 class _Link:
-    """A connection with one channel, made anew when it breaks or its consumer is cancelled."""
+    """A connection with one channel. It reconnects when the channel breaks or its consumer is cancelled."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -76,15 +76,15 @@ class _Link:
         return self._channel
 
     def _broke(self, channel: object, *_: object) -> None:
-        if channel is self._channel:  # not one that was given up before
+        if channel is self._channel:  # not an earlier channel
             self.broken.set()
 
     async def consume(self, name: str, arguments: dict[str, Any], received: Callable[[bytes], Awaitable[None]]) -> None:
-        """Hand on what a queue has and gets; it is made if it is not there. Raises Unavailable."""
+        """Consume a queue, and create it if it does not exist. Raises Unavailable."""
 
         async def on_message(message: AbstractIncomingMessage) -> None:
             await received(message.body)
-            with suppress(*_ERRORS):  # it comes again, and is known then
+            with suppress(*_ERRORS):  # RabbitMQ delivers it again
                 await message.ack()
 
         channel = await self.connect()
@@ -109,17 +109,17 @@ class _Link:
             raise Unavailable(f"RabbitMQ did not take a message: {error or type(error).__name__}.") from error
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with suppress(*_ERRORS):
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     await connection.close()
-                    await asyncio.sleep(0)  # its callbacks are tasks, which are to end with it
+                    await asyncio.sleep(0)  # its callbacks are tasks, which must end with it
 
 
 async def declare(channel: Any) -> None:
-    """Make the queues that all share, if they are not there."""
+    """Create the shared queues if they do not exist."""
     await channel.declare_queue(DEAD_LETTERS, durable=True, arguments=_QUORUM)
     await channel.declare_queue(REPORTS, durable=True, arguments=_REPORTS_ARGUMENTS)
 
@@ -151,7 +151,7 @@ class RabbitmqBroker(Broker):
         await self._publishing.close()
 
     async def _keep(self) -> None:
-        """Consume again whenever the connection, the channel or the queue was lost."""
+        """Consume again after the connection, the channel or the queue was lost."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_WATCH_SECONDS):
@@ -167,17 +167,17 @@ class RabbitmqBroker(Broker):
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _consumed(self) -> bool:
-        """Whether what is published reaches us.
+        """Whether published messages reach this consumer.
 
-        When a quorum queue is deleted and made anew at once, RabbitMQ (seen with 3.10) counts the former consumer as
-        the new queue's, and what it delivers to that goes nowhere.
+        If a quorum queue is deleted and created again at once, RabbitMQ (seen with 3.10) assigns the former consumer to
+        the new queue, and messages for it are lost.
         """
         if not self._reports.empty():
-            return True  # they do, and the recorder is behind
+            return True  # reports arrive, but the recorder is behind
         return await self._beacon_came(_WATCH_SECONDS)
 
     async def _beacon_came(self, seconds: float) -> bool:
-        """Whether a message to ourselves went through the queue, behind all that was in it."""
+        """Whether a message to this server passed through the queue, after all older messages."""
         body, came = _BEACON + secrets.token_bytes(8), asyncio.Event()
         self._beacons[body] = came
         try:
@@ -192,7 +192,7 @@ class RabbitmqBroker(Broker):
 
     async def _receive(self, body: bytes) -> None:
         if body.startswith(_BEACON):
-            if body in self._beacons:  # and not a former server's
+            if body in self._beacons:  # not a former server's message
                 self._beacons[body].set()
             return
         self._received += 1
@@ -235,7 +235,7 @@ class RabbitmqBroker(Broker):
             return [
                 Problem(
                     f"RabbitMQ does not let its queues be declared: {error}",
-                    "Give the user permission to configure, write and read headway.*, or delete queues made otherwise.",
+                    "Give the user permission to configure, write and read headway.*, or delete its queues.",
                 )
             ]
         finally:

@@ -1,1 +1,1 @@
-"""What may vanish at any time: losing it costs speed only."""
+"""Caches. Losing their contents at any time costs only speed."""

@@ -8,7 +8,7 @@ from headway.core.problem import Problem
 
 
 class Cache(ABC):
-    """Byte strings by key, dropped by age or when room is needed."""
+    """Byte strings by key. They are dropped by age, or when space is needed."""
 
     @abstractmethod
     async def open(self) -> None:
@@ -16,20 +16,20 @@ class Cache(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
     async def problems(self) -> list[Problem]:
-        """What is misconfigured, for `headway doctor`; asked of an open cache."""
+        """Configuration problems of an open cache, for `headway doctor`."""
         return []
 
     @abstractmethod
     async def get(self, key: str) -> bytes | None:
-        """The value, or None if it is not there any more."""
+        """The value, or None if it is not in the cache."""
 
     @abstractmethod
     async def put(self, key: str, value: bytes, expire_seconds: float | None = None) -> None:
-        """Keep a value, until it expires or room is needed. One larger than the cache is not kept."""
+        """Keep a value until it expires or space is needed. A value larger than the cache is not kept."""
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Forget a value; one that is not there is fine."""
+        """Delete a value. Does nothing if it is not in the cache."""

@@ -10,7 +10,7 @@ from headway.caches.base import Cache
 
 
 class MemoryCache(Cache):
-    """Drops what was used least recently when the bound is reached."""
+    """Drops the least recently used values when it is full."""
 
     def __init__(self, url: str, maximum_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._maximum_bytes = maximum_bytes

@@ -1,6 +1,6 @@
 """Redis and Valkey, by redis-py: `redis://user:password@host:6379/0`, or `rediss://...?ssl_ca_certs=/path/ca.pem`.
 
-The bound is Redis' own: `maxmemory` with a policy that evicts what was used least recently.
+Redis itself bounds the cache: `maxmemory`, with a policy that evicts the least recently used keys.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAUSE_SECONDS = 5.0
 
 
 class RedisCache(Cache):
-    """Without Redis everything is a miss: after a failure it is not asked again for some seconds."""
+    """Without Redis every read is a miss. After a failure, Redis is not used for some seconds."""
 
     def __init__(self, url: str, maximum_bytes: int) -> None:
         self._url = url
@@ -41,7 +41,7 @@ class RedisCache(Cache):
                 self._url,
                 socket_timeout=_TIMEOUT_SECONDS,
                 socket_connect_timeout=_TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 1),  # a connection that Redis closed meanwhile is made anew
+                retry=Retry(NoBackoff(), 1),  # reconnects if Redis closed the connection meanwhile
             )
             await self._client.ping()
         except (RedisError, OSError, ValueError, TypeError) as error:
@@ -78,12 +78,12 @@ class RedisCache(Cache):
     async def problems(self) -> list[Problem]:
         try:
             settings = await self._client.config_get("maxmemory*")
-        except (RedisError, OSError):  # managed ones do not tell
+        except (RedisError, OSError):  # managed services do not allow CONFIG
             return []
         if settings.get("maxmemory") == "0" or settings.get("maxmemory-policy") == "noeviction":
             return [
                 Problem(
-                    "Redis has no bound, or refuses what is new when it is reached.",
+                    "Redis has no memory limit, or refuses new values when it is full.",
                     "CONFIG SET maxmemory 1gb; CONFIG SET maxmemory-policy allkeys-lru",
                 )
             ]

@@ -1,1 +1,1 @@
-"""The truth: jobs, attempts, events, workers, datasets, and the stored reports of the streams."""
+"""The database is the truth: jobs, attempts, events, workers, datasets, and the stored reports of the streams."""

@@ -1,4 +1,4 @@
-"""The contract of a database. It is shaped for documents: one row or document changes at a time, by version."""
+"""The contract of a database. It also suits document stores: one row or document changes at a time, by version."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from headway.database.streams import StreamStore
 from headway.errors import IdempotencyKeyReused, NameTaken
 
 reading: ContextVar[bool] = ContextVar("reading", default=False)
-"""Whether the request at work only reads for a user. Such reads have connections of their own, so that submissions,
-heartbeats and claims never wait behind them; one that waits too long for a connection raises Overloaded."""
+"""Whether the current request only reads, for a user. Such reads have their own connections, so that submissions,
+heartbeats and claims never wait for them. A read that waits too long for a connection raises Overloaded."""
 READ_PATIENCE_SECONDS = 10.0
 OVERLOADED = "Too many requests wait for the database. Try again in a moment."
 
 
 @dataclass(frozen=True, slots=True)
 class StoredJob:
-    """A job as it is stored; of a deleted one the tombstone."""
+    """A stored job, or the tombstone of a deleted one."""
 
     job: Job
     deleted: bool
 
 
 def key_reused(job: Job) -> IdempotencyKeyReused:
-    """The error of a submission whose key another job has."""
+    """The error of a submission whose key another job uses."""
     return IdempotencyKeyReused(f"Idempotency key {job.idempotency_key} was used before.")
 
 
 def name_taken(job: Job) -> NameTaken:
-    """The error of a submission whose name another job has."""
+    """The error of a submission whose name another job uses."""
     return NameTaken(f"Job {job.name} exists already. Choose another name.")
 
 
 class Database(ABC):
-    """Raises Unavailable where it cannot be reached or is full; nothing is changed then.
+    """Raises Unavailable when it is unreachable or full; then nothing is changed.
 
-    `shared`: several servers may use it, of which one leads.
+    `shared`: several servers may use it; one of them leads.
     """
 
     shared: ClassVar[bool] = False
     streams: StreamStore
-    """What workers reported. It opens and closes with the database. Who deletes a job deletes its streams, too."""
+    """The reports of workers. It opens and closes with the database. Deleting a job includes its streams."""
 
     @cached_property
     def damage(self) -> Damage:
-        """The rows that could not be read. Lists leave them out; looking for one of them raises Damaged."""
+        """The rows that could not be read. Lists leave them out; reading one of them raises Damaged."""
         return Damage()
 
     @abstractmethod
@@ -67,37 +67,37 @@ class Database(ABC):
         """Connect and bring the schema up to date. Raises SettingInvalid, naming the setting."""
 
     async def open_to_read(self) -> None:
-        """Connect beside servers that may be at work, to read only. Raises SettingInvalid."""
+        """Connect read-only, beside servers that may be running. Raises SettingInvalid."""
         await self.open()
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of connections and locks."""
+        """Close connections and release locks."""
 
     @abstractmethod
     async def check(self) -> None:
         """Prove that it answers. Raises Unavailable."""
 
     async def problems(self) -> list[Problem]:
-        """What is misconfigured, for `headway doctor`, which has not opened it. Raises Unavailable."""
+        """Configuration problems, for `headway doctor`. It works without `open`. Raises Unavailable."""
         return []
 
     # The installation
     @abstractmethod
     async def installation(self, proposed: Installation) -> Installation:
-        """What was proposed first, by any server."""
+        """The installation that any server proposed first. Stores `proposal` if there is none."""
 
     @abstractmethod
     async def installation_if_any(self) -> Installation | None:
-        """What was proposed first; None if nothing was."""
+        """The stored installation; None if there is none."""
 
     @abstractmethod
     async def leadership(self) -> Leadership:
-        """Who leads; term 0 if nobody ever did."""
+        """The leader; term 0 if there has never been one."""
 
     @abstractmethod
     async def put_leadership(self, new: Leadership, known: Leadership) -> bool:
-        """Compare and set: store `new` if `known` is what is stored."""
+        """Compare and set: store `new` if `known` is stored."""
 
     # Jobs
     @abstractmethod
@@ -125,31 +125,31 @@ class Database(ABC):
 
     @abstractmethod
     async def jobs(self, query: JobQuery) -> list[Job]:
-        """The jobs that are asked for, in the order that is asked for, at most `query.limit`."""
+        """The jobs that match the query, in its order, at most `query.limit`."""
 
     @abstractmethod
     async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
-        """All that were ever submitted, in any project, with a sequence above `after`, oldest first."""
+        """All jobs ever submitted, in all projects, with a sequence above `after`, oldest first."""
 
     @abstractmethod
     async def queued_jobs(self, after: tuple[int, int] | None, limit: int) -> list[Job]:
-        """The queue of all projects, without those on hold, by priority, then age: behind (priority, sequence)."""
+        """The queue of all projects without jobs on hold, by priority, then age, after (priority, sequence)."""
 
     @abstractmethod
     async def unsettled_jobs(self) -> list[Job]:
-        """Jobs with an active attempt, settling streams, or undelivered events: what a starting server takes up."""
+        """Jobs with an active attempt, settling streams, or undelivered events: those that a starting server loads."""
 
     @abstractmethod
     async def delete_job(self, job: Job) -> bool:
-        """Compare and set as `replace_job`, leaving a tombstone: key and body hash stay, the name is free.
+        """Compare and set as `replace_job`, leaving a tombstone: key and body hash stay, the name becomes free.
 
-        Its attempts, events and checkpoint parts go with it.
+        This also deletes its attempts, events and checkpoint parts.
         """
 
     @abstractmethod
     async def delete_row(self, row: DamagedRow) -> None:
-        """Delete a damaged row that is no report. A job's attempts, events and checkpoint parts go with it; its key is
-        free."""
+        """Delete a damaged row that is not a report. With a job, this deletes its attempts, events and checkpoint parts
+        and frees its key."""
 
     # Attempts and events
     @abstractmethod
@@ -170,11 +170,11 @@ class Database(ABC):
 
     @abstractmethod
     async def delete_checkpoint_part(self, job_id: str, part: CheckpointPart) -> None:
-        """Forget a part."""
+        """Delete a part."""
 
     @abstractmethod
     async def insert_events(self, events: Sequence[tuple[str, Event]]) -> None:
-        """Store (job id, event) pairs; those that are there already stay."""
+        """Store (job id, event) pairs. Stored events are not changed."""
 
     @abstractmethod
     async def events(self, job_id: str, after: int, limit: int) -> list[Event]:
@@ -183,11 +183,11 @@ class Database(ABC):
     # Workers
     @abstractmethod
     async def put_worker(self, worker: Worker) -> None:
-        """Store a worker, replacing what was known of it."""
+        """Store a worker, replacing its old record."""
 
     @abstractmethod
     async def workers(self) -> list[Worker]:
-        """The workers, lost ones only as far as they were lost lately."""
+        """The workers, including those that were lost recently."""
 
     # Datasets
     @abstractmethod
@@ -196,24 +196,24 @@ class Database(ABC):
 
     @abstractmethod
     async def datasets(self) -> list[OwnedDataset]:
-        """The datasets by project and name, those that all share first."""
+        """The datasets by project and name, shared ones first."""
 
     # Which projects own an object that is addressed by the hash of its bytes
     @abstractmethod
     async def add_owner(self, project: str, object_id: str) -> None:
-        """The project owns the object, as others may; adding it again changes nothing."""
+        """Add the project to the object's owners. Adding it again changes nothing."""
 
     @abstractmethod
     async def owned(self, project: str, object_ids: Collection[str]) -> set[str]:
-        """Those of some objects, at most 1,000, that the project owns."""
+        """Which of these objects, at most 1,000, the project owns."""
 
     @abstractmethod
     async def owners(self, prefix: str) -> set[tuple[str, str]]:
-        """The owners of all objects whose id begins so, as (project, object id)."""
+        """The owners of all objects whose id begins with the prefix, as (project, object id)."""
 
     @abstractmethod
     async def remove_owner(self, project: str, object_ids: Collection[str]) -> None:
-        """The project owns these objects, at most 1,000, no more."""
+        """Remove the project from the owners of these objects, at most 1,000."""
 
     @abstractmethod
     async def named_snapshots(self) -> set[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Reads rows that may be damaged: those that cannot be read are left out and remembered."""
+"""Reads rows that may be damaged. Rows that cannot be read are left out and remembered."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _Record = TypeVar("_Record", bound=BaseModel)
 
 
 class Damage:
-    """The damaged rows that were met since this process started, at most 1,000."""
+    """The damaged rows that this process has found, at most 1,000."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[RowKind, str], DamagedRow] = {}
 
     def rows(self, kind: RowKind | None = None) -> list[DamagedRow]:
-        """Those of one kind, or all."""
+        """The rows of one kind, or all."""
         return [row for row in self._rows.values() if kind in (None, row.kind)]
 
     def find(self, kind: RowKind, row_id: str) -> DamagedRow | None:
-        """The row, if it was met and is damaged."""
+        """The row, if it is known to be damaged."""
         return self._rows.get((kind, row_id))
 
     def forget(self, kind: RowKind, row_id: str) -> None:
-        """The row was stored again, or deleted."""
+        """Forget a row that was stored again or deleted."""
         self._rows.pop((kind, row_id), None)
 
     def note(self, kind: RowKind, row_id: str, name: object, error: Exception, project: str | None = None) -> None:
@@ -51,10 +51,10 @@ class Damage:
     def read(
         self, kind: RowKind, row_id: str, name: object, parse: Callable[[], _Value], project: str | None = None
     ) -> _Value | None:
-        """What `parse` makes of the row; None if it cannot be read."""
+        """The result of `parse` for the row; None if it cannot be read."""
         try:
             if _BLOB in row_id:
-                raise ValueError("its key is none of ours")
+                raise ValueError("Headway does not write such keys")
             value = parse()
         except _ERRORS as error:
             self.note(kind, row_id, name, error, project)
@@ -72,7 +72,7 @@ class Damage:
         return [one for one in read if one is not None]
 
     def error(self, kind: RowKind, row_id: str, project: str) -> Damaged:
-        """The error for somebody who asks for a damaged row."""
+        """The error for a request that needs a damaged row."""
         row = self._rows.get((kind, row_id))
         name, reason = (row.name, row.reason) if row else (row_id, "its row cannot be read")
         return Damaged(
@@ -84,12 +84,12 @@ class Damage:
 
 
 def row_key(*values: object) -> str:
-    """A row's key as text. What is no key of ours has the form of SQL's bytes, such as `x'ff'`."""
+    """A row's key as text. A key that Headway cannot have written looks like SQL's bytes, such as `x'ff'`."""
     return "/".join(map(_key, values))
 
 
 def foreign_bytes(key: str) -> bytes | None:
-    """The bytes of a part of `row_key` that is no key of ours; None for one that is."""
+    """The bytes of a part of `row_key` that Headway cannot have written; None for other parts."""
     found = _FOREIGN.fullmatch(key)
     return bytes.fromhex(found[1]) if found else None
 

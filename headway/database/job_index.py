@@ -1,4 +1,4 @@
-"""What databases find and sort jobs by, beside the stored job itself."""
+"""The fields by which databases find and sort jobs, in addition to the stored job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headway.core.job_query import sort_values
 
 
 def index_fields(job: Job) -> dict[str, Any]:
-    """The fields that every database keeps of each version of a job; labels are kept by each in its own way."""
+    """The fields that every database stores for each version of a job. Each stores labels in its own way."""
     return {
         "status": job.status.value,
         "version": job.version,

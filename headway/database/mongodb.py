@@ -1,7 +1,7 @@
 """MongoDB, by PyMongo: `mongodb://user:password@host/database?tls=true&tlsCAFile=/path/ca.pem`.
 
-One document changes at a time, so that neither sessions nor transactions are needed, nor partial indexes, update
-pipelines or retryable writes: Amazon DocumentDB does as well, with `retryWrites=false` in the URL.
+One document changes at a time. So sessions, transactions, partial indexes, update pipelines and retryable writes are
+not needed. Amazon DocumentDB works too, with `retryWrites=false` in the URL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from headway.errors import SettingInvalid, Unavailable
 from headway.redaction import redacted
 
 SCHEMA = 2
-"""2: datasets have a project, and objects owners."""
+"""The schema's version. Version 2: datasets have a project, and objects have owners."""
 _COLLECTIONS = {
     RowKind.JOB: "jobs",
     RowKind.ATTEMPT: "attempts",
@@ -35,7 +35,7 @@ _COLLECTIONS = {
 
 
 class MongodbDatabase(MongodbJobs, MongodbRecords, MongodbDatasets):
-    """Several servers may share it; who of them leads is a document there."""
+    """Several servers may share it. A document names the leader."""
 
     shared = True
 

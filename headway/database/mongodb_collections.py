@@ -1,4 +1,4 @@
-"""What all parts of the MongoDB database share: the connections, and reading documents that may be damaged."""
+"""Shared by all parts of the MongoDB database: the connections, and reading documents that may be damaged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _Record = TypeVar("_Record", bound=BaseModel)
 
 
 class MongodbCollections(Database):
-    """Reads collections without the documents that cannot be read."""
+    """Reads collections and leaves out documents that cannot be read."""
 
     _connections: MongodbConnections
 
     async def _find_readable(
         self, collection: str, where: Document, order: Any, limit: int, read: Callable[[Document], _Value | None]
     ) -> list[_Value]:
-        """Up to `limit` documents that can be read, all if it is 0: damaged ones must not make a page look short."""
+        """Up to `limit` readable documents; 0: all. It reads more to replace damaged ones, so that a page is full."""
         found: list[_Value] = []
         async with (
             translated(),

@@ -1,4 +1,4 @@
-"""The connections to a MongoDB, and what is done to its documents in more than one place."""
+"""The connections to a MongoDB, and shared operations on its documents."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _DEFAULTS: dict[str, Any] = {
     "appname": "headway",
 }
 _OF_USERS: dict[str, Any] = {"maxPoolSize": 8, "waitQueueTimeoutMS": int(READ_PATIENCE_SECONDS * 1000)}
-"""The connections for what users read."""
+"""The connections for users' reads."""
 _DUPLICATE = 11000
 
 
 class MongodbConnections:
-    """Two pools of connections: one for what users read, one for all else."""
+    """Two pools of connections: one for users' reads, one for everything else."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -42,7 +42,7 @@ class MongodbConnections:
         self._readers: AsyncMongoClient[Document] | None = None
 
     def open(self) -> None:
-        """Make the pools; they connect when they are used. Raises PyMongo's errors for a URL that is wrong."""
+        """Create the pools. They connect when they are used. Raises PyMongo's errors for a wrong URL."""
         if self._client is None:
             self._client = AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
             self._readers = AsyncMongoClient(self._url, **{**_absent(self._url, _DEFAULTS), **_OF_USERS})
@@ -62,18 +62,18 @@ class MongodbConnections:
         return client.get_default_database("headway")
 
     def collection(self, name: str) -> Any:
-        """A collection, whose writes the majority of the replica set has."""
+        """A collection with majority writes."""
         return self.database()[name]
 
     async def upsert(self, collection: str, key: str, document: Document) -> None:
-        """Set these fields of a document; it is made if it is not there."""
+        """Set fields of a document. Create it if it does not exist."""
         try:
             await self.collection(collection).update_one({"_id": key}, {"$set": document}, upsert=True)
-        except DuplicateKeyError:  # two inserted it at once; now it is there
+        except DuplicateKeyError:  # another writer inserted it at the same time
             await self.collection(collection).update_one({"_id": key}, {"$set": document})
 
     async def insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
-        """Insert what is not there yet, by `_id`."""
+        """Insert documents that do not exist yet, by `_id`."""
         if not documents:
             return
         try:
@@ -85,7 +85,7 @@ class MongodbConnections:
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Library errors become ours, cause kept."""
+    """Converts the library's errors to Headway's and keeps the cause."""
     try:
         yield
     except (DuplicateKeyError, ConfigurationError):
@@ -93,12 +93,12 @@ async def translated() -> AsyncIterator[None]:
     except WaitQueueTimeoutError as error:
         raise Overloaded(OVERLOADED) from error
     except (PyMongoError, OSError) as error:
-        # PyMongo goes on with its timeouts and all it knows of the servers.
+        # PyMongo appends its timeouts and the servers' descriptions.
         said = str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0]
         raise Unavailable(f"MongoDB does not answer: {said}") from error
 
 
 def _absent(url: str, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The defaults that the URL does not set itself."""
+    """The defaults for options that the URL does not set."""
     said = url.partition("?")[2].lower()
     return {name: value for name, value in defaults.items() if f"{name.lower()}=" not in said}

@@ -1,4 +1,4 @@
-"""Datasets by project, and the owners of objects, in MongoDB. Datasets that all share have the project ''."""
+"""Datasets by project, and the owners of objects, in MongoDB. Shared datasets have the project ''."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TEXT = {"$type": "string"}
 
 
 class MongodbDatasets(MongodbCollections):
-    """The part of the contract that is about datasets and owners of objects."""
+    """Implements the contract for datasets and owners of objects."""
 
     async def _give_projects(self) -> None:
-        """Bring what a version before projects stored into today's form; repeated, it changes nothing."""
+        """Migrate documents that were stored before projects existed. Repeating it changes nothing."""
         async for old in self._connections.collection("datasets").find({"project": {"$exists": False}}):
             name = old.pop("_id")
             project = project_of_earlier_dataset(name) or ""
@@ -45,7 +45,7 @@ class MongodbDatasets(MongodbCollections):
     def _owned_dataset(self, document: Document) -> OwnedDataset | None:
         def parse() -> OwnedDataset:
             dataset = Dataset.model_validate_json(document["document"])
-            # A server of the version before, which still leads, stores documents without a project.
+            # A server of the previous version that still leads stores documents without a project.
             project = document.get("project", project_of_earlier_dataset(dataset.name))
             return OwnedDataset(project or None, dataset)
 

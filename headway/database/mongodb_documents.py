@@ -1,4 +1,4 @@
-"""How what Headway keeps looks as MongoDB's documents, and by what they are found."""
+"""The form of Headway's records as MongoDB documents, and their filters and keys."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def where_of(query: JobQuery) -> Document:
 
 
 def key_of(document: Document) -> str:
-    """A document's `_id` as text. One that is no text is no key of ours: it has the form that `row_key` gives these."""
+    """A document's `_id` as text. Headway writes only text; other ids get the form of such keys in `row_key`."""
     key = document["_id"]
     return key if _is_ours(key) else row_key(bson.encode({"_id": key}))
 
 
 def id_of(key: str) -> Any:
-    """The `_id` that `key_of` made this text of."""
+    """The `_id` of a text from `key_of`."""
     foreign = foreign_bytes(key)
     return key if foreign is None else bson.decode(foreign)["_id"]
 
@@ -84,7 +84,7 @@ def _is_ours(key: Any) -> bool:
 
 
 def job_of(document: Document) -> Job:
-    """The job that a document of `jobs` holds."""
+    """The job in a document of `jobs`."""
     sequence = document["sequence"]
     if not isinstance(sequence, int):
         raise TypeError("its sequence is not an integer")
@@ -92,7 +92,7 @@ def job_of(document: Document) -> Job:
 
 
 def job_fields(job: Job) -> Document:
-    """What changes of a job's document with each of its versions."""
+    """The fields of a job's document that change with its version."""
     return {
         **index_fields(job),
         "document": job.model_dump_json(),
@@ -107,7 +107,7 @@ def part_key(job_id: str, part: CheckpointPart) -> str:
 
 
 def report_document(report: Report) -> Document:
-    """The document of a report; its `_id` makes storing it again no second one."""
+    """The document of a report. Its `_id` prevents a second copy."""
     facts = encode_facts(report.facts)
     return {
         "_id": f"{report.job}/{report.attempt}/{report.worker}/{report.number}",
@@ -135,11 +135,11 @@ def is_report(document: Document, fields: Document | None) -> bool:
 
 
 def facts_of(document: Document) -> tuple[Fact, ...]:
-    """The facts of a report that a document holds."""
+    """The facts of the report in a document."""
     return decode_facts(bytes(document["facts"]))
 
 
 def report_of(document: Document, facts: tuple[Fact, ...]) -> Report:
-    """The report that a document holds, with its facts as they could be read."""
+    """The report in a document, with the facts that could be read."""
     place = (document["job"], document["attempt"], document["worker"], document["number"], document["through"])
     return Report(*place, document["last"], facts, bytes(document["logs"]), bytes(document["metrics"]))

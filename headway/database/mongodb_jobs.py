@@ -19,14 +19,14 @@ from headway.database.mongodb_documents import Document, job_fields, job_of, key
 from headway.errors import NotFound
 
 OF_A_JOB = ("attempts", "events", "checkpoint_parts")
-"""The collections whose documents go with their job."""
+"""The collections whose documents are deleted with their job."""
 
 
 _Value = TypeVar("_Value")
 
 
 class MongodbJobs(MongodbCollections):
-    """The part of the contract that is about jobs."""
+    """Implements the contract for jobs."""
 
     async def insert_job(self, job: Job) -> Job:
         async with translated():
@@ -53,7 +53,7 @@ class MongodbJobs(MongodbCollections):
                     {"_id": "sequence"}, {"$inc": {"value": 1}}, upsert=True, return_document=ReturnDocument.AFTER
                 )
                 return int(counter["value"])
-            except DuplicateKeyError:  # another writer has just made the counter
+            except DuplicateKeyError:  # another writer has just created the counter
                 continue
 
     async def replace_job(self, job: Job) -> bool:
@@ -100,7 +100,7 @@ class MongodbJobs(MongodbCollections):
                 behind = [{"$or": [further, {field: value, "sequence": {"$lt": sequence}}]}]
             found = await self._find_jobs({"$and": [where, {field: {"$ne": None}}, *behind]}, order, query.limit)
             sequence = None
-        if len(found) < query.limit:  # those without the figure come last
+        if len(found) < query.limit:  # jobs without the figure come last
             older = [{"sequence": {"$lt": sequence}}] if sequence is not None else []
             without = {"$and": [where, {field: None}, *older]}
             found += await self._find_jobs(without, [("sequence", DESCENDING)], query.limit - len(found))

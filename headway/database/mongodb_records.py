@@ -19,7 +19,7 @@ _REMEMBERED_LOST_WORKERS = 100
 
 
 class MongodbRecords(MongodbCollections):
-    """The part of the contract that is about attempts, checkpoint parts, events and workers."""
+    """Implements the contract for attempts, checkpoint parts, events and workers."""
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         await self._put_missing("attempts", [(job_id, attempt.number, attempt.model_dump_json())])

@@ -51,7 +51,7 @@ class MongodbStreams(StreamStore):
         return [bytes(one["metrics"]) async for one in found if one["metrics"]]
 
     async def _uncovered(self, where: Document, fields: Document | None = None) -> AsyncIterator[Document]:
-        """Reports by worker and number, without those that a chunk before them covers: they are about to be deleted."""
+        """Reports by worker and number, without reports that an earlier chunk covers: these will be deleted."""
         order = [("worker", ASCENDING), ("number", ASCENDING)]
         worker, through = "", 0
         async with translated():
@@ -65,7 +65,7 @@ class MongodbStreams(StreamStore):
                 yield one
 
     async def compact(self, chunk: Report) -> None:
-        # The chunk takes the place of the first that it covers; from then on readers pass over the others.
+        # The chunk replaces the first report that it covers. From then on, readers skip the other covered reports.
         document = report_document(chunk)
         covered = {"job": chunk.job, "attempt": chunk.attempt, "worker": chunk.worker}
         covered |= {"number": {"$gt": chunk.number}, "through": {"$lte": chunk.through}}

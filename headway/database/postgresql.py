@@ -30,14 +30,14 @@ from headway.redaction import redacted
 _SCHEMAS = (MAIN, STREAMS._replace(version_table="alembic_version_streams"))
 _MIGRATION_LOCK = 0x68656164776179  # "headway"
 _CONNECTIONS, _READERS = 8, 4
-"""Per schema: for what the server does itself and for writes, and for what users read."""
+"""Connections per schema: for the server's own work and writes, and for users' reads."""
 _CONNECT_SECONDS = 5.0
 _STATEMENT_SECONDS = 15.0
 _LEAST_VERSION = 120_000
 
 
 class PostgresqlDatabase(SqlDatabase):
-    """Several servers may share it; who of them leads is a row there."""
+    """Several servers may share it. A row names the leader."""
 
     shared = True
 
@@ -117,12 +117,12 @@ async def _setup_problems(connection: Any) -> list[Problem]:
         found.append(Problem(f"PostgreSQL has version {version // 10_000}.", "Update it to 12 or newer."))
     if not await connection.fetchval("SELECT has_schema_privilege(current_user, current_schema(), 'CREATE')"):
         user = await connection.fetchval("SELECT current_user")
-        what = f"User {user} may not create tables in PostgreSQL, which upgrades need."
+        what = f"User {user} may not create tables in PostgreSQL. Upgrades need this."
         found.append(Problem(what, f"GRANT CREATE ON SCHEMA public TO {user};"))
     if await connection.fetchval("SELECT pg_is_in_recovery()"):
         found.append(Problem("This PostgreSQL is a read-only standby.", "Name the primary's address."))
     if await connection.fetchval("SHOW synchronous_commit") == "off":
-        what = "synchronous_commit is off: what PostgreSQL has accepted can be lost in a crash."
+        what = "synchronous_commit is off: a crash of PostgreSQL can lose committed data."
         found.append(Problem(what, "ALTER DATABASE headway SET synchronous_commit TO on;"))
     return found
 

@@ -1,4 +1,4 @@
-"""Bringing a SQL schema up to date. Revisions only add, so that servers of the version before may go on meanwhile."""
+"""Upgrades a SQL schema. Revisions only add to it, so that servers of the previous version continue meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headway.errors import SettingInvalid
 
 
 class Schema(NamedTuple):
-    """The tables of one kind, the newest revision, and the table that holds which one is there."""
+    """The tables of one kind, their newest revision, and the table that stores the current revision."""
 
     name: str
     metadata: MetaData
@@ -26,7 +26,7 @@ STREAMS = Schema("streams", tables.streams, tables.STREAMS_REVISION)
 
 
 def stored_revision(connection: Connection, schema: Schema) -> str | None:
-    """The revision that is there; None if nothing is. Raises SettingInvalid if it is newer than this version knows."""
+    """The current revision; None if there is none. Raises SettingInvalid if this version does not know it."""
     if not inspect(connection).has_table(schema.version_table):
         return None
     found: str | None = connection.execute(text(f"SELECT version_num FROM {schema.version_table}")).scalar()  # noqa: S608
@@ -39,7 +39,7 @@ def stored_revision(connection: Connection, schema: Schema) -> str | None:
 
 
 def migrate(connection: Connection, schema: Schema) -> None:
-    """Bring the schema to its newest revision. Alembic is imported only when there is something to do."""
+    """Upgrade the schema to its newest revision. Alembic is imported only if that is needed."""
     if stored_revision(connection, schema) == schema.revision:
         return
     from alembic import command

@@ -1,4 +1,4 @@
-"""The contract over SQLAlchemy Core, for every SQL database; a backend adds connections and its upsert."""
+"""Implements the contract with SQLAlchemy Core, for every SQL database. A backend adds connections and its upsert."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TABLES = {
 
 
 class SqlDatabase(SqlJobs, SqlRecords, SqlDatasets):
-    """Jobs and their kin on one connection pool, streams on another, so that neither waits for the other."""
+    """Jobs and their records use one connection pool, streams another, so that neither waits for the other."""
 
     async def check(self) -> None:
         async with self._main(write=False) as connection:

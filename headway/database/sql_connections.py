@@ -1,4 +1,4 @@
-"""What all of SQL shares: a transaction, the dialect's upsert, reading rows that may be damaged, and errors as ours."""
+"""Shared by all SQL code: transactions, the dialect's upsert, reading rows that may be damaged, and errors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _Value = TypeVar("_Value")
 
 
 class SqlConnections(Database):
-    """What a SQL database has to supply."""
+    """The interface that a SQL database supplies."""
 
     @abstractmethod
     def _insert(self, table: Any) -> Any:
-        """The dialect's INSERT, which knows ON CONFLICT."""
+        """The dialect's INSERT with ON CONFLICT."""
 
     @abstractmethod
     def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
@@ -33,7 +33,7 @@ class SqlConnections(Database):
     async def _select_readable(
         self, query: Any, limit: int | None, read: Callable[[Row[Any]], _Value | None]
     ) -> list[_Value]:
-        """Up to `limit` rows that can be read: damaged ones must not make a page look like the last."""
+        """Up to `limit` readable rows. It replaces damaged ones, so that a page does not look like the last."""
         asked = limit
         while True:
             async with self._main(write=False) as connection:
@@ -45,12 +45,12 @@ class SqlConnections(Database):
 
 
 def has_row_key(columns: Any, row_id: str) -> Any:
-    """The condition that these columns have what `row_key` made this text of."""
+    """The condition that these columns have the values of a text from `row_key`."""
     return and_(*(has_key(column, key) for column, key in zip(columns, row_id.split("/"), strict=True)))
 
 
 def has_key(column: Any, key: str) -> Any:
-    """The condition that a column has what `row_key` made this text of."""
+    """The condition that a column has the value of a text from `row_key`."""
     foreign = foreign_bytes(key)
     if foreign is not None:
         return cast(column, LargeBinary()) == literal(foreign, LargeBinary())
@@ -62,7 +62,7 @@ def has_key(column: Any, key: str) -> Any:
 
 @asynccontextmanager
 async def translate_errors() -> AsyncIterator[None]:
-    """Library errors become ours, cause kept; an integrity error passes, for the caller knows what it means."""
+    """Converts the library's errors to Headway's and keeps the cause. Callers handle integrity errors themselves."""
     try:
         yield
     except IntegrityError:

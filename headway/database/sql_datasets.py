@@ -1,4 +1,4 @@
-"""Datasets by project, and the owners of objects, in SQL. Datasets that all share have the project ''."""
+"""Datasets by project, and the owners of objects, in SQL. Shared datasets have the project ''."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headway.database.sql_connections import SqlConnections
 
 
 class SqlDatasets(SqlConnections):
-    """The part of the contract that is about datasets and owners of objects."""
+    """Implements the contract for datasets and owners of objects."""
 
     async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
         key = {"project": project or "", "name": dataset.name}
@@ -29,7 +29,7 @@ class SqlDatasets(SqlConnections):
         table = tables.datasets
         async with self._main(write=False) as connection:
             rows = (await connection.execute(select(table))).all()
-        # Databases sort text in ways of their own, and SQLite may hold keys that are no text.
+        # Databases sort text differently, and SQLite may contain keys that are not text.
         rows = sorted(rows, key=lambda row: (row_key(row.project), row_key(row.name)))
         return [one for row in rows if (one := self._owned_dataset(row)) is not None]
 
@@ -74,5 +74,5 @@ def _owned(project: str, object_ids: Collection[str]) -> Any:
 
 
 def _text_pairs(rows: Iterable[Any]) -> set[tuple[str, str]]:
-    """Without those that are not text: no project and no object has such a name."""
+    """Leaves out values that are not text: no project or object has such a name."""
     return {(one, other) for one, other in rows if isinstance(one, str) and isinstance(other, str)}

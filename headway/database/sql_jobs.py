@@ -20,11 +20,11 @@ from headway.database.sql_connections import SqlConnections
 from headway.errors import NotFound
 
 OF_A_JOB = (tables.attempts, tables.events, tables.checkpoint_parts)
-"""The tables whose rows go with their job."""
+"""The tables whose rows are deleted with their job."""
 
 
 class SqlJobs(SqlConnections):
-    """The part of the contract that is about jobs."""
+    """Implements the contract for jobs."""
 
     async def insert_job(self, job: Job) -> Job:
         values = {**job_columns(job), "id": job.id, "project": job.project, "name": job.name, "deleted": False}
@@ -43,7 +43,7 @@ class SqlJobs(SqlConnections):
                 return job.model_copy(update={"sequence": sequence})
             await connection.rollback()
         if await self.job_with_key(job.project, job.idempotency_key) is not None:
-            raise key_reused(job) from cause  # another writer was first, between the look and the insert
+            raise key_reused(job) from cause  # another writer inserted it after the check
         raise name_taken(job) from cause
 
     async def replace_job(self, job: Job) -> bool:
@@ -83,7 +83,9 @@ class SqlJobs(SqlConnections):
             where &= table.c.status.in_([status.value for status in query.statuses])
         if query.name:
             named = (table.c.project == query.project) & table.c.name.contains(query.name, autoescape=True)
-            where &= table.c.sequence.in_(select(table.c.sequence).where(named))  # an index has both: no row is read
+            where &= table.c.sequence.in_(
+                select(table.c.sequence).where(named)
+            )  # an index contains both columns, so no row is read
         if query.dataset is not None:
             where &= table.c.dataset == query.dataset
         for name, value in query.labels.items():
@@ -104,7 +106,7 @@ class SqlJobs(SqlConnections):
             ordered = select(table).where(with_figure).order_by(order, table.c.sequence.desc())
             found = await self._select_jobs(ordered, query.limit)
             sequence = None
-        if len(found) < query.limit and query.sort is not JobSort.CREATED:  # those without the figure come last
+        if len(found) < query.limit and query.sort is not JobSort.CREATED:  # jobs without the figure come last
             without = where & column.is_(None)
             if sequence is not None:
                 without &= table.c.sequence < sequence

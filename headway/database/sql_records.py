@@ -20,7 +20,7 @@ _REMEMBERED_LOST_WORKERS = 100
 
 
 class SqlRecords(SqlConnections):
-    """The part of the contract that is about attempts, checkpoint parts, events and workers."""
+    """Implements the contract for attempts, checkpoint parts, events and workers."""
 
     async def put_attempt(self, job_id: str, attempt: Attempt) -> None:
         values = {"job": job_id, "number": attempt.number, "document": attempt.model_dump_json()}

@@ -1,4 +1,4 @@
-"""Reports in SQL: the streams of jobs, on a connection pool of their own."""
+"""Reports in SQL: the streams of jobs, with their own connection pool."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SqlStreams(StreamStore):
     """One table of reports and chunks."""
 
     def __init__(self, transaction: Transaction, insert: Callable[[Any], Any], damage: Damage) -> None:
-        """`insert`: the dialect's INSERT, which knows ON CONFLICT."""
+        """`insert`: the dialect's INSERT with ON CONFLICT."""
         self._transaction = transaction
         self._insert = insert
         self._damage = damage
@@ -56,7 +56,7 @@ class SqlStreams(StreamStore):
         return [self._report(row) for row in rows]
 
     def _report(self, row: Row[Any]) -> Report:
-        """Facts that cannot be read are left out; the streams beside them are not lost for it."""
+        """Leaves out facts that cannot be read, and keeps the report's streams."""
         row_id = row_key(row.job, row.attempt, row.worker, row.number)
         facts = self._damage.read(RowKind.REPORT, row_id, "", lambda: decode_facts(row.facts)) or ()
         return Report(row.job, row.attempt, row.worker, row.number, row.through, row.last, facts, row.logs, row.metrics)

@@ -32,9 +32,9 @@ _WRITE, _READ, _USER_READ = "write", "read", "user read"
 
 
 class SqliteDatabase(SqlDatabase):
-    """One server at a time: a lock beside the file refuses a second one.
+    """Only one server may use it: a lock beside the file refuses a second one.
 
-    Writers begin IMMEDIATE, so that they wait at the start rather than fail in the middle, and each commit is synced.
+    Writers use BEGIN IMMEDIATE, so that they wait at the start and do not fail later. Each commit is synced.
     """
 
     def __init__(self, url: str) -> None:
@@ -54,7 +54,7 @@ class SqliteDatabase(SqlDatabase):
             self._open_readers(schema.name, path)
             async with self._transaction(schema.name, write=False) as connection:
                 if await connection.run_sync(stored_revision, schema) != schema.revision:
-                    raise SettingInvalid(f"{path} is of an older version of Headway: `headway migrate` first.")
+                    raise SettingInvalid(f"{path} is from an older version of Headway. Run `headway migrate` first.")
 
     async def open(self) -> None:
         try:
@@ -63,7 +63,7 @@ class SqliteDatabase(SqlDatabase):
             self._take_lock()
             for path in (self._path, self._streams_path):
                 make_private(path)
-                for beside in ("-wal", "-shm"):  # SQLite makes these with the mode of the file
+                for beside in ("-wal", "-shm"):  # SQLite creates these with the file's mode
                     close(path.with_name(path.name + beside))
         except OSError as error:
             raise SettingInvalid(f"HEADWAY_DATABASE_URL names {self._path}, which cannot be used: {error}") from error
@@ -79,7 +79,7 @@ class SqliteDatabase(SqlDatabase):
 
     async def close(self) -> None:
         engines, self._engines = self._engines, {}
-        await self._idle.wait()  # or their connections, and what they lock, outlive this
+        await self._idle.wait()  # otherwise their connections and locks outlive this object
         async with AsyncExitStack() as stack:
             for engine in engines.values():
                 stack.push_async_callback(engine.dispose)
@@ -127,17 +127,17 @@ class SqliteDatabase(SqlDatabase):
 
 
 class _Connection(sqlite3.Connection):
-    """SQLite keeps what is closed, with its write lock, for as long as a statement of it lives, as one does in the
-    traceback of a write that was cancelled. So the transaction ends first."""
+    """End the transaction, then close. SQLite keeps a closed connection and its write lock as long as one of its
+    statements is referenced, for example from the traceback of a cancelled write."""
 
     def close(self) -> None:
-        with suppress(sqlite3.Error):  # it was closed before, or never opened
+        with suppress(sqlite3.Error):  # it is already closed, or was never opened
             self.rollback()
         super().close()
 
 
 def _text(content: bytes) -> str | bytes:
-    """Text that is not UTF-8 damages its own row, not a whole answer: as bytes it is no document and no key of ours."""
+    """Returns text that is not UTF-8 as bytes, which damages only its own row, not a whole answer."""
     try:
         return content.decode()
     except UnicodeDecodeError:
@@ -150,13 +150,13 @@ def _engine(path: Path, begin: str, connections: int) -> AsyncEngine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=READ_PATIENCE_SECONDS if begin == "DEFERRED" else _BUSY_TIMEOUT_SECONDS,
-        pool_reset_on_return=None,  # each use is a transaction that ends itself
+        pool_reset_on_return=None,  # each use is its own transaction
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "factory": _Connection},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.isolation_level = None  # Headway sends BEGIN itself
         connection.driver_connection.text_factory = _text
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")

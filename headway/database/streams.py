@@ -1,7 +1,7 @@
-"""The contract of the streams: reports as workers sent them, and the chunks they are merged into.
+"""The contract of the streams: reports as workers sent them, and the chunks into which they are merged.
 
-A database supplies its own, at the same URL: no setting chooses another. Nothing here needs a job's row, so that
-streams may lie in another file than the jobs, as SQLite's do.
+Each database supplies its own, at the same URL; no setting chooses another. Nothing here needs a job's row, so streams
+may be stored in another file than the jobs, as with SQLite.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from headway.formats.reports import Report
 
 @dataclass(frozen=True, slots=True)
 class ReportIndex:
-    """Which report numbers a stored row covers, and whether facts are in it."""
+    """The report numbers that a stored row covers, and whether it has facts."""
 
     worker: str
     number: int
@@ -28,16 +28,16 @@ class ReportIndex:
 class StreamStore(ABC):
     """Reports by (job, attempt, worker, number). It opens and closes with its database.
 
-    Raises Unavailable where it cannot be reached or is full; nothing is changed then.
+    Raises Unavailable when it is unreachable or full; then nothing is changed.
     """
 
     @abstractmethod
     async def insert(self, reports: Sequence[Report]) -> None:
-        """Store whole reports; those that are there already stay."""
+        """Store whole reports. Stored reports are not changed."""
 
     @abstractmethod
     async def index(self, job_id: str, attempt: int) -> list[ReportIndex]:
-        """What is stored of an attempt, by worker and number, without contents."""
+        """The stored rows of an attempt, by worker and number, without contents."""
 
     @abstractmethod
     async def reports(
@@ -51,7 +51,7 @@ class StreamStore(ABC):
 
     @abstractmethod
     async def compact(self, chunk: Report) -> None:
-        """Replace the reports that `chunk` covers by it."""
+        """Replace the reports that `chunk` covers with it."""
 
     @abstractmethod
     async def sizes(self) -> dict[str, int]:
@@ -63,4 +63,4 @@ class StreamStore(ABC):
 
     @abstractmethod
     async def delete_damaged(self, row: DamagedRow) -> None:
-        """Delete a damaged report; of a damaged job all its reports."""
+        """Delete a damaged report, or all reports of a damaged job."""

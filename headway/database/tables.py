@@ -1,4 +1,4 @@
-"""The SQL schema: documents as JSON, with columns only for what is looked up by."""
+"""The SQL schema: documents as JSON, with columns only for lookups."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where workers come from."""
+"""Engines: the sources of workers."""

@@ -1,1 +1,1 @@
-"""Bytes at rest and on the wire: reports, blocks, dataset files, snapshots, metric patterns."""
+"""Formats of stored and sent data: reports, blocks, dataset files, snapshots, metric patterns."""

@@ -1,4 +1,4 @@
-"""Datasets in blocks: cutting arrays, and putting blocks together again. Samples are never touched one by one."""
+"""Datasets in blocks: cuts arrays and joins blocks. Samples are never handled one by one."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def cut_splits(
 
 
 def npy_header(array: Array, sample_count: int) -> bytes:
-    """What a .npy file begins with (format 1.0), so that numpy maps the bytes behind it as an array.
+    """The header of a .npy file (format 1.0), so that numpy maps the following bytes as an array.
 
     https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
     """

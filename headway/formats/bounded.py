@@ -1,4 +1,4 @@
-"""Unpacks what others sent. Bounds are checked while it is unpacked: sizes that a sender states are not believed."""
+"""Unpacks received data. Bounds are checked while unpacking, because sizes that a sender states are not trusted."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import zstandard
 from headway.errors import Corrupt
 
 MAXIMUM_WINDOW_BYTES = 8 << 20
-"""Memory that a zstd frame may ask for; RFC 8878 advises decoders to allow this much. Ours ask for 2 MiB."""
+"""Memory that a zstd frame may request. RFC 8878 advises decoders to allow this much. Headway's frames need 2 MiB."""
 _PIECE_BYTES = 1 << 20
 _READ_BYTES = 1 << 16
 
 
 def decompress_zstd(content: bytes, maximum_bytes: int) -> bytes:
-    """The contents of one zstd frame. Raises Corrupt, also when there is more than `maximum_bytes`."""
+    """The contents of one zstd frame. Raises Corrupt, also for more than `maximum_bytes`."""
     pieces: list[bytes] = []
     size_bytes = 0
     try:
@@ -34,7 +34,7 @@ def decompress_zstd(content: bytes, maximum_bytes: int) -> bytes:
 
 
 def decompress_gzip(content: bytes, maximum_bytes: int) -> bytes:
-    """The contents of a gzip file. Raises Corrupt, also when there is more than `maximum_bytes`."""
+    """The contents of a gzip file. Raises Corrupt, also for more than `maximum_bytes`."""
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         unpacked = inflate.decompress(content, maximum_bytes + 1)
@@ -48,9 +48,9 @@ def decompress_gzip(content: bytes, maximum_bytes: int) -> bytes:
 
 
 def unpack_msgpack(content: bytes, maximum_items: int) -> Any:
-    """The value that MessagePack holds. Raises Corrupt, also when its lists and maps have more than `maximum_items`.
+    """A value in MessagePack. Raises Corrupt, also if its lists and maps have more than `maximum_items` together.
 
-    msgpack itself refuses to nest deeper than 512.
+    msgpack itself refuses nesting deeper than 512.
     """
     items = _Items(maximum_items, "it has")
     try:
@@ -67,14 +67,14 @@ def unpack_msgpack(content: bytes, maximum_items: int) -> Any:
 
 
 class _Items:
-    """How many items lists and maps may still have while they are unpacked."""
+    """Counts how many more items the lists and maps may have."""
 
     def __init__(self, maximum: int, subject: str) -> None:
         self.left = maximum
         self._words = f"{subject} more than the {maximum:,} items allowed"
 
     def count(self, container: Any) -> Any:
-        """The list or map as it is. Raises ValueError when it is one too many."""
+        """The list or map, unchanged. Raises ValueError when there are too many items."""
         self.left -= len(container) + 1
         if self.left < 0:
             raise ValueError(self._words)
@@ -82,7 +82,7 @@ class _Items:
 
 
 class _Bounded:
-    """A reader that refuses to give more than it may."""
+    """A reader with a limit on the bytes that it returns."""
 
     def __init__(self, content: bytes, maximum_bytes: int) -> None:
         self._content_bytes = len(content)
@@ -101,10 +101,10 @@ class _Bounded:
 
 
 def read_packed_list(content: bytes, maximum_bytes: int, maximum_items: int, maximum_text_bytes: int) -> Iterator[Any]:
-    """The elements of the list that a zstd frame holds as MessagePack, one in memory at a time.
+    """The elements of a list in a zstd frame with MessagePack, with one element in memory at a time.
 
-    Raises Corrupt, also when all have more than `maximum_bytes`, the lists of one element more than `maximum_items`,
-    or a text more than `maximum_text_bytes`.
+    Raises Corrupt, also if all elements have more than `maximum_bytes`, the lists of one element more than
+    `maximum_items`, or a text more than `maximum_text_bytes`.
     """
     items = _Items(maximum_items, "an element has")
     try:

@@ -1,4 +1,4 @@
-"""Reads datasets from the files people have: IDX and npz. Never pickled objects. It is numpy and zlib at work."""
+"""Reads datasets from IDX and npz files, with numpy and zlib. Pickled objects are never loaded."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SINGLE_FILE_TEST_EVERY = 5
 
 
 def read_dataset(path: Path) -> dict[str, Arrays]:
-    """Splits `train` and `test`, each with `input` and `label`, from a folder of IDX files named as MNIST's, or an npz.
+    """Splits `train` and `test`, each with `input` and `label`, from an npz file or a folder of IDX files.
 
-    An npz has x_train, y_train, x_test and y_test (or train_input, ...); or only images and labels, of which every
-    fifth sample becomes the test. Raises InvalidInput that names the file and what is wrong with it.
+    IDX files have MNIST's names. An npz has x_train, y_train, x_test and y_test (or train_input, ...); or only images
+    and labels: then every fifth sample is used for the test. Raises InvalidInput that names the file and the error.
     """
     if path.is_dir():
         return {split: _read_idx_pair(path, prefix) for split, prefix in IDX_PREFIXES.items()}
@@ -48,9 +48,7 @@ def _read_idx_pair(folder: Path, prefix: str) -> Arrays:
         names = (f"{prefix}-{kind}.gz", f"{prefix}-{kind}", f"{prefix}-{kind.replace('-idx', '.idx')}")
         path = next((folder / name for name in names if (folder / name).is_file()), None)
         if path is None:
-            raise InvalidInput(
-                f"{folder} has no {names[0]} nor {names[1]}: a dataset of IDX files is named as MNIST's."
-            )
+            raise InvalidInput(f"{folder} has neither {names[0]} nor {names[1]}: IDX files need MNIST's names.")
         found[array] = read_idx(path)
     return found
 
@@ -80,7 +78,7 @@ def _read_npz(path: Path) -> dict[str, Arrays]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
-        reason = "it holds pickled objects, which are never opened" if "allow_pickle" in str(error) else error
+        reason = "it contains pickled objects, which are never loaded" if "allow_pickle" in str(error) else error
         raise InvalidInput(f"{path} cannot be read: {reason}.") from error
     if {"images", "labels"} <= arrays.keys():
         return _hold_out(arrays["images"], arrays["labels"])
@@ -103,9 +101,9 @@ def _hold_out(inputs: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> dic
 
 
 def prepare(splits: Mapping[str, Arrays], source: str) -> dict[str, Arrays]:
-    """The same arrays in the types that datasets are stored in: uint8, int64 or float32; labels from 0.
+    """The same arrays in the stored types: uint8, int64 or float32; labels from 0.
 
-    Raises InvalidInput when they do not make a dataset of samples with one class each.
+    Raises InvalidInput when they are not samples with one class each.
     """
     prepared: dict[str, Arrays] = {}
     for split, arrays in splits.items():
@@ -141,7 +139,7 @@ def prepare(splits: Mapping[str, Arrays], source: str) -> dict[str, Arrays]:
 
 
 def describe(name: str, arrays: Mapping[str, Arrays], splits: dict[str, Split], source: str) -> Dataset:
-    """The index of a dataset whose blocks have been cut."""
+    """The index of a dataset, from the index entries of its blocks."""
     inputs = arrays["train"]["input"]
     full_scale = 255.0 if inputs.dtype == np.uint8 and inputs.max() > 16 else float(max(inputs.max(), 1))
     return Dataset(

@@ -1,4 +1,4 @@
-"""Which files of a directory are sent: all but those that .headwayignore names, or git ignores."""
+"""Which files of a directory are uploaded: all except those that .headwayignore names or git ignores."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _ALWAYS_IGNORED = frozenset({".git", ".hg", ".svn", "__pycache__", ".DS_Store", 
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _GIT_SECONDS = 30.0
 _MAXIMUM_NAME_BYTES = 3_000
-"""A worker's folder has to have room before it in what a path may be long."""
+"""The longest path that is uploaded: the worker's folder comes before it and needs space in the path, too."""
 
 _Patterns = tuple[tuple[Path, pathspec.GitIgnoreSpec], ...]
-"""Patterns with the folder that they are relative to; the last decide first."""
+"""Patterns with the folder that they are relative to. Later ones take precedence."""
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """What holds in a folder. `tracked`: files that git knows, and `tracked_folders` with such, though ignored.
+    """The rules of a folder. `tracked`: files that git tracks; `tracked_folders`: folders with such files.
 
-    `only_tracked`: the folder is ignored, and only what git knows in it is sent.
+    `only_tracked`: the folder is ignored, so only its tracked files are uploaded.
     """
 
     git: _Patterns = ()
@@ -36,7 +36,7 @@ class _Rules:
     only_tracked: bool = False
 
     def ignored(self, path: Path, *, is_folder: bool) -> bool:
-        """As git decides, but that .headwayignore decides first."""
+        """Whether .headwayignore or, if that says nothing, git ignores the path."""
         own = _decided(path, is_folder, self.own)
         if own is not None:
             return own
@@ -46,7 +46,7 @@ class _Rules:
 
 
 def find_files(directory: Path) -> tuple[list[Path], list[Path]]:
-    """The files and links under a directory that are sent, and the folders that are sent empty.
+    """The files and links below a directory that are uploaded, and the empty folders that are uploaded.
 
     Raises InvalidInput for a folder that cannot be read, and for a name that is too long.
     """
@@ -75,7 +75,7 @@ def find_files(directory: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _entries(folder: Path, root: Path) -> list[tuple[Path, bool]]:
-    """What is in a folder, but for what is never sent, and whether it is a folder."""
+    """The entries of a folder that may be uploaded, and whether each is a folder."""
     found = []
     try:
         with os.scandir(folder) as entries:
@@ -95,7 +95,7 @@ def _entries(folder: Path, root: Path) -> list[tuple[Path, bool]]:
 
 
 def _without_files(folders: list[Path], files: list[Path], root: Path) -> list[Path]:
-    """The folders that no file or other folder makes when it is unpacked."""
+    """The folders that would be missing after unpacking, because they contain no file or folder."""
     made = {root}
 
     def note(path: Path) -> None:
@@ -114,9 +114,9 @@ def _without_files(folders: list[Path], files: list[Path], root: Path) -> list[P
 
 
 def _outer_rules(root: Path) -> _Rules:
-    """What holds because of the folders above, up to the root of the repository.
+    """The rules of the folders above, up to the root of the repository.
 
-    Where they ignore the directory itself they do not count: whoever sends it wants what is in it.
+    If they ignore the directory itself, they do not count: a user who uploads it wants its contents.
     """
     repository = next((one for one in (root, *root.parents) if os.path.exists(one / ".git")), None)
     if repository is None:
@@ -134,7 +134,7 @@ def _outer_rules(root: Path) -> _Rules:
 
 
 def _inner_rules(folder: Path, rules: _Rules, root: Path) -> _Rules:
-    """The rules in a folder below: with its own files; a repository inside another has only its own for git."""
+    """The rules of a subfolder, with its own ignore files. A nested repository has only its own git rules."""
     if folder != root and os.path.exists(folder / ".git"):
         rules = replace(_repository_rules(folder, folder), own=rules.own)
     return _with_files_of(folder, rules)
@@ -146,7 +146,7 @@ def _with_files_of(folder: Path, rules: _Rules) -> _Rules:
 
 
 def _repository_rules(repository: Path, directory: Path) -> _Rules:
-    """What git knows of a repository: .git/info/exclude, and the tracked files below `directory`."""
+    """The git rules of a repository: .git/info/exclude, and the tracked files below `directory`."""
     metadata = _metadata_folder(repository / ".git")
     exclude = _patterns(repository, metadata / "info" / "exclude") if metadata else ()
     tracked = _tracked_files(directory)
@@ -155,7 +155,7 @@ def _repository_rules(repository: Path, directory: Path) -> _Rules:
 
 
 def _metadata_folder(git: Path) -> Path | None:
-    """Where a repository keeps what is its own: of a worktree or submodule, .git is a file that says where."""
+    """The git folder of a repository. In a worktree or submodule, .git is a file that names it."""
     try:
         if git.is_file():
             git = git.parent / git.read_text().removeprefix("gitdir:").strip()
@@ -166,7 +166,7 @@ def _metadata_folder(git: Path) -> Path | None:
 
 
 def _tracked_files(directory: Path) -> frozenset[str]:
-    """The files below a directory that git tracks, which it never ignores; none where git is not installed."""
+    """The files below a directory that git tracks. Tracked files are never ignored. Empty if git is not installed."""
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(directory), "ls-files", "-z", "--cached", "--", "."]
     try:
         answer = subprocess.run(
@@ -187,7 +187,7 @@ def _patterns(folder: Path, file: Path) -> _Patterns:
 
 
 def _decided(path: Path, is_folder: bool, patterns: _Patterns) -> bool | None:
-    """What the innermost file that says anything about the path says: whether to ignore it."""
+    """Whether to ignore the path. The innermost ignore file with a matching pattern decides."""
     for base, spec in reversed(patterns):
         name = path.relative_to(base).as_posix() + ("/" if is_folder else "")
         decided = spec.check_file(name).include

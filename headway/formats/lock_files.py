@@ -1,6 +1,6 @@
-"""What a lock file leads to: the files that it includes, and the local projects and packages that it names.
+"""The inputs of a lock file: the files that it includes, and the local projects and packages that it names.
 
-Clients look whether all of it is sent along, workers key environments by it.
+Clients check that all of them are uploaded. Workers compute the key of an environment from them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _COMMENT = re.compile(r"(?:^|\s+)#.*$")
 _EXTRAS = re.compile(r"\[[^\[\]/]*\]$")
 _PACKAGE_FILE = re.compile(r"\.(?:whl|zip|tar\.gz|tgz)$")
 _OTHER_FORM = (AttributeError, TypeError, ValueError, NotImplementedError, RecursionError)
-"""What text where a table should be raises, and patterns that are none, and files that include each other deeply."""
+"""Errors of malformed files: text instead of a table, invalid patterns, or files that include each other deeply."""
 
 
 @dataclass
 class LockContents:
-    """`files`: lock files and those that they include. `packages`: local packages that are installed as copies, files
-    or folders. `editables`: folders of projects that are installed in place. `settings`: what else decides."""
+    """`files`: lock files and those that they include. `packages`: local files or folders that are installed as copies.
+    `editables`: folders of editable projects. `settings`: other files that change the environment."""
 
     files: dict[Path, bytes] = field(default_factory=dict)
     packages: set[Path] = field(default_factory=set)
@@ -40,22 +40,22 @@ class LockContents:
 
     @property
     def paths(self) -> set[Path]:
-        """All that has to be there."""
+        """All files and folders that must exist."""
         return {*self.files, *self.packages, *self.editables}
 
 
 def read_lock(lock: Path, folder: Path) -> LockContents:
-    """Read a lock file of a working directory and what it leads to.
+    """Read a lock file of a working directory, and its inputs.
 
-    Paths in requirements files mean what pip says: included files are relative to the including one, projects to the
-    working directory. Raises EnvironmentFailed that names what is missing, lies outside, or cannot be read.
+    Paths in requirements files mean the same as in pip: included files are relative to the including one, projects to
+    the working directory. Raises EnvironmentFailed that names a file that is missing, outside, or unreadable.
     """
     contents = LockContents()
     try:
         _follow_lock(lock, folder, contents)
     except _OTHER_FORM as error:
         raise EnvironmentFailed(
-            f"{_shown(lock, folder)}, or a file that it leads to, has a value of another form than it should: {error}."
+            f"{_shown(lock, folder)}, or a file that it includes, has a value of the wrong form: {error}."
         ) from error
     return contents
 
@@ -137,7 +137,7 @@ def _add_pylock_package(package: dict[str, Any], lock: Path, folder: Path, conte
 
 
 def _add_local(text: str, including: Path, folder: Path, base: Path, found: set[Path]) -> None:
-    """Add the file or folder that a requirement names, unless it is one of another machine."""
+    """Add the file or folder that a requirement names, unless it is on another machine."""
     place = _bare(text)
     url = urlsplit(place)
     if url.scheme in ("", "file"):
@@ -145,9 +145,9 @@ def _add_local(text: str, including: Path, folder: Path, base: Path, found: set[
 
 
 def _located(path: str, including: Path, folder: Path, base: Path) -> Path:
-    """Where a path leads. Raises EnvironmentFailed when that is not the same on a worker, which has the folder only.
+    """The target of a path. Raises EnvironmentFailed if a worker, which has only the folder, does not have it.
 
-    Absolute paths outside are taken for those of the worker's own disks.
+    Absolute paths outside the folder are considered paths on the worker's disks.
     """
     located = Path(os.path.normpath(base / path))
     if os.path.isabs(path) == located.is_relative_to(folder):
@@ -164,7 +164,7 @@ def _located(path: str, including: Path, folder: Path, base: Path) -> Path:
 
 
 def _follow_sources(lock: Path, folder: Path, contents: LockContents) -> None:
-    """Add what the local projects say of where uv finds their own dependencies: paths, and members of a workspace."""
+    """Add the local dependencies of the local projects that uv uses: paths, and members of a workspace."""
     seen: set[Path] = set()
     while waiting := {*contents.editables, *contents.packages} - seen:
         for project in waiting:
@@ -195,7 +195,7 @@ def _shown(path: Path, folder: Path) -> str:
 
 
 def _uv_settings(folder: Path) -> list[str]:
-    """What uv reads of the working directory when it installs."""
+    """The files of the working directory that uv reads when it installs."""
     tables = (_table(folder / "uv.toml"), _uv_table(folder / "pyproject.toml"))
     return [json.dumps(table, sort_keys=True, default=str) for table in tables]
 
@@ -206,7 +206,7 @@ def _uv_table(pyproject: Path) -> dict[str, Any]:
 
 
 def _table(path: Path) -> dict[str, Any]:
-    """What a TOML file says; nothing if it is not there or cannot be read, which uv itself will tell."""
+    """The contents of a TOML file; empty if it is missing or unreadable, which uv itself will report."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):

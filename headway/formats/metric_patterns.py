@@ -1,4 +1,4 @@
-"""Metrics from what scripts print, by regular expressions. RE2: no pattern can take long, whatever the line."""
+"""Metrics from the output of scripts, by regular expressions. RE2 bounds the time of each pattern on each line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from headway.errors import InvalidInput
 
 _MAXIMUM_PROGRAM_BYTES = 1 << 20
 _MAXIMUM_PROGRAM_SIZE = 50_000
-"""What RE2 may make of one pattern, and of all: the time that a line takes grows with it."""
+"""The largest RE2 program, of one pattern and of all together. The time per line grows with it."""
 
 
 class MetricPatterns:
-    """The `metrics` of a spec, compiled. Raises InvalidInput, naming the metric, for a pattern that cannot be used.
+    """The compiled `metrics` of a spec. Raises InvalidInput that names the metric of an unusable pattern.
 
-    Group `value`, or else the first group, is the value; group `step` is the step, where there is one.
+    Group `value`, or else the first group, is the value; group `step`, if there is one, is the step.
     """
 
     def __init__(self, patterns: Mapping[str, str]) -> None:
@@ -26,15 +26,15 @@ class MetricPatterns:
         size = sum(pattern.programsize for pattern in self._patterns.values())
         if size > _MAXIMUM_PROGRAM_SIZE:
             raise InvalidInput(
-                f"The patterns of metrics come to {size:,} steps when they are compiled; {_MAXIMUM_PROGRAM_SIZE:,} are "
-                "allowed. Repeat less in them."
+                f"The metric patterns compile to {size:,} instructions; {_MAXIMUM_PROGRAM_SIZE:,} are allowed. "
+                "Use fewer or smaller repetitions."
             )
 
     def __bool__(self) -> bool:
         return bool(self._patterns)
 
     def find(self, line: str) -> Iterator[tuple[str, int | None, float]]:
-        """Metric, step (None: it is not in the line) and value of each match; what is no number is none."""
+        """Metric, step (None if the line has none) and value of each match. Other matches are skipped."""
         for name, pattern in self._patterns.items():
             for match in pattern.finditer(line):
                 groups = match.groupdict()
@@ -52,7 +52,7 @@ def _compile(name: str, pattern: str) -> Any:
         compiled = re2.compile(pattern, options)
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
-        raise InvalidInput(f"The pattern of metric {name} cannot be read as a regular expression: {reason}.") from error
+        raise InvalidInput(f"The pattern of metric {name} is not a valid regular expression: {reason}.") from error
     if compiled.groups == 0:
         raise InvalidInput(f"The pattern of metric {name} has no group: put parentheses around the value.")
     return compiled

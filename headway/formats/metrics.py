@@ -1,4 +1,4 @@
-"""Metric points in reports: series as packed columns, of which a reader decodes those that it selects."""
+"""Metric points in reports: series as packed columns. A reader decodes only the series that it selects."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from headway.errors import Corrupt
 from headway.formats.sections import array_of, compress, parsed, section_entries, times_of
 
 MAXIMUM_REPORT_SERIES = 1 << 17
-"""Of one report. A worker begins the next report long before."""
+"""The most points of one report. A worker begins the next report long before this limit."""
 MAXIMUM_REPORT_POINTS = 1 << 21
-"""Of all series of one report; a worker reads at most 7 MiB of records for one."""
+"""The most bytes of all series of one report. A worker reads at most 7 MiB of records for one report."""
 METRIC_ITEMS = 6 * MAXIMUM_REPORT_SERIES + 8
-"""Series of a report, each a list of five, and the lists that hold them."""
+"""The most items of a report's series: each is a list of five, plus the lists that hold them."""
 _STEP_BYTES = 8
 _Packed = tuple[str, int, bytes, bytes, bytes]
-"""A series as it is stored: name, rank, and its columns of steps, times and values."""
+"""A stored series: name, rank, and its columns of steps, times and values."""
 
 
 @dataclass(slots=True)
@@ -34,19 +34,19 @@ class Series:
 
 
 class Selection(NamedTuple):
-    """Which points are read: of the series of these names, or of all but samples, between two steps inclusive."""
+    """Which points to read: of the series with these names, or of all except samples, between two steps inclusive."""
 
     names: Collection[str] = ()
     first_step: int | None = None
     last_step: int | None = None
 
     def names_series(self, name: str) -> bool:
-        """Whether points of this series are read."""
+        """Whether to read points of this series."""
         return name in self.names if self.names else not name.startswith(SYSTEM)
 
 
 def encode_metrics(number: int, series: Iterable[Series]) -> bytes:
-    """The series of report `number` as one section of packed arrays; no points give no bytes."""
+    """The series of report `number` as one section of packed arrays; empty bytes for no points."""
     packed = [
         (one.name, one.rank, one.steps.tobytes(), one.times.tobytes(), one.values.tobytes())
         for one in series
@@ -66,16 +66,15 @@ def decode_metrics(sections: Iterable[bytes]) -> list[Series]:
 
 
 def select_metrics(sections: Sequence[bytes], selection: Selection) -> list[Series]:
-    """The points of some sections that are selected, without the sections that cannot be read.
+    """The selected points of some sections. Sections that cannot be read are left out.
 
-    A series is chosen by its name before its columns are looked at, and its points by their steps before times and
-    values are.
+    Series are selected by name before their columns are decoded, and points by step before times and values are.
     """
     return _joined(one for section in sections for one in _selected(section, selection))
 
 
 def logged_steps(sections: Iterable[bytes]) -> tuple[int, int] | None:
-    """The least and the greatest step of all series but samples, of the sections that can be read; None if none has."""
+    """The first and the last step of all series except samples, of the readable sections; None if there are none."""
     import numpy as np
 
     found: list[int] = []
@@ -101,7 +100,7 @@ def _packed_series(section: bytes) -> Iterator[_Packed]:
 
 
 def _checked(content: Any) -> list[_Packed]:
-    """What a report has of its series, with its bounds kept, but no column looked into."""
+    """A report's series, within their bounds, with columns that are not decoded."""
     found: list[_Packed] = []
     points = 0
     for name, rank, steps, times, values in content:

@@ -1,4 +1,4 @@
-"""Reports on the wire and at rest: facts as they are, streams as compressed columns."""
+"""Sent and stored reports: plain facts, and streams as compressed columns."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from headway.formats.metrics import METRIC_ITEMS, Series, all_series
 from headway.formats.sections import array_of, compress, parsed, section_entries, stated_section_bytes, times_of
 
 MAXIMUM_REPORT_BYTES = 16 << 20
-"""Of one report on the wire."""
+"""The largest report as it is sent."""
 MAXIMUM_REPORT_LINES = 1 << 16
-"""Of one report. A worker begins the next report long before."""
+"""The most lines of one report. A worker begins the next report long before this limit."""
 _LOG_ITEMS = MAXIMUM_REPORT_LINES + 8
-"""Lines of a report, and the lists that hold them."""
+"""The most items of a report's lines: the lines, and the lists that hold them."""
 _MAXIMUM_REPORT_ITEMS = 1 << 20
 _FIELDS = 10
 _HEAD_BYTES = 512
-"""Of a report, what its format's version, job, attempt and worker take at most: both ids have 40 characters."""
+"""The longest start of a report, with format version, job, attempt and worker. Both ids have 40 characters."""
 _PARTIAL = "\r"
-"""What ends the text of a line that has no end yet; no other line ends so."""
+"""The last character of a line without an end. No other line ends with it."""
 
 _Id = Annotated[Text, Field(strict=True, min_length=1, max_length=40)]
 _Number = Annotated[int, Field(strict=True, ge=1, le=LARGEST_NUMBER)]
@@ -37,14 +37,14 @@ _Section = Annotated[bytes, Field(strict=True)]
 _Offsets = dict[str, list[Annotated[int, Field(strict=True)]]]
 _Wire = tuple[_Id, _Number, _Id, _Number, StrictBool, list[Any], _Section, _Section, _Offsets]
 _WIRE: TypeAdapter[_Wire] = TypeAdapter(_Wire)
-"""What a report has on the wire, behind its format's version."""
+"""The fields of a sent report, after its format version."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line that a rank printed, and when the worker read it (seconds since the epoch).
 
-    `partial`: it has no end yet, as a bar, and is as it was drawn last; the rank's next line takes its place.
+    `partial`: a line without an end, such as a progress bar, in its latest state. The rank's next line replaces it.
     """
 
     rank: int
@@ -55,11 +55,10 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A numbered batch of what a worker tells of one attempt.
+    """A numbered batch of a worker's facts, log lines and metrics of one attempt.
 
-    `logs` and `metrics` are compressed sections (empty bytes: none). A chunk of several compacted reports has the
-    same form and covers the numbers `number` to `through`. `offsets` is the worker's own note of how far into its
-    ranks' files it has read.
+    `logs` and `metrics` are compressed sections (empty bytes: none). A chunk of several merged reports has the same
+    form and covers the numbers `number` to `through`. `offsets` says how far the worker has read its ranks' files.
     """
 
     job: str
@@ -83,7 +82,7 @@ def encode_report(report: Report) -> bytes:
 
 
 def decode_report(body: bytes) -> Report:
-    """The report of `encode_report`, of which each field has its type and the facts can be stored. Raises Corrupt."""
+    """Decodes `encode_report`. Raises Corrupt if a field has a wrong type or facts cannot be stored."""
     format_version, *fields = _fields(body)
     if format_version != 1:
         raise Corrupt(f"A report has format {format_version}; this version reads 1. Update the server.")
@@ -96,7 +95,7 @@ def decode_report(body: bytes) -> Report:
 
 
 def decode_head(body: bytes) -> Report:
-    """Which report it is whose facts or streams `decode_report` cannot read; without them. Raises Corrupt."""
+    """The report without facts and streams, for one that `decode_report` cannot read. Raises Corrupt."""
     head = _fields(body)[1:6]
     try:
         job, attempt, worker, number, last, *_ = _WIRE.validate_python((*head, [], b"", b"", {}))
@@ -125,7 +124,7 @@ def decode_facts(body: bytes) -> tuple[Fact, ...]:
 
 
 def encode_logs(number: int, lines: Sequence[LogLine]) -> bytes:
-    """The lines of report `number` as one section; no lines give no bytes."""
+    """The lines of report `number` as one section; empty bytes for no lines."""
     if not lines:
         return b""
     columns = (
@@ -142,7 +141,7 @@ def decode_logs(section: bytes) -> list[LogLine]:
 
 
 def log_entries(report: Report, after: int = 0) -> Iterator[tuple[int, list[LogLine]]]:
-    """Of a report or chunk, the number and lines of each report above `after`, one at a time. Raises Corrupt."""
+    """The number and lines of each report above `after` in a report or chunk, one at a time. Raises Corrupt."""
     for number, content in section_entries(report.logs, _LOG_ITEMS, report.number, report.through):
         if number > after:
             yield number, parsed(report.logs, _lines, content)
@@ -157,7 +156,7 @@ def _lines(content: Any) -> list[LogLine]:
 
 
 def metric_entries(report: Report, after: int = 0) -> Iterator[tuple[int, list[Series]]]:
-    """Of a report or chunk, the number and series of each report above `after`, one at a time. Raises Corrupt."""
+    """The number and series of each report above `after` in a report or chunk, one at a time. Raises Corrupt."""
     for number, content in section_entries(report.metrics, METRIC_ITEMS, report.number, report.through):
         if number > after:
             yield number, parsed(report.metrics, all_series, content)
@@ -179,12 +178,12 @@ def merge_reports(reports: Sequence[Report]) -> Report:
 
 
 def stated_bytes(report: Report) -> int:
-    """How large the sections say that they are unpacked; as large as may be for one that does not say it."""
+    """The unpacked size that the sections state; the largest allowed size if a section states none."""
     return sum(stated_section_bytes(section) for section in (report.logs, report.metrics) if section)
 
 
 def _merge(sections: Iterable[tuple[Report, bytes]], parse: Callable[[Any], list[Any]], maximum_items: int) -> bytes:
-    """One section for several; none is merged that could not be read."""
+    """Merges sections. Sections that cannot be read are not merged."""
     entries: list[tuple[int, Any]] = []
     for report, section in sections:
         for number, content in section_entries(section, maximum_items, report.number, report.through):
@@ -194,7 +193,7 @@ def _merge(sections: Iterable[tuple[Report, bytes]], parse: Callable[[Any], list
 
 
 def report_worker(body: bytes) -> str:
-    """Whose report it is, from its first bytes alone: the rest is unpacked once, when it is decoded. Raises Corrupt."""
+    """The job, attempt and worker of a report, from its first bytes. The rest is decoded later. Raises Corrupt."""
     head = msgpack.Unpacker(max_buffer_size=_HEAD_BYTES)
     head.feed(body[:_HEAD_BYTES])
     try:

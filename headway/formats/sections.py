@@ -1,4 +1,4 @@
-"""Sections of streams: what reports hold, by their numbers, as MessagePack in one zstd frame."""
+"""Sections of streams: the entries of reports, by number, as MessagePack in one zstd frame."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from headway.errors import Corrupt
 from headway.formats.bounded import read_packed_list
 
 MAXIMUM_SECTION_BYTES = 64 << 20
-"""Of a section, unpacked."""
+"""The largest unpacked section."""
 LATEST_SECONDS = 1e11
 """No time is later than this, in seconds since the epoch."""
 _MAXIMUM_TEXT_BYTES = 256 << 10
-"""Of a line: a worker cuts lines at 64 KiB, and bytes that are no UTF-8 take three each."""
+"""The largest text: a worker cuts lines at 64 KiB, and each byte that is not UTF-8 takes three bytes."""
 _Parsed = TypeVar("_Parsed")
 
 
@@ -31,7 +31,7 @@ def compress(entries: list[Any]) -> bytes:
 def section_entries(
     section: bytes, maximum_items: int, first: int = 1, through: int = LARGEST_NUMBER
 ) -> Iterator[tuple[int, Any]]:
-    """What a section has of each report, by its number. The numbers grow, within `first` and `through`."""
+    """The entries of a section, with their report's number. Numbers grow, from `first` to `through`."""
     if not section:
         return
     try:
@@ -45,7 +45,7 @@ def section_entries(
 
 
 def parsed(section: bytes, parse: Callable[[Any], list[_Parsed]], content: Any) -> list[_Parsed]:
-    """Contents of another form than ours make the section Corrupt."""
+    """Turns errors of malformed contents into Corrupt."""
     try:
         return parse(content)
     except (ValueError, TypeError) as error:
@@ -57,14 +57,14 @@ def _unreadable(section: bytes, error: Exception) -> Corrupt:
 
 
 def array_of(typecode: str, data: bytes) -> array[Any]:
-    """The numbers of a column. Raises ValueError where its bytes are not whole numbers of this type."""
+    """The numbers of a column. Raises ValueError if its bytes are not whole items of this type."""
     values: array[Any] = array(typecode)
     values.frombytes(data)
     return values
 
 
 def times_of(data: bytes) -> array[float]:
-    """Times, each of which is one: the sum of what is finite and bounded is finite."""
+    """Checks that all times are finite and in range."""
     times = array_of("d", data)
     if times and not (isfinite(sum(times)) and min(times) >= 0 and max(times) <= LATEST_SECONDS):
         raise ValueError("a time is not finite, or out of range")
@@ -72,7 +72,7 @@ def times_of(data: bytes) -> array[float]:
 
 
 def stated_section_bytes(section: bytes) -> int:
-    """How large a section says that it is unpacked; as large as may be for one that does not say it."""
+    """The unpacked size that a section states; the largest allowed size if it states none."""
     try:
         size_bytes: int = zstandard.frame_content_size(section)
     except zstandard.ZstdError:

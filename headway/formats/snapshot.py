@@ -1,4 +1,4 @@
-"""A working directory as one archive, the same bytes for the same files: packed by clients, unpacked by workers."""
+"""A working directory as one archive, with the same bytes for the same files. Clients pack it, workers unpack it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_
 MAXIMUM_UNPACKED_BYTES = 1 << 30
 _LEVEL = 3
 _HEADER_BYTES = 2048
-"""What the headers of one member may take on the average."""
+"""The largest average size of a member's headers."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A packed directory: the archive lies in `file`, from its beginning."""
+    """A packed directory: the archive is in `file`, from its beginning."""
 
     sha256: str
     size_bytes: int
@@ -39,11 +39,10 @@ class Snapshot:
 
 
 def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Snapshot:
-    """Pack a directory, if one is given, without what git ignores and .headwayignore names; and `extra` files on top.
+    """Pack a directory, if one is given, and `extra` files. Empty folders are included.
 
-    Empty folders come along.
-
-    Raises InvalidInput for what cannot be packed, TooLarge that names the largest files.
+    Files that git ignores or .headwayignore names are left out. Raises InvalidInput for files that cannot be packed,
+    and TooLarge that names the largest files.
     """
     if directory is not None and directory.resolve() in (Path.home().resolve(), Path("/")):
         raise InvalidInput(f"The working directory would be {directory}, your whole home. Give another --workdir.")
@@ -76,7 +75,7 @@ def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
         entry = tar.gettarinfo(path, name)
         if entry.isreg() and path.stat().st_nlink > 1:
             entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
-        # Whose they are and when they were made must not change the hash, nor follow them to another machine.
+        # Owner and time must not change the hash, and must not be copied to another machine.
         entry.uid = entry.gid = entry.mtime = 0
         entry.uname = entry.gname = ""
         entry.mode = 0o755 if entry.mode & stat.S_IXUSR or entry.isdir() else 0o644
@@ -97,7 +96,7 @@ def _cannot_be_packed(path: Path, error: OSError) -> InvalidInput:
 
 
 def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
-    """The files to pack, and the empty folders, once their sizes and links are known to be in order."""
+    """The files to pack, and the empty folders, after a check of sizes and links."""
     if not directory.is_dir():
         raise InvalidInput(f"The working directory {directory} does not exist.")
     sizes: dict[Path, int] = {}
@@ -117,14 +116,14 @@ def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
         named = ", ".join(f"{path.relative_to(directory)} ({sizes[path]:,} bytes)" for path in largest)
         raise TooLarge(
             f"The working directory {directory} has {total_bytes:,} bytes in {len(sizes)} files; "
-            f"{MAXIMUM_UNPACKED_BYTES:,} are allowed. The largest: {named}. Name what is not needed in .headwayignore, "
+            f"{MAXIMUM_UNPACKED_BYTES:,} are allowed. The largest: {named}. Name unneeded files in .headwayignore, "
             "or add it as a dataset."
         )
     return [*sizes], folders
 
 
 def _size_bytes(path: Path, root: Path, directory: Path) -> int:
-    """The file's size; a link takes no room. Raises InvalidInput for what is neither, and for links that lead out."""
+    """The file's size; 0 for a link. Raises InvalidInput for other entries, and for links that lead outside."""
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         if os.path.isabs(os.readlink(path)) or not path.resolve().is_relative_to(root):
@@ -145,12 +144,12 @@ def _check_paths(directory: Path, paths: list[Path]) -> None:
         named = ", ".join(f"{name} ({count:,})" for name, count in folders.most_common(3))
         raise TooLarge(
             f"The working directory {directory} has {len(paths):,} files; {MAXIMUM_MEMBERS:,} are allowed. "
-            f"Most are in: {named}. Name what is not needed in .headwayignore, or add it as a dataset."
+            f"Most are in: {named}. Name unneeded files in .headwayignore, or add them as a dataset."
         )
 
 
 class _Bounded:
-    """The unpacked archive as a file that ends with an error once it is too long, whatever its headers say."""
+    """The unpacked archive as a file that raises once it is too long. Sizes in headers are not trusted."""
 
     def __init__(self, file: IO[bytes], maximum_bytes: int) -> None:
         self._file = file
@@ -165,9 +164,9 @@ class _Bounded:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpack an archive into a new folder. Each member is checked: nothing is written outside it.
+    """Unpack an archive into a new folder. Each member is checked, so that nothing is written outside the folder.
 
-    Raises Corrupt for an archive that is damaged or was made to do harm (PEP 706).
+    Raises Corrupt for a damaged or malicious archive (PEP 706).
     """
     target.mkdir(parents=True)
     try:

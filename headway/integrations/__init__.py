@@ -1,1 +1,1 @@
-"""Headway's loggers for other frameworks; each module needs its framework installed."""
+"""Headway's loggers for other frameworks. Each module needs its framework."""

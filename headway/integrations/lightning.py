@@ -16,7 +16,7 @@ class HeadwayLogger(Logger):
 
     @property
     def name(self) -> str:
-        """What Lightning calls the folder of its checkpoints."""
+        """The name of Lightning's checkpoint folder."""
         return "headway"
 
     @property
@@ -26,7 +26,7 @@ class HeadwayLogger(Logger):
 
     @property
     def save_dir(self) -> str:
-        """Lightning's checkpoints go to the output directory, so that they are kept."""
+        """The output directory, so that Lightning's checkpoints are kept."""
         return str(headway.run().output_directory)
 
     @rank_zero_only
@@ -36,4 +36,4 @@ class HeadwayLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Parameters are part of the job's spec, so there is nothing to record."""
+        """Does nothing: parameters are part of the job's spec."""

@@ -12,12 +12,12 @@ from headway.training.plain_values import real_number
 
 
 class HeadwayCallback(TrainerCallback):
-    """Records what the Trainer logs as metrics of the job, and how many steps there are. Rank 0 records."""
+    """Rank 0 records the Trainer's logs as metrics of the job, and the number of steps."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Tell those who follow how long the way is."""
+        """Record the total number of steps."""
         if state.is_world_process_zero:
             headway.run().reached("data_ready", total_steps=state.max_steps)
 
@@ -29,7 +29,7 @@ class HeadwayCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Record the numbers among what is logged."""
+        """Record the logged numbers."""
         if state.is_world_process_zero and logs:
             numbers: dict[str, float] = {}
             for name, value in logs.items():
@@ -40,6 +40,6 @@ class HeadwayCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """The stage that ends training."""
+        """Record that training has ended."""
         if state.is_world_process_zero:
             headway.run().reached("trained")

@@ -1,1 +1,1 @@
-"""Where bytes are kept: artifacts, models, dataset blocks."""
+"""Object stores for artifacts, models and dataset blocks."""

@@ -15,16 +15,16 @@ _OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What `put` stored: its size and the SHA-256 of its bytes in hexadecimal."""
+    """The result of `put`: the size, and the SHA-256 of the bytes in hexadecimal."""
 
     size_bytes: int
     sha256: str
 
 
 class Objects(ABC):
-    """Immutable byte strings under ids of ours. Ids are made by Headway, never taken from a client's path.
+    """Immutable byte strings by id. Headway creates the ids; they never come from a client's path.
 
-    Slashes part an id as they part a path: no id is a folder of another, so `a/1` and `a/1/b` are never both there.
+    Slashes separate an id like a path. No id is a folder of another one: `a/1` and `a/1/b` never both exist.
     """
 
     @abstractmethod
@@ -32,20 +32,20 @@ class Objects(ABC):
         """Connect. Raises SettingInvalid when the store is wrong or cannot be reached."""
 
     async def open_to_read(self) -> None:
-        """Connect beside servers that may be at work, to read only. Raises SettingInvalid."""
+        """Connect read-only, beside servers that may be running. Raises SettingInvalid."""
         await self.open()
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
 
     async def problems(self) -> list[Problem]:
-        """What is misconfigured, for `headway doctor`. It is asked without `open`. Raises SettingInvalid."""
+        """Configuration problems, for `headway doctor`. It works without `open`. Raises SettingInvalid."""
         return []
 
     @abstractmethod
     async def put(self, object_id: str, chunks: AsyncIterator[bytes]) -> StoredObject:
-        """Store a whole object: after an error, or a crash at any byte, nothing is there or what was there before."""
+        """Store a whole object. After an error, or a crash at any byte, the store is unchanged."""
 
     @abstractmethod
     def get(self, object_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
@@ -57,26 +57,26 @@ class Objects(ABC):
 
     @abstractmethod
     async def delete(self, object_id: str) -> None:
-        """Remove an object; one that is not there is fine."""
+        """Remove an object. Does nothing if it does not exist."""
 
     @abstractmethod
     def list(self, prefix: str) -> AsyncIterator[str]:
-        """The ids that begin with `prefix`, each once, in the order of their characters' codes.
+        """The ids that begin with `prefix`, each once, sorted by code points.
 
-        A prefix is text, not a folder: `a/1` finds `a/1`, `a/12` and `a/1x/b`. The empty prefix finds all. An object
-        that is stored or deleted meanwhile may be among them or not; all others are.
+        A prefix is text, not a folder: `a/1` finds `a/1`, `a/12` and `a/1x/b`. The empty prefix finds all. Objects that
+        are stored or deleted meanwhile may be included or not; all others are included.
         """
 
 
 def check_object_id(object_id: str) -> str:
-    """The id, if it is one of ours. Raises InvalidInput."""
+    """The id, if it is valid. Raises InvalidInput."""
     if len(object_id) > 512 or not _OBJECT_ID.fullmatch(object_id):
         raise InvalidInput(f"Object id {object_id!r} is not valid.")
     return object_id
 
 
 async def in_one_chunk(content: bytes) -> AsyncIterator[bytes]:
-    """Bytes that are in memory, as `put` takes them."""
+    """Bytes in memory, as chunks for `put`."""
     yield content
 
 

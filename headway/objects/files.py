@@ -1,4 +1,4 @@
-"""Objects as files of one folder: `file:///srv/headway/objects`."""
+"""Objects as files in one folder: `file:///srv/headway/objects`."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class FileObjects(Objects):
 
     async def problems(self) -> list[Problem]:
         if not self._root.exists():
-            return []  # made at the first start
+            return []  # the first start creates it
         if not self._root.is_dir() or not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
-            raise SettingInvalid(f"{self._root} is no folder that you may write to.")
+            raise SettingInvalid(f"{self._root} is not a folder that you may write to.")
         free_bytes = shutil.disk_usage(self._root).free
         if free_bytes >= _LEAST_FREE_BYTES:
             return []

@@ -196,7 +196,7 @@ LONG = {
     "a large pattern": ({"metrics": {"x": r"(((\pL{10}){10}){2})"}}, "pattern too large"),
     "patterns": (
         {"metrics": {f"x{number}": f"({'a?' * 490})" for number in range(60)}},
-        "The patterns of metrics come to",
+        "The metric patterns compile to",
     ),
 }
 

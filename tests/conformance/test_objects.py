@@ -121,5 +121,5 @@ async def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> No
 async def test_a_folder_that_is_none_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     url = f"file://{tmp_path / 'file'}"
-    with pytest.raises(SettingInvalid, match="is no folder that you may write to"):
+    with pytest.raises(SettingInvalid, match="is not a folder that you may write to"):
         await backend("objects", url)(url).problems()

@@ -67,5 +67,5 @@ async def test_a_full_redis_lets_go_of_what_was_used_least_recently(cache: Redis
     finally:
         control("set", "redis", "maxmemory=0", "maxmemory-policy=noeviction")
     assert [problem.what for problem in await cache.problems()] == [
-        "Redis has no bound, or refuses what is new when it is reached."
+        "Redis has no memory limit, or refuses new values when it is full."
     ]

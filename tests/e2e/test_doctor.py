@@ -111,7 +111,7 @@ def test_no_worker(lonely: Fleet) -> None:
             "NO_PROXY=",
         ),
         ({"HEADWAY_HOME": "/nope/home"}, "There is no token: /nope/home/user.token does not exist", "HEADWAY_TOKEN"),
-        ({"HEADWAY_HOME": "/dev/null"}, "is no folder that you may write to", "Set HEADWAY_HOME"),
+        ({"HEADWAY_HOME": "/dev/null"}, "is not a folder that you may write to", "Set HEADWAY_HOME"),
     ],
 )
 @pytest.mark.usefixtures("quick_torch")

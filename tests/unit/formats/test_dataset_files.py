@@ -77,7 +77,7 @@ class Bomb:
 
 def test_pickled_objects_are_never_opened(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **{**arrays(), "x_train": np.array([Bomb()] * 10, dtype=object)})
-    with pytest.raises(InvalidInput, match="it holds pickled objects, which are never opened"):
+    with pytest.raises(InvalidInput, match="it contains pickled objects, which are never loaded"):
         read_dataset(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes(pickle.dumps(arrays()))
     with pytest.raises(InvalidInput, match=r"b\.npz cannot be read"):

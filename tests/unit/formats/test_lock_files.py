@@ -119,5 +119,5 @@ def test_local_projects_lead_to_those_that_they_depend_on(tmp_path: Path) -> Non
 )
 def test_what_has_another_form_is_the_environments_fault(tmp_path: Path, name: str, text: str, pyproject: str) -> None:
     write(tmp_path, {"pyproject.toml": pyproject, name: text})
-    with pytest.raises(EnvironmentFailed, match=f"{name}, or a file that it leads to, has a value of another form"):
+    with pytest.raises(EnvironmentFailed, match=f"{name}, or a file that it includes, has a value of the wrong form"):
         read_lock(tmp_path / name, tmp_path)
