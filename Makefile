@@ -8,10 +8,10 @@ RUN_EXTRAS := torch stacks postgresql mongodb rabbitmq kafka redis
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: ## Make .venv with what running Headway needs. Nothing outside the checkout is touched.
+setup: ## Create .venv with the packages to run Headway. Writes nothing outside the checkout.
 	@$(PYTHON) tools/setup_environment.py run
 
-setup-dev: ## Make .venv with what the tests and checks need, too.
+setup-dev: ## Create .venv with the packages for tests and checks, too.
 	@$(PYTHON) tools/setup_environment.py dev
 
 demo: setup ## Train a model on MNIST from start to end.
@@ -33,7 +33,7 @@ format: setup-dev ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup-dev ## Measure, beside the alternatives; prints JSON. The last three need the servers of CONTRIBUTING.md.
+bench: setup-dev ## Measure Headway and its alternatives as JSON. The last three need the servers of CONTRIBUTING.md.
 	$(BIN)/python -m benchmarks.launch
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.checkpoint
@@ -43,7 +43,7 @@ bench: setup-dev ## Measure, beside the alternatives; prints JSON. The last thre
 	$(BIN)/python -m benchmarks.dispatch
 	$(BIN)/python -m benchmarks.metrics
 
-proof: setup-dev ## The long tests: resume under 200 strikes, drill, fuzzer, overload, rules, accuracy, soak. Three hours; needs the servers of CONTRIBUTING.md.
+proof: setup-dev ## Run the long tests: resume after 200 kills, drill, fuzzer, overload, rules, accuracy, soak. Takes three hours; needs the servers of CONTRIBUTING.md.
 	$(BIN)/python -m tests.proof_resume
 	HEADWAY_PROOF_EXAMPLES=2000 $(BIN)/pytest -q tests/unit/core/test_state_machine.py
 	$(BIN)/headway drill --rounds 5
@@ -64,5 +64,5 @@ lock: setup-dev ## Renew the lock files.
 	$$compile $(RUN_EXTRAS:%=--extra %) -c $$versions pyproject.toml -o requirements.lock; \
 	status=$$?; rm -f $$versions; exit $$status
 
-clean: ## Remove what was made here.
+clean: ## Remove everything that make created.
 	rm -rf .venv .cache .headway-demo dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,1 +1,1 @@
-"""Measurements beside the alternatives: each prints one JSON document with `ratio_<alternative>`."""
+"""Measurements of Headway and its alternatives. Each prints one JSON document with `ratio_<alternative>`."""

@@ -16,7 +16,7 @@ DEMO_WANTED = 0.98
 
 
 def main() -> None:
-    """Print each accuracy; the exit status says whether all are reached."""
+    """Print each accuracy. The exit status is 0 if all goals are reached."""
     with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder)) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=2)

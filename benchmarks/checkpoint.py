@@ -1,4 +1,4 @@
-"""What checkpoints cost: throughput while saving, the wait of a step, resuming, and loading beside torch.load."""
+"""The cost of checkpoints: throughput while saving, the pause of a step, resuming, and loading against torch.load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EPOCH_STEPS = _SAMPLES // _BATCH
 
 
 def main() -> None:
-    """Print JSON: the share of throughput that saving costs, and ratios to a memory copy and to torch.load."""
+    """Print JSON: the relative throughput while saving, and ratios to a memory copy and to torch.load."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--state-bytes", type=int, default=1_000_000_000)
@@ -40,9 +40,10 @@ def main() -> None:
 
 
 def _throughput(fleet: Fleet, rounds: int) -> dict[str, object]:
-    """The CNN saves each 100 steps: of each hundred, the fifty with the save against the fifty without.
+    """The CNN saves every 100 steps. Compares the fifty steps with the save to the fifty without.
 
-    So both are a tenth of a second or two apart in one process: whole runs differ by more than what is measured here.
+    Both are measured in one process, a tenth of a second or two apart, because whole runs differ by more than the
+    effect of a save.
     """
     ratios: list[float] = []
     for _ in range(rounds):
@@ -50,7 +51,7 @@ def _throughput(fleet: Fleet, rounds: int) -> dict[str, object]:
         with fleet.client() as client:
             (series,) = client.job(job.id).wait(progress=False).metrics(["train/loss"]).series
         at = dict(zip(series["steps"], series["times"], strict=True))
-        ends_epoch = {number * _EPOCH_STEPS // 50 * 50 for number in (1, 2)}  # these fifty have a validation in them
+        ends_epoch = {number * _EPOCH_STEPS // 50 * 50 for number in (1, 2)}  # these fifty steps include a validation
         for step in range(100, 2 * _EPOCH_STEPS - 100, 100):
             if not ends_epoch & {step, step + 50}:
                 ratios.append((at[step + 100] - at[step + 50]) / (at[step + 50] - at[step]))
@@ -70,7 +71,7 @@ def _cnn(fleet: Fleet, every_steps: int, **parameters: object) -> JobHandle:
 
 
 def _resuming(fleet: Fleet, rounds: int) -> dict[str, object]:
-    """A rank of the CNN is killed: from there, and from the next assignment, to the first new step."""
+    """Kill a rank of the CNN: seconds from the kill, and from the next assignment, to the first new step."""
     from_kill, from_assignment = [], []
     for _ in range(rounds):
         job = _cnn(fleet, every_steps=50, epochs=100, log_every_steps=1)
@@ -99,7 +100,7 @@ def _resuming(fleet: Fleet, rounds: int) -> dict[str, object]:
 
 
 def _in_process(state_bytes: int, folder: Path) -> dict[str, object]:
-    """How long `run.save` blocks beside a plain copy, and how long `run.restore` takes beside torch.load."""
+    """How long `run.save` blocks against a plain copy, and how long `run.restore` takes against torch.load."""
     import torch
 
     from headway.training.run import Run
@@ -127,7 +128,7 @@ def _in_process(state_bytes: int, folder: Path) -> dict[str, object]:
         ):
             began = time.perf_counter()
             for name, tensor in load().items():
-                target[name].copy_(tensor)  # as load_state_dict does
+                target[name].copy_(tensor)  # like load_state_dict
             times.append(time.perf_counter() - began)
     assert all(torch.equal(target[name], state[name]) for name in state)
     return {

@@ -1,4 +1,4 @@
-"""From the scheduler's decision to the worker that has its assignment, over each broker of the environment."""
+"""The time from the scheduler's decision to the worker's claim, over each broker of the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fleet import Fleet
 from tests.services import broker_url
 
 ROUNDS = 60
-SLOTS = 4096  # what is claimed here is never run, so each round takes one
+SLOTS = 4096  # claimed jobs never run here, so each round uses one slot
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _broker(fleet: Fleet, registered: Registered) -> WorkerBroker:
 async def _round(fleet: Fleet, broker: WorkerBroker, connection: Connection) -> tuple[float, float]:
     job = await asyncio.to_thread(fleet.script, "")
     while (wakeup := await broker.wakeup()).job != job.id:
-        pass  # that all have claimed the one before
+        pass  # all workers have claimed the previous assignment
     woken_at = time.time()
     await connection.claim(wakeup.job, wakeup.attempt, "127.0.0.1:1")
     claimed_at = time.time()

@@ -1,6 +1,6 @@
 """The PyTorch MNIST example's loop (examples/mnist/main.py): its dataset, transforms, DataLoader and Adadelta.
 
-Only the model is ours, and the number of samples and epochs.
+Only the model and the number of samples and epochs are Headway's.
 """
 
 from __future__ import annotations

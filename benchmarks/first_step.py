@@ -1,4 +1,4 @@
-"""What both sides of the launch benchmark run: DDP up to the end of the first step, whose time goes to a file."""
+"""The script of both sides of the launch benchmark: DDP to the end of the first step. It writes the time to a file."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""The same first step under Ray Train; its time goes to a file."""
+"""The same first step under Ray Train. It writes the time to a file."""
 
 import sys
 import time

@@ -80,7 +80,7 @@ async def _fill(url: str) -> None:
         async with database._main(write=True) as connection:
             await connection.execute(tables.jobs.insert(), rows)
     await database.close()
-    if url.startswith("postgresql"):  # does so by itself, some time after so many insertions
+    if url.startswith("postgresql"):  # PostgreSQL does this by itself some time after many insertions
         connection = await asyncpg.connect(url)
         await connection.execute("VACUUM ANALYZE jobs")
         await connection.close()
@@ -118,7 +118,7 @@ def _pages(fleet: Fleet) -> dict[str, float]:
     medians = {}
     with fleet.client() as client:
         client.jobs(limit=1)
-        time.sleep(20)  # the server's sweep of old streams and files, once after its start
+        time.sleep(20)  # the server sweeps old streams and files once after its start
         for name, query in PAGES.items():
             medians[name] = round(1000 * statistics.median(_seconds(client, query) for _ in range(ROUNDS)), 1)
     return medians

@@ -1,4 +1,4 @@
-"""Submission to the end of the first optimizer step, 2 ranks: a warm worker against torchrun, taking turns."""
+"""From submission to the end of the first optimizer step, 2 ranks: a warm worker against torchrun, alternating."""
 
 from __future__ import annotations
 

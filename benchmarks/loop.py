@@ -1,4 +1,4 @@
-"""A training loop of some ten seconds that prints and times itself; run by Headway and by torchrun."""
+"""A training loop of about ten seconds that prints and times itself. Headway and torchrun run it."""
 
 import json
 import sys

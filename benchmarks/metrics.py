@@ -1,6 +1,6 @@
-"""Metric points: from a script's `run.log` into each database, beside MLflow's tracking server; and through brokers.
+"""Metric points from a script's `run.log` into each database, against MLflow's tracking server, and through brokers.
 
-Servers come from the environment. MLflow gets a venv of its own in a temporary folder.
+The servers come from the environment. MLflow gets its own venv in a temporary folder.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.fleet import Fleet, free_port, wait_until
 from tests.services import broker_for_processes, control, database_for_processes
 
 MLFLOW = ("mlflow==3.17.2", "psycopg2-binary==2.9.11")
-MLFLOW_SECONDS, MLFLOW_CLIENTS, MLFLOW_BATCH = 15.0, 2, 1000  # 1,000 points are the most that it takes at once
+MLFLOW_SECONDS, MLFLOW_CLIENTS, MLFLOW_BATCH = 15.0, 2, 1000  # its maximum per request
 METRICS = 50
 SCRIPT = """
 import sys, time, headway
@@ -39,10 +39,10 @@ for step in range(steps):
 
 
 def main() -> None:
-    """Print points per second and ratios. Ours count once all points are committed and the job has ended."""
+    """Print points per second and ratios. Headway's time ends when all points are committed and the job has ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=60_000, help="Of 50 points each.")
-    parser.add_argument("--rounds", type=int, default=2, help="Turns of Headway and MLflow; medians count.")
+    parser.add_argument("--rounds", type=int, default=2, help="Rounds of Headway and MLflow; the medians count.")
     arguments = parser.parse_args()
     result: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def main() -> None:
 def _headway(
     steps: int, *, database: str = "sqlite", reports: str | None = None, strike: Callable[[], None] | None = None
 ) -> tuple[float, bool]:
-    """Points per second of one job, and, where reports pass through a broker, whether each point is there once."""
+    """Points per second of one job, and with a broker also whether each point is stored exactly once."""
     with (
         tempfile.TemporaryDirectory() as folder,
         database_for_processes(database, Path(folder)) as url,
@@ -105,7 +105,7 @@ def _kill(node: str) -> None:
 
 
 def _mlflow_environment(folder: Path) -> Path:
-    """A Python that has MLflow."""
+    """A Python with MLflow."""
     uv = str(Path(sys.executable).with_name("uv"))
     python = folder / "mlflow" / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "mlflow")], check=True)
@@ -114,7 +114,7 @@ def _mlflow_environment(folder: Path) -> Path:
 
 
 def _mlflow(python: Path, kind: str) -> float:
-    """Points per second that one worker of MLflow's server takes, asked over HTTP without its own client's cost."""
+    """Points per second of one worker of MLflow's server, over HTTP without the cost of its own client."""
     with tempfile.TemporaryDirectory() as folder, database_for_processes(kind, Path(folder)) as url:
         port = free_port()
         store = url if kind == "sqlite" else urlsplit(url)._replace(scheme="postgresql+psycopg2").geturl()

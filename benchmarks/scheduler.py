@@ -1,7 +1,7 @@
 """The scheduler with 1,000 workers and 10,000 queued jobs: the server's own code and SQLite, workers as facts.
 
-Time is simulated: a round is a second. A decision is what it takes to look at the whole queue and say who goes where;
-the writes that follow are told apart.
+Time is simulated: a round is a second. A decision looks at the whole queue and places jobs. The writes that follow are
+measured separately.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DECISION_GOAL_SECONDS = 0.050
 
 
 class SimulatedClock(Clock):
-    """Stands still unless it is moved."""
+    """A clock that moves only when it is told to."""
 
     def __init__(self) -> None:
         self.seconds = 1e9
@@ -49,7 +49,7 @@ class SimulatedClock(Clock):
 
 
 class Simulation:
-    """The server's jobs, queue, workers and scheduler, with the time that its writes take counted."""
+    """The server's jobs, queue, workers and scheduler. It measures the time of its writes."""
 
     def __init__(self, home: Path, seed: int) -> None:
         self.clock = SimulatedClock()
@@ -111,7 +111,7 @@ class Simulation:
 
 
 def overtaken(queue: list[tuple[int, int, str]], placed: list[str]) -> int:
-    """How many of the placed jobs went before one for any worker that stood before them and stayed."""
+    """How many placed jobs overtook an earlier job that could run on any worker and still waits."""
     first_left = min((place for *place, job in queue if job not in placed), default=None)
     return (
         0 if first_left is None else sum([priority, age] > first_left for priority, age, job in queue if job in placed)
@@ -119,7 +119,7 @@ def overtaken(queue: list[tuple[int, int, str]], placed: list[str]) -> int:
 
 
 async def simulate(workers: int, jobs: int, seed: int) -> dict[str, object]:
-    """Place and end all jobs; the figures."""
+    """Place and end all jobs. Returns the figures."""
     with tempfile.TemporaryDirectory() as folder:
         simulation = Simulation(Path(folder), seed)
         server = simulation.server
@@ -160,7 +160,7 @@ async def simulate(workers: int, jobs: int, seed: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Print the figures; the exit status says whether the decision's goal held and nobody was overtaken."""
+    """Print the figures. The exit status is 0 if decisions were fast enough and no job was overtaken."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=10_000)

@@ -1,4 +1,4 @@
-"""The server and the command line: start, memory, help, submissions, and metric points while the API is asked."""
+"""The server and the command line: start, memory, help, submissions, and metric points during API requests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for step in range(16_500):
 
 
 def main() -> None:
-    """Print each figure in its unit; interpreter start-up is measured beside, since it is part of some."""
+    """Print each figure in its unit. Interpreter start-up is measured too, because some figures include it."""
     result: dict[str, float] = {"python_start_seconds": _command_seconds([sys.executable, "-c", "pass"])}
     result["help_seconds"] = _command_seconds([sys.executable, "-m", "headway", "--help"])
     result["ratio_help_to_python_start"] = round(result["help_seconds"] / result["python_start_seconds"], 1)

@@ -1,4 +1,4 @@
-"""Thirty mixed jobs: built-in, script, failing, cancelled, killed. Everything ends, nothing stays, memory stays."""
+"""Thirty mixed jobs: built-in, script, failing, cancelled, killed. All end, no process stays, memory does not grow."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ GROWTH_ALLOWED = 1.10
 
 
 def main() -> None:
-    """Print what became of the jobs, and the memory before and after; the exit status says whether all is well."""
+    """Print the statuses of the jobs, and the memory before and after. The exit status is 0 if all goals hold."""
     kinds = [kind for kind in WANTED for _ in range(6)]
     random.Random(0).shuffle(kinds)
     with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder)) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=2)
         fleet.wait_for_workers(1)
-        for kind in WANTED:  # whatever is imported or cached at first use is there before the measurement
+        for kind in WANTED:  # imports and caches of the first use happen before the measurement
             ended(_submit(fleet, kind))
         before = _memory(fleet)
         jobs = [(kind, _submit(fleet, kind)) for kind in kinds]
@@ -72,7 +72,7 @@ def _memory(fleet: Fleet) -> dict[str, int]:
 
 
 def _strays(fleet: Fleet) -> int:
-    """Processes below the worker besides its forkserver."""
+    """Processes below the worker, without its forkserver."""
     return len(psutil.Process(fleet.processes["one"].pid).children(recursive=True)) - 1
 
 

@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, Fleet(Path(folder)) as fleet:
         fleet.start_server()
-        fleet.start_worker("one", slots=1)  # one rank with all cores, as a plain script has them
+        fleet.start_worker("one", slots=1)  # one rank with all cores, like a plain script
         fleet.wait_for_workers(1)
         fleet.script("").refresh()
         result = {**_against_dataloader(Path(folder), fleet, arguments.rounds), **_overhead(fleet, arguments.pairs)}
@@ -38,9 +38,9 @@ def main() -> None:
 
 
 def _against_dataloader(folder: Path, fleet: Fleet, rounds: int) -> dict[str, object]:
-    """Both train the same model on 12,800 samples for two epochs on all cores; rounds take turns.
+    """Both train the same model on 12,800 samples for two epochs on all cores, in alternating rounds.
 
-    Headway with its default precision, which is bf16 where the processor has it, and with fp32 as the example.
+    Headway runs with its default precision, which is bf16 if the processor supports it, and with fp32 like the example.
     """
     for path in MNIST.glob("*.gz"):
         raw = folder / "mnist" / "MNIST" / "raw" / path.stem
@@ -74,7 +74,7 @@ def _ratio(ours: list[float], theirs: list[float]) -> float:
 
 
 def _samples_per_second(job: JobHandle) -> float:
-    """From the times of the logged steps, each epoch by itself, since a validation lies between the epochs."""
+    """Computed from the times of the logged steps, separately per epoch, because a validation is between epochs."""
     (series,) = job.metrics(["train/loss"]).series
     at = dict(zip(series["steps"], series["times"], strict=True))
     steps_per_epoch = 12_800 // 64

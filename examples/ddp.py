@@ -1,4 +1,4 @@
-"""A plain DistributedDataParallel script, as for torchrun. It knows nothing of Headway, and runs under both.
+"""A plain DistributedDataParallel script. It has no Headway code, and runs under torchrun as well.
 
 headway run examples/ddp.py --world-size 2 -- --steps 200
 torchrun --nproc-per-node 2 examples/ddp.py --steps 200

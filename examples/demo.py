@@ -55,7 +55,7 @@ def wait_until_up(up: subprocess.Popen[bytes]) -> None:
 
 
 def print_next(model: Path) -> None:
-    """Where the model is, and what to try. Each line works as printed, from any folder."""
+    """Print where the model is and what to try next. Each line works as printed, from any folder."""
     program = Path(sys.executable).parent
     print(f"\nModel: {model}")
     print("The demo's server has stopped. Start it again, with this job in it:")

@@ -1,4 +1,4 @@
-"""Plain PyTorch that goes on exactly where it was broken off, however often it is killed.
+"""Plain PyTorch with an exact resume, however often it is killed.
 
 headway run examples/resume.py --data digits --world-size 2
 """
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--save-steps", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds that each step waits, to have time to watch")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds that each step waits, so that you can watch")
     arguments = parser.parse_args()
     run = headway.run()
     torch.manual_seed(0)

@@ -1,6 +1,6 @@
-"""Headway trains models on the machines you have.
+"""Headway trains models on your own machines.
 
-`Client` submits and follows jobs; `run()` is what a script sees of its attempt.
+`Client` submits and follows jobs; `run()` gives a script access to its attempt.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Client", "__version__", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported on first use: `import headway` costs nothing, and only ranks need what `run` needs.
+    # Imported on first use: `import headway` is fast, and only ranks need the imports of `run`.
     if name == "Client":
         from headway.client import Client
 

@@ -1,4 +1,4 @@
-"""Every error that Headway raises: one tree, each class with a stable code, an HTTP status, and retryable or not."""
+"""All errors of Headway in one tree. Each class has a stable code and an HTTP status, and is retryable or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 
 class HeadwayError(Exception):
-    """Raised when Headway cannot do what it was asked to; the message names the subject, what is so, and what to do."""
+    """The base of all errors. The message names the subject, the problem and the solution."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
@@ -28,12 +28,12 @@ class InvalidInput(HeadwayError):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The paths of the fields that are wrong, such as `parameters.epochs`, where the server named them."""
+        """The paths of the wrong fields, such as `parameters.epochs`, if the server named them."""
         return tuple(self.details.get("fields", ()))
 
 
 class DatasetMissing(InvalidInput):
-    """Raised when a built-in dataset is asked for whose files this installation does not have."""
+    """Raised when a request needs a built-in dataset whose files this installation does not have."""
 
     code = "dataset_missing"
 
@@ -52,7 +52,7 @@ class NotAuthenticated(HeadwayError):
 
 
 class TokenExpired(NotAuthenticated):
-    """Raised when a request has a token of this installation that does not hold any more."""
+    """Raised when a request has a token of this installation that is no longer valid."""
 
     code = "token_expired"
 
@@ -79,20 +79,20 @@ class Damaged(NotFound):
 
 
 class Conflict(HeadwayError):
-    """Raised when the object's present state does not admit the request."""
+    """Raised when the object's current state does not allow the request."""
 
     code = "conflict"
     status = 409
 
 
 class NameTaken(Conflict):
-    """Raised when another job of the project has the name."""
+    """Raised when another job of the project already has the name."""
 
     code = "name_taken"
 
 
 class IdempotencyKeyReused(Conflict):
-    """Raised when the idempotency key was used before with another body."""
+    """Raised when the idempotency key was already used with another body."""
 
     code = "idempotency_key_reused"
 
@@ -104,7 +104,7 @@ class ClaimRefused(Conflict):
 
 
 class WorkerLost(HeadwayError):
-    """Raised when a worker speaks that the server gave up; it ends its ranks and registers anew."""
+    """Raised for a request of a worker that the server declared lost. The worker ends its ranks and registers again."""
 
     code = "worker_lost"
     status = 410
@@ -131,7 +131,7 @@ class Corrupt(HeadwayError):
 
 
 class InputUnusable(Corrupt):
-    """Raised when what a job was given has its hash, and still cannot be used: it was packed like that."""
+    """Raised when a job's input matches its hash but cannot be used, because it was packed wrongly."""
 
     code = "input_unusable"
     status = 422
@@ -144,7 +144,7 @@ class CheckpointCorrupt(Corrupt):
 
 
 class Unavailable(HeadwayError):
-    """Raised when a server or backend does not answer now; the same request may succeed later."""
+    """Raised when a server or backend does not answer. The same request may succeed later."""
 
     code = "unavailable"
     status = 503
@@ -152,20 +152,20 @@ class Unavailable(HeadwayError):
 
 
 class Overloaded(Unavailable):
-    """Raised when too many read at once; writes, heartbeats and claims continue. The same request may succeed soon."""
+    """Raised for too many simultaneous reads. Writes, heartbeats and claims continue. Retry the request soon."""
 
     code = "overloaded"
 
 
 class AnswerUnreadable(HeadwayError):
-    """Raised by a worker or client that does not know the form of a server's answer: it is older than the server."""
+    """Raised by a worker or client that is older than the server and cannot read the server's answer."""
 
     code = "answer_unreadable"
     status = 502
 
 
 class EnvironmentFailed(HeadwayError):
-    """Raised when the environment that a job asks for cannot be built or used."""
+    """Raised when a job's environment cannot be built or used."""
 
     code = "environment_failed"
     status = 422
@@ -179,7 +179,7 @@ class JobEnded(HeadwayError):
 
 
 class CannotStartRanks(HeadwayError):
-    """Raised when a worker cannot start any ranks for a reason of its own: its forkserver ends, its disk is full."""
+    """Raised when a worker cannot start any ranks: its forkserver ends, or its disk is full."""
 
     code = "cannot_start_ranks"
     status = 503
@@ -187,13 +187,13 @@ class CannotStartRanks(HeadwayError):
 
 
 class WorkerOutdated(CannotStartRanks):
-    """Raised when another Headway was installed over that of a running worker, which has to be started again."""
+    """Raised when another Headway was installed over that of a running worker. Restart the worker."""
 
     code = "worker_outdated"
 
 
 def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
-    """The error that a server answered with as an RFC 9457 problem."""
+    """The error in a server's RFC 9457 problem."""
     code = str(problem.get("code", ""))
     message = str(problem.get("detail") or f"The server answered with status {status}.")
     known = {one.code: one for one in _descendants(HeadwayError)}
@@ -204,7 +204,7 @@ def error_from_problem(status: int, problem: Mapping[str, Any]) -> HeadwayError:
 
 
 def error_from_answer(status: int, body: bytes) -> HeadwayError:
-    """The error that an HTTP answer names, whether or not its body is a problem."""
+    """The error of an HTTP answer, even if its body is not a problem document."""
     try:
         problem = json.loads(body)
     except ValueError:

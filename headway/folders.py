@@ -1,4 +1,4 @@
-"""Folders of any depth: the standard library's walks and removals call themselves once per level."""
+"""Walks and removals for folders of any depth. Those of the standard library recurse once per level."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 def walk(
     folder: Path, skip: Callable[[str], bool] = lambda _name: False
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Each folder with the names of its folders, and of its other entries; links are not followed, but entries.
+    """Each folder, with the names of its folders and of its other entries. Links are entries and are not followed.
 
-    Folders with a name to `skip` are left out, and those that cannot be read.
+    Folders with a name in `skip` and unreadable folders are left out.
     """
     waiting = [folder]
     while waiting:
@@ -33,7 +33,7 @@ def walk(
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder with all that is in it, as far as that is possible, also where its permissions were taken."""
+    """Delete a folder and its contents as far as possible, also folders without write permission."""
     if folder.is_symlink():
         _quietly(os.unlink, folder)
         return

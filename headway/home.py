@@ -1,4 +1,4 @@
-"""Where an installation keeps its state."""
+"""The home: the folder with an installation's state."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def default_home() -> Path:
-    """The home unless told otherwise: HEADWAY_HOME, or `~/.headway`."""
+    """The default home: HEADWAY_HOME, or `~/.headway`."""
     return Path(os.environ.get("HEADWAY_HOME") or Path.home() / ".headway")

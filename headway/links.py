@@ -1,4 +1,4 @@
-"""Symbolic links that stay inside the folder they are kept with. Standard library only: ranks need it, too."""
+"""Symbolic links that stay inside their folder. Standard library only, because ranks need it too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def inner_target(link: Path, folder: Path) -> Path | None:
-    """The file or folder behind a link, relative to `folder`; None if it is outside of it, or does not exist."""
+    """The target of a link, relative to `folder`; None if it is outside the folder or does not exist."""
     root = os.path.realpath(folder)
     target = Path(os.path.realpath(link))
     if not target.is_relative_to(root) or not target.exists():
@@ -16,7 +16,7 @@ def inner_target(link: Path, folder: Path) -> Path | None:
 
 
 def relative_text(link: Path, folder: Path, target: Path) -> str:
-    """What the link to `target`, a path relative to `folder`, has to say so that it works wherever the folder is."""
+    """The text of a link to `target`, a path relative to `folder`, so that it works if the folder is moved."""
     text = os.readlink(link)
     name = link.relative_to(folder)
     if not os.path.isabs(text) and stays_inside(name.as_posix(), text):
@@ -25,6 +25,6 @@ def relative_text(link: Path, folder: Path, target: Path) -> str:
 
 
 def stays_inside(name: str, text: str) -> bool:
-    """Whether a link called `name` in a folder, that says `text`, stays in the folder as far as its words tell."""
+    """Whether a link `name` with the text `text` stays in its folder, judged by the text alone."""
     whole = os.path.normpath(os.path.join(os.path.dirname(name), text))
     return not os.path.isabs(text) and whole.partition("/")[0] != ".."

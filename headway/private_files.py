@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may read, whatever mode they had."""
+"""Restricts files and folders to their owner, whatever mode they had."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _OTHERS_WRITE = 0o022
 
 
 def private_home(home: Path, names: Iterable[str]) -> None:
-    """Make a home, or take what is in it under these names (globs) from all but its owner.
+    """Create a home, or restrict its entries with these names (globs) to their owner.
 
-    The folder itself is closed, too. If it has other things in it, others may still read it, but not write: whoever
-    can rename its files can replace them. Raises SettingInvalid with the command to use where something is another
-    user's; OSError.
+    The folder itself is restricted too. If it has other entries, other users may still read it but not write: a user
+    who can rename files can replace them. Raises SettingInvalid with the command to run if an entry belongs to
+    another user; OSError.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     ours = {path for name in names for path in home.glob(name)}
@@ -29,10 +29,9 @@ def private_home(home: Path, names: Iterable[str]) -> None:
 
 
 def close(path: Path) -> None:
-    """Take a file, or a folder with all below it, from all but its owner. One that is not there is left out.
+    """Restrict a file, or a folder with its contents, to its owner. Does nothing if it does not exist.
 
-    The folder itself is closed last, so one that is closed need not be looked through again. Raises SettingInvalid,
-    OSError.
+    The folder itself is restricted last, so a restricted folder needs no second check. Raises SettingInvalid, OSError.
     """
     if path.is_symlink() or not path.exists():
         return
@@ -44,7 +43,7 @@ def close(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make an empty file unless it is there, and close it. Raises SettingInvalid, OSError."""
+    """Create an empty file if it does not exist, and restrict it to its owner. Raises SettingInvalid, OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
     _close_one(path)
 
@@ -55,12 +54,12 @@ def _open_to_others(path: Path, permissions: int = _OTHERS) -> bool:
 
 
 def _close_one(path: Path, permissions: int = _OTHERS) -> None:
-    """Take these permissions from all but its owner."""
+    """Remove these permissions from all users except the owner."""
     try:
         if _open_to_others(path, permissions):
             path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~permissions)
     except FileNotFoundError:
-        return  # it went away meanwhile
+        return  # it was deleted meanwhile
     except PermissionError as error:
         folder = path if path.is_dir() else path.parent
         can, recursive, change = ("read", "-R ", "go-rwx") if permissions == _OTHERS else ("changed", "", "go-w")

@@ -1,4 +1,4 @@
-"""Where a process of Headway writes its log: to stderr, as services do, or to a file of the home."""
+"""The log of a Headway process: on stderr, as services do, or in a file in the home."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TextIO
 
 NAME = "headway.log"
-"""In the home. The log of the start before it, if it became large, has `.1` at its end."""
+"""The log's name in the home. A large log of an earlier start is renamed and ends in `.1`."""
 _LARGE_BYTES = 10 << 20
 
 
 def log_to_stderr(subject: str = "") -> None:
-    """Write each record as a line with its time to stderr; `subject` says whose it is."""
+    """Write each record as a line with its time to stderr. Lines begin with `subject`."""
     _log_to(sys.stderr, subject)
 
 

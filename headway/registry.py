@@ -1,4 +1,4 @@
-"""URL scheme to backend. A backend's module, and with it its client library, is imported on first use."""
+"""Maps URL schemes to backends. A backend's module and its client library are imported on first use."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ BACKENDS: dict[str, dict[str, str]] = {
 
 
 EXTRAS = {"amqp": "rabbitmq", "amqps": "rabbitmq", "rediss": "redis"}
-"""What to install for a scheme, where that is not its name."""
+"""The extra to install for a scheme, if it has another name than the scheme."""
 
 
 def backend(kind: str, url: str) -> Any:
-    """The class that serves `url`. Raises SettingInvalid for a scheme that no backend has."""
+    """The backend class for `url`. Raises SettingInvalid for an unknown scheme."""
     schemes = BACKENDS[kind]
     scheme = urlsplit(url).scheme
     if scheme not in schemes:

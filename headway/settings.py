@@ -1,4 +1,4 @@
-"""What can be set, with unit, default and reason. Each is read from the environment as `HEADWAY_` + its name."""
+"""All settings, with unit, default and reason. Each is read from the environment variable `HEADWAY_` + its name."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from headway.rank_protocol import rank_variables
 
 PREFIX = "HEADWAY_"
 NO_SETTINGS = rank_variables.ALL | {"HEADWAY_TOKEN", "HEADWAY_RANK_TOKEN", "HEADWAY_SERVICES"}
-"""Variables with our prefix that are no settings: of ranks, of the client, and of the test suite."""
+"""Variables with the prefix that are not settings: of ranks, of the client, and of the test suite."""
 RENAMED = {
     "HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS",
     "HEADWAY_ASSIGNMENTS_URL": "HEADWAY_WAKEUPS_URL",
     "HEADWAY_ENGINE_URL": "HEADWAY_ENGINE_URLS",
 }
-"""Former names of settings, with those that they have now."""
+"""Former names of settings, with their current names."""
 _SERVICE_LINK = re.compile(
     r"HEADWAY_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?)"
 )
@@ -41,66 +41,65 @@ class Settings(Timeouts):
     """All settings of the server."""
 
     home: Path = Field(default_factory=default_home)
-    """Folder of everything an embedded installation stores."""
+    """Folder with all data of an embedded installation."""
     host: str = "127.0.0.1"
     """Address that the server listens on."""
     port: int = Field(default=8420, ge=0, le=65535)
-    """Port that the server listens on; 0 takes a free one."""
+    """Port that the server listens on; 0: any free port."""
     database_url: str | None = None
-    """Default: SQLite under the home."""
+    """URL of the database. Default: SQLite in the home."""
     objects_url: str | None = None
-    """Where artifacts and blocks are stored. Default: files under the home."""
+    """Where artifacts and blocks are stored. Default: files in the home."""
     broker_url: str = "embedded:"
     """Carries wake-ups and reports. Embedded: over the worker's own connection to the server."""
     wakeups_url: str | None = None
-    """Carries wake-ups, if another broker than HEADWAY_BROKER_URL's is to."""
+    """Carries wake-ups, if that is not HEADWAY_BROKER_URL."""
     reports_url: str | None = None
-    """Carries reports, if another broker than HEADWAY_BROKER_URL's is to."""
+    """Carries reports, if that is not HEADWAY_BROKER_URL."""
     cache_url: str = "memory:"
-    """Holds hot dataset blocks; losing it costs speed only."""
+    """Caches dataset blocks. Losing it costs only speed."""
     cache_bytes: int = Field(default=64 << 20, ge=0)
-    """Bound of the memory cache."""
+    """Size limit of the memory cache."""
     engine_urls: tuple[str, ...] = ()
     """Where workers come from besides the fleet, by comma: `local:`, `kubernetes:`."""
     default_engine: str = "fleet"
     """The engine of jobs that name none."""
     dataset_directories: tuple[Path, ...] = Field(default_factory=_packaged_sources)
-    """Where the sources of the datasets mnist and digits lie."""
+    """Folders with the sources of the datasets mnist and digits."""
     leader_lease_seconds: Seconds = Field(default=1.5, gt=0)
-    """Silence of the leading server after which another on the same database takes over."""
+    """Another server on the same database takes over after the leader was silent for this long."""
     advertised_url: str | None = None
-    """Where the other servers on the same database reach this one. Default: its host and port."""
+    """URL under which other servers on the same database reach this one. Default: its host and port."""
     token_days: float | None = Field(default=None, ge=1, le=36_500)
-    """How long the tokens in the home hold that are made from now on; the server renews them there. Default: they do
-    not expire."""
+    """How long new tokens in the home are valid; the server renews them. Default: they do not expire."""
     claim_timeout_seconds: Seconds = Field(default=10.0, gt=0)
     """How long an offered assignment may stay unclaimed."""
     shrink_wait_seconds: Seconds = Field(default=5.0, ge=0)
-    """How long a job that may run with fewer ranks waits for slots for all of them."""
+    """How long a job that may run with fewer ranks waits for slots for all ranks."""
     prepare_timeout_seconds: Seconds = Field(default=600.0, gt=0)
-    """How long a claimed assignment may take until its ranks start, data and environment included."""
+    """How long a claimed assignment may take until its ranks start, including data and environment."""
     stop_timeout_seconds: Seconds = Field(default=30.0, gt=0)
-    """How long a worker may take to end ranks that are to be stopped, beyond their grace, before it is given up."""
+    """How long a worker may take to end ranks, beyond their grace time, before it is declared lost."""
     settle_seconds: Seconds = Field(default=360.0, gt=0)
-    """How long the streams of a lost worker are waited for after its attempt ended."""
+    """How long the server waits for the streams of a lost worker after its attempt has ended."""
     catch_up_seconds: Seconds = Field(default=2.0, gt=0)
-    """How long reports already in the broker are read before a lost worker ends its attempt."""
+    """How long the server reads reports in the broker before a lost worker ends its attempt."""
     stream_retention_days: float = Field(default=30.0, gt=0)
     """Age at which logs and metrics of ended jobs are deleted."""
     stream_retention_bytes: int = Field(default=10 << 30, gt=0)
-    """Size of all logs and metrics above which those of the oldest ended jobs are deleted."""
+    """Size limit of all logs and metrics. Above it, those of the oldest ended jobs are deleted."""
     artifact_retention_days: float = Field(default=365.0, gt=0)
-    """Age at which artifacts of ended jobs are deleted; models stay long enough to be compared with next year's."""
+    """Age at which artifacts of ended jobs are deleted."""
     artifact_retention_bytes: int = Field(default=500 << 30, gt=0)
-    """Size of all artifacts above which those of the oldest ended jobs are deleted."""
+    """Size limit of all artifacts. Above it, those of the oldest ended jobs are deleted."""
     maximum_artifact_bytes: int = Field(default=64 << 30, gt=0)
-    """Largest artifact, and largest part of a checkpoint, that is accepted."""
+    """Size limit of an artifact, and of a part of a checkpoint."""
     maximum_snapshot_bytes: int = Field(default=256 << 20, gt=0)
-    """Largest packed working directory that is accepted; larger things are datasets."""
+    """Size limit of a packed working directory. Use datasets for larger data."""
 
     @property
     def timeouts(self) -> Timeouts:
-        """The part that workers are told."""
+        """The part that the server sends to workers."""
         return Timeouts(**{name: getattr(self, name) for name in Timeouts.model_fields})
 
     @property
@@ -125,7 +124,7 @@ class Settings(Timeouts):
 
 
 def refuse_renamed(environment: Mapping[str, str]) -> None:
-    """Raises SettingInvalid for a variable that has another name now, so that no setting is silently without effect."""
+    """Raises SettingInvalid for a renamed variable, so that it is not silently ignored."""
     for former, name in RENAMED.items():
         if former in environment:
             raise SettingInvalid(f"{former} is called {name} now: rename the variable.")
@@ -177,39 +176,39 @@ def load_settings(environment: Mapping[str, str], **options: object) -> Settings
 
 
 class WorkerSettings(BaseModel):
-    """All settings of a worker; the timeouts it gets from its server."""
+    """All settings of a worker. It gets the timeouts from its server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     server_url: str
     """URL of the server."""
     home: Path
-    """Folder of the worker's spool, its attempts' files and its dataset cache; one worker at a time uses it."""
+    """Folder for the worker's spool, its attempts' files and its dataset cache. Only one worker may use it."""
     name: str
-    """What the worker is called; the server adds a number if the name is taken."""
+    """The worker's name. The server adds a number if the name is taken."""
     token_file: Path
-    """Has the token that lets a machine register."""
+    """File with the token that lets a machine register."""
     slots: int = Field(ge=1, le=4096)
-    """Ranks that run at the same time."""
+    """How many ranks run at the same time."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """What jobs can ask for by `where`."""
+    """Labels that jobs can require with `where`."""
     host: str | None = None
     """Address for other workers' ranks and the server's probe. Default: that of the route to the server."""
     wakeups_url: str | None = None
-    """The broker of wake-ups as this machine reaches it. Default: as the server says."""
+    """URL of the broker of wake-ups from this machine. Default: the server's."""
     reports_url: str | None = None
-    """The broker of reports as this machine reaches it. Default: as the server says."""
+    """URL of the broker of reports from this machine. Default: the server's."""
     interface: str | None = None
     """Network interface that ranks use between workers. Default: that of the route to rank 0's worker."""
     dataset_cache_bytes: int = Field(default=50 << 30, gt=0)
-    """Bound of the local dataset cache; what was used least recently goes first."""
+    """Size limit of the local dataset cache. The least recently used datasets are deleted first."""
     snapshot_cache_bytes: int = Field(default=5 << 30, gt=0)
-    """Bound of the local cache of packed working directories."""
+    """Size limit of the local cache of packed working directories."""
     environment_cache_bytes: int = Field(default=40 << 30, gt=0)
-    """Bound of the environments built from lock files; one with torch and CUDA has some 6 GB."""
+    """Size limit of the environments built from lock files. One with torch and CUDA has about 6 GB."""
     work_cache_bytes: int = Field(default=50 << 30, gt=0)
-    """Bound of the working directories that jobs left here; what was used least recently goes first."""
+    """Size limit of the working directories of jobs. The least recently used are deleted first."""
     work_retention_seconds: Seconds = Field(default=86_400.0, ge=0)
-    """How long a working directory with files that were not stored stays after its job's end."""
+    """How long a working directory stays after its job's end if some of its files were not stored."""
     unasked_output_bytes: int = Field(default=2 << 30, ge=0)
-    """How much of the new and changed files of a working directory is stored for jobs without `--output`."""
+    """How many bytes of new and changed files of a working directory are stored for jobs without `--output`."""

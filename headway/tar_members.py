@@ -1,4 +1,4 @@
-"""The members of a tar archive that somebody else made. Standard library only: foreign environments unpack, too."""
+"""The members of an untrusted tar archive. Standard library only: jobs' own environments unpack archives too."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _EXTENDED_HEADERS = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
 )  # fmt: skip
 UNPACK_ERRORS = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
-"""What tarfile raises for archives that are damaged, or were made to do harm."""
+"""The errors of tarfile for damaged or malicious archives."""
 
 
 class Member(tarfile.TarInfo):
-    """A member whose extended headers are small: tarfile reads these whole, of whatever size they say they are."""
+    """A member with small extended headers. tarfile reads these headers whole, whatever size they state."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _EXTENDED_HEADERS and not 0 <= self.size <= _MAXIMUM_HEADER_BYTES:
@@ -35,9 +35,9 @@ class Member(tarfile.TarInfo):
 
 
 def checked_members(tar: tarfile.TarFile, maximum_bytes: int) -> Iterator[tarfile.TarInfo]:
-    """The members, each before it is extracted. The archive has to be opened with `tarinfo=Member`.
+    """The members, each before it is extracted. The archive must be opened with `tarinfo=Member`.
 
-    Raises Corrupt for too many or too deep ones, and for more than `maximum_bytes` altogether.
+    Raises Corrupt for too many or too deep members, and for more than `maximum_bytes` in total.
     """
     left_bytes = maximum_bytes
     for count, member in enumerate(tar, start=1):
@@ -53,7 +53,7 @@ def checked_members(tar: tarfile.TarFile, maximum_bytes: int) -> Iterator[tarfil
 
 
 def path_problem(path: str) -> str | None:
-    """Why a path is not taken into an archive, or out of one; None if it is."""
+    """Why a path is not packed or unpacked; None if it is allowed."""
     if len(path.encode(errors="surrogateescape")) > MAXIMUM_PATH_BYTES:
         return f"has more than {MAXIMUM_PATH_BYTES:,} bytes"
     if path.count("/") >= MAXIMUM_PATH_DEPTH:

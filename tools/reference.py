@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code. A test keeps them current."""
+"""Writes the reference pages from the code. A test keeps them current."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ EXIT_STATUS = """## Exit status
 
 | status | meaning |
 |---|---|
-| 0 | done; a followed job succeeded, or was detached from |
-| 1 | failed; a followed job failed; `doctor` found something |
-| 2 | wrong usage: an option, a spec or a setting that is not allowed |
+| 0 | done; a followed job succeeded, or Ctrl-C stopped following it |
+| 1 | failed; a followed job failed; `doctor` found a problem |
+| 2 | wrong usage: an option, a spec or a setting is not allowed |
 | 3 | a followed job was cancelled |
 
-`exec` ends with the command's own status: 128 + N for signal N, 127 if it could not be run.
+`exec` returns the command's own status: 128 + N for signal N, 127 if it could not be started.
 """
 
 
@@ -52,11 +52,11 @@ _TESTED = {
     "fleet": "",
     "kubernetes": "Kubernetes 1.35: a real control plane, with pods as local processes",
 }
-"""What CI runs each backend against."""
+"""The versions that CI tests each backend with."""
 
 
 def backends_page() -> str:
-    """Each kind and what it promises, and each backend with its limits, from the docstrings of class and file."""
+    """Each kind with its contract, and each backend with its limits, from the docstrings of class and file."""
     lines = [
         "# Backends\n",
         "Chosen by URL; the settings are in [settings](settings.md). A wrong or unreachable one stops the start.\n",
@@ -99,7 +99,7 @@ def settings_page() -> str:
         "# Settings\n",
         "The server reads each from the environment variable of its name, in capitals, after `HEADWAY_`;",
         "workers get what concerns them from their server.\n",
-        "| variable | default | what for |",
+        "| variable | default | meaning |",
         "|---|---|---|",
     ]
     words = field_words(Settings)
@@ -123,7 +123,7 @@ def statuses_page() -> str:
     lines += [f"| {one.value} | {_names(JOB_TRANSITIONS[one])} |" for one in JOB_TRANSITIONS]
     lines += ["\n## Assignment\n", "| from | to |", "|---|---|"]
     lines += [f"| {one.value} | {_names(ASSIGNMENT_TRANSITIONS[one])} |" for one in ASSIGNMENT_TRANSITIONS]
-    lines += ["\n## Why an attempt ended\n", "| reason | job becomes | blame | tried again | counts | sentence |"]
+    lines += ["\n## Why an attempt ended\n", "| reason | job becomes | blame | retried | counts | sentence |"]
     lines += ["|---|---|---|---|---|---|"]
     for reason in EndReason:
         again, counts = ("yes" if reason.retryable else "no"), ("yes" if reason.counted else "no")
@@ -153,7 +153,7 @@ def _command(command: click.Command, context: click.Context) -> list[str]:
     lines += [" ".join((command.help or "").replace("\b", "").split()) + "\n"]
     options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
     if options:
-        lines += ["| option | what it is |", "|---|---|"]
+        lines += ["| option | meaning |", "|---|---|"]
         for option in options:
             record = option.get_help_record(context)
             assert record is not None
@@ -172,7 +172,7 @@ def job_page() -> str:
         "A job's spec in YAML or JSON: `headway init` writes one, `headway submit` submits it. In the API it is the "
         "body of `POST /api/v1/jobs`, with `snapshot`, the SHA-256 of an uploaded directory, in place of `workdir`. "
         f"{schema['description']}\n",
-        "| field | type | default | what it is |",
+        "| field | type | default | meaning |",
         "|---|---|---|---|",
     ]
     for name, field in schema["properties"].items():

@@ -1,8 +1,8 @@
-"""Makes `.venv` from a lock file with uv, with nothing but Python 3.11 and what this checkout has.
+"""Creates `.venv` from a lock file with uv. It needs only Python 3.11 and this checkout.
 
-`requirements.lock` has what running Headway needs, `requirements-dev.lock` in addition what its tests and checks need.
-uv comes from the machine, or, where it has none, into the venv itself: pip's wheel lies beside this file, so that
-neither pip nor ensurepip need be installed. Downloads are cached in `.cache`, unless UV_CACHE_DIR names another place.
+`requirements.lock` has the packages to run Headway, `requirements-dev.lock` also those for tests and checks. If the
+machine has no uv, it is installed into the venv. pip's wheel is beside this file, so neither pip nor ensurepip is
+needed. Downloads are cached in `.cache`, unless UV_CACHE_DIR names another folder.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ ENVIRONMENT = CHECKOUT / ".venv"
 LOCKS = {"run": "requirements.lock", "dev": "requirements-dev.lock"}
 PURPOSES = {"run": "to run Headway", "dev": "to run, test and check Headway"}
 SIZES = {"run": "3.3 GB to download, 6.0 GB on disk", "dev": "3.5 GB to download, 6.3 GB on disk"}
-"""On Linux x86-64, measured; nearly all of it is PyTorch with its CUDA libraries."""
+"""Measured on Linux x86-64. Nearly all of it is PyTorch with its CUDA libraries."""
 
 
 def main() -> None:
-    """Set up what is asked for, `run` or `dev`, unless it is there already."""
+    """Create the environment `run` or `dev`, unless it is already current."""
     if sys.version_info < (3, 11):
         sys.exit(f"Headway needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}.")
     kind = sys.argv[1]
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def is_current(kind: str) -> bool:
-    """Whether `.venv` has what is asked for; what tests need includes what Headway needs."""
+    """Whether `.venv` has the packages. An environment for tests also has those to run Headway."""
     kinds = [kind] if kind == "dev" else list(LOCKS)
     return (ENVIRONMENT / "bin" / "python").exists() and any(
         stamp_of(one).exists() and stamp_of(one).read_text() == wanted_state(one) for one in kinds
@@ -56,12 +56,12 @@ def is_current(kind: str) -> bool:
 
 
 def stamp_of(kind: str) -> Path:
-    """The file that says for which state `.venv` was made."""
+    """The file that records the state for which `.venv` was created."""
     return ENVIRONMENT / f"headway-{kind}.stamp"
 
 
 def wanted_state(kind: str) -> str:
-    """Changes whenever the environment has to be made again."""
+    """A text that changes when the environment must be created again."""
     import tomllib
 
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
@@ -70,7 +70,7 @@ def wanted_state(kind: str) -> str:
 
 
 def expected_size(kind: str) -> str:
-    """What the download and the disk have to bear, for the message."""
+    """The sizes of the download and on disk, for the message."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return ""
     cached = " (less what is cached already)" if cache().exists() else ""
@@ -78,12 +78,12 @@ def expected_size(kind: str) -> str:
 
 
 def cache() -> Path:
-    """Where uv keeps what it has downloaded."""
+    """The folder of uv's downloads."""
     return Path(os.environ.get("UV_CACHE_DIR") or CHECKOUT / ".cache" / "uv")
 
 
 def find_uv(python: Path) -> str:
-    """uv of the machine, or our own, installed by pip from its wheel with a checked hash."""
+    """The machine's uv, or one that pip installs from its wheel, with a checked hash."""
     found = shutil.which("uv")
     if found:
         return found

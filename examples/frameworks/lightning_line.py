@@ -1,4 +1,4 @@
-"""A Lightning script, as for torchrun; HeadwayLogger is the only line about Headway.
+"""A Lightning script. HeadwayLogger is its only line of Headway code.
 
 headway run examples/frameworks/lightning_line.py --world-size 2 -- --devices 2
 """
@@ -35,7 +35,7 @@ class Line(lightning.LightningModule):
 
 
 def main() -> None:
-    """Train for some epochs on as many devices as torchrun was told."""
+    """Train for some epochs on the given number of devices."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=3)

@@ -1,4 +1,4 @@
-"""Lightning's own checkpoints, kept by Headway: the next attempt goes on from the newest.
+"""Lightning's own checkpoints, which Headway keeps. The next attempt continues from the newest one.
 
 headway run examples/frameworks/lightning_resume.py --world-size 2 -- --devices 2
 """
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--pause", type=float, default=0.0, help="Seconds a step takes longer.")
+    parser.add_argument("--pause", type=float, default=0.0, help="Seconds that each step waits.")
     arguments = parser.parse_args()
     folder = headway.run().checkpoint_directory()
     last = folder / "last.ckpt"

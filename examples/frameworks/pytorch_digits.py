@@ -1,4 +1,4 @@
-"""Plain PyTorch with what Headway offers: its dataset as tensors, metrics, a model, and a clean stop.
+"""Plain PyTorch with Headway's dataset tensors, metrics, model and clean stop.
 
 headway run examples/frameworks/pytorch_digits.py --data digits --world-size 2 --set epochs=5
 """

@@ -1,4 +1,4 @@
-"""PyTorch that writes its checkpoints as files, and knows nothing of Headway but a directory's name.
+"""PyTorch that writes its checkpoints as files, into a directory that Headway names. It has no Headway code.
 
 headway run examples/frameworks/pytorch_files.py
 """
@@ -14,7 +14,7 @@ from torch import nn
 
 
 def main() -> None:
-    """Train a line; keep what is needed to go on in a file, which gets its name only when it is whole."""
+    """Fit a line. Save the state in a file that gets its final name only when it is complete."""
     folder = Path(os.environ.get("HEADWAY_CHECKPOINT_DIRECTORY", "checkpoints"))
     folder.mkdir(exist_ok=True)
     model = nn.Linear(1, 1)

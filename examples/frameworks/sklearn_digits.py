@@ -1,4 +1,4 @@
-r"""A scikit-learn script that knows nothing of Headway; it finds its data by a variable.
+r"""A scikit-learn script without Headway code. It finds its data through a variable.
 
 headway run examples/frameworks/sklearn_digits.py --data digits --metric 'accuracy=accuracy (\S+)'
 """

@@ -1,4 +1,4 @@
-"""A Hugging Face Trainer script on synthetic tokens, as for torchrun; the callback is the only line about Headway.
+"""A Hugging Face Trainer script on synthetic tokens. The callback is its only line of Headway code.
 
 headway run examples/frameworks/transformers_tokens.py --world-size 2
 """
@@ -15,7 +15,7 @@ from headway.integrations.transformers import HeadwayCallback
 
 
 class Tokens(Dataset[dict[str, torch.Tensor]]):
-    """Sentences of random tokens; the label says whether the first one is in the upper half of the vocabulary."""
+    """Sentences of random tokens. The label says whether the first token is in the upper half of the vocabulary."""
 
     def __len__(self) -> int:
         return 256

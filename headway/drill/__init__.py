@@ -1,1 +1,1 @@
-"""The drill: a throw-away fleet on this machine, real training, and everything that can be made to fail."""
+"""The drill: fault-injection tests with real training on a temporary local fleet."""

@@ -1,4 +1,4 @@
-"""What must hold whatever was done to a job: the invariants that every scenario of the drill is judged by."""
+"""The invariants that the drill checks after every scenario."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from headway.client import JobHandle
 
 _EVENTS_SECONDS = 5.0
 STEPS = 200
-"""As training.py has it unless told otherwise."""
+"""The default of training.py."""
 TERMINAL = ("job.succeeded", "job.failed", "job.cancelled")
 
 
 def broken_invariants(job: JobHandle, weights: str | None) -> list[str]:
-    """What does not hold, each as a sentence; none if all is well. `weights`: the hash of the run left alone."""
+    """The violated invariants, as sentences; empty if all hold. `weights`: the hash of the undisturbed run."""
     events = _settled_events(job)
     attempts = job.attempts()
     found = [*_events(events), *_attempts(attempts), *_metrics(job), *_lines(job)]
     if job.status != "succeeded":
         found.append(f"The job {job.status}: {job.data['sentence']}")
     elif weights is not None and weights_of(job) != weights:
-        found.append("The weights differ from the unbroken run's.")
+        found.append("The weights differ from those of the undisturbed run.")
     try:
         with TemporaryDirectory() as folder:
             job.download_checkpoint(None, folder)
@@ -34,7 +34,7 @@ def broken_invariants(job: JobHandle, weights: str | None) -> list[str]:
 
 
 def _settled_events(job: JobHandle) -> list[dict[str, Any]]:
-    """All events; those of the end are copied out a moment after it."""
+    """All events. The last ones are copied a moment after the end."""
     deadline = time.monotonic() + _EVENTS_SECONDS
     while True:
         events = job.events()
@@ -53,7 +53,7 @@ def _events(events: list[dict[str, Any]]) -> list[str]:
     found = []
     numbers = [event["number"] for event in events]
     if numbers != list(range(1, len(numbers) + 1)):
-        found.append("Events are missing or doubled.")
+        found.append("Events are missing or duplicated.")
     ends = [event["type"] for event in events if event["type"] in TERMINAL]
     if len(ends) != 1 or events[-1]["type"] not in (*TERMINAL, "attempt.settled"):
         found.append(f"The job has {len(ends)} ends: {', '.join(ends)}.")
@@ -74,20 +74,20 @@ def _metrics(job: JobHandle) -> list[str]:
         if series["steps"] != list(range(1, STEPS + 1)):
             missing = sorted(set(range(1, STEPS + 1)) - set(series["steps"]))
             doubled = sorted(step for step, count in Counter(series["steps"]).items() if count > 1)
-            which = f"missing: {missing[:10]}, doubled: {doubled[:10]}"
+            which = f"missing: {missing[:10]}, duplicated: {doubled[:10]}"
             found.append(f"The metrics of rank {series['rank']} do not have each step once ({which}).")
     return found
 
 
 def _lines(job: JobHandle) -> list[str]:
-    """Each attempt's lines of each rank count on without gap; what counts in the end has each step once."""
+    """Each rank's lines of each attempt are numbered without a gap. The lines that count have each step once."""
     steps: dict[tuple[int, int], list[int]] = {}
     for line in job.logs():
         word, _, number = line["text"].partition(" ")
         if word == "step":
             steps.setdefault((line["attempt"], line["rank"]), []).append(int(number))
     return [
-        f"Lines of rank {rank} in attempt {attempt} are lost or doubled."
+        f"Lines of rank {rank} in attempt {attempt} are lost or duplicated."
         for (attempt, rank), numbers in steps.items()
         if numbers != list(range(numbers[0], numbers[0] + len(numbers)))
     ]

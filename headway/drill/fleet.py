@@ -1,4 +1,4 @@
-"""A fleet of real processes in a folder of its own."""
+"""A fleet of real processes in its own folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.02
 
 
 class DrillFleet:
-    """A server and workers on ports of their own; all end with it. `with` starts nothing."""
+    """A server and workers with their own ports. They end with it. Entering it starts nothing."""
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         self.folder = folder
@@ -32,7 +32,7 @@ class DrillFleet:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.server_away_until = 0.0
         own = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
-        # It has more ranks than a machine may have accelerators, and compares weights to the last bit.
+        # Machines may have fewer accelerators than it has ranks, and it compares weights to the last bit.
         self._environment = {**own, **settings, "CUDA_VISIBLE_DEVICES": ""}
 
     def __enter__(self) -> DrillFleet:
@@ -49,20 +49,20 @@ class DrillFleet:
         return Client(url=self.url, home=self.home)
 
     def start_server(self) -> None:
-        """Start the server, again after it was killed, and wait until it answers."""
+        """Start or restart the server, and wait until it answers."""
         self.server_away_until = time.time()
         self._start("server", "headway.drill.hostile_server", str(self.folder), str(self.port), str(self.home))
         self.wait(self._answers, "the server's start")
 
     def start_worker(self, name: str, slots: int, server_url: str | None = None) -> None:
-        """Start a worker, by way of another address if one is given."""
+        """Start a worker, which connects to another address if one is given."""
         token = str(self.home / "worker.token")
         home = str(self.folder / name)
         options = ("--server", server_url or self.url, "--token-file", token, "--slots", str(slots))
         self._start(name, "headway", "worker", *options, "--name", name, "--home", home)
 
     def wait_for_workers(self, count: int) -> None:
-        """Wait until so many are registered."""
+        """Wait until this many workers are registered."""
         with self.client() as client:
             self.wait(lambda: len(client.workers()) == count, f"{count} workers")
 
@@ -72,14 +72,14 @@ class DrillFleet:
         self.processes[name].wait()
 
     def wait(self, holds: Callable[[], Any], what: str, seconds: float = _START_SECONDS) -> Any:
-        """Look until something holds; its value. Raises Unavailable after `seconds`."""
+        """Wait until the condition holds and return its value. Raises Unavailable after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             value = holds()
             if value:
                 return value
             time.sleep(_LOOK_SECONDS)
-        raise Unavailable(f"The drill waited {seconds:g} s in vain for {what}.")
+        raise Unavailable(f"The drill waited {seconds:g} s for {what}, without success.")
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

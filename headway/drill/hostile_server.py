@@ -1,7 +1,7 @@
-"""The drill's server: as any other, until a file tells its broker or its clock to misbehave.
+"""The drill's server: a normal server, except that files can make its broker or its clock misbehave.
 
-`python -m headway.drill.hostile_server FOLDER PORT HOME`. In FOLDER, `broker` makes the broker lose, double, delay and
-reorder what passes it, and `clock` holds the seconds by which the wall clock is wrong.
+`python -m headway.drill.hostile_server FOLDER PORT HOME`. In FOLDER, the file `broker` makes the broker lose,
+duplicate, delay and reorder messages, and the file `clock` contains the error of the wall clock in seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HELD = 2
 
 
 class HostileBroker(EmbeddedBroker):
-    """Does to each message what a broker may do to it, while `switch` exists, or always without one."""
+    """Loses, duplicates, delays and reorders messages while `switch` exists; always, if there is no switch."""
 
     def __init__(self, seed: int, switch: Path | None = None) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class HostileBroker(EmbeddedBroker):
 
 
 class HostileClock(Clock):
-    """Its wall clock is wrong by the seconds that a file holds; its monotonic clock goes on, as the kernel's does."""
+    """A clock whose wall time is wrong by the seconds in a file. Its monotonic time is correct."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""A TCP proxy in user space that can stop passing bytes on, both ways or one way, as a cut network does."""
+"""A TCP proxy that can stop forwarding bytes, both ways or one way, like a cut network."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ _CHUNK_BYTES = 1 << 16
 
 
 class Proxy:
-    """Passes connections on to a port of this machine. `cut_up`: nothing reaches the server; `cut_down`: nothing comes
-    back. Connections stay open, and what is sent meanwhile is lost with them."""
+    """Forwards connections to a local port. `cut_up`: nothing reaches the server; `cut_down`: nothing comes back.
+
+    Connections stay open meanwhile. Data that is sent during a cut is lost, and its connection ends."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -43,7 +44,7 @@ class Proxy:
                 lost |= bool(getattr(self, cut))
                 if lost:
                     if not getattr(self, cut):
-                        break  # the network is back: what was lost cannot be made up, so the connection ends
+                        break  # the network is back: lost bytes cannot be restored, so the connection ends
                     continue
                 target.sendall(content)
         for one in (source, target):

@@ -1,4 +1,4 @@
-"""Runs the scenarios one after the other and judges them."""
+"""Runs the scenarios one after the other and checks the invariants."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _LONGEST_SECONDS = 120.0
 _WORKERS = 3
 _LEAST_STEPS = 20
 _TORCHRUN_TRIES = 3
-"""Per round, for torchrun does not come back each time."""
+"""Tries of torchrun per round, because it does not always recover."""
 _SPARE = "z-spare"
-"""Workers with as much room are taken by name, so that this one is left until another is lost."""
+"""Of workers with equal room the first by name is used. So this one stays free until another worker is lost."""
 _SETTINGS = {"HEADWAY_LEASE_SECONDS": str(_LEASE_SECONDS), "HEADWAY_HEARTBEAT_SECONDS": "0.7"}
 
 
 class Outcome(Frozen):
-    """What came of a scenario. Seconds are None where nothing had to be noticed or started again.
+    """The result of a scenario. Seconds are None if there was nothing to notice or to restart.
 
-    `impossible`: why it was not played on this machine; then it has not held. `outage_step_ratio`: the median time of a
-    step while the server was away, by that before.
+    `impossible`: why it cannot run on this machine; then `held` is false. `outage_step_ratio`: the median step time
+    while the server was away, divided by the median before.
     """
 
     scenario: str
@@ -48,9 +48,9 @@ class Outcome(Frozen):
 
 
 class Drill(Frozen):
-    """All outcomes; and, where a rank was killed, how long bare torchrun takes for the same on this machine.
+    """All outcomes. If a rank was killed, also the time that bare torchrun needs for the same on this machine.
 
-    `torchrun_gave_up`: in how many of its tries it did not come back at all; they are in no figure.
+    `torchrun_gave_up`: the number of tries in which it did not recover. No figure includes these tries.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -61,12 +61,12 @@ class Drill(Frozen):
 
     @property
     def held(self) -> bool:
-        """Whether each scenario held; one that could not be played has not."""
+        """Whether all scenarios held. A scenario that could not run did not hold."""
         return all(one.held for one in self.outcomes)
 
 
 def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outcome], None], rounds: int = 1) -> Drill:
-    """Start a fleet in `folder`, train once undisturbed, then `rounds` times per scenario. `tell` hears each outcome.
+    """Start a fleet in `folder`, train once undisturbed, then `rounds` times per scenario. Call `tell` per outcome.
 
     The figures of an outcome are medians over its rounds.
     """
@@ -92,14 +92,14 @@ def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outco
                 outcomes.append(outcome)
                 tell(outcome)
         proxy.close()
-        if any(one.strike is rank_killed for one in scenarios):
+        if any(one.inject is rank_killed for one in scenarios):
             while len(torchrun) - torchrun.count(None) < rounds and len(torchrun) < rounds * _TORCHRUN_TRIES:
                 torchrun.append(restart_seconds(folder))
     return _beside_torchrun(outcomes, torchrun)
 
 
 def _joined(rounds: Sequence[Outcome]) -> Outcome:
-    """One outcome of several rounds: it held if all did."""
+    """One outcome for several rounds. It held if all rounds did."""
     figures: dict[str, Any] = {}
     for name in ("noticed_seconds", "first_step_seconds", "repeated_steps", "outage_step_ratio"):
         values = [getattr(one, name) for one in rounds if getattr(one, name) is not None]
@@ -132,10 +132,10 @@ def _play(stage: Stage, client: Client, scenario: Scenario, weights: str) -> Out
     stage.fleet.wait_for_workers(_WORKERS)
     job = _submit(client, scenario.spec, TROUBLE=scenario.trouble, SAVE_STEPS=str(scenario.save_steps))
     broken: list[str] = []
-    struck_at = None
+    fault_at = None
     try:
-        if scenario.strike is not None:
-            struck_at = scenario.strike(stage, job)
+        if scenario.inject is not None:
+            fault_at = scenario.inject(stage, job)
         _ended(stage, job)
     except HeadwayError as error:
         broken.append(str(error))
@@ -153,20 +153,20 @@ def _play(stage: Stage, client: Client, scenario: Scenario, weights: str) -> Out
         broken=tuple(broken),
         attempts=len(attempts),
         ended_as=job.data["reason"] or job.status,
-        **_times(job, attempts, struck_at),
-        outage_step_ratio=_outage_step_ratio(stage, job, struck_at),
+        **_times(job, attempts, fault_at),
+        outage_step_ratio=_outage_step_ratio(stage, job, fault_at),
     )
 
 
-def _outage_step_ratio(stage: Stage, job: JobHandle, struck_at: float | None) -> float | None:
-    """Median step time of rank 0 from the server's end to its next start, by that before; None where that was short."""
+def _outage_step_ratio(stage: Stage, job: JobHandle, fault_at: float | None) -> float | None:
+    """Median step time of rank 0 while the server was away, divided by that before; None if there are too few steps."""
     away_until = stage.fleet.server_away_until
-    if struck_at is None or away_until < struck_at or len(job.attempts()) > 1:
+    if fault_at is None or away_until < fault_at or len(job.attempts()) > 1:
         return None
     (series,) = [one for one in job.metrics(["train/loss"], points=100_000).series if one["rank"] == 0]
     steps = [(at, at - before) for before, at in itertools.pairwise(series["times"])]
-    before = [seconds for at, seconds in steps if at < struck_at]
-    during = [seconds for at, seconds in steps if struck_at < at < away_until]
+    before = [seconds for at, seconds in steps if at < fault_at]
+    during = [seconds for at, seconds in steps if fault_at < at < away_until]
     return round(median(during) / median(before), 3) if min(len(before), len(during)) >= _LEAST_STEPS else None
 
 
@@ -175,15 +175,15 @@ def _ended(stage: Stage, job: JobHandle) -> None:
     stage.fleet.wait(lambda: job.refresh().status in ends, f"the end of job {job.name}", _LONGEST_SECONDS)
 
 
-def _times(job: JobHandle, attempts: list[dict[str, Any]], struck_at: float | None) -> dict[str, Any]:
-    """Seconds from the strike to its being noticed and to the next first step; and what was done again."""
+def _times(job: JobHandle, attempts: list[dict[str, Any]], fault_at: float | None) -> dict[str, Any]:
+    """Seconds from the fault to its detection and to the next first step, and the repeated steps."""
     again = [one for one in attempts[1:] if "first_step" in one["stages"]]
     if not again:
         return {}
     failure = attempts[0]["failure"]
-    began = struck_at if struck_at is not None else failure["at"]
+    began = fault_at if fault_at is not None else failure["at"]
     return {
-        "noticed_seconds": round(max(0.0, failure["at"] - began), 3) if failure and struck_at is not None else None,
+        "noticed_seconds": round(max(0.0, failure["at"] - began), 3) if failure and fault_at is not None else None,
         "first_step_seconds": round(again[0]["stages"]["first_step"] - began, 3),
         "repeated_steps": again[0]["repeats_steps"],
     }

@@ -1,4 +1,4 @@
-"""What the drill does to a training, a function per scenario. Each returns when it struck, in epoch seconds."""
+"""The faults that the drill injects, a function per scenario. Each returns the time of the fault, in epoch seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TRIES, _RETRY_SECONDS = 60, 0.5
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a scenario plays: a job runs on workers `one` and `two`, of which `two` is behind the proxy."""
+    """The environment of a scenario: a job runs on workers `one` and `two`; worker `two` is behind the proxy."""
 
     fleet: DrillFleet
     proxy: Proxy
@@ -36,14 +36,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`strike` is called once the job trains; None: the script does it to itself, by `trouble`.
+    """`inject` is called once the job trains; None: the script itself causes the fault, as `trouble` says.
 
-    `attempts`: that it takes, None where chance decides. `fails`: the reason for which the job has to fail. `possible`:
-    why it cannot be played on this machine, or None.
+    `attempts`: the expected number, None if it is random. `fails`: the reason with which the job must fail. `possible`:
+    returns why the scenario cannot run on this machine, or None.
     """
 
     name: str
-    strike: Callable[[Stage, JobHandle], float] | None
+    inject: Callable[[Stage, JobHandle], float] | None
     attempts: int | None = 2
     trouble: str = ""
     save_steps: int = 20
@@ -59,7 +59,7 @@ def _await_step(stage: Stage, job: JobHandle, step: int = _AT_STEP) -> None:
 
 
 def _await_loss(stage: Stage, job: JobHandle) -> None:
-    """Looks at all attempts: the next may have been placed before anyone looked."""
+    """Looks at all attempts, because the next one may already be placed."""
     lost = "the loss of the worker"
     stage.fleet.wait(lambda: any(one["reason"] == "worker_lost" for one in job.attempts()), lost)
 
@@ -74,19 +74,19 @@ def _rank_pids(stage: Stage, job: JobHandle, worker: str) -> list[int]:
 def _one_rank(stage: Stage, job: JobHandle, worker: str) -> int:
     pids = _rank_pids(stage, job, worker)
     if not pids:
-        raise Unavailable(f"Job {job.name} has no rank on worker {worker} any more, so none could be killed.")
+        raise Unavailable(f"Job {job.name} has no rank on worker {worker} any more, so the drill could not kill one.")
     return pids[0]
 
 
 def rank_killed(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for a rank, as the kernel does when memory runs out."""
+    """SIGKILL for a rank, as the kernel sends it when memory runs out."""
     _await_step(stage, job)
     os.kill(_one_rank(stage, job, "two"), signal.SIGKILL)
     return time.time()
 
 
 def rank_killed_while_saving(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for rank 0 in the middle of writing a checkpoint."""
+    """SIGKILL for rank 0 while it writes a checkpoint."""
     _await_step(stage, job, 30)
     pid = _one_rank(stage, job, "one")
     pattern = f"one/attempts/{job.id}.*/checkpoints/*/*.new"
@@ -100,7 +100,7 @@ def rank_killed_while_saving(stage: Stage, job: JobHandle) -> float:
 
 
 def worker_killed(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for a worker; it is started again half a second later."""
+    """SIGKILL for a worker. It is started again half a second later."""
     _await_step(stage, job)
     stage.fleet.kill("two")
     at = time.time()
@@ -129,17 +129,17 @@ def _network_cut(stage: Stage, job: JobHandle, *, up: bool, down: bool) -> float
 
 
 def network_cut(stage: Stage, job: JobHandle) -> float:
-    """Nothing passes between a worker and the server for longer than the lease, then all does again."""
+    """The network between a worker and the server is cut for longer than the lease, then restored."""
     return _network_cut(stage, job, up=True, down=True)
 
 
 def network_cut_one_way(stage: Stage, job: JobHandle) -> float:
-    """The worker's messages arrive, the answers do not."""
+    """The worker's messages arrive, but the answers are lost."""
     return _network_cut(stage, job, up=False, down=True)
 
 
 def network_cut_briefly(stage: Stage, job: JobHandle) -> float:
-    """A cut shorter than the lease: nothing may come of it."""
+    """A cut shorter than the lease. It must have no effect."""
     _await_step(stage, job)
     stage.proxy.cut_up = stage.proxy.cut_down = True
     at = time.time()
@@ -149,7 +149,7 @@ def network_cut_briefly(stage: Stage, job: JobHandle) -> float:
 
 
 def _full_disk(stage: Stage, job: JobHandle, process: str) -> float:
-    """For a few seconds a process can write no byte to any file, as on a full disk; then it can again."""
+    """For a few seconds a process cannot write to any file, as on a full disk."""
     _await_step(stage, job)
     victim = psutil.Process(stage.fleet.processes[process].pid)
     former = victim.rlimit(psutil.RLIMIT_FSIZE)
@@ -161,17 +161,17 @@ def _full_disk(stage: Stage, job: JobHandle, process: str) -> float:
 
 
 def full_disk_of_worker(stage: Stage, job: JobHandle) -> float:
-    """The worker cannot spool reports for a while."""
+    """The worker cannot spool reports for some seconds."""
     return _full_disk(stage, job, "two")
 
 
 def full_disk_of_server(stage: Stage, job: JobHandle) -> float:
-    """The server cannot write its database for a while."""
+    """The server cannot write its database for some seconds."""
     return _full_disk(stage, job, "server")
 
 
 def hostile_broker(stage: Stage, job: JobHandle) -> float:
-    """The broker loses, doubles, delays and reorders messages until the job's end is near."""
+    """The broker loses, duplicates, delays and reorders messages until shortly before the job's end."""
     _await_step(stage, job, 20)
     switch = stage.fleet.folder / "broker"
     at = time.time()
@@ -198,7 +198,7 @@ def clock_jumps(stage: Stage, job: JobHandle) -> float:
 
 
 def server_killed_in_submission(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for the server while jobs are being submitted; each is sent again until it is answered."""
+    """SIGKILL for the server during submissions. Each submission is sent again until it is answered."""
     _await_step(stage, job)
     source = "import time; time.sleep(0.1)"
     wave = job.id.removeprefix("j-")
@@ -235,13 +235,13 @@ def _restart_server(stage: Stage, away_seconds: float = 0.0) -> float:
 
 
 def server_killed(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for the server in training; it is started again two seconds later."""
+    """SIGKILL for the server during training. It is started again two seconds later."""
     _await_step(stage, job)
     return _restart_server(stage, away_seconds=2.0)
 
 
 def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for the server when a checkpoint's part has just been stored."""
+    """SIGKILL for the server just after a checkpoint's part was stored."""
     _await_step(stage, job, 30)
     folder = stage.fleet.home / "objects" / "checkpoints" / job.id
     known = len(list(folder.rglob("c-*")))
@@ -252,13 +252,13 @@ def server_killed_while_committing(stage: Stage, job: JobHandle) -> float:
 
 
 def server_killed_at_the_end(stage: Stage, job: JobHandle) -> float:
-    """SIGKILL for the server while the last steps are done; it comes back when the ranks have ended."""
+    """SIGKILL for the server during the last steps. It is started again when the ranks have ended."""
     _await_step(stage, job, STEPS - 15)
     return _restart_server(stage, away_seconds=2.0)
 
 
 def newest_checkpoint_damaged(stage: Stage, job: JobHandle) -> float:
-    """The bytes of the newest checkpoint are changed, then a rank is killed: the one before must be used."""
+    """The newest checkpoint's bytes are changed, then a rank is killed: the previous checkpoint must be used."""
     stage.fleet.wait(lambda: len(job.checkpoints()) == 2, "two checkpoints")  # the third comes a second later
     newest = job.checkpoints()[-1]
     for path in (stage.fleet.home / "objects" / "checkpoints" / job.id / "1" / str(newest["step"])).glob("c-*"):
@@ -295,4 +295,4 @@ SCENARIOS = (
     Scenario("hostile broker", hostile_broker, attempts=1),
     Scenario("clock jumps", clock_jumps, attempts=1),
 )
-"""A crash is the user's to mend, so that scenario expects a failure with its cause; all others expect success."""
+"""A crash is an error in the job, so its scenario expects a failure with that cause. All others expect success."""

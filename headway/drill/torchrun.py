@@ -1,4 +1,4 @@
-"""The same loss of a rank under bare `torchrun --max-restarts`, which starts the processes of all ranks anew."""
+"""The same loss of a rank under bare `torchrun --max-restarts`, which restarts the processes of all ranks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _RANKS = 2
 def restart_seconds(folder: Path) -> float | None:
     """Seconds from the SIGKILL of a rank to the end of the first step of all restarted ranks.
 
-    None if torchrun gave up: with gloo its restarted ranks now and then find the addresses of the former ones.
+    None if torchrun did not recover: with gloo its restarted ranks sometimes find the addresses of the former ones.
     """
-    own_folder = Path(tempfile.mkdtemp(dir=folder))  # it would go on from the checkpoints of the try before
+    own_folder = Path(tempfile.mkdtemp(dir=folder))  # otherwise it would continue from the previous try's checkpoints
     logs = own_folder / "logs"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(_RANKS)]
     command += ["--max-restarts", "1", "--redirects", "3", "--log-dir", str(logs)]
@@ -58,4 +58,4 @@ def _killed_at(logs: Path) -> float:
         said = re.search(r"^killed ([0-9.]+)$", path.read_text(), re.MULTILINE)
         if said:
             return float(said[1])
-    raise Unavailable("The rank that was to be killed under torchrun did not say so.")
+    raise Unavailable("The rank to kill under torchrun did not report its kill.")

@@ -1,4 +1,4 @@
-"""What the drill trains: a small network with dropout, which says what it does and goes on from checkpoints."""
+"""The drill's training: a small network with dropout, which prints its steps and continues from checkpoints."""
 
 import hashlib
 import os

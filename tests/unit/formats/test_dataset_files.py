@@ -106,7 +106,7 @@ def test_missing_arrays_and_other_files_are_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x_train=np.zeros(3))
     with pytest.raises(InvalidInput, match="has none of train_label, y_train, train_labels; it has x_train"):
         read_dataset(tmp_path / "a.npz")
-    with pytest.raises(InvalidInput, match=r"has no train-images-idx3-ubyte\.gz"):
+    with pytest.raises(InvalidInput, match=r"has neither train-images-idx3-ubyte\.gz"):
         read_dataset(tmp_path)
     with pytest.raises(InvalidInput, match=r"is neither a folder of IDX files nor an \.npz file"):
         read_dataset(tmp_path / "a.csv")

@@ -16,7 +16,9 @@ def test_patterns_find_values_and_steps() -> None:
     assert list(patterns.find("step 12 | loss=high")) == []
 
 
-@pytest.mark.parametrize(("pattern", "words"), [("loss=(", "cannot be read"), ("loss=.*", "has no group")])
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("loss=(", "is not a valid regular expression"), ("loss=.*", "has no group")]
+)
 def test_a_pattern_that_cannot_be_used_is_named(pattern: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=f"The pattern of metric loss {words}"):
         MetricPatterns({"loss": pattern})
