@@ -26,6 +26,7 @@ _TOY = """#!/bin/sh
 trap 'echo leaving >&2; exit 75' TERM
 echo "started by $(id -u) with $*"
 case "$BEHAVIOUR" in
+  brief) sleep 4; exit 3;;
   fail) echo "no such token" >&2; exit 3;;
   eat) exec python3 -c 'import time; taken = bytearray(300 << 20); time.sleep(600)';;
 esac

@@ -57,6 +57,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "drill": Command("drill:drill", "Run fault-injection tests on a temporary local fleet."),
         "backup": Command("backup:backup", "Write a whole installation to one file."),
         "restore": Command("backup:restore", "Write a backup to an empty home or database."),
+        "kubernetes": Command("kubernetes:kubernetes", "Print what the server needs in a cluster."),
         "migrate": Command("migrate:migrate", "Bring the database up to date."),
         "damaged": Command("damaged:damaged", "List stored rows that cannot be read."),
         "schema": Command("init:schema", "Print the JSON schema of job files."),

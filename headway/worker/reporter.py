@@ -28,6 +28,7 @@ from headway.worker.load import read_load
 from headway.worker.memory_curve import MemoryCurves
 from headway.worker.outbox import Outbox
 from headway.worker.rank_files import RankFiles
+from headway.worker.rank_output import show
 from headway.worker.read_watch import LeftFilesWatch, ReadWatch
 from headway.worker.resource_samples import ResourceSamples
 from headway.worker.spool import SpooledReport, SpooledStream
@@ -213,6 +214,7 @@ class Reporter:
         self.trained |= any(isinstance(fact, StageReached) and fact.stage == "trained" for fact in harvest.facts)
         self.logged_step = written.logged_step
         self._saved += harvest.saved
+        show(harvest.lines)
         if harvest.more:
             return
         self._facts.reported(len(content.facts))

@@ -8,88 +8,26 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from headway.core.allocation import Observation, Over, SeatEndCause, SeatEnded, SeatUp, Waiting, WaitingCause
-from headway.core.job import JobSpec
-from headway.engines.base import AllocationRequest, EngineSetup
+from headway.core.allocation import Over, SeatEndCause, SeatEnded, SeatUp, WaitingCause
+from headway.engines.base import EngineSetup
 from headway.engines.kubernetes.engine import KubernetesEngine
 from headway.engines.kubernetes.role import ROLE, manifests
 from headway.errors import InvalidInput, SettingInvalid
 from tests.cluster import Namespace, cluster_lock, engine_url, new_namespace, program
+from tests.kubernetes_engine import behaviour, request, running, waits_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes]
-Kind = TypeVar("Kind", bound=Observation)
 
 
 @pytest.fixture
 def namespace() -> Any:
     with cluster_lock(alone=False), new_namespace() as made:
         yield made
-
-
-class Told:
-    """What the engine observes, in order."""
-
-    def __init__(self, engine: KubernetesEngine) -> None:
-        self.all: list[Observation] = []
-        self._task = asyncio.create_task(self._read(engine))
-
-    async def _read(self, engine: KubernetesEngine) -> None:
-        async for observation in engine.observe():
-            self.all.append(observation)
-
-    async def next(self, kind: type[Kind], fits: Callable[[Kind], bool] = lambda _: True, seconds: float = 30) -> Kind:
-        """The first that fits and was not given yet."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for number, one in enumerate(self.all):
-                if isinstance(one, kind) and fits(one):
-                    del self.all[number]
-                    return one
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"no such {kind.__name__} among {self.all}")
-
-    async def up(self, seats: int) -> dict[int, str]:
-        """The starts of so many seats, once they are up."""
-        starts: dict[int, str] = {}
-        while len(starts) < seats:
-            seen = await self.next(SeatUp)
-            starts[seen.seat] = seen.start
-        return starts
-
-    def stop(self) -> None:
-        self._task.cancel()
-
-
-@asynccontextmanager
-async def running(
-    namespace: Namespace, folder: Path, *, owned: tuple[AllocationRequest, ...] = ()
-) -> AsyncIterator[Any]:
-    """An engine as the leading server has it, and what it tells."""
-    engine = KubernetesEngine(engine_url(namespace))
-    await engine.open(EngineSetup(installation="i-1", server_url="http://127.0.0.1:1", folder=folder))
-    await engine.adopt(owned)
-    told = Told(engine)
-    try:
-        yield engine, told
-    finally:
-        told.stop()
-        await engine.close()
-
-
-def request(allocation: str, seats: int = 1, **pod: Any) -> AllocationRequest:
-    spec = JobSpec.model_validate({"command": ["true"], "world_size": seats, "pod": pod})
-    return AllocationRequest(allocation, "j-1", "train", "default", spec, seats, 1, "a-token")
-
-
-def behaviour(name: str) -> dict[str, Any]:
-    return {"secret_variables": {"BEHAVIOUR": {"secret": f"toy-{name}", "key": "behaviour"}}}
 
 
 async def test_an_allocation_is_made_once_kept_and_released(namespace: Namespace, tmp_path: Path) -> None:
@@ -222,10 +160,6 @@ async def test_why_pods_do_not_start_is_told_in_kubernetes_words(namespace: Name
         await engine.request(request("a-quota", 2))
         waiting = await waits_for(told, "a-quota", WaitingCause.QUOTA)
         assert "exceeded quota: small" in waiting.sentence
-
-
-async def waits_for(told: Told, allocation: str, cause: WaitingCause) -> Waiting:
-    return await told.next(Waiting, lambda one: one.allocation == allocation and one.cause is cause)
 
 
 async def test_a_job_that_others_delete_is_over(namespace: Namespace, tmp_path: Path) -> None:
