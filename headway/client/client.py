@@ -13,9 +13,9 @@ from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
 from headway.client.job_options import JobOptions
 from headway.client.jobs import Jobs
-from headway.client.programs import check_command, check_lock, check_module, check_script
+from headway.client.programs import check_command, check_module, check_script
 from headway.client.short_errors import with_short_errors
-from headway.errors import DatasetMissing, InvalidInput, NotFound
+from headway.errors import DatasetMissing, InvalidInput
 from headway.rank_protocol.paths import CALL_SCRIPT
 
 # What packs directories and cuts datasets is imported on first use: most commands do neither, and it takes as long as
@@ -177,23 +177,9 @@ class Client:
         return self._upload(folder, lock=_lock_of(spec))
 
     def _upload(self, folder: Path | None, files: Mapping[str, bytes] | None = None, *, lock: str | None = None) -> str:
-        """Send a snapshot of a directory and further files unless the server has it; its hash.
+        from headway.client.snapshots import send_snapshot
 
-        With the lock file goes all that it needs. Raises InvalidInput when something of it would be left out.
-        """
-        from headway.formats.snapshot import pack
-
-        if folder is not None and lock is not None:
-            check_lock(lock, folder)
-        snapshot = pack(folder, files)
-        path = f"/snapshots/{snapshot.sha256}"
-        with snapshot.file:
-            try:
-                self._connection.request("HEAD", path)
-            except NotFound:
-                headers = {"Content-Length": str(snapshot.size_bytes)}
-                self._connection.request("PUT", path, content=snapshot.file, headers=headers)
-        return snapshot.sha256
+        return send_snapshot(self._connection, folder, files, lock)
 
     # Looking
 

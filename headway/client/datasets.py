@@ -1,4 +1,4 @@
-"""Datasets from a client's side: cut into blocks here, sent, registered; fetched from mirrors; written as files."""
+"""Datasets on the client's side: add them from files, fetch them from mirrors, write them as files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from headway.client.connection import Connection, path_part
+from headway.client.transfers import transfer_progress
 from headway.core.dataset import Dataset
 from headway.core.name import check_name
 from headway.errors import Corrupt, InvalidInput, Unavailable
@@ -22,14 +23,14 @@ MIRRORS = {
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
 }
 MIRRORS_VARIABLE = "HEADWAY_DATASET_MIRRORS"
-"""Other places to fetch built-in datasets from, separated by commas."""
+"""The variable that names other mirrors of built-in datasets, separated by commas."""
 MNIST_FILES = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""MNIST's files with the SHA-256 of what is in them, whoever packed them."""
+"""MNIST's files with the SHA-256 of their unpacked contents."""
 _TIMEOUT_SECONDS = 30.0
 _ASKED_BLOCKS = 1000
 _MAXIMUM_FILE_BYTES = 100 << 20
@@ -52,9 +53,11 @@ def add_dataset(connection: Connection, name: str, path: Path) -> dict[str, Any]
     for start in range(0, len(contents), _ASKED_BLOCKS):
         body = [block.model_dump() for block, _ in contents[start : start + _ASKED_BLOCKS]]
         missing |= {*connection.request("POST", "/datasets/missing", json=body, retry=True).json()["missing"]}
-    for block, compressed in contents:
-        if block.sha256 in missing:
+    to_send = [(block, compressed) for block, compressed in contents if block.sha256 in missing]
+    with transfer_progress(f"Uploading {name}", sum(len(compressed) for _, compressed in to_send)) as sent:
+        for block, compressed in to_send:
             connection.request("PUT", f"/blocks/{block.sha256}", content=compressed, retry=True)
+            sent(len(compressed))
     added: dict[str, Any] = connection.request("POST", "/datasets", json=dataset.model_dump(), retry=True).json()
     return added
 
@@ -71,7 +74,7 @@ def fetch_dataset(connection: Connection, name: str) -> dict[str, Any]:
 
 
 def _fetch(name: str, filename: str, sha256: str) -> bytes:
-    """The unpacked contents from the first mirror that has them. Raises Unavailable that says what each answered."""
+    """The unpacked contents from the first mirror that has them. Raises Unavailable with the answer of each mirror."""
     chosen = os.environ.get(MIRRORS_VARIABLE)
     reasons = []
     for mirror in chosen.split(",") if chosen else MIRRORS[name]:
@@ -84,30 +87,24 @@ def _fetch(name: str, filename: str, sha256: str) -> bytes:
         except (httpx.HTTPError, OSError, Corrupt) as error:
             reasons.append(f"{url}: {error or type(error).__name__}")
     raise Unavailable(
-        f"Dataset {name} could not be fetched. {'. '.join(reasons)}. Give other places by {MIRRORS_VARIABLE}, "
+        f"Dataset {name} could not be fetched. {'. '.join(reasons)}. Set {MIRRORS_VARIABLE} to other mirrors, "
         f"or add it from files: headway datasets add {name} FOLDER."
     )
 
 
 def _get(url: str) -> bytes:
-    """A file, with a progress bar where there is a terminal or a notebook."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with (
-        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-        httpx.stream("GET", url, timeout=_TIMEOUT_SECONDS, follow_redirects=True) as response,
-    ):
+    """A file, with a progress bar."""
+    with httpx.stream("GET", url, timeout=_TIMEOUT_SECONDS, follow_redirects=True) as response:
         response.raise_for_status()
         total = response.headers.get("content-length", "")
-        task = progress.add_task(url.rpartition("/")[2], total=int(total) if total.isdecimal() else None)
+        total_bytes = int(total) if total.isdecimal() else None
         content = bytearray()
-        for chunk in response.iter_raw():
-            content += chunk
-            progress.update(task, completed=len(content))
-            if len(content) > _MAXIMUM_FILE_BYTES:
-                raise Corrupt(f"it is larger than {_MAXIMUM_FILE_BYTES:,} bytes")
+        with transfer_progress(f"Fetching {url.rpartition('/')[2]}", total_bytes) as received:
+            for chunk in response.iter_raw():
+                content += chunk
+                received(len(chunk))
+                if len(content) > _MAXIMUM_FILE_BYTES:
+                    raise Corrupt(f"it is larger than {_MAXIMUM_FILE_BYTES:,} bytes")
         return bytes(content)
 
 

@@ -21,6 +21,7 @@ from headway.errors import JobEnded, NotFound, Unavailable
 from headway.rank_protocol.paths import MODEL_FILES
 
 _FOLLOW_TIMEOUT_SECONDS = 60.0
+_RECONNECT_SECONDS = (*RETRIES_SECONDS, *[2.0] * 30)
 
 
 @with_short_errors
@@ -185,20 +186,30 @@ class JobHandle:
         return self
 
     def follow(self, include: str = "events,logs,metrics", cursor: str | None = None) -> Iterator[Message]:
-        """All that happened and happens, until the job has ended. It continues after a lost connection by itself."""
-        patience = iter((*RETRIES_SECONDS, *[2.0] * 30))
+        """Everything that happened and happens to the job, until it has ended.
+
+        It reconnects by itself, for about a minute. Messages `away` and `back` tell when no server answered.
+        """
+        waits = iter(_RECONNECT_SECONDS)
+        away = False
         while True:
             try:
                 for message in self._follow_once(include, cursor):
-                    cursor = message.cursor
-                    patience = iter((*RETRIES_SECONDS, *[2.0] * 30))
+                    cursor, waits = message.cursor, iter(_RECONNECT_SECONDS)
+                    if away:
+                        away = False
+                        yield Message("back", {"sentence": "The server is back."}, cursor)
                     yield message
                     if message.kind == "end":
                         return
             except Unavailable as error:
-                wait_seconds = next(patience, None)
+                wait_seconds = next(waits, None)
                 if wait_seconds is None:
                     raise Unavailable(f"The server at {self._connection.url} does not come back: {error}") from error
+                if not away and wait_seconds > RETRIES_SECONDS[0]:  # the first new try is at once
+                    away = True
+                    sentence = f"No server answers at {self._connection.url}. The job continues; trying again."
+                    yield Message("away", {"sentence": sentence}, cursor or "")
                 time.sleep(wait_seconds)
 
     def _follow_once(self, include: str, cursor: str | None) -> Iterator[Message]:

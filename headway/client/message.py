@@ -1,4 +1,4 @@
-"""What a client that follows a job is told."""
+"""The messages that a client gets of a job that it follows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Message:
-    """One thing that happened to a followed job: an `event`, a `report` (lines and series) or, at last, the `end`."""
+    """One thing that happened to a followed job. `kind` is one of these:
+
+    `event`; `report`: log lines and metric points; `end`, the last one. And for the connection: `away`, while no server
+    answers, and `back`; both have a `sentence`.
+    """
 
     kind: str
     data: dict[str, Any]

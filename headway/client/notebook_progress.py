@@ -1,6 +1,6 @@
-"""A job's progress in a notebook: what it prints as plain output, and below it one line that is drawn over.
+"""A job's progress in a notebook: its output as plain text, and below it one line that is updated in place.
 
-It needs IPython alone, which every Python notebook has, and makes one block of HTML however much the job prints.
+It needs only IPython, which every Python notebook has. It makes one block of HTML, however much the job prints.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _DRAW_SECONDS = 0.25
 
 
 def in_notebook() -> bool:
-    """Whether this process is a notebook's kernel."""
+    """Whether this process is the kernel of a notebook."""
     return "ipykernel" in sys.modules
 
 
 def show_in_notebook(job: FollowedJob) -> None:
-    """Show all that happens to the job, until it has ended."""
+    """Show everything that happens to the job, until it has ended."""
     from IPython.display import HTML, display
 
     progress, unfinished, drawn_at = JobProgress(job), UnfinishedLines(), float("-inf")

@@ -1,4 +1,4 @@
-"""How far a followed job is: what to print of each message, and one line about the whole."""
+"""The progress of a followed job: the lines to print for each message, and the figures of the progress bar."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 from headway.client.message import Message
+from headway.client.tracebacks import Tracebacks
 from headway.core.checkpoint_name import checkpoint_name
 from headway.core.metric import metric_text
 
@@ -19,33 +20,36 @@ _STAGES = {
     "job.paused": "paused",
     "job.resumed": "queued again",
 }
+_ENDS = ("job.succeeded", "job.failed", "job.cancelled")
 _STILL = ("paused", "queued", "queued again")
-"""Stages in which no steps are made, so that there is no rate."""
+"""Stages without steps, and so without a rate."""
 _FIGURES = (
     ("train/loss", "loss", ".4f"),
     ("train/accuracy", "accuracy", ".1%"),
     ("validation/accuracy", "validation", ".2%"),
 )
-"""Metrics that are shown if there are such, under which label and in which form."""
+"""Metrics that the bar shows if the job has them: name, label and format."""
 _RATE_SECONDS = 30.0
+_SAMPLE_SECONDS = 0.5
+"""Messages of the past arrive at once. Together they count as one sample of the rate."""
 _LOOK_AGAIN_SECONDS = 2.0
-_TELL_AGAIN_SECONDS = 10.0
+_PRINT_AGAIN_SECONDS = 10.0
 
 
 class FollowedJob(Protocol):
-    """What is needed of a job handle."""
+    """The part of a job handle that following needs."""
 
     data: dict[str, Any]
 
     def follow(self) -> Iterator[Message]:
-        """All that happens to the job until it ends."""
+        """Everything that happens to the job until it ends."""
 
     def refresh(self) -> Any:
-        """Ask the server how the job stands now."""
+        """Read the job's state from the server again."""
 
 
 class Line(NamedTuple):
-    """A line to print. `kind`: output, good, warning; `rank` of output. `partial`: it has no end yet, as a bar."""
+    """A line to print. `kind`: output, good or warning. `rank`: of output. `partial`: a bar, without a line end."""
 
     text: str
     kind: str = "output"
@@ -55,55 +59,71 @@ class Line(NamedTuple):
 
 
 def rank_prefix(rank: int, world_size: int) -> str:
-    """What stands before a line: its rank, if there are several; what preparing printed is marked as such."""
+    """The prefix of a line: its rank if there are several; `[setup]` for output of the preparation."""
     if rank < 0:
         return "[setup] "
     return f"[{rank}] " if world_size > 1 else ""
 
 
 class UnfinishedLines:
-    """Lines without end, such as bars, where none can be drawn over: each rank's is told now and then."""
+    """Bars outside a terminal: the newest one of each rank is printed every few seconds."""
 
     def __init__(self) -> None:
-        self._told_at: dict[int, float] = {}
+        self._printed_at: dict[int, float] = {}
 
     def due(self, rank: int) -> bool:
-        """Whether the rank's is to be told again."""
+        """Whether to print the rank's line now."""
         now = time.monotonic()
-        due = now - self._told_at.get(rank, float("-inf")) >= _TELL_AGAIN_SECONDS
+        due = now - self._printed_at.get(rank, float("-inf")) >= _PRINT_AGAIN_SECONDS
         if due:
-            self._told_at[rank] = now
+            self._printed_at[rank] = now
         return due
 
 
 class JobProgress:
-    """The stage, the step and the newest figures of a job, kept up to date by its messages."""
+    """The stage, the step and the newest figures of a job. Messages keep them up to date."""
 
     def __init__(self, job: FollowedJob, now: Callable[[], float] = time.monotonic) -> None:
         self._job = job
         self._now = now
         self._looked_at = float("-inf")
         self._steps: deque[tuple[float, int]] = deque()
+        self._tracebacks = Tracebacks()
+        self._attempt_end: Line | None = None
         self.stage = "paused" if job.data["hold"] else str(job.data["status"])
         self.step = 0
         self.total_steps: int | None = None
         self.figures: dict[str, float] = {}
 
     def hear(self, message: Message) -> Iterator[Line]:
-        """Take in one message; the lines to print of it."""
-        if message.kind == "event":
-            yield from self._event(message.data)
-        elif message.kind == "report":
-            world_size = self._job.data["spec"]["world_size"]
-            for line in message.data["lines"]:
-                prefix = rank_prefix(line["rank"], world_size)
-                yield Line(line["text"], prefix=prefix, rank=line["rank"], partial=bool(line.get("partial")))
-            if message.data["series"]:
-                self._metrics(message.data["series"])
+        """Take in one message; the lines to print for it."""
+        match message.kind:
+            case "event":
+                yield from self._event(message.data)
+            case "report":
+                yield from self._output(message.data["lines"])
+                if message.data["series"]:
+                    self._metrics(message.data["series"])
+            case "away" | "back":
+                yield Line(message.data["sentence"], "warning" if message.kind == "away" else "good")
+            case "end":
+                yield from self._rest()
+
+    def _output(self, lines: list[dict[str, Any]]) -> Iterator[Line]:
+        world_size = self._job.data["spec"]["world_size"]
+        for line in lines:
+            rank, partial = line["rank"], bool(line.get("partial"))
+            texts = [line["text"]] if partial or world_size == 1 else self._tracebacks.take(rank, line["text"])
+            for text in texts:
+                yield Line(text, prefix=rank_prefix(rank, world_size), rank=rank, partial=partial)
+
+    def _rest(self) -> Iterator[Line]:
+        for rank, text in self._tracebacks.rest():
+            yield Line(text, prefix=rank_prefix(rank, self._job.data["spec"]["world_size"]), rank=rank)
 
     @property
     def steps_per_second(self) -> float | None:
-        """Over the last half minute; None before a second step, and while the job stands."""
+        """The rate over the last half minute; None before a second step, and while the job waits or is paused."""
         if self.stage in _STILL or len(self._steps) < 2:
             return None
         (began, first), (ended, last) = self._steps[0], self._steps[-1]
@@ -111,7 +131,7 @@ class JobProgress:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """How long the steps that are left will take at this rate; None if that is not known."""
+        """The time for the remaining steps at this rate; None if it is not known."""
         rate = self.steps_per_second
         return None if rate is None or self.total_steps is None else max(0, self.total_steps - self.step) / rate
 
@@ -123,8 +143,15 @@ class JobProgress:
 
     def _event(self, event: dict[str, Any]) -> Iterator[Line]:
         kind, data = event["type"], event["data"]
+        if kind == "job.requeued" and self.stage == "paused":
+            kind = "job.paused"  # it waits until it is resumed
         self.stage = _STAGES.get(kind, self.stage)
+        if self._attempt_end is not None and kind != "job.warned":
+            if kind not in _ENDS:  # the job's own end has the same sentence
+                yield self._attempt_end
+            self._attempt_end = None
         if kind == "attempt.placed":
+            yield from self._rest()
             self.step = 0
             self._steps.clear()
         elif kind == "checkpoint.restored":
@@ -138,7 +165,7 @@ class JobProgress:
                 f"Attempt {data['attempt']} finds {what} of earlier attempts on worker {data['worker']}.", "good"
             )
         elif kind == "attempt.ended" and data["reason"] != "completed":
-            yield Line(f"Attempt {data['attempt']}: {data['sentence']}", "warning")
+            self._attempt_end = Line(f"Attempt {data['attempt']}: {data['sentence']}", "warning")
         elif kind == "job.warned":
             yield Line(f"Warning: {data['warning']}", "warning")
 
@@ -147,6 +174,8 @@ class JobProgress:
             self.figures[series["name"]] = float(series["values"][-1])  # JSON has NaN and Infinity as text
             self.step = max(self.step, series["steps"][-1])
         now = self._now()
+        if self._steps and now - self._steps[-1][0] < _SAMPLE_SECONDS:
+            now = self._steps.pop()[0]
         self._steps.append((now, self.step))
         while now - self._steps[0][0] > _RATE_SECONDS:
             self._steps.popleft()
@@ -157,7 +186,7 @@ class JobProgress:
 
 
 def remaining_text(seconds: float | None) -> str:
-    """A time that is left, roughly: the more there is, the coarser."""
+    """A remaining time, rounded: the longer it is, the coarser."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -167,7 +196,7 @@ def remaining_text(seconds: float | None) -> str:
 
 
 def rate_text(steps_per_second: float | None) -> str:
-    """A rate in steps per second, or in seconds per step if it is a slow one."""
+    """A rate in steps per second; a slow one in seconds per step."""
     if steps_per_second is None:
         return ""
     if steps_per_second >= 1:

@@ -1,4 +1,4 @@
-"""A job's progress where somebody looks: in a notebook or on a terminal."""
+"""A job's progress, in a notebook or on a terminal."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from headway.client.terminal_progress import show_in_terminal
 
 
 def follow_with_progress(job: FollowedJob) -> None:
-    """Show all that happens to the job, until it has ended: in a notebook's output, or on the terminal."""
+    """Show everything that happens to the job, until it has ended: in a notebook's output, or on the terminal."""
     (show_in_notebook if in_notebook() else show_in_terminal)(job)

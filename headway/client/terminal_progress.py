@@ -1,4 +1,4 @@
-"""A job's progress in a terminal: a bar with rate and time left, and what the job prints above it."""
+"""A job's progress in a terminal: a bar with rate and time left, and above it the job's output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BAR_CHARACTERS = 12
 
 
 class _ProgressBelowBars(Progress):
-    """The job's progress, and above it what ranks have drawn last without a line's end."""
+    """The job's progress, and above it the bars that ranks draw: their last lines without a line end."""
 
     bars: dict[int, Text]
 
@@ -27,7 +27,7 @@ class _ProgressBelowBars(Progress):
 
 
 class _Display:
-    """Draws the progress. `bar` is the context to enter while messages are shown."""
+    """Draws the progress. Messages are shown inside the context `bar`."""
 
     def __init__(self, job: FollowedJob, console: Console) -> None:
         self._console = console
@@ -46,7 +46,7 @@ class _Display:
         self._task = self.bar.add_task(self.progress.stage, total=None, steps="", rate="", left="", figures="")
 
     def draw(self) -> None:
-        """Bring the line below up to date."""
+        """Draw the bar again."""
         now = self.progress
         steps = "" if not now.step else f"{now.step:,}/{now.total_steps:,}" if now.total_steps else f"step {now.step:,}"
         self.bar.update(
@@ -61,7 +61,7 @@ class _Display:
         )
 
     def print(self, line: Line) -> None:
-        """Show a line above it; one without an end is drawn over where that is possible."""
+        """Print a line above the bar. On a terminal the next line of the rank replaces one without a line end."""
         printed = Text.from_ansi(with_colours(line.text), style=_STYLES[line.kind])
         text = Text.assemble((line.prefix, "bright_black"), printed)
         self.bar.bars.pop(line.rank, None)
@@ -72,7 +72,7 @@ class _Display:
 
 
 def show_in_terminal(job: FollowedJob, console: Console | None = None) -> None:
-    """Show all that happens to the job, until it has ended."""
+    """Show everything that happens to the job, until it has ended."""
     display = _Display(job, console or Console(highlight=False))
     with display.bar:
         for message in job.follow():

@@ -9,7 +9,7 @@ import stat
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import IO
 
 import zstandard
 
+from headway.core.size import size
 from headway.errors import Corrupt, InvalidInput, TooLarge
 from headway.formats.bounded import MAXIMUM_WINDOW_BYTES
 from headway.formats.ignored_files import find_files
@@ -24,6 +25,7 @@ from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_
 
 MAXIMUM_UNPACKED_BYTES = 1 << 30
 _LEVEL = 3
+_NAMED_ENTRIES = 5
 _HEADER_BYTES = 2048
 """The largest average size of a member's headers."""
 
@@ -38,11 +40,14 @@ class Snapshot:
     file: IO[bytes]
 
 
-def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Snapshot:
+def pack(
+    directory: Path | None, extra: Mapping[str, bytes] | None = None, packed_bytes: Callable[[int], None] | None = None
+) -> Snapshot:
     """Pack a directory, if one is given, and `extra` files. Empty folders are included.
 
-    Files that git ignores or .headwayignore names are left out. Raises InvalidInput for files that cannot be packed,
-    and TooLarge that names the largest files.
+    Files that git ignores or .headwayignore names are left out. `packed_bytes` is called with the size of each file
+    that was added. Raises InvalidInput for files that cannot be packed; TooLarge, which names the largest entries,
+    before anything is packed.
     """
     if directory is not None and directory.resolve() in (Path.home().resolve(), Path("/")):
         raise InvalidInput(f"The working directory would be {directory}, your whole home. Give another --workdir.")
@@ -55,7 +60,9 @@ def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Sn
         ):
             for path in sorted([*paths, *folders]):
                 with suppress(FileNotFoundError):  # it went away meanwhile
-                    _add_path(tar, path, path.relative_to(directory or path).as_posix())
+                    added = _add_path(tar, path, path.relative_to(directory or path).as_posix())
+                    if packed_bytes is not None:
+                        packed_bytes(added)
             for name, content in sorted((extra or {}).items()):
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = len(content), 0o644
@@ -70,7 +77,8 @@ def pack(directory: Path | None, extra: Mapping[str, bytes] | None = None) -> Sn
     return Snapshot(digest, size_bytes, len(paths) + len(extra or {}), archive)
 
 
-def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
+def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> int:
+    """Add a file, link or empty folder; its size in bytes."""
     try:
         entry = tar.gettarinfo(path, name)
         if entry.isreg() and path.stat().st_nlink > 1:
@@ -85,6 +93,7 @@ def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
                 tar.addfile(entry, file)
         else:
             tar.addfile(entry)
+        return entry.size
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -112,14 +121,29 @@ def _checked(directory: Path) -> tuple[list[Path], list[Path]]:
     _check_paths(directory, [*sizes, *folders])
     total_bytes = sum(sizes.values())
     if total_bytes > MAXIMUM_UNPACKED_BYTES:
-        largest = sorted(sizes, key=lambda path: -sizes[path])[:3]
-        named = ", ".join(f"{path.relative_to(directory)} ({sizes[path]:,} bytes)" for path in largest)
         raise TooLarge(
-            f"The working directory {directory} has {total_bytes:,} bytes in {len(sizes)} files; "
-            f"{MAXIMUM_UNPACKED_BYTES:,} are allowed. The largest: {named}. Name unneeded files in .headwayignore, "
-            "or add it as a dataset."
+            f"The working directory {directory} has {size(total_bytes)} in {len(sizes):,} files; at most "
+            f"{size(MAXIMUM_UNPACKED_BYTES)} can be sent. {_largest_entries(directory, sizes)}"
         )
     return [*sizes], folders
+
+
+def largest_entries(directory: Path) -> str:
+    """Sentences that name the largest entries of a directory that is too large, and what to do."""
+    root = directory.resolve()
+    return _largest_entries(directory, {path: _size_bytes(path, root, directory) for path in find_files(directory)[0]})
+
+
+def _largest_entries(directory: Path, sizes: Mapping[Path, int]) -> str:
+    entries: Counter[str] = Counter()
+    for path, size_bytes in sizes.items():
+        first, *inner = path.relative_to(directory).parts
+        entries[f"{first}/" if inner else first] += size_bytes
+    named = ", ".join(f"{name} ({size(size_bytes)})" for name, size_bytes in entries.most_common(_NAMED_ENTRIES))
+    return (
+        f"The largest entries: {named}. List in .headwayignore what the job does not need, or add it as a dataset: "
+        "headway datasets add NAME PATH"
+    )
 
 
 def _size_bytes(path: Path, root: Path, directory: Path) -> int:

@@ -213,7 +213,7 @@ def _guarded(work: Callable[[], object], run: Run, script: str | None = None) ->
 
     The status is settled when the work has ended: what a signal's handler raises after that is printed and ignored.
     """
-    status = 1
+    status, folder = 1, os.getcwd()
     try:
         try:
             _mark_connections(run)
@@ -222,7 +222,7 @@ def _guarded(work: Callable[[], object], run: Run, script: str | None = None) ->
         except SystemExit as request:
             status = _exit_status(request)
         except BaseException as error:
-            record_error(run, error, import_hint(error, script) if script is not None else None)
+            record_error(run, error, import_hint(error, script), folder)
         _mark_meeting(run)
     except BaseException:
         traceback.print_exc()

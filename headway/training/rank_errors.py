@@ -1,7 +1,8 @@
-"""What is said of an exception that ended a rank's script."""
+"""Prints and records the exception that ended a rank's script."""
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -24,8 +25,11 @@ _STARTERS = (str(Path(__file__).with_name("rank.py")), program.__file__)
 """Whose frames are above those of the script."""
 
 
-def record_error(run: Run, error: BaseException, hint: str | None) -> None:
-    """Print what ended the script, and record it for the job's failure. `hint`: a sentence that helps."""
+def record_error(run: Run, error: BaseException, hint: str | None, folder: str) -> None:
+    """Print the error that ended the script, and record it for the job's failure.
+
+    `hint`: a sentence that helps. `folder`: the working directory, to which the paths of files are shown relative.
+    """
     # The frames above the script are Headway's and runpy's; a user wants to see their own.
     frame = error.__traceback__
     while frame is not None and (
@@ -33,6 +37,7 @@ def record_error(run: Run, error: BaseException, hint: str | None) -> None:
     ):
         frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frame))
+    text = text.replace(f'File "{folder}{os.sep}', 'File "')  # the user knows these files by their relative paths
     summary = _summary(error)
     if hint is not None:
         text += f"headway: {hint}\n"

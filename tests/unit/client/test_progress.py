@@ -76,6 +76,71 @@ def test_a_new_attempt_begins_its_rate_again(clock: FakeClock) -> None:
     assert (progress.stage, progress.step, progress.steps_per_second) == ("starting", 0, None)
 
 
+def test_a_job_that_is_queued_again_while_it_is_paused_still_says_paused(clock: FakeClock) -> None:
+    ended = event("attempt.ended", reason="paused", attempt=1, sentence="Paused on request.")
+    messages = (event("attempt.started"), event("job.paused"), ended, event("job.requeued"))
+    assert heard(clock, Followed(), *messages).stage == "paused"
+    assert heard(clock, Followed(), *messages, event("job.resumed")).stage == "queued again"
+
+
+def test_the_past_that_arrives_at_once_makes_no_rate(clock: FakeClock) -> None:
+    """Given 900 steps of the past within a moment, then a step each second, then the rate is one step a second."""
+    past = [steps(step, loss=1.0) for step in range(100, 1000, 100)]
+    job = Followed(total_steps=1000)
+    progress = heard(clock, job, event("attempt.started"), *past, seconds=0.01)
+    for step in range(901, 911):
+        clock.seconds += 1.0
+        list(progress.hear(steps(step, loss=1.0)))
+    assert progress.steps_per_second == pytest.approx(1.0, rel=0.1)
+
+
+def output(*lines: tuple[int, str]) -> Message:
+    return Message("report", {"lines": [{"rank": rank, "text": text} for rank, text in lines], "series": []}, "")
+
+
+def shown(*messages: Message) -> list[str]:
+    progress = JobProgress(Followed())
+    return [line.prefix + line.text for message in messages for line in progress.hear(message)]
+
+
+def test_a_traceback_that_all_ranks_print_is_shown_once() -> None:
+    """Given two ranks whose lines are mixed, then the second traceback is one line that names the first."""
+    lines = ["Traceback (most recent call last):", '  File "train.py", line 2, in <module>', "    1 / 0"]
+    mixed = [(rank, line) for line in (*lines, "ZeroDivisionError: division by zero") for rank in (0, 1)]
+    assert shown(output(*mixed[:3]), output(*mixed[3:])) == [
+        *(f"[0] {line}" for line in lines),
+        "[0] ZeroDivisionError: division by zero",
+        "[1] ZeroDivisionError: division by zero (the same traceback as rank 0)",
+    ]
+
+
+def test_tracebacks_that_differ_or_never_end_are_shown_whole() -> None:
+    first = output((0, "Traceback (most recent call last):"), (0, "ValueError: a"))
+    second = output((1, "Traceback (most recent call last):"), (1, "ValueError: b"))
+    third = output((1, "Traceback (most recent call last):"), (1, "  File"))
+    end = Message("end", {"status": "failed"}, "")
+    assert shown(first, second, third, end)[-4:] == [
+        "[1] Traceback (most recent call last):",
+        "[1] ValueError: b",
+        "[1] Traceback (most recent call last):",
+        "[1]   File",
+    ]
+
+
+def test_the_end_of_the_last_attempt_is_not_told_twice() -> None:
+    """Given an attempt that is followed by another one and one that ends the job, then only the first is a line."""
+    ended = event("attempt.ended", reason="rank_killed", attempt=1, sentence="Rank 0 was killed.")
+    again, failed = event("job.requeued"), event("job.failed")
+    assert shown(ended, again) == ["Attempt 1: Rank 0 was killed."]
+    assert shown(ended, failed) == []
+
+
+def test_the_server_that_is_away_is_told_and_that_it_is_back() -> None:
+    away = Message("away", {"sentence": "No server answers."}, "")
+    back = Message("back", {"sentence": "The server is back."}, "")
+    assert shown(away, back) == ["No server answers.", "The server is back."]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, ""), (0.4, "0 s left"), (59, "59 s left"), (90, "2 min left"), (3600 * 2.5, "2 h 30 min left")],

@@ -131,11 +131,23 @@ def test_a_link_that_leads_outside_is_named(tmp_path: Path, target: str) -> None
     assert pack(folder)[0].file_count == 2
 
 
-def test_too_much_is_refused_with_the_largest_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write(tmp_path / "a", small="1", large="1" * 200)
+def test_a_directory_that_is_too_large_is_refused_before_it_is_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a folder of large files beside a small file, then both are named with their sizes and nothing is packed."""
+    folder = write(tmp_path / "a", small="1", data__a="1" * 100, data__b="1" * 100)
     monkeypatch.setattr(snapshot, "MAXIMUM_UNPACKED_BYTES", 100)
-    with pytest.raises(TooLarge, match=r"201 bytes in 2 files; 100 are allowed. The largest: large \(200 bytes\)"):
-        snapshot.pack(folder)
+    packed: list[int] = []
+    with pytest.raises(TooLarge, match=r"201 B in 3 files; at most 100 B can be sent") as refused:
+        snapshot.pack(folder, packed_bytes=packed.append)
+    assert "The largest entries: data/ (200 B), small (1 B). List in .headwayignore" in str(refused.value)
+    assert packed == []
+
+
+def test_packing_tells_how_many_bytes_it_has_packed(tmp_path: Path) -> None:
+    packed: list[int] = []
+    with snapshot.pack(write(tmp_path / "a", small="1", large="1" * 200), packed_bytes=packed.append).file:
+        assert sorted(packed) == [1, 200]
 
 
 def test_a_whole_home_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,15 +80,17 @@ def test_a_pythonpath_that_would_change_what_is_loaded_asks_for_a_new_process(
         ("src/pkg/train.py", RELATIVE, "run -m pkg.train"),
         ("train.py", RELATIVE, "cd .. && headway run -m"),
         ("pkg/train.py", ModuleNotFoundError("No module named 'pkg'", name="pkg"), "headway run -m pkg.train"),
-        ("pkg/train.py", ModuleNotFoundError("No module named 'pandas'", name="pandas"), None),
+        ("pkg/train.py", ModuleNotFoundError("No module named 'pandas'", name="pandas"), "--lock requirements.txt"),
+        (None, ModuleNotFoundError("No module named 'pandas'", name="pandas"), "--python PATH"),
+        ("train.py", ModuleNotFoundError("No module named 'shared'", name="shared"), "--env PYTHONPATH=lib"),
         ("train.py", ModuleNotFoundError("No module named 'pkg.x'", name="pkg.x"), None),
         ("pkg/train.py", ValueError("attempted relative import"), None),
     ],
 )  # fmt: skip
 def test_an_import_that_fails_for_its_start_says_how_to_start_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, error: BaseException, hint: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, error: BaseException, hint: str | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, {"pkg/train.py": "", "src/pkg/train.py": ""})
+    write(tmp_path, {"pkg/train.py": "", "src/pkg/train.py": "", "lib/shared/__init__.py": ""})
     found = import_hint(error, script)
     assert found is hint is None or hint in (found or "")

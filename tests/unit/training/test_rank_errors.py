@@ -55,6 +55,18 @@ def test_an_exception_is_named_by_its_type_and_message(
     assert record["traceback"] in capsys.readouterr().err
 
 
+def test_a_traceback_has_the_paths_that_the_user_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given a script in the working directory, which it leaves before it fails, then its path is relative."""
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "pkg" / "train.py"
+    script.parent.mkdir()
+    script.write_text("import os\nos.chdir('/')\n1 / 0\n")
+    assert _guarded(lambda: exec(compile(script.read_text(), str(script), "exec")), Run({})) == 1  # noqa: S102
+    assert 'File "pkg/train.py", line 3' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_signal_after_the_script_does_not_change_its_exit_status(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a script that has exited, when a handler of its raises meanwhile, then the script's own status counts."""
