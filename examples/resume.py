@@ -1,6 +1,6 @@
 """Plain PyTorch with an exact resume, however often it is killed.
 
-headway run examples/resume.py --data digits --world-size 2
+headway run examples/resume.py --dataset digits --world-size 2
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Plain PyTorch with Headway's dataset tensors, metrics, model and clean stop.
 
-headway run examples/frameworks/pytorch_digits.py --data digits --world-size 2 --set epochs=5
+headway run examples/frameworks/pytorch_digits.py --dataset digits --world-size 2 --set epochs=5
 """
 
 from __future__ import annotations

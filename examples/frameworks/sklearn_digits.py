@@ -1,6 +1,6 @@
 r"""A scikit-learn script without Headway code. It finds its data through a variable.
 
-headway run examples/frameworks/sklearn_digits.py --data digits --metric 'accuracy=accuracy (\S+)'
+headway run examples/frameworks/sklearn_digits.py --dataset digits --metric 'accuracy=accuracy (\S+)'
 """
 
 from __future__ import annotations

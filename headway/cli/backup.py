@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from headway.cli.common import json_option, print_json, when
+from headway.client.transfers import transfer_progress
 from headway.core.size import size
 
 if TYPE_CHECKING:
@@ -27,40 +28,47 @@ _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def backup(file: Path, home: Path | None, as_json: bool) -> None:
     """Write a whole installation to FILE: jobs, logs, metrics, checkpoints, models, datasets, and its secret.
 
-    Servers may go on meanwhile. Exit status 1 if something was damaged in the store already; the rest is in FILE.
+    Servers may run meanwhile. Exit status 1 if something in the store was damaged before; the rest is in FILE.
     """
     from headway.server.backup import take_backup
     from headway.settings import load_settings
 
-    manifest = asyncio.run(take_backup(load_settings(os.environ, home=home), file))
+    settings = load_settings(os.environ, home=home)
+    with transfer_progress("Copying objects", None) as copied:
+        manifest = asyncio.run(take_backup(settings, file, copied))
     _tell(
         manifest,
         as_json,
-        f"{file} has {size(file.stat().st_size)}. Keep it secret: tokens are signed by what it holds.",
+        f"{file} has {size(file.stat().st_size)}. Keep it secret: it contains the key that signs tokens.",
     )
     for damaged in manifest.damaged:
-        click.secho(f"{damaged} is gone or damaged in the store.", err=True, fg="red")
+        click.secho(f"{damaged} is missing or damaged in the store.", err=True, fg="red")
     sys.exit(bool(manifest.damaged))
 
 
 @click.command()
 @_file
 @_home
-@click.option("--check", is_flag=True, help="Only see whether FILE is whole.")
+@click.option("--check", is_flag=True, help="Only check that FILE is complete and undamaged.")
 @json_option
 def restore(file: Path, home: Path | None, check: bool, as_json: bool) -> None:
     """Write the installation in FILE to an empty home, or to an empty database and object store of any kind.
 
-    Then start the servers. Jobs that ran go on from their newest checkpoint; workers register anew.
+    Then start the servers. Jobs that ran continue from their newest checkpoint; workers register again.
     """
     from headway.server.restore import check_backup, restore_backup
     from headway.settings import load_settings
 
+    size_bytes = file.stat().st_size if file.is_file() else None
     if check:
-        _tell(check_backup(file), as_json, f"{file} is whole.")
+        with transfer_progress("Checking", size_bytes) as read:
+            manifest = check_backup(file, read)
+        _tell(manifest, as_json, f"{file} is complete and undamaged.")
         return
-    manifest = asyncio.run(restore_backup(load_settings(os.environ, home=home), file))
-    _tell(manifest, as_json, "All of it was read again after it was written, and is as in the backup.")
+    settings = load_settings(os.environ, home=home)
+    with transfer_progress("Checking, then writing", size_bytes and 2 * size_bytes) as done:
+        manifest = asyncio.run(restore_backup(settings, file, done))
+    _tell(manifest, as_json, "It was read again after it was written, and is the same as the backup.")
 
 
 def _tell(manifest: Manifest, as_json: bool, sentence: str) -> None:

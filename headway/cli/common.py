@@ -1,4 +1,4 @@
-"""What commands share."""
+"""Output that commands share: text, tables, JSON, times and durations."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ def print_text(text: str, *, indent: int = 0, hanging: int = 0, fg: str | None =
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(value, indent=2))
+
+
+def answer(value: Any, sentence: str, *, as_json: bool) -> None:
+    """Print the result of a command: a sentence for people, or JSON."""
+    if as_json:
+        print_json(value)
+    else:
+        click.echo(sentence)
 
 
 def print_table(

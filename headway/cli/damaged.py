@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table
+from headway.cli.common import answer, json_option, print_json, print_table
 from headway.client import Client
 
 _KINDS = ("job", "attempt", "checkpoint", "event", "report", "worker", "dataset")
@@ -34,8 +34,9 @@ def damaged(context: click.Context, as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(_KINDS))
 @click.argument("row_id", metavar="ID")
 @click.confirmation_option("--yes", prompt="Delete the row, and of a job its logs, metrics and files?")
-def delete(kind: str, row_id: str) -> None:
+@json_option
+def delete(kind: str, row_id: str, as_json: bool) -> None:
     """Delete a damaged row; a job with its logs, metrics and files."""
     with Client() as client:
         client.delete_damaged(kind, row_id)
-    click.echo(f"The damaged row of {kind} {row_id} is deleted.")
+    answer({"kind": kind, "id": row_id}, f"The damaged row of {kind} {row_id} is deleted.", as_json=as_json)

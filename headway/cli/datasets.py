@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_damaged, print_json, print_table
+from headway.cli.common import answer, json_option, print_damaged, print_json, print_table
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
 from headway.core.size import size
@@ -27,7 +27,7 @@ def datasets(context: click.Context, as_json: bool) -> None:
         print_json(found)
         return
     if not found:
-        click.echo("No dataset is registered yet; mnist and digits are at their first use.")
+        click.echo("No dataset is registered yet. The first job that uses mnist or digits registers it.")
     else:
         print_table(("NAME", "TRAIN", "TEST", "SAMPLE", "CLASSES", "SIZE"), map(_row, found))
     print_damaged(damaged)
@@ -51,29 +51,33 @@ def _row(dataset: dict[str, Any]) -> tuple[str, ...]:
 @datasets.command()
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
-def add(name: str, path: Path | None) -> None:
-    """Register a dataset: a folder of IDX files named as MNIST's, or an .npz. Without PATH, mnist from its mirrors.
+@json_option
+def add(name: str, path: Path | None, as_json: bool) -> None:
+    """Register a dataset: a folder of IDX files with MNIST's names, or an .npz. Without PATH: mnist from its mirrors.
 
-    An .npz has x_train, y_train, x_test and y_test; or images and labels, of which every fifth becomes the test.
+    An .npz has x_train, y_train, x_test and y_test; or images and labels, of which each fifth sample is for the test.
     """
     with Client() as client:
         added = client.fetch_dataset(name) if path is None else client.add_dataset(name, path)
     splits = added["splits"]
-    click.echo(
+    sentence = (
         f"Dataset {name} is registered: {splits['train']['sample_count']:,} training and "
         f"{splits['test']['sample_count']:,} test samples, {added['classes']} classes."
     )
-    click.echo(f"Use it: headway train cnn --dataset {name}, or headway run train.py --data {name}")
+    answer(added, sentence, as_json=as_json)
+    click.echo(f"Use it: headway train cnn --dataset {name}, or headway run train.py --dataset {name}")
 
 
 @datasets.command()
 @click.argument("name", shell_complete=complete_datasets)
 @click.option("--to", type=click.Path(path_type=Path), help="Folder to write into.  [default: the dataset's name]")
-def download(name: str, to: Path | None) -> None:
+@json_option
+def download(name: str, to: Path | None, as_json: bool) -> None:
     """Write a dataset as ranks see it: a .npy file per array, and dataset.json."""
     with Client() as client:
         folder = client.download_dataset(name, to)
-    click.echo(f"{folder}: a script run outside Headway finds it by HEADWAY_DATA_DIRECTORY={folder.absolute()}")
+    sentence = f"{folder} is written. For a script outside Headway: HEADWAY_DATA_DIRECTORY={folder.absolute()}"
+    answer({"folder": str(folder)}, sentence, as_json=as_json)
 
 
 @click.command()

@@ -5,24 +5,26 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.status import Status
 
 from headway.cli.common import json_option, print_json
 
 
 @click.command()
-@click.option("--only", multiple=True, metavar="WORDS", help="Only scenarios with these words in their name.")
+@click.option("--only", multiple=True, metavar="WORDS", help="Only scenarios whose name has these words.")
 @click.option("--list", "list_only", is_flag=True, help="Print the scenarios and end.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=1, help="Play each so often; figures are medians.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=1, help="Runs of each scenario; figures are medians.")
 @json_option
 def drill(only: tuple[str, ...], list_only: bool, rounds: int, as_json: bool) -> None:
-    """Strike a throw-away fleet on this machine, with real training, and see whether everything holds.
+    """Run fault-injection tests on a temporary fleet on this machine, with real training.
 
-    It has a home and ports of its own and needs no root. The exit status is 1 if anything did not hold, or could not
-    be played here.
+    The fleet has its own home and ports and needs no root. Exit status 1: a scenario failed or could not run here.
     """
     from headway.drill.scenarios import SCENARIOS
 
@@ -36,22 +38,46 @@ def drill(only: tuple[str, ...], list_only: bool, rounds: int, as_json: bool) ->
 
     began = time.monotonic()
     if not as_json:
-        click.secho(_line("SCENARIO", "HELD", "NOTICED", "FIRST STEP", "REPEATED", "ATTEMPTS"), bold=True)
+        click.secho(_line("SCENARIO", "PASSED", "NOTICED", "FIRST STEP", "REPEATED", "ATTEMPTS"), bold=True)
     with tempfile.TemporaryDirectory(prefix="headway-drill-") as folder:
-        said = run_drill(Path(folder), chosen, (lambda _: None) if as_json else _tell, rounds)
+        display = _Display(len(chosen), shown=not as_json)
+        with display.line:
+            report = run_drill(Path(folder), chosen, display.tell, rounds, display.begin)
     if as_json:
-        rest = said.model_dump(mode="json", exclude={"outcomes"})
-        print_json({"held": said.held, "scenarios": [one.model_dump(mode="json") for one in said.outcomes], **rest})
+        rest = report.model_dump(mode="json", exclude={"outcomes"})
+        print_json({"held": report.held, "scenarios": [one.model_dump(mode="json") for one in report.outcomes], **rest})
     else:
-        if said.torchrun_first_step_seconds is not None:
-            words = f"torchrun --max-restarts takes {said.torchrun_first_step_seconds:.2f} s to the first step"
-            gave_up = f" (it gave up in {said.torchrun_gave_up} of {said.torchrun_tries} tries)"
-            click.echo(f"A rank killed: {words}, {said.ratio_torchrun} times as long{gave_up}.")
+        if report.torchrun_first_step_seconds is not None:
+            words = f"torchrun --max-restarts takes {report.torchrun_first_step_seconds:.2f} s to the first step"
+            gave_up = f" (it failed in {report.torchrun_gave_up} of {report.torchrun_tries} tries)"
+            click.echo(f"A rank killed: {words}, {report.ratio_torchrun} times as long{gave_up}.")
         took = time.monotonic() - began
-        count = sum(outcome.held for outcome in said.outcomes)
-        words = f"{count} of {len(said.outcomes)} held, in {took:.0f} s."
-        click.secho(words, fg="green" if said.held else "red", bold=True)
-    sys.exit(0 if said.held else 1)
+        count = sum(outcome.held for outcome in report.outcomes)
+        words = f"{count} of {len(report.outcomes)} passed, in {took:.0f} s."
+        click.secho(words, fg="green" if report.held else "red", bold=True)
+    sys.exit(0 if report.held else 1)
+
+
+class _Display:
+    """Prints each outcome, and on a terminal below them what runs now."""
+
+    def __init__(self, count: int, *, shown: bool) -> None:
+        self._console = Console()
+        self._shown = shown
+        self._count = count
+        self._done = 0
+        self.line = self._console.status("") if shown and self._console.is_terminal else nullcontext()
+
+    def begin(self, words: str) -> None:
+        """Show what runs now."""
+        if isinstance(self.line, Status):
+            self.line.update(f"{words} ({self._done} of {self._count} done)")
+
+    def tell(self, outcome: Any) -> None:
+        """Print an outcome."""
+        self._done += 1
+        if self._shown:
+            _tell(outcome)
 
 
 def _tell(outcome: Any) -> None:
@@ -69,13 +95,13 @@ def _tell(outcome: Any) -> None:
             f"    While the server was away, a step took {outcome.outage_step_ratio:.2f} times as long as before."
         )
     if outcome.impossible:
-        click.secho(f"    Not played: {outcome.impossible}.", fg="yellow")
+        click.secho(f"    Not run: {outcome.impossible}.", fg="yellow")
     for sentence in outcome.broken:
         click.secho(f"    {sentence}", fg="red")
 
 
 def _line(*cells: str) -> str:
-    widths = (32, 5, 9, 11, 10, 8)
+    widths = (32, 7, 9, 11, 10, 8)
     return "".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 

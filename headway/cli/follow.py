@@ -1,7 +1,10 @@
-"""Following a job in the terminal: a bar with loss and accuracy, the log above it, and how it ended below it."""
+"""Following a job: a bar with its progress, its output above the bar, and at last its end."""
 
 from __future__ import annotations
 
+import json
+
+import click
 from rich.console import Console
 from rich.text import Text
 
@@ -15,7 +18,7 @@ from headway.client.terminal_progress import show_in_terminal
 
 
 def follow_job(job: JobHandle) -> int:
-    """Follow until the job ends; the exit status it stands for. Ctrl-C detaches and leaves the job alone."""
+    """Follow until the job ends; its exit status. Ctrl-C detaches, and the job continues."""
     console = Console(highlight=False)
     console.print(Text.assemble("Job ", (job.name, "bold"), f"  ({job.id})"))
     _print_waiting(job)
@@ -32,8 +35,18 @@ def follow_job(job: JobHandle) -> int:
     return EXIT_STATUS.get(job.status, 0)
 
 
+def print_messages(job: JobHandle) -> int:
+    """Print everything that happens to the job as lines of JSON; its exit status."""
+    try:
+        for message in job.follow():
+            click.echo(json.dumps({"kind": message.kind, **message.data}))
+    except KeyboardInterrupt:
+        return 0
+    return EXIT_STATUS.get(job.refresh().status, 0)
+
+
 def _print_waiting(job: JobHandle) -> None:
-    """Why the job waits, if it does, and what helps."""
+    """Why the job waits, if it does, and which commands help."""
     data = job.refresh().data
     if job.status == "queued" and not (data["waiting"] and data["waiting"]["about_to_be_placed"]):
         print_text(data["sentence"])
@@ -41,7 +54,7 @@ def _print_waiting(job: JobHandle) -> None:
 
 
 def print_end(job: JobHandle) -> None:
-    """How the job ended, its figures and stage times, and what to do next. Its log was printed before."""
+    """How the job ended, its figures and stages, and the next commands. Its log was printed before."""
     data = job.data
     ran = ran_seconds(data)
     took = "" if ran is None else f" It ran {duration(ran)}."

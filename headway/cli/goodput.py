@@ -9,13 +9,19 @@ from headway.client import Client
 
 
 @click.command()
-@click.option("--days", type=click.FloatRange(min=0, min_open=True, max=3650), default=30, show_default=True)
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0, min_open=True, max=3650),
+    default=30,
+    show_default=True,
+    help="Only jobs submitted in the last DAYS.",
+)
 @json_option
 def goodput(days: float, as_json: bool) -> None:
-    """Show where the time of the jobs submitted in the last days went.
+    """Show where the time of the jobs of the last days went.
 
-    Useful is training that counts; repeated was done again after a failure; startup is from a placement to the first
-    step. The goodput is the useful share of these three.
+    Useful: training that counts. Repeated: training that was done again after a failure. Startup: from a placement to
+    the first step. The goodput is the useful share of these three.
     """
     with Client() as client:
         found = client.goodput(days)

@@ -10,6 +10,7 @@ import click
 
 from headway.cli.common import (
     STATUS_COLOURS,
+    answer,
     duration,
     figure,
     json_option,
@@ -30,20 +31,23 @@ from headway.client import Client
     "-s",
     "--status",
     multiple=True,
+    metavar="STATUS",
     type=Word(tuple(STATUS_COLOURS)),
-    help="Only these; may be repeated.",
+    help=f"Only jobs with this status; may be repeated. One of {', '.join(STATUS_COLOURS)}.",
 )
-@click.option("--name", default="", help="Only jobs with this in their name.")
+@click.option("--name", default="", help="Only jobs whose name contains this.")
 @click.option("--dataset", help="Only jobs on this dataset.")
 @click.option(
-    "--label", "labels", multiple=True, metavar="NAME=VALUE", help="Only jobs with this label; may be repeated."
+    "-l", "--label", "labels", multiple=True, metavar="NAME=VALUE", help="Only jobs with this label; may be repeated."
 )
-@click.option("--after", type=MOMENT, help="Only jobs submitted since: 2h (ago), or a date and time.")
-@click.option("--before", type=MOMENT, help="Only jobs submitted before.")
+@click.option("--after", type=MOMENT, help="Only jobs submitted after: 2h (ago), or a date and time.")
+@click.option("--before", type=MOMENT, help="Only jobs submitted before this time.")
 @click.option("--sort", type=Word(("created", "duration", "loss", "accuracy", "f1")), default="created",
               show_default=True, help="Loss, accuracy and F1 are those of the test.")  # fmt: skip
 @click.option("--ascending", is_flag=True, help="Smallest first.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many jobs.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), metavar="N", default=20, show_default=True, help="At most N jobs."
+)
 @json_option
 def jobs(
     status: tuple[str, ...],
@@ -97,19 +101,24 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
 
 @click.command()
 @job_argument
-def follow(job: str) -> None:
-    """Follow a job until it ends; the exit status is the job's. Ctrl-C detaches."""
-    from headway.cli.follow import follow_job
+@json_option
+def follow(job: str, as_json: bool) -> None:
+    """Follow a job until it ends. The exit status is that of the job. Ctrl-C detaches; the job continues.
+
+    --json prints one document a line: events, and reports with log lines and metric points.
+    """
+    from headway.cli.follow import follow_job, print_messages
 
     with Client() as client:
-        sys.exit(follow_job(client.job(job)))
+        handle = client.job(job)
+        sys.exit(print_messages(handle) if as_json else follow_job(handle))
 
 
 @click.command()
 @job_argument
 @json_option
 def cancel(job: str, as_json: bool) -> None:
-    """End a job. Its ranks get SIGTERM, and SIGKILL a few seconds later."""
+    """End a job. Its ranks get SIGTERM, so that they can save, and SIGKILL a few seconds later."""
     _end(job, kill=False, as_json=as_json)
 
 
@@ -134,9 +143,9 @@ def _end(job: str, *, kill: bool, as_json: bool) -> None:
 @job_argument
 @json_option
 def pause(job: str, as_json: bool) -> None:
-    """Ask a job's ranks to save and end. It needs no slots until `headway resume`.
+    """Ask a job's ranks to save and end. Until `headway resume` the job uses no slots.
 
-    A job that saves nothing starts from the beginning then.
+    A job that saves nothing starts from the beginning after that.
     """
     with Client() as client:
         handle = client.job(job).pause()
@@ -164,25 +173,29 @@ def resume(job: str, as_json: bool) -> None:
 @job_argument
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Set a label; NAME= removes it.")
 @click.option("--notes", help="Replace the notes.")
-def edit(job: str, labels: tuple[str, ...], notes: str | None) -> None:
+@json_option
+def edit(job: str, labels: tuple[str, ...], notes: str | None, as_json: bool) -> None:
     """Change a job's labels and notes, whatever its status."""
     with Client() as client:
         handle = client.job(job)
         wanted = {**handle.data["labels"], **dict(text_pair(one, "--label") for one in labels)}
         handle.describe(labels={name: value for name, value in wanted.items() if value}, notes=notes)
-    click.echo(
-        f"Job {handle.name}: " + ("  ".join(f"{k}={v}" for k, v in handle.data["labels"].items()) or "no labels")
-    )
+    if as_json:
+        print_json(handle.data)
+    else:
+        shown = "  ".join(f"{name}={value}" for name, value in handle.data["labels"].items())
+        click.echo(f"Job {handle.name}: {shown or 'no labels'}")
 
 
 @click.command()
 @job_argument
 @click.confirmation_option("--yes", prompt="Delete the job with its logs, metrics and files?")
-def delete(job: str) -> None:
+@json_option
+def delete(job: str, as_json: bool) -> None:
     """Delete an ended job with its logs, metrics and files."""
     with Client() as client:
         client.delete_job(job)
-    click.echo(f"Job {job} is deleted.")
+    answer({"deleted": job}, f"Job {job} is deleted.", as_json=as_json)
 
 
 @click.command()

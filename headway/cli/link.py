@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
+from headway.cli.common import answer, json_option
 from headway.client import Client
 
 
 @click.command()
-def link() -> None:
+@json_option
+def link(as_json: bool) -> None:
     """Print a link that opens Headway in a browser. It works once, within ten minutes."""
     with Client() as client:
-        click.echo(client.link())
+        url = client.link()
+    answer({"url": url}, url, as_json=as_json)

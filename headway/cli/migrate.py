@@ -8,14 +8,17 @@ from pathlib import Path
 
 import click
 
+from headway.cli.common import answer, json_option
+
 
 @click.command()
 @click.option("--home", type=click.Path(path_type=Path), help="Folder of all state.  [default: ~/.headway]")
-def migrate(home: Path | None) -> None:
+@json_option
+def migrate(home: Path | None, as_json: bool) -> None:
     """Bring the database's schema up to date, and end.
 
-    Servers do so at their start as well; this is for those who upgrade a shared database before its servers. Upgrades
-    only add, under a lock, so that servers of the version before may run meanwhile.
+    Servers also do this when they start. Use it to upgrade a shared database before its servers. Upgrades only add to
+    the schema, under a lock, so servers of the previous version may run meanwhile.
     """
     from headway.database.base import Database
     from headway.redaction import redacted
@@ -30,4 +33,4 @@ def migrate(home: Path | None) -> None:
         await database.close()
 
     asyncio.run(upgrade())
-    click.echo(f"{redacted(url)} is up to date.")
+    answer({"database": redacted(url)}, f"{redacted(url)} is up to date.", as_json=as_json)

@@ -9,7 +9,7 @@ from headway.core.job import JobSpec
 
 _DEFAULTS = {name: field.get_default(call_default_factory=True) for name, field in JobSpec.model_fields.items()}
 _OPTIONS = {
-    "data": "--data",
+    "dataset": "--dataset",
     "world_size": "--world-size",
     "ranks_per_worker": "--ranks-per-worker",
     "priority": "--priority",
@@ -20,7 +20,7 @@ _OPTIONS = {
 }
 _REPEATED = {
     "parameters": "--set",
-    "variables": "--env",
+    "env": "--env",
     "metrics": "--metric",
     "labels": "--label",
     "where": "--where",
@@ -47,7 +47,7 @@ def original_command(spec: dict[str, Any]) -> str | None:
 def _options(spec: dict[str, Any]) -> list[str]:
     words = []
     for field, option in _OPTIONS.items():
-        if spec[field] != _DEFAULTS[field]:
+        if spec[field] != _DEFAULTS[field] and not (field == "dataset" and spec["trainer"]):
             words += [option, _ranks(spec) if field == "world_size" else _number(spec[field])]
     for field, option in _REPEATED.items():
         for name, value in spec[field].items():

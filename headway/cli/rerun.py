@@ -36,7 +36,7 @@ class _WithArguments(ProgramCommand):
 @click.option("--fresh", is_flag=True, help="Send the files as they are now, instead of those that the job had.")
 @click.option("--workdir", type=click.Path(path_type=Path), help="What --fresh sends.  [default: this directory]")
 @click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Remove a parameter.")
-@click.option("--unset-env", "unset_variables", multiple=True, metavar="NAME", help="Remove a variable.")
+@click.option("--unset-env", "unset_env", multiple=True, metavar="NAME", help="Remove a variable.")
 @work_options
 @job_options
 @click.pass_context
@@ -48,7 +48,7 @@ def rerun(
     fresh: bool,
     workdir: Path | None,
     unset_parameters: tuple[str, ...],
-    unset_variables: tuple[str, ...],
+    unset_env: tuple[str, ...],
     detach: bool,
     dry_run: bool,
     as_json: bool,
@@ -70,7 +70,7 @@ def rerun(
 
     labels = {name: value or None for name, value in (text_pair(one, "--label") for one in options["labels"])}
     changes = work_fields(options) | job_fields({**options, "labels": ()}) | ({"labels": labels} if labels else {})
-    for field, names in (("parameters", unset_parameters), ("variables", unset_variables)):
+    for field, names in (("parameters", unset_parameters), ("env", unset_env)):
         if names:
             changes[field] = {**dict.fromkeys(names), **changes.get(field, {})}
     with Client() as client:

@@ -86,9 +86,9 @@ def _print_facts(data: dict[str, Any], spent: dict[str, Any], last_step: int | N
 def _print_work(spec: dict[str, Any]) -> None:
     """What was submitted: the program and its arguments, the data, the parameters, and which code."""
     _fact("Runs", work_of(spec))
-    _fact("Dataset", "" if spec["trainer"] else spec["data"] or "")
+    _fact("Dataset", "" if spec["trainer"] else spec["dataset"] or "")
     _fact("Parameters", _pairs(spec["parameters"]))
-    _fact("Variables", _pairs(spec["variables"]))
+    _fact("Variables", _pairs(spec["env"]))
     environment = {name: value for name, value in spec["environment"].items() if value}
     _fact("Software", _pairs(environment))
     if spec["snapshot"]:

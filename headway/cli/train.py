@@ -1,4 +1,4 @@
-"""`headway train`, `headway run`, `headway submit`: three ways to a job."""
+"""`headway train`, `headway run` and `headway submit`: three commands that submit a job."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from headway.cli.common import EXIT_STATUS, json_option, print_json
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, text_pair
 
+_EARLIER_OPTIONS = {"--data": "--dataset"}
 _MERGED = ("labels", "where", "checkpoints")
 """Mappings of a job file that options change entry by entry."""
 
 
 class ProgramCommand(click.Command):
-    """A command that passes on arguments behind `--`, and says so when they come before it."""
+    """A command whose arguments after `--` belong to the program. An error tells so when they come before it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments, with earlier names of options."""
+        own = args.index("--") if "--" in args else len(args)
+        args = [*map(_renamed_option, args[:own]), *args[own:]]
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -31,52 +35,62 @@ class ProgramCommand(click.Command):
             ) from error
 
 
+def _renamed_option(word: str) -> str:
+    option, equals, value = word.partition("=")
+    if option not in _EARLIER_OPTIONS:
+        return word
+    _note_earlier_name(option, _EARLIER_OPTIONS[option])
+    return f"{_EARLIER_OPTIONS[option]}{equals}{value}"
+
+
+def _note_earlier_name(earlier: str, name: str) -> None:
+    click.echo(f"Note: {earlier} is now called {name}. The earlier name still works.", err=True)
+
+
 def job_options(command: Any) -> Any:
-    """Options of every command that submits a job."""
+    """Add the options of every command that submits a job."""
     for option in (
         json_option,
-        click.option("--dry-run", is_flag=True, help="Check it, and say where it would run or why it would wait."),
+        click.option("--dry-run", is_flag=True, help="Check the job, and tell where it would run or why it waits."),
         click.option("-d", "--detach", is_flag=True, help="Submit and return at once."),
         click.option("--notes", help="Free text for people."),
-        click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="To find it by; may be repeated."),
+        click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label to find it by."),
         click.option("--timeout", type=DURATION, help="Time limit, such as 90s, 30m, 2h.  [default: none]"),
         click.option("--priority", type=int, help="Higher is placed first.  [default: 0]"),
-        click.option("--retries", type=click.IntRange(0), help="After ends that infrastructure caused.  [default: 3]"),
+        click.option("--retries", type=click.IntRange(0), help="After failures of infrastructure.  [default: 3]"),
         click.option("--where", multiple=True, metavar="NAME=VALUE", help="A label that each worker must have."),
-        click.option("--ranks-per-worker", type=click.IntRange(1), help="Ranks on each worker, exactly."),
+        click.option("--ranks-per-worker", type=click.IntRange(1), help="The exact number of ranks on each worker."),
         click.option("--from-checkpoint", metavar="JOB[@STEP]", help="Start from a checkpoint of another job."),
-        click.option("--save-every", type=DURATION, help="Save every so often, such as 10m.  [default: 60s]"),
+        click.option("--save-every", type=DURATION, help="Save after this time, such as 10m.  [default: 60s]"),
         click.option("--save-steps", type=click.IntRange(1), help="Save every N steps.", metavar="N"),
-        click.option(
-            "-w", "--world-size", type=WORLD_SIZE, help="Ranks that train together, such as 4 or 2-8.  [default: 1]"
-        ),
-        click.option("-n", "--name", help="The job's name.  [default: made up]"),
+        click.option("-w", "--world-size", type=WORLD_SIZE, help="Number of ranks, such as 4 or 2-8.  [default: 1]"),
+        click.option("-n", "--name", help="The job's name.  [default: generated]"),
     ):
         command = option(command)
     return command
 
 
 def work_options(command: Any) -> Any:
-    """Options of commands that submit scripts, modules and commands."""
+    """Add the options of commands that submit scripts, modules and commands."""
     for option in (
         click.option("--memory", type=BYTES, help="Memory that each rank may use, such as 4g.  [default: no limit]"),
         click.option("--metric", "metrics", multiple=True, metavar="NAME=REGEX", help="A metric in the log's lines."),
         click.option(
             "--output", "outputs", multiple=True, metavar="GLOB", help="Files of the working directory to keep."
         ),
-        click.option("--python", metavar="PATH", help="Interpreter on the workers.  [default: the workers' own]"),
+        click.option("--python", metavar="PATH", help="A Python interpreter on the workers.  [default: theirs]"),
         click.option(
             "--lock", metavar="FILE", help="requirements.txt, pylock.toml or uv.lock in the working directory."
         ),
-        click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable of the ranks."),
+        click.option("-e", "--env", multiple=True, metavar="NAME=VALUE", help="An environment variable of the ranks."),
         click.option(
-            "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter, as text; also a variable."
+            "--set", "parameters", multiple=True, metavar="NAME=VALUE", help="A parameter; ranks get it as a variable."
         ),
         click.option(
-            "--data",
+            "--dataset",
             metavar="DATASET",
             shell_complete=complete_datasets,
-            help="A dataset for the ranks, as a directory.",
+            help="A dataset, as a directory for the ranks.",
         ),
     ):
         command = option(command)
@@ -104,7 +118,7 @@ def train(trainer: str, dataset: str, epochs: int | None, parameters: tuple[str,
 @click.argument("program")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option("--module", "-m", "is_module", is_flag=True, help="PROGRAM is a Python module, such as package.train.")
-@click.option("--workdir", type=click.Path(path_type=Path), help="What is sent along.  [default: this directory]")
+@click.option("--workdir", type=click.Path(path_type=Path), help="The directory to send.  [default: this one]")
 @work_options
 @job_options
 def run(program: str, arguments: tuple[str, ...], is_module: bool, **options: Any) -> None:
@@ -136,12 +150,12 @@ def submit(file: Path, **options: Any) -> None:
 
 
 def work_fields(options: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a spec that scripts and commands have, taken out of the options."""
+    """The fields of a spec that scripts and commands have. Removes them from the options."""
     lock, python = options.pop("lock"), options.pop("python")
     fields = {
-        "data": options.pop("data"),
+        "dataset": options.pop("dataset"),
         "parameters": dict(text_pair(one, "--set") for one in options.pop("parameters")),
-        "variables": dict(text_pair(one, "--env") for one in options.pop("variables")),
+        "env": dict(text_pair(one, "--env") for one in options.pop("env")),
         "outputs": list(options.pop("outputs")),
         "metrics": dict(text_pair(one, "--metric") for one in options.pop("metrics")),
         "memory_bytes": options.pop("memory"),
@@ -151,7 +165,7 @@ def work_fields(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def job_fields(options: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a spec that all jobs have, of those options that were given."""
+    """The fields of a spec that all jobs have, for the options that were given."""
     fields = {name: value for name, value in options.items() if name not in ("timeout", "save_steps", "save_every")}
     fields["timeout_seconds"] = options["timeout"]
     fields["labels"] = dict(pair(one, "--label") for one in options["labels"])
@@ -170,13 +184,17 @@ def _submit(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Submit what `make_spec` makes, changed by the options. `file`: what errors are about that no option caused."""
+    """Submit the spec that `make_spec` makes, changed by the options. `file`: the job file, which errors name."""
     from headway.client import Client
+    from headway.core.spec_names import EARLIER_NAMES, renamed_fields
     from headway.errors import InvalidInput
 
     given = job_fields(options)
     with Client() as client:
         spec = make_spec(client)
+        for earlier in EARLIER_NAMES.keys() & spec.keys():
+            _note_earlier_name(earlier, EARLIER_NAMES[earlier])
+        spec = renamed_fields(spec)
         for name, value in given.items():
             spec[name] = {**spec.get(name, {}), **value} if name in _MERGED else value
         try:
@@ -192,7 +210,7 @@ def _submit(
 
 
 def follow_or_detach(job: Any, *, detach: bool, as_json: bool) -> int:
-    """Follow a job that was just submitted, or only say that it was; the exit status."""
+    """Follow a job that was just submitted, or detach; the exit status."""
     if not detach and not as_json:
         from headway.cli.follow import follow_job
 

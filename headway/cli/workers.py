@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_damaged, print_json, print_table, when, when_briefly
+from headway.cli.common import answer, json_option, print_damaged, print_json, print_table, when, when_briefly
 from headway.cli.names import complete_workers
 from headway.client import Client
 from headway.core.size import size
@@ -16,7 +16,7 @@ from headway.core.size import size
 @json_option
 @click.pass_context
 def workers(context: click.Context, as_json: bool) -> None:
-    """List the workers and what is used of them; drain one, or end its quarantine."""
+    """List the workers and their load; drain one, or end its quarantine."""
     if context.invoked_subcommand is not None:
         return
     with Client() as client:
@@ -38,31 +38,35 @@ def workers(context: click.Context, as_json: bool) -> None:
 
 @workers.command()
 @click.argument("name", shell_complete=complete_workers)
-def drain(name: str) -> None:
-    """Ask a worker's jobs to save and continue elsewhere, and give it no more until `undrain`."""
+@json_option
+def drain(name: str, as_json: bool) -> None:
+    """Ask a worker's jobs to save and continue elsewhere. It gets no more jobs until `undrain`."""
     with Client() as client:
         drained = client.drain_worker(name)
     left = ", ".join(drained["ranks"])
     leave = f"its jobs are asked to save and leave: {left}"
-    click.echo(f"Worker {name} is draining; {leave}." if left else f"Worker {name} is drained.")
+    sentence = f"Worker {name} is draining; {leave}." if left else f"Worker {name} is drained."
+    answer(drained, sentence, as_json=as_json)
 
 
 @workers.command()
 @click.argument("name", shell_complete=complete_workers)
-def undrain(name: str) -> None:
+@json_option
+def undrain(name: str, as_json: bool) -> None:
     """Let a drained worker take jobs again."""
     with Client() as client:
-        client.drain_worker(name, draining=False)
-    click.echo(f"Worker {name} takes jobs again.")
+        found = client.drain_worker(name, draining=False)
+    answer(found, f"Worker {name} takes jobs again.", as_json=as_json)
 
 
 @workers.command()
 @click.argument("name", shell_complete=complete_workers)
-def restore(name: str) -> None:
-    """Let a quarantined worker take jobs again, once what was wrong with it is fixed."""
+@json_option
+def restore(name: str, as_json: bool) -> None:
+    """End the quarantine of a worker: it takes jobs again. Fix the cause first."""
     with Client() as client:
-        client.restore_worker(name)
-    click.echo(f"Worker {name} takes jobs again.")
+        found = client.restore_worker(name)
+    answer(found, f"Worker {name} takes jobs again.", as_json=as_json)
 
 
 def _quarantined(worker: dict[str, Any]) -> str:

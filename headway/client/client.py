@@ -15,6 +15,7 @@ from headway.client.job_options import JobOptions
 from headway.client.jobs import Jobs
 from headway.client.programs import check_command, check_module, check_script
 from headway.client.short_errors import with_short_errors
+from headway.core.spec_names import renamed_fields
 from headway.errors import DatasetMissing, InvalidInput
 from headway.rank_protocol.paths import CALL_SCRIPT
 
@@ -54,7 +55,7 @@ class Client:
         try:
             return self._submit(spec, idempotency_key)
         except DatasetMissing:
-            self.fetch_dataset(str(spec.get("dataset") or spec.get("data")))
+            self.fetch_dataset(str(renamed_fields(spec)["dataset"]))
             return self._submit(spec, idempotency_key)
 
     def _submit(self, spec: Mapping[str, Any], idempotency_key: str | None) -> JobHandle:

@@ -77,9 +77,9 @@ workdir: .                  # sent along, without what .gitignore and .headwayig
 world_size: 1               # ranks; each takes a slot
 # parameters:               # variables of the ranks: BATCH_SIZE=64
 #   batch_size: 64
-# variables:
+# env:                      # variables of the ranks
 #   MY_SETTING: "on"
-# data: mnist               # a dataset, as a folder: HEADWAY_DATA_DIRECTORY
+# dataset: mnist            # a dataset, as a folder: HEADWAY_DATA_DIRECTORY
 
 # environment:              # the workers' own (warm) if left out
 #   lock: requirements.txt  # or pylock.toml, uv.lock; built once, then kept

@@ -23,9 +23,9 @@ class JobOptions(TypedDict, total=False):
     timeout_seconds: float
     stall_seconds: float
     memory_bytes: int
-    data: str
+    dataset: str
     parameters: Mapping[str, bool | int | float | str]
-    variables: Mapping[str, str]
+    env: Mapping[str, str]
     environment: Mapping[str, str]
     outputs: Sequence[str]
     metrics: Mapping[str, str]

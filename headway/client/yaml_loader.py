@@ -10,7 +10,7 @@ import yaml
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 _TEXT_FIELDS = frozenset(
-    {"arguments", "command", "variables", "outputs", "metrics", "labels", "where", "name", "notes"}
+    {"arguments", "command", "env", "variables", "outputs", "metrics", "labels", "where", "name", "notes"}
 )
 """Fields that hold text only: a number, true or false in them is the text that stands in the file."""
 _LOOKS_OTHERWISE = frozenset(f"{_TAG}{kind}" for kind in ("int", "float", "bool", "timestamp"))

@@ -12,7 +12,7 @@ def cold_reason(spec: JobSpec) -> str | None:
     if spec.command:
         return f"{spec.command[0]} is a command, not a Python script"
     if spec.trainer is None:
-        for name in sorted({*spec.variables, *variables_of_parameters(spec.parameters)}):
+        for name in sorted({*spec.env, *variables_of_parameters(spec.parameters)}):
             moment = counts_only_when(name)
             if moment is not None:
                 return f"the variable {name} counts only when {moment}"

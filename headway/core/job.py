@@ -17,6 +17,7 @@ from headway.core.frozen import Frozen, Text
 from headway.core.left_files import LeftFiles
 from headway.core.name import Name, check_labels
 from headway.core.pod import Pod
+from headway.core.spec_names import renamed_fields
 from headway.core.status import JobStatus
 from headway.core.warning_kind import WarningKind
 
@@ -45,7 +46,9 @@ class JobSpec(Frozen):
 
     name: Name | None = Field(default=None, description="Unique in its project; generated if missing.")
     trainer: Text | None = Field(default=None, description="A built-in trainer: mlp, lstm or cnn.")
-    dataset: Text | None = Field(default=None, description="The dataset that the trainer trains on.")
+    dataset: Text | None = Field(
+        default=None, description="A dataset: a trainer trains on it, other ranks get it as a directory."
+    )
     script: Text | None = Field(
         default=None, max_length=1024, description="A Python script in the working directory, run as torchrun runs it."
     )
@@ -64,13 +67,12 @@ class JobSpec(Frozen):
     snapshot: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the uploaded working directory."
     )
-    data: Text | None = Field(default=None, description="A dataset that the ranks get as a directory.")
     parameters: dict[str, Parameter] = Field(
         default_factory=dict,
         max_length=1000,
         description="Parameters of the trainer; for scripts and commands, variables such as BATCH_SIZE.",
     )
-    variables: dict[str, Text] = Field(
+    env: dict[str, Text] = Field(
         default_factory=dict, max_length=1000, description="Environment variables of this job's ranks only."
     )
     environment: Environment = Field(default=Environment(), description="Software; default: the worker's own.")
@@ -128,6 +130,11 @@ class JobSpec(Frozen):
 
     @model_validator(mode="before")
     @classmethod
+    def _fields_have_one_name(cls, value: Any) -> Any:
+        return renamed_fields(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="before")
+    @classmethod
     def _range_of_ranks(cls, value: Any) -> Any:
         size = value.get("world_size") if isinstance(value, dict) else None
         if not isinstance(size, dict):
@@ -166,14 +173,12 @@ class JobSpec(Frozen):
     def _check_trainer(self, trainer: str) -> None:
         if self.dataset is None:
             raise ValueError(f"trainer {trainer} needs a dataset: add one, for example mnist")
-        of_scripts = ("arguments", "source", "snapshot", "data", "outputs", "metrics")
+        of_scripts = ("arguments", "source", "snapshot", "outputs", "metrics")
         given = [name for name in of_scripts if getattr(self, name)]
         if given or self.environment.foreign:
             raise ValueError(f"{(given or ['environment'])[0]} belongs to scripts; a trainer takes parameters")
 
     def _check_own_work(self) -> None:
-        if self.dataset is not None:
-            raise ValueError("dataset belongs to trainers; a script or command gets its dataset by data")
         if self.script is not None:
             check_relative(self.script, "script")
             if (self.source is None) == (self.snapshot is None):
@@ -191,7 +196,7 @@ class JobSpec(Frozen):
         for pattern in self.outputs:
             check_relative(pattern, "outputs")
         variables_of_parameters(self.parameters)
-        for name in self.variables:
+        for name in self.env:
             check_variable(name, f"variable {name}")
 
     @property
@@ -201,11 +206,6 @@ class JobSpec(Frozen):
             return self.module.removesuffix(".__main__").rpartition(".")[2]
         program = (self.script or "".join(self.command[:1])).rpartition("/")[2]
         return self.trainer or program.partition(".")[0] or "job"
-
-    @property
-    def dataset_name(self) -> str | None:
-        """The dataset that workers fetch before the ranks start."""
-        return self.dataset or self.data
 
 
 def check_relative(path: str, subject: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headway.core.job import JobSpec
+from headway.core.spec_names import renamed_fields
 
 _NOT_REPEATED = ("name", "from_checkpoint")
 
@@ -16,6 +17,7 @@ def rerun_fields(spec: JobSpec, changes: Mapping[str, Any]) -> dict[str, Any]:
     `changes` is a JSON merge patch (RFC 7396): mappings such as parameters are changed entry by entry, other values
     are replaced, and null removes. Raises ValueError when an entry to remove does not exist.
     """
+    changes = renamed_fields(changes)
     fields = {name: value for name, value in spec.model_dump(mode="json").items() if name not in _NOT_REPEATED}
     if "world_size" in changes:
         del fields["minimum_world_size"]

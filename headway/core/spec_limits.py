@@ -22,15 +22,15 @@ def check_limits(spec: JobSpec) -> None:
     """Raises InvalidInput that names the field of a spec that exceeds a limit."""
     if spec.trainer is not None:
         _check_trainer_variables(spec)
-    for field in ("trainer", "dataset", "data"):
+    for field in ("trainer", "dataset"):
         _check_characters(getattr(spec, field) or "", MAXIMUM_NAME_CHARACTERS, field)
     for glob in spec.outputs:
         _check_characters(glob, MAXIMUM_GLOB_CHARACTERS, "outputs")
     for name, pattern in spec.metrics.items():
         _check_characters(name, MAXIMUM_NAME_CHARACTERS, "metrics")
         _check_characters(pattern, MAXIMUM_PATTERN_CHARACTERS, f"metrics: the pattern of {name}")
-    for name in (*spec.variables, *spec.parameters):
-        _check_characters(name, MAXIMUM_NAME_CHARACTERS, "variables" if name in spec.variables else "parameters")
+    for name in (*spec.env, *spec.parameters):
+        _check_characters(name, MAXIMUM_NAME_CHARACTERS, "env" if name in spec.env else "parameters")
     total_bytes = 0
     for subject, word in _words(spec):
         size_bytes = len(word.encode(errors="surrogatepass"))
@@ -45,14 +45,14 @@ def check_limits(spec: JobSpec) -> None:
 
 
 def _check_trainer_variables(spec: JobSpec) -> None:
-    for name in spec.variables:
+    for name in spec.env:
         try:
             check_variable(name, f"variable {name}")
         except ValueError as error:
-            raise InvalidInput(f"variables: {error}.") from error
+            raise InvalidInput(f"env: {error}.") from error
         moment = counts_only_when(name)
         if moment is not None:
-            raise InvalidInput(f"variables: {name} counts only when {moment}, and trainers start warm. Leave it out.")
+            raise InvalidInput(f"env: {name} counts only when {moment}, and trainers start warm. Leave it out.")
 
 
 def _words(spec: JobSpec) -> Iterator[tuple[str, str]]:
@@ -60,8 +60,8 @@ def _words(spec: JobSpec) -> Iterator[tuple[str, str]]:
         yield f"command: word {number}", word
     for number, word in enumerate(spec.arguments):
         yield f"arguments: number {number}", word
-    for name, value in spec.variables.items():
-        yield f"variables: {name}", value
+    for name, value in spec.env.items():
+        yield f"env: {name}", value
     for name, parameter in spec.parameters.items():
         yield f"parameters: {name}", parameter if isinstance(parameter, str) else ""
 

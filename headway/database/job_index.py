@@ -15,7 +15,7 @@ def index_fields(job: Job) -> dict[str, Any]:
         "version": job.version,
         "unsettled": job.unsettled,
         "hold": job.hold,
-        "dataset": job.spec.dataset_name,
+        "dataset": job.spec.dataset,
         "snapshot": job.spec.snapshot,
         **{sort.value: value for sort, value in sort_values(job).items()},
     }

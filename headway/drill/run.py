@@ -65,13 +65,23 @@ class Drill(Frozen):
         return all(one.held for one in self.outcomes)
 
 
-def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outcome], None], rounds: int = 1) -> Drill:
-    """Start a fleet in `folder`, train once undisturbed, then `rounds` times per scenario. Call `tell` per outcome.
+def run_drill(
+    folder: Path,
+    scenarios: Sequence[Scenario],
+    tell: Callable[[Outcome], None],
+    rounds: int = 1,
+    begin: Callable[[str], None] | None = None,
+) -> Drill:
+    """Start a fleet in `folder`, train once undisturbed, then `rounds` times per scenario.
+
+    `begin` is called with a few words before each part, `tell` with each outcome.
 
     The figures of an outcome are medians over its rounds.
     """
     outcomes: list[Outcome] = []
     torchrun: list[float | None] = []
+    begin = begin or (lambda _: None)
+    begin("starting a fleet")
     with DrillFleet(folder, _SETTINGS) as fleet:
         fleet.start_server()
         proxy = Proxy(fleet.port)
@@ -81,9 +91,11 @@ def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outco
         fleet.wait_for_workers(_WORKERS)
         stage = Stage(fleet, proxy)
         with fleet.client() as client:
+            begin("training once without faults")
             alone = _submit(client, {}).wait(progress=False)
             weights = weights_of(alone)
             for scenario in scenarios:
+                begin(scenario.name)
                 impossible = scenario.possible()
                 if impossible:
                     outcome = Outcome(scenario=scenario.name, held=False, impossible=impossible)
@@ -93,6 +105,7 @@ def run_drill(folder: Path, scenarios: Sequence[Scenario], tell: Callable[[Outco
                 tell(outcome)
         proxy.close()
         if any(one.inject is rank_killed for one in scenarios):
+            begin("the same fault under torchrun")
             while len(torchrun) - torchrun.count(None) < rounds and len(torchrun) < rounds * _TORCHRUN_TRIES:
                 torchrun.append(restart_seconds(folder))
     return _beside_torchrun(outcomes, torchrun)
@@ -124,7 +137,7 @@ def _beside_torchrun(outcomes: Sequence[Outcome], torchrun: Sequence[float | Non
 def _submit(client: Client, spec: dict[str, Any], **variables: str) -> JobHandle:
     source = Path(__file__).with_name("training.py").read_text()
     return client.submit(
-        {"script": "training.py", "source": source, "world_size": 2, "variables": variables, "workers": 2, **spec}
+        {"script": "training.py", "source": source, "world_size": 2, "env": variables, "workers": 2, **spec}
     )
 
 

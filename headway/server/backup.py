@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
@@ -29,6 +30,7 @@ from headway.server.backup_format import (
     RecordKind,
     dataset_record,
     encode_record,
+    no_progress,
     page_name,
     records_of,
 )
@@ -40,8 +42,10 @@ _NOTHING = Installation(id="", secret="")
 _PAGE_IN_MEMORY_BYTES = 64 << 20
 
 
-async def take_backup(settings: Settings, target: Path) -> Manifest:
+async def take_backup(settings: Settings, target: Path, copied_bytes: Callable[[int], None] = no_progress) -> Manifest:
     """Write the contents of the settings' database and object store to a new file that only its owner can read.
+
+    `copied_bytes` is called with the size of each piece of an object that was copied.
 
     Each job is consistent: it is backed up as of one moment, with all the objects that it names. The manifest lists
     objects and rows that are damaged already. Raises InvalidInput if the file exists or cannot be written,
@@ -65,7 +69,7 @@ async def take_backup(settings: Settings, target: Path) -> Manifest:
         try:
             with _new_private_file(partial) as file:
                 with ZipFile(file, "w") as archive:
-                    manifest = await _Backup(database, objects, archive).write(installation)
+                    manifest = await _Backup(database, objects, archive, copied_bytes).write(installation)
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(target)
@@ -75,7 +79,10 @@ async def take_backup(settings: Settings, target: Path) -> Manifest:
 
 
 class _Backup:
-    def __init__(self, database: Database, objects: Objects, archive: ZipFile) -> None:
+    def __init__(
+        self, database: Database, objects: Objects, archive: ZipFile, copied_bytes: Callable[[int], None]
+    ) -> None:
+        self._copied_bytes = copied_bytes
         self._database = database
         self._objects = objects
         self._archive = archive
@@ -160,12 +167,16 @@ class _Backup:
                 return False
             digest = hashlib.sha256(first)
             with self._archive.open(_member(name, ZIP_STORED), "w", force_zip64=True) as member:
-                self._object_bytes += member.write(first)
+                self._write(member, first)
                 async for chunk in chunks:
                     digest.update(chunk)
-                    self._object_bytes += member.write(chunk)
+                    self._write(member, chunk)
             self._members[name] = digest.hexdigest()
         return self._members[name] == sha256
+
+    def _write(self, member: IO[bytes], chunk: bytes) -> None:
+        self._object_bytes += member.write(chunk)
+        self._copied_bytes(len(chunk))
 
     def _page(self, number: int, records: IO[bytes]) -> None:
         name = page_name(number)

@@ -160,6 +160,10 @@ _MODELS: dict[RecordKind, type[Job | Attempt | CheckpointPart | Event]] = {
 }
 
 
+def no_progress(_size_bytes: int) -> None:
+    """For callers that do not show progress."""
+
+
 def decode_records(page: IO[bytes]) -> Iterator[Record]:
     """The records of a page. Raises Corrupt."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import IO
@@ -31,6 +31,7 @@ from headway.server.backup_format import (
     dataset_record,
     decode_records,
     encode_record,
+    no_progress,
     records_of,
 )
 from headway.server.installation import put_mark
@@ -43,8 +44,11 @@ _MAXIMUM_MANIFEST_BYTES = 1 << 30
 _BATCH_RECORDS = 500
 
 
-def check_backup(source: Path) -> Manifest:
-    """Read the whole archive and compare it with its manifest. Raises InvalidInput, Corrupt."""
+def check_backup(source: Path, read_bytes: Callable[[int], None] = no_progress) -> Manifest:
+    """Read the whole archive and compare it with its manifest. Raises InvalidInput, Corrupt.
+
+    `read_bytes` is called with the size of each member that was read.
+    """
     try:
         with ZipFile(source) as archive:
             manifest = _manifest(archive, source)
@@ -52,6 +56,7 @@ def check_backup(source: Path) -> Manifest:
                 with archive.open(name) as member:
                     if hashlib.file_digest(member, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
                         raise Corrupt(f"{source} is damaged: {name} does not match the manifest.")
+                read_bytes(archive.getinfo(name).compress_size)
             return manifest
     except OSError as error:
         raise InvalidInput(f"{source} cannot be read: {error.strerror}.") from error
@@ -59,12 +64,13 @@ def check_backup(source: Path) -> Manifest:
         raise Corrupt(f"{source} is not a complete backup of Headway: {error}") from error
 
 
-async def restore_backup(settings: Settings, source: Path) -> Manifest:
+async def restore_backup(settings: Settings, source: Path, done_bytes: Callable[[int], None] = no_progress) -> Manifest:
     """Check the archive, write it to the settings' database and object store, and compare them with the archive.
 
+    `done_bytes` is called with the size of each member once it is checked, and again once it is written.
     Raises InvalidInput, Corrupt, or SettingInvalid if the target is not empty. In these cases nothing is changed.
     """
-    checked = check_backup(source)
+    checked = check_backup(source, done_bytes)
     database: Database = backend("database", settings.effective_database_url)(settings.effective_database_url)
     objects: Objects = backend("objects", settings.effective_objects_url)(settings.effective_objects_url)
     async with AsyncExitStack() as stack:
@@ -84,10 +90,12 @@ async def restore_backup(settings: Settings, source: Path) -> Manifest:
                     stored = await objects.put(name.removeprefix(OBJECTS), _chunks(member))
                 if stored.sha256 != sha256:
                     raise Corrupt(f"The stored {name} differs from the backup. Empty the object store, then try again.")
+                done_bytes(archive.getinfo(name).compress_size)
         written = []
         for name in manifest.pages:
             with archive.open(name) as page:
                 written.append(await _put_page(database, page))
+            done_bytes(archive.getinfo(name).compress_size)
         if [one async for one in _page_digests(database)] != written:
             raise Corrupt("The database differs from the backup. Empty it and the object store, then try again.")
     return manifest

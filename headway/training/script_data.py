@@ -17,7 +17,7 @@ def script_samples(folder: Path | None, split: str) -> Samples:
     """All samples of a split, on the CPU. Raises InvalidInput when there is no dataset or no such split."""
     if folder is None:
         raise InvalidInput(
-            "This job has no dataset: submit it with --data NAME. Outside Headway, set HEADWAY_DATA_DIRECTORY to a "
+            "This job has no dataset: submit it with --dataset NAME. Outside Headway, set HEADWAY_DATA_DIRECTORY to a "
             "folder written by `headway datasets download NAME`."
         )
     dataset = Dataset.model_validate_json((folder / DATASET_FILE).read_text())

@@ -29,7 +29,7 @@ def launch_plan(
     cold = cold_reason(spec)
     saves = spec.checkpoints
     # All ranks of a job meet at the same place, and a rank may start cold for its PYTHONPATH.
-    shares_store = cold is None and "PYTHONPATH" not in spec.variables
+    shares_store = cold is None and "PYTHONPATH" not in spec.env
     return Plan(
         job=claimed.job,
         job_name=claimed.job_name,
@@ -41,7 +41,7 @@ def launch_plan(
         command=list(spec.command),
         arguments=list(spec.arguments),
         parameters=spec.parameters,
-        variables={**parameters, **spec.variables},
+        variables={**parameters, **spec.env},
         cold=cold,
         python=prepared.overlay.python.absolute() if prepared.overlay else prepared.forkserver.python,
         packages=prepared.overlay.packages.absolute() if prepared.overlay else None,

@@ -184,14 +184,14 @@ async def test_headers_without_end_are_refused(api: Api) -> None:
 
 LONG = {
     "arguments": ({"arguments": ["x" * 70_000]}, "arguments: number 0 has 70,000 bytes; 65,536 are allowed"),
-    "variables": ({"variables": {"A": "é" * 40_000}}, "variables: A has 80,000 bytes; 65,536 are allowed"),
+    "variables": ({"variables": {"A": "é" * 40_000}}, "env: A has 80,000 bytes; 65,536 are allowed"),
     "parameters": ({"parameters": {"a": "x" * 70_000}}, "parameters: a has 70,000 bytes"),
     "all words": ({"arguments": ["x" * 60_000] * 9}, "Arguments, variables and parameters have 540,000 bytes together"),
-    "a name": ({"variables": {"A" * 300: ""}}, "variables has 300 characters"),
+    "a name": ({"variables": {"A" * 300: ""}}, "env has 300 characters"),
     "outputs": ({"outputs": ["x" * 2000]}, "outputs has 2,000 characters"),
     "notes": ({"notes": "x" * 10_001}, "notes"),
     "labels": ({"labels": {f"a{number}": "b" for number in range(65)}}, "labels"),
-    "data": ({"data": "x" * 300}, "data has 300 characters"),
+    "data": ({"data": "x" * 300}, "dataset has 300 characters"),
     "a pattern": ({"metrics": {"x": f"({'a?' * 20_000})"}}, "metrics: the pattern of x has 40,002 characters"),
     "a large pattern": ({"metrics": {"x": r"(((\pL{10}){10}){2})"}}, "pattern too large"),
     "patterns": (

@@ -36,13 +36,13 @@ async def test_a_rerun_is_the_spec_with_changes_checked_as_a_submission_is(api: 
     """Given a job, when it is submitted again with a merge patch, then only that changes; bad changes are refused."""
     spec = {
         "arguments": ["--lr", "0.1"],
-        "variables": {"A": "1", "B": "2"},
+        "env": {"A": "1", "B": "2"},
         "labels": {"team": "vision"},
         "priority": 3,
     }
     first = await api.submit(name="first", world_size={"min": 1, "max": 2}, **spec)
     path = "/api/v1/jobs/first/rerun"
-    changes = {"name": "second", "arguments": ["--lr", "0.2"], "variables": {"A": None, "C": "3"}, "world_size": 4}
+    changes = {"name": "second", "arguments": ["--lr", "0.2"], "env": {"A": None, "C": "3"}, "world_size": 4}
     planned = await api.http.post(f"{path}/plan", json={**changes, "priority": None})
     assert (planned.status_code, planned.json()["workers"]) == (200, {})
     key = {"Idempotency-Key": "k"}
@@ -53,14 +53,14 @@ async def test_a_rerun_is_the_spec_with_changes_checked_as_a_submission_is(api: 
         **first["spec"],
         "name": "second",
         "arguments": ["--lr", "0.2"],
-        "variables": {"B": "2", "C": "3"},
+        "env": {"B": "2", "C": "3"},
         "world_size": 4,
         "minimum_world_size": None,
         "priority": 0,
     }
     for bad, words in (
         ({"name": "second"}, "second exists already"),
-        ({"variables": {"NOPE": None}}, "Job first: variables has no NOPE to remove; it has: A, B."),
+        ({"variables": {"NOPE": None}}, "Job first: env has no NOPE to remove; it has: A, B."),
         ({"variables": {"RANK": "1"}}, "would replace RANK"),
         ({"retries": "many"}, "retries: 'many' is text; give a whole number."),
         ({"no_such_field": 1}, "no_such_field: there is no such field."),

@@ -39,7 +39,7 @@ def test_job_files_from_init_to_rerun(shared_fleet: Fleet, tmp_path: Path) -> No
     assert "The job is valid. It would start at once." in planned.stdout
     assert "PYTHONHASHSEED" in planned.stdout
     refused = shared_fleet.command("rerun", "file-4th", "--unset-env", "NOT_THERE", "--dry-run")
-    assert (refused.returncode, "variables has no NOT_THERE" in refused.stderr) == (2, True)
+    assert (refused.returncode, "env has no NOT_THERE" in refused.stderr) == (2, True)
     assert shared_fleet.command("edit", "file-again", "--notes", "worked", "--label", "team=").returncode == 0
     listed = json.loads(shared_fleet.command("jobs", "--label", "team=audio", "--json").stdout)
     assert [job["name"] for job in listed] == ["file-third", "from-file"]

@@ -167,7 +167,7 @@ def test_a_script_that_uses_the_run_works_outside_headway_too(
     assert "test accuracy 0.9" in ran.stdout
     assert (tmp_path / "outputs" / "model.safetensors").exists()
     without = subprocess.run(command, env={"PATH": ""}, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "This job has no dataset: submit it with --data NAME" in without.stderr
+    assert "This job has no dataset: submit it with --dataset NAME" in without.stderr
 
 
 def test_a_script_asked_to_stop_can_save_what_it_has(shared_fleet: Fleet) -> None:

@@ -39,7 +39,7 @@ _SPEC_EXAMPLES: dict[str, Example] = {
 _CHANGES_EXAMPLES: dict[str, Example] = {
     "arguments": {
         "summary": "Other arguments, and one variable removed",
-        "value": {"name": "again", "arguments": ["--lr", "0.2"], "variables": {"DEBUG": None}},
+        "value": {"name": "again", "arguments": ["--lr", "0.2"], "env": {"DEBUG": None}},
     }
 }
 Spec = Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)]

@@ -74,7 +74,7 @@ class Assignments:
         assignment = attempt.assignment_of(worker_id) if attempt else None
         if attempt is None or assignment is None:
             raise ClaimRefused(f"Attempt {number} of job {job.name} is not for this worker.")
-        dataset = await self._datasets.find(job.project, job.spec.dataset_name) if job.spec.dataset_name else None
+        dataset = await self._datasets.find(job.project, job.spec.dataset) if job.spec.dataset else None
         checkpoint = job.checkpoints[-1] if job.checkpoints else None
         parts = await self._checkpoints.parts(job, checkpoint) if checkpoint else {}
         needed = checkpoint.needed_parts(assignment.ranks) if checkpoint else set()

@@ -91,7 +91,7 @@ class Datasets:
     def _needed_by(self, worker: str) -> set[tuple[str | None, str]]:
         """The datasets that the worker's claimed jobs train on."""
         jobs = self._jobs.unsettled.claimed_by(worker)
-        found = (self.registered(job.project, job.spec.dataset_name) for job in jobs if job.spec.dataset_name)
+        found = (self.registered(job.project, job.spec.dataset) for job in jobs if job.spec.dataset)
         return {(owned.project, owned.dataset.name) for owned in found if owned is not None}
 
     async def add(self, caller: Caller, project: str, dataset: Dataset) -> Dataset:

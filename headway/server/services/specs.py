@@ -26,8 +26,8 @@ class Specs:
             parse_parameters(spec.trainer, spec.parameters)
         if spec.metrics:
             await asyncio.to_thread(MetricPatterns, spec.metrics)
-        if spec.dataset_name is not None:
-            dataset = await self._datasets.find(project, spec.dataset_name)
+        if spec.dataset is not None:
+            dataset = await self._datasets.find(project, spec.dataset)
             if spec.trainer is not None:
                 check_samples(spec.trainer, dataset)
         if spec.snapshot is not None:

@@ -37,7 +37,7 @@ def command_of(**fields: Any) -> str | None:
                 "environment": {"lock": "requirements.txt"}, "checkpoints": {"every_steps": 5}, "timeout_seconds": 90,
                 "labels": {"team": "a"}, "where": {"gpu": "a100"}, "metrics": {"loss": r"loss (\S+)"},
             },
-            "headway run t.py --data digits --retries 0 --timeout 90 --env A=1 --metric 'loss=loss (\\S+)' "
+            "headway run t.py --dataset digits --retries 0 --timeout 90 --env A=1 --metric 'loss=loss (\\S+)' "
             "--label team=a --where gpu=a100 --output '*.csv' --save-steps 5 --lock requirements.txt",
         ),
         ({"script": "t.py", "source": "1"}, None),

@@ -67,6 +67,6 @@ def test_a_trainer_takes_no_variables_of_scripts() -> None:
 def test_a_stored_job_with_variables_that_are_refused_now_can_be_read() -> None:
     """Given a job of a trainer that an older server took."""
     stored = {"trainer": "cnn", "dataset": "mnist", "variables": {"OMP_NUM_THREADS": "4"}}
-    assert JobSpec.model_validate(stored).variables == {"OMP_NUM_THREADS": "4"}
+    assert JobSpec.model_validate(stored).env == {"OMP_NUM_THREADS": "4"}
     with pytest.raises(InvalidInput, match="OMP_NUM_THREADS counts only when"):
         check_limits(JobSpec.model_validate(stored))
