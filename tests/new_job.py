@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headway.core.job import Job, JobSpec
-from headway.server.services.jobs import draw_id
+from headway.server.ids import draw_id
 
 
 def new_job(spec: JobSpec) -> Job:

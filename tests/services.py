@@ -75,8 +75,10 @@ async def postgresql_database(variable: str = "POSTGRES_URL") -> AsyncIterator[s
         await administrator.close()
     yield urlsplit(service_url(variable))._replace(path=f"/{name}").geturl()
     administrator = await asyncpg.connect(dsn=server)
-    await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await administrator.close()
+    try:
+        await administrator.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await administrator.close()
 
 
 @asynccontextmanager
@@ -87,9 +89,8 @@ async def mongodb_database(variable: str = "MONGODB_URL") -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     url = urlsplit(service_url(variable))._replace(path=f"/{name}").geturl()
     yield url
-    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(url)
-    await client.drop_database(name)
-    await client.close()
+    async with AsyncMongoClient[dict[str, object]](url) as client:
+        await client.drop_database(name)
 
 
 @asynccontextmanager

@@ -140,11 +140,6 @@ def _colour(cell: str) -> str:
     return click.style(cell, fg=colour) if colour else cell
 
 
-def shown_status(job: dict[str, Any]) -> str:
-    """The status for people: a job that is queued on hold is paused."""
-    return "paused" if job["status"] == "queued" and job["hold"] else str(job["status"])
-
-
 def status_text(status: str) -> str:
     """The status in its colour."""
     return click.style(status, fg=STATUS_COLOURS[status], bold=True)

@@ -17,13 +17,13 @@ from headway.cli.common import (
     print_damaged,
     print_json,
     print_table,
-    shown_status,
     when_briefly,
 )
 from headway.cli.job_words import left_of, ran_seconds, ranks_of, step_of, work_of
 from headway.cli.names import job_argument
 from headway.cli.values import MOMENT, Word, pair, text_pair
 from headway.client import Client
+from headway.core.status import shown_status
 
 
 @click.command()
@@ -88,7 +88,7 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
     accuracy = test.get("accuracy") if isinstance(test, dict) else None
     return (
         job["name"],
-        shown_status(job),
+        shown_status(job["status"], hold=job["hold"]),
         ranks_of(job),
         work_of(job["spec"], arguments=False),
         step_of(job),

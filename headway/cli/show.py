@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import duration, json_option, print_json, print_text, shown_status, status_text, when
+from headway.cli.common import duration, json_option, print_json, print_text, status_text, when
 from headway.cli.job_end import print_failure, print_result, print_stages
 from headway.cli.job_words import progress_sentence, ranks_of, time_sentence, work_of
 from headway.cli.names import job_argument
@@ -15,6 +15,7 @@ from headway.client import Client
 from headway.client.control_sequences import without_controls
 from headway.core.checkpoint_name import checkpoint_name
 from headway.core.size import size
+from headway.core.status import shown_status
 
 _SHOWN_SECONDS = 0.05
 _HASH_CHARACTERS = 12
@@ -63,7 +64,7 @@ def _last_step(handle: Any) -> int | None:
 def _print_facts(data: dict[str, Any], spent: dict[str, Any], last_step: int | None) -> None:
     """A line each, with its name before it."""
     attempt = data["attempt"]
-    status = status_text(shown_status(data))
+    status = status_text(shown_status(data["status"], hold=data["hold"]))
     words = [f"attempt {attempt['number']}"] if attempt else []
     count = ranks_of(data)
     words.append("1 rank" if count == "1" else f"{count} ranks")

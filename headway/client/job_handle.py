@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,8 @@ from headway.client.downloads import download, download_file
 from headway.client.message import Message
 from headway.client.metrics import Metrics
 from headway.client.short_errors import with_short_errors
+from headway.client.watched import watched
+from headway.core.status import shown_status
 from headway.errors import JobEnded, NotFound, Unavailable
 from headway.rank_protocol.paths import MODEL_FILES
 
@@ -50,7 +51,7 @@ class JobHandle:
     @property
     def shown_status(self) -> str:
         """The status as people call it: a job that is queued on hold is paused."""
-        return "paused" if self.status == "queued" and self.data["hold"] else self.status
+        return shown_status(self.status, hold=self.data["hold"])
 
     def __repr__(self) -> str:
         return f"Job {self.name} ({self.id}): {self.shown_status}. {self.data['sentence']}".rstrip()
@@ -173,7 +174,7 @@ class JobHandle:
 
         Progress is shown in terminals and notebooks, unless `progress` says otherwise.
         """
-        if show_progress() if progress is None else progress:
+        if watched() if progress is None else progress:
             from headway.client.shown_progress import follow_with_progress
 
             follow_with_progress(self)
@@ -311,8 +312,3 @@ class JobHandle:
 
 def _matches(name: str, wanted: str | None) -> bool:
     return wanted in (None, name) or (wanted == "model" and name in MODEL_FILES)
-
-
-def show_progress() -> bool:
-    """Whether somebody looks: a terminal, or a notebook."""
-    return sys.stdout.isatty() or "ipykernel" in sys.modules

@@ -5,18 +5,12 @@ It needs only IPython, which every Python notebook has. It makes one block of HT
 
 from __future__ import annotations
 
-import sys
 import time
 from html import escape
 
 from headway.client.progress import FollowedJob, JobProgress, UnfinishedLines, rate_text, remaining_text
 
 _DRAW_SECONDS = 0.25
-
-
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
-    return "ipykernel" in sys.modules
 
 
 def show_in_notebook(job: FollowedJob) -> None:

@@ -11,6 +11,7 @@ from headway.client.message import Message
 from headway.client.tracebacks import Tracebacks
 from headway.core.checkpoint_name import checkpoint_name
 from headway.core.metric import metric_text
+from headway.core.status import shown_status
 
 _STAGES = {
     "attempt.placed": "starting",
@@ -90,7 +91,7 @@ class JobProgress:
         self._steps: deque[tuple[float, int]] = deque()
         self._tracebacks = Tracebacks()
         self._attempt_end: Line | None = None
-        self.stage = "paused" if job.data["hold"] else str(job.data["status"])
+        self.stage = shown_status(job.data["status"], hold=job.data["hold"])
         self.step = 0
         self.total_steps: int | None = None
         self.figures: dict[str, float] = {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from headway.client.notebook_progress import in_notebook, show_in_notebook
+from headway.client.notebook_progress import show_in_notebook
 from headway.client.progress import FollowedJob
 from headway.client.terminal_progress import show_in_terminal
+from headway.client.watched import in_notebook
 
 
 def follow_with_progress(job: FollowedJob) -> None:

@@ -22,6 +22,11 @@ class JobStatus(StrEnum):
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+def shown_status(status: str, *, hold: bool) -> str:
+    """The status as people call it: a job that is queued on hold is paused."""
+    return "paused" if hold and status == JobStatus.QUEUED else status
+
+
 class AssignmentState(StrEnum):
     """The state of "worker W runs ranks a..b of attempt N". Its slots count as used until `released`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -17,7 +18,9 @@ from pymongo.errors import (
 )
 
 from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
+from headway.database.connecting import Connecting
 from headway.database.mongodb_documents import Document
+from headway.database.mongodb_pool import FinishingPool, close
 from headway.errors import Overloaded, Unavailable
 
 _DEFAULTS: dict[str, Any] = {
@@ -40,12 +43,14 @@ class MongodbConnections:
         self._url = url
         self._client: AsyncMongoClient[Document] | None = None
         self._readers: AsyncMongoClient[Document] | None = None
+        self._connecting = Connecting(close)
 
     def open(self) -> None:
         """Create the pools. They connect when they are used. Raises PyMongo's errors for a wrong URL."""
         if self._client is None:
-            self._client = AsyncMongoClient(self._url, **_absent(self._url, _DEFAULTS))
-            self._readers = AsyncMongoClient(self._url, **{**_absent(self._url, _DEFAULTS), **_OF_USERS})
+            options = {**_absent(self._url, _DEFAULTS), "_pool_class": partial(FinishingPool, self._connecting)}
+            self._client = AsyncMongoClient(self._url, **options)
+            self._readers = AsyncMongoClient(self._url, **{**options, **_OF_USERS})
 
     async def close(self) -> None:
         """Close all connections."""
@@ -53,6 +58,7 @@ class MongodbConnections:
         for client in clients:
             if client is not None:
                 await client.close()
+        await self._connecting.end()
 
     def database(self) -> AsyncDatabase[Document]:
         """The database that the URL names, or `headway`. Raises Unavailable before `open`."""

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from headway.core.problem import Problem, clock_problems
 from headway.database import tables
 from headway.database.base import READ_PATIENCE_SECONDS, reading
+from headway.database.connecting import Connecting
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase
 from headway.database.sql_connections import translate_errors
@@ -44,6 +45,7 @@ class PostgresqlDatabase(SqlDatabase):
     def __init__(self, url: str) -> None:
         self._url = url
         self._engines: dict[tuple[str, bool], AsyncEngine] = {}
+        self._connecting: Connecting[Any] = Connecting(lambda connection: connection.close(timeout=_CONNECT_SECONDS))
         self.streams = SqlStreams(partial(self._transaction, STREAMS.name), insert, self.damage)
 
     async def open(self) -> None:
@@ -71,10 +73,12 @@ class PostgresqlDatabase(SqlDatabase):
             for engine in self._engines.values():
                 stack.push_async_callback(engine.dispose)
         self._engines.clear()
+        await self._connecting.end()
 
     async def _connect(self) -> Any:
+        connect = asyncpg.connect(dsn=self._url, timeout=_CONNECT_SECONDS, command_timeout=_STATEMENT_SECONDS)
         try:
-            return await asyncpg.connect(dsn=self._url, timeout=_CONNECT_SECONDS, command_timeout=_STATEMENT_SECONDS)
+            return await self._connecting.finish(connect)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ssl.SSLError) as error:
             raise Unavailable(f"PostgreSQL cannot be reached: {error or 'it does not answer'}.") from error
         except (ValueError, TypeError) as error:

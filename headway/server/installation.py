@@ -10,7 +10,7 @@ from headway.errors import NotFound, SettingInvalid
 from headway.objects.base import Objects, in_one_chunk
 from headway.redaction import redacted
 from headway.server.home_tokens import HomeTokens
-from headway.server.services.jobs import draw_id
+from headway.server.ids import draw_id
 from headway.settings import Settings
 
 _MARK = "installation"

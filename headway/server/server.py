@@ -10,6 +10,7 @@ from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
 from headway.server.home_tokens import HomeTokens
 from headway.server.housekeeping import Housekeeping
+from headway.server.ids import draw_id
 from headway.server.leading import Leading
 from headway.server.leases import Leases
 from headway.server.links import Links
@@ -31,7 +32,7 @@ from headway.server.services.heartbeats import Heartbeats
 from headway.server.services.inquiries import Inquiries
 from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
-from headway.server.services.jobs import Jobs, draw_id
+from headway.server.services.jobs import Jobs
 from headway.server.services.metrics import Metrics
 from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots

@@ -40,11 +40,12 @@ def finish_stream(home: Path, stream: SpooledStream, counters: WorkerCounters) -
             more = harvest.more
             facts = (*harvest.facts, *(() if more else (Released(),)))
             series = list(harvest.series.values())
-            report = stream.append(facts, harvest.lines, series, harvest.offsets, last=not more)
+            report = stream.write(facts, harvest.lines, series, harvest.offsets, last=not more)
+            stream.add(report)
             counters.stripped_reports += report.stripped
             counters.add_dropped(harvest)
     except OSError:
         raise
     except Exception:  # the worker has to start, whatever lies there
         _log.exception("What attempt %d of job %s left cannot be read.", stream.key.attempt, stream.key.job)
-        stream.append((Released(),), [], [], stream.offsets, last=True)
+        stream.add(stream.write((Released(),), [], [], stream.offsets, last=True))

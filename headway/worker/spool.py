@@ -72,19 +72,6 @@ class SpooledStream:
             else:
                 self.add(SpooledReport(number, report.offsets, report.last))
 
-    def append(
-        self,
-        facts: tuple[Fact, ...],
-        lines: list[LogLine],
-        series: list[Series],
-        offsets: dict[str, list[int]],
-        last: bool = False,
-    ) -> SpooledReport:
-        """Write and add the next report. Raises OSError when the disk is full; nothing is changed then."""
-        report = self.write(facts, lines, series, offsets, last)
-        self.add(report)
-        return report
-
     def write(
         self,
         facts: tuple[Fact, ...],
@@ -93,7 +80,7 @@ class SpooledStream:
         offsets: dict[str, list[int]],
         last: bool = False,
     ) -> SpooledReport:
-        """Write the next report. Raises OSError when the disk is full."""
+        """Write the next report; it counts once it is added. Raises OSError when the disk is full."""
         number = self.number + 1
         logs, metrics = encode_logs(number, lines), encode_metrics(number, series)
         key = self.key

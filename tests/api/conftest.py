@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from headway.formats.metrics import Series, encode_metrics
 from headway.formats.reports import LogLine, Report, encode_logs
 from headway.server.access import Caller, CallerKind
 from headway.server.app import create_app
+from headway.server.main import _config, _Http, _listen
 from headway.server.server import Server
 from headway.server.startup import started
 from headway.settings import Settings
 from tests.api.documented import check_documented
+from tests.until import until
 
 USER = Caller(CallerKind.USER)
 PROJECT = "default"
@@ -50,6 +53,24 @@ class Api:
         response = await self.http.post("/api/v1/workers", json=registration, headers=join)
         assert response.status_code == 201, response.text
         return SpokenWorker(self, response.json())
+
+    async def placed(self, **spec: Any) -> tuple[str, SpokenWorker]:
+        """A worker, and the id of a job that is placed on it."""
+        worker, job = await self.worker(), await self.submit(**spec)
+        while (await self.http.get(f"/api/v1/jobs/{job['id']}")).json()["status"] == "queued":
+            await asyncio.sleep(0.01)
+        return job["id"], worker
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """The server on a port of this machine, as `headway server` has it; in this process."""
+        http = _Http(_config(self.server))
+        with _listen("127.0.0.1", 0) as listener:
+            serving = asyncio.create_task(http.serve(sockets=[listener]))
+            await until(lambda: http.started)
+            yield listener.getsockname()[1]
+            http.end()
+            await serving
 
 
 @dataclass

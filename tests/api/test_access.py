@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import stat
 
 import pytest
 
 from headway.server.app import API_PREFIX, create_app, guarded_routes
 from headway.server.tokens import for_rank
-from tests.api.conftest import Api, SpokenWorker
+from tests.api.conftest import Api
 
 pytestmark = pytest.mark.anyio
 
@@ -49,17 +48,9 @@ async def test_every_route_is_closed_without_credentials(api: Api) -> None:
             assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def placed(api: Api) -> tuple[str, SpokenWorker]:
-    """A worker, and a job that is placed on it."""
-    worker, job = await api.worker(), await api.submit()
-    while (await api.http.get(f"/api/v1/jobs/{job['id']}")).json()["status"] == "queued":
-        await asyncio.sleep(0.01)
-    return job["id"], worker
-
-
 async def test_tokens_are_bound_to_their_worker_job_and_attempt(api: Api) -> None:
-    job, worker = await placed(api)
-    other_job, other = await placed(api)
+    job, worker = await api.placed()
+    other_job, other = await api.placed()
     beat = {"counter": 0, "last_answer": -1}
     response = await api.http.post(f"/api/v1/workers/{worker.id}/heartbeat", json=beat, headers=other.headers)
     assert response.status_code == 404  # as for a worker that does not exist

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from starlette.routing import Mount, Route
 from websockets.asyncio.client import connect
@@ -18,25 +14,16 @@ from headway.server.access import Caller, CallerKind
 from headway.server.api import health, links
 from headway.server.api.admission import PUBLIC_FOLDER, PUBLIC_PATHS
 from headway.server.app import create_app
-from headway.server.main import _config, _Http, _listen
 from headway.server.tokens import for_worker
 from tests.api.conftest import Api
+from tests.until import until
 
 pytestmark = pytest.mark.anyio
 NOBODY = {"Authorization": ""}
 
 
-@asynccontextmanager
-async def listening(api: Api) -> AsyncIterator[str]:
-    """The server on a port of this machine, as `headway server` has it; in this process."""
-    http = _Http(_config(api.server))
-    with _listen("127.0.0.1", 0) as listener:
-        serving = asyncio.create_task(http.serve(sockets=[listener]))
-        while not http.started:
-            await asyncio.sleep(0.01)
-        yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
-        http.end()
-        await serving
+def url(port: int, path: str) -> str:
+    return f"ws://127.0.0.1:{port}{path}"
 
 
 @pytest.mark.parametrize("token", ["", "Bearer nonsense"])
@@ -83,11 +70,11 @@ async def test_a_handshake_without_a_token_is_refused_whatever_its_path(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = await api.worker()
-    async with listening(api) as url:
+    async with api.listening() as port:
         for path in (worker.registered["broker"], "/api/v1/workers/w-none/broker", "/none"):
             for headers in ({}, {"Authorization": "Bearer forged"}):
                 with pytest.raises(InvalidStatus) as refused:
-                    await connect(url + path, additional_headers=headers, proxy=None)
+                    await connect(url(port, path), additional_headers=headers, proxy=None)
                 assert refused.value.response.status_code == 401
                 assert b"not_authenticated" in (refused.value.response.body or b"")
     assert caplog.text == ""
@@ -96,8 +83,8 @@ async def test_a_handshake_without_a_token_is_refused_whatever_its_path(
 async def test_a_worker_understands_why_its_handshake_is_refused(api: Api) -> None:
     """Given a forged token, another worker's, or one that ended with its registration, then the error says which."""
     worker, other = await api.worker(), await api.worker()
-    async with listening(api) as url:
-        path = url + worker.registered["broker"]
+    async with api.listening() as port:
+        path = url(port, worker.registered["broker"])
         for token, error in (("forged", NotAuthenticated), (other.registered["token"], NotFound)):
             with pytest.raises(error):
                 await EmbeddedWorkerBroker(path, token).open()
@@ -111,13 +98,12 @@ async def test_a_worker_understands_why_its_handshake_is_refused(api: Api) -> No
 
 async def test_a_worker_with_its_token_has_its_broker(api: Api) -> None:
     worker = await api.worker()
-    async with listening(api) as url:
+    async with api.listening() as port:
         token = api.server.tokens.make(for_worker(worker.id))
-        broker = EmbeddedWorkerBroker(url + worker.registered["broker"], token)
+        broker = EmbeddedWorkerBroker(url(port, worker.registered["broker"]), token)
         await broker.open()
         wakeup = WakeUp(worker=worker.id, job="j-x", attempt=1)
-        while worker.id not in api.server.backends.embedded._wakeups:
-            await asyncio.sleep(0.01)
+        await until(lambda: worker.id in api.server.backends.embedded._wakeups)
         await api.server.backends.embedded.publish_wakeup(wakeup)
         assert await broker.wakeup() == wakeup
         await broker.close()

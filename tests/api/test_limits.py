@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -22,25 +21,13 @@ from headway.server.access import Caller, CallerKind
 from headway.server.api import bodies
 from headway.server.api.routes import MAXIMUM_BODY_BYTES
 from headway.server.http_protocol import MAXIMUM_HEAD_BYTES, BoundedHttp
-from headway.server.main import _config, _Http, _listen
+from headway.server.main import _config
 from tests.api.conftest import PROJECT, SCRIPT, USER, Api
+from tests.until import until
 
 pytestmark = pytest.mark.anyio
 
 SECRET_PATHS = ("/api/v1/jobs", "/api/v1/no/such/route", "/api/v1/blocks/" + "0" * 64)
-
-
-@asynccontextmanager
-async def listening(api: Api) -> AsyncIterator[int]:
-    """The server on a port of this machine, as `headway server` has it; in this process."""
-    http = _Http(_config(api.server))
-    with _listen("127.0.0.1", 0) as listener:
-        serving = asyncio.create_task(http.serve(sockets=[listener]))
-        while not http.started:
-            await asyncio.sleep(0.01)
-        yield listener.getsockname()[1]
-        http.end()
-        await serving
 
 
 async def chunks_that_nobody_may_read() -> AsyncIterator[bytes]:
@@ -96,7 +83,7 @@ async def test_a_body_of_who_may_not_send_it_is_not_read(api: Api) -> None:
 
 
 async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: Api) -> None:
-    async with listening(api) as port:
+    async with api.listening() as port:
         for token, status in ((b"", b"401"), (b"Authorization: Bearer nobody\r\n", b"401")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\n" + token + b"Content-Length: 200000000\r\n\r\n{")
@@ -109,7 +96,7 @@ async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: A
 async def test_a_client_that_leaves_while_it_sends_is_no_defect(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     token = api.http.headers["authorization"].encode()
     stored = api.server.backends.objects
-    async with listening(api) as port:
+    async with api.listening() as port:
         for path in (b"POST /api/v1/jobs", b"PUT /api/v1/blocks/" + b"0" * 64):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(path + b" HTTP/1.1\r\nHost: x\r\nAuthorization: " + token + b"\r\nContent-Length: 99\r\n\r\n{")
@@ -135,9 +122,7 @@ async def test_a_request_behind_a_large_body_is_answered(api: Api) -> None:
     protocol.data_received(first)
     protocol.data_received(body + b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: cl")
     protocol.data_received(b"ose\r\n\r\n")
-    async with asyncio.timeout(5):
-        while not transport.is_closing():
-            await asyncio.sleep(0.01)
+    await until(transport.is_closing)
     statuses = re.findall(rb"HTTP/1.1 (\d+) ", bytes(transport.sent))
     assert statuses == [b"422", b"200"], bytes(transport.sent)
 
@@ -168,7 +153,7 @@ class Transport(asyncio.Transport):
 
 
 async def test_headers_without_end_are_refused(api: Api) -> None:
-    async with listening(api) as port:
+    async with api.listening() as port:
         for start in (b"GET /", b"GET / HTTP/1.1\r\nHost: x\r\nX: ", b"GET / HTTP/1.1\r\nHost: x\r\n"):
             piece = b"a: b\r\n" * 1000 if start.endswith(b"\n") else b"a" * 6000
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -264,7 +249,7 @@ async def test_a_write_behind_a_read_on_one_connection_is_no_read(api: Api, monk
     monkeypatch.setattr(api.server.job_control, "cancel", cancel)
     token = api.http.headers["authorization"]
     head = f"Host: x\r\nAuthorization: {token}\r\n"
-    async with listening(api) as port:
+    async with api.listening() as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(
             f"GET /api/v1/jobs HTTP/1.1\r\n{head}\r\n"
@@ -355,7 +340,7 @@ async def test_submissions_do_not_wait_for_hundreds_of_streams(api: Api) -> None
             writer.transport.abort()
 
     async with (
-        listening(api) as port,
+        api.listening() as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=api.http.headers, timeout=60) as http,
     ):
         following = [asyncio.create_task(follow(number, port)) for number in range(STREAMS)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
@@ -12,7 +11,7 @@ from itsdangerous import URLSafeSerializer
 from headway.core.checkpoint import CheckpointPart
 from headway.server.access import Caller, CallerKind
 from headway.server.tokens import for_rank, for_worker
-from tests.api.conftest import Api, SpokenWorker
+from tests.api.conftest import Api
 
 pytestmark = pytest.mark.anyio
 
@@ -23,13 +22,6 @@ def of_the_version_before(api: Api, *fields: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer hw_{signed}"}
 
 
-async def placed(api: Api) -> tuple[str, SpokenWorker]:
-    worker, job = await api.worker(), await api.submit(name="mine")
-    while (await api.http.get("/api/v1/jobs/mine")).json()["status"] == "queued":
-        await asyncio.sleep(0.01)
-    return job["id"], worker
-
-
 async def listed(api: Api, kind: str) -> list[dict[str, Any]]:
     response = await api.http.get("/api/v1/tokens")
     assert response.status_code == 200
@@ -38,7 +30,7 @@ async def listed(api: Api, kind: str) -> list[dict[str, Any]]:
 
 async def test_tokens_are_listed_with_what_they_end_with(api: Api) -> None:
     """Given a job at work, then the list has the home's two tokens, the worker's, and that of the attempt's ranks."""
-    job, worker = await placed(api)
+    job, worker = await api.placed(name="mine")
     (user,), (join,), (of_worker,), (of_rank,) = [
         await listed(api, kind) for kind in ("user", "join", "worker", "rank")
     ]
@@ -55,7 +47,7 @@ async def test_tokens_are_listed_with_what_they_end_with(api: Api) -> None:
 
 
 async def test_the_caller_knows_its_credential(api: Api) -> None:
-    job, worker = await placed(api)
+    job, worker = await api.placed(name="mine")
     home = api.server.settings.home
     claimed = (await worker.claim(job)).json()
     texts = {worker.registered["token"]: f"t-{worker.id}", claimed["rank_token"]: f"t-{job}-1"}
@@ -65,13 +57,13 @@ async def test_the_caller_knows_its_credential(api: Api) -> None:
 
 
 async def test_a_claim_that_is_repeated_gets_the_same_answer(api: Api) -> None:
-    job, worker = await placed(api)
+    job, worker = await api.placed(name="mine")
     assert (await worker.claim(job)).json() == (await worker.claim(job)).json()
 
 
 async def test_tokens_from_before_keep_working_and_are_listed_as_such(api: Api) -> None:
     """Given tokens without an id of each kind, then they work, and the list shows that they are old."""
-    job, worker = await placed(api)
+    job, worker = await api.placed(name="mine")
     user, join = (
         of_the_version_before(api, "user", None, None, None),
         of_the_version_before(api, "join", None, None, None),
@@ -109,7 +101,7 @@ async def test_an_expired_token_is_refused_with_its_end_and_a_remedy(api: Api) -
 
 async def test_a_ranks_token_ends_with_its_attempt(api: Api) -> None:
     """Given an attempt that has ended, then its ranks can neither store nor read any more, and are told why."""
-    job, worker = await placed(api)
+    job, worker = await api.placed(name="mine")
     part = CheckpointPart(attempt=1, step=1, rank=0, object_id="checkpoints/x", size_bytes=1, sha256="0" * 64)
     await api.server.backends.database.put_checkpoint_part(job, part)
     rank = api.headers(for_rank(job, 1))
@@ -139,7 +131,7 @@ async def test_a_workers_token_ends_with_its_registration(api: Api) -> None:
 
 async def test_no_token_is_written_to_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        job, worker = await placed(api)
+        job, worker = await api.placed(name="mine")
         claimed = (await worker.claim(job)).json()
         await worker.heartbeat(0)
         forged = worker.registered["token"] + "x"

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from headway.errors import InvalidInput, TooLarge
-from headway.server.access import Action, Caller, admit, decisions, require_as_worker
+from headway.server.access import Action, Caller, admit, decisions
 from headway.server.api.bodies import is_json, read_json
 
 MAXIMUM_BODY_BYTES = 1 << 20
@@ -35,13 +35,11 @@ class Allow:
         """Nothing: a dependency only so that the API document shows it. `GuardedRoute` does the checks."""
 
     def check(self, request: Request) -> None:
-        """Refuse callers that can never do the action, and workers that name another. Raises NotAllowed, NotFound."""
+        """Refuse callers that can never do the action. Raises InvalidInput, NotAllowed."""
         if "\0" in request.url.path or b"%00" in request.scope["query_string"]:
             raise InvalidInput("The address has a NUL character (%00). Leave it out.")
         caller: Caller = request.scope["caller"]
         admit(caller, self.action)
-        if "worker" in request.path_params:
-            require_as_worker(caller, request.path_params["worker"])
 
 
 class GuardedRoute(APIRoute):

@@ -17,7 +17,7 @@ from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.job_views import JobView, job_view
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
-from headway.server.services.submission import Submitted
+from headway.server.services.submission import Idempotency, Submitted
 
 router = guarded_router(prefix="/jobs", tags=["jobs"])
 WRITE = [Depends(Allow(Action.JOBS_WRITE))]
@@ -44,7 +44,16 @@ _CHANGES_EXAMPLES: dict[str, Example] = {
 }
 Spec = Annotated[JobSpec, Body(openapi_examples=_SPEC_EXAMPLES)]
 Changes = Annotated[dict[str, Any], Body(openapi_examples=_CHANGES_EXAMPLES)]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=256)]
+
+
+async def get_idempotency(
+    request: Request, idempotency_key: Annotated[str | None, Header(min_length=1, max_length=256)] = None
+) -> Idempotency:
+    """The key that the client sent, and the body that it stands for."""
+    return Idempotency(idempotency_key, await request.body())
+
+
+IdempotencyHere = Annotated[Idempotency, Depends(get_idempotency)]
 
 
 class Plan(BaseModel):
@@ -58,16 +67,14 @@ class Plan(BaseModel):
 @router.post("", dependencies=SUBMIT, status_code=201, responses={200: {"model": JobView}})
 async def submit_job(
     spec: Spec,
-    request: Request,
     response: Response,
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
-    idempotency_key: IdempotencyKey = None,
+    idempotency: IdempotencyHere,
 ) -> JobView:
     """Submit a job. The same `Idempotency-Key` with the same body gets 200 and the same job."""
-    body = await request.body()
-    return _answer(await server.submission.submit(caller, project, spec, body, idempotency_key), response)
+    return _answer(await server.submission.submit(caller, project, spec, idempotency), response)
 
 
 @router.post("/plan", dependencies=SUBMIT)
@@ -80,22 +87,19 @@ async def plan_job(spec: Spec, caller: CallerHere, project: ProjectHere, server:
 async def rerun_job(
     job: str,
     changes: Changes,
-    request: Request,
     response: Response,
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
-    idempotency_key: IdempotencyKey = None,
+    idempotency: IdempotencyHere,
 ) -> JobView:
     """Submit the job's spec again under another name. It starts from the beginning unless `from_checkpoint` is set.
 
     The body is a JSON merge patch (RFC 7396) of the spec: `{}` changes nothing, mappings are changed entry by entry,
     everything else is replaced, null removes. The result is checked like a submission.
     """
-    body = await request.body()
     with _fields_of_the_body():
-        submitted = await server.submission.rerun(caller, project, job, changes, body, idempotency_key)
-    return _answer(submitted, response)
+        return _answer(await server.submission.rerun(caller, project, job, changes, idempotency), response)
 
 
 @router.post("/{job}/rerun/plan", dependencies=WRITE)

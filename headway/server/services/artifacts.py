@@ -10,7 +10,8 @@ from headway.core.job import Job
 from headway.errors import InvalidInput, NotFound
 from headway.objects.base import Objects, bounded
 from headway.server.access import Action, Caller
-from headway.server.services.jobs import Jobs, check_open, draw_id
+from headway.server.ids import draw_id
+from headway.server.services.jobs import Jobs, check_open
 from headway.server.services.stored_file import StoredFile
 
 

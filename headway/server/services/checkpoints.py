@@ -16,7 +16,8 @@ from headway.objects.base import Objects, bounded
 from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.server.access import Action, Caller
 from headway.server.clock import Clock
-from headway.server.services.jobs import Jobs, check_open, draw_id
+from headway.server.ids import draw_id
+from headway.server.services.jobs import Jobs, check_open
 from headway.server.services.stored_file import StoredFile
 
 _DANGLING_SECONDS = 3600.0

@@ -13,7 +13,8 @@ from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.core.status import AssignmentState
 from headway.errors import Conflict, NotFound, Unavailable
 from headway.server.access import Action, Caller, require_as_worker
-from headway.server.services.jobs import Jobs, draw_id
+from headway.server.ids import draw_id
+from headway.server.services.jobs import Jobs
 
 _ANSWER_SECONDS = 15.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
@@ -19,13 +18,6 @@ from headway.errors import Conflict, Damaged, HeadwayError, NotFound
 from headway.server.access import Action, AttemptSubject, Caller, JobSubject, require
 from headway.server.clock import Clock
 from headway.server.services.unsettled import UnsettledJobs
-
-_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
-
-
-def draw_id(prefix: str, length: int = 12) -> str:
-    """A new random id, easy to read aloud."""
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 class _Delivered(NamedTuple):

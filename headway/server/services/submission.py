@@ -14,9 +14,10 @@ from headway.core.rerun import rerun_fields
 from headway.errors import IdempotencyKeyReused, InvalidInput, NameTaken
 from headway.server.access import Action, Caller, actor_of, require_in_project
 from headway.server.clock import Clock
+from headway.server.ids import draw_id
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.explanations import Explanations, Planned
-from headway.server.services.jobs import Jobs, draw_id
+from headway.server.services.jobs import Jobs
 from headway.server.services.specs import Specs
 
 
@@ -26,6 +27,13 @@ class Submitted(NamedTuple):
     job: Job
     new: bool
     misfit: str | None
+
+
+class Idempotency(NamedTuple):
+    """What tells a repeated submission from a new one: its key, if the client sent one, and the body as it was sent."""
+
+    key: str | None
+    body: bytes
 
 
 class Submission:
@@ -40,21 +48,16 @@ class Submission:
         self._explanations = explanations
         self._clock = clock
 
-    async def submit(
-        self, caller: Caller, project: str, spec: JobSpec, body: bytes, idempotency_key: str | None
-    ) -> Submitted:
-        """Create a job from a spec. `body` is compared when the key is used again.
-
-        Raises InvalidInput, NotFound, IdempotencyKeyReused, NameTaken.
-        """
+    async def submit(self, caller: Caller, project: str, spec: JobSpec, idempotency: Idempotency) -> Submitted:
+        """Create a job from a spec. Raises InvalidInput, NotFound, IdempotencyKeyReused, NameTaken."""
         require_in_project(caller, Action.JOBS_WRITE, project)
         await self._specs.check(project, spec)
         draft = Job(
             id=draw_id("j-"),
             project=project,
             name=spec.name or "",
-            idempotency_key=idempotency_key or secrets.token_hex(16),
-            body_hash=hashlib.sha256(body).hexdigest(),
+            idempotency_key=idempotency.key or secrets.token_hex(16),
+            body_hash=hashlib.sha256(idempotency.body).hexdigest(),
             spec=spec,
             created_at=self._clock.now(),
             submitted_by=actor_of(caller),
@@ -68,21 +71,15 @@ class Submission:
         return Submitted(job, new, self._explanations.misfit(job) if new else None)
 
     async def rerun(
-        self,
-        caller: Caller,
-        project: str,
-        reference: str,
-        changes: Mapping[str, Any],
-        body: bytes,
-        idempotency_key: str | None,
+        self, caller: Caller, project: str, reference: str, changes: Mapping[str, Any], idempotency: Idempotency
     ) -> Submitted:
         """Submit a job's spec again, with changes, as a JSON merge patch.
 
         Raises the errors of `submit`, and pydantic's ValidationError for a changed field.
         """
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
-        spec = _changed(job, changes)
-        return await self.submit(caller, project, spec, job.id.encode() + b"\n" + body, idempotency_key)
+        of_this_job = idempotency._replace(body=job.id.encode() + b"\n" + idempotency.body)
+        return await self.submit(caller, project, _changed(job, changes), of_this_job)
 
     async def plan(self, caller: Caller, project: str, spec: JobSpec) -> Planned:
         """Where a job of the spec would run now, or why it would wait. Nothing is stored. Raises the errors of

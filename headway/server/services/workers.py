@@ -15,10 +15,11 @@ from headway.errors import NotFound, WorkerLost
 from headway.server.access import Action, Caller, require_as_worker, require_in_installation
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
+from headway.server.ids import draw_id
 from headway.server.leases import Leases
 from headway.server.probe import process_ended
 from headway.server.recorder import Recorder
-from headway.server.services.jobs import Jobs, draw_id
+from headway.server.services.jobs import Jobs
 from headway.server.services.telemetry import Telemetry
 from headway.server.tokens import Tokens, for_worker
 from headway.server.worker_registry import WorkerRegistry

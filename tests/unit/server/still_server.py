@@ -16,6 +16,7 @@ from headway.core.worker import WorkerDescription
 from headway.server.access import Caller, CallerKind
 from headway.server.change_listeners import connect_listeners
 from headway.server.server import Server
+from headway.server.services.submission import Idempotency
 from headway.settings import Settings
 from tests.fake_clock import FakeClock
 
@@ -41,7 +42,7 @@ class StillServer(Server):
         """A job that was submitted."""
         job = JobSpec(script="s.py", source="", **spec)
         user = Caller(CallerKind.USER)
-        return (await self.submission.submit(user, "default", job, b"", None)).job
+        return (await self.submission.submit(user, "default", job, Idempotency(None, b""))).job
 
     async def now(self, job: Job) -> Job:
         """The job as it is now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,29 @@ async def pass_time(server: StillServer, seconds: int, *workers: str, preparing:
     for _ in range(seconds):
         heard(server, *workers, preparing=preparing)
         await server.pass_time(1)
+
+
+async def offered(server: StillServer, *workers: str, **spec: Any) -> Job:
+    """A job that was placed on these workers, as far as it needs them. They have just registered."""
+    for name in workers:
+        await server.a_worker(name)
+    job = await server.a_job(**spec)
+    await server.scheduler.schedule()
+    return await server.now(job)
+
+
+async def running(server: StillServer, **spec: Any) -> Job:
+    """A job that runs on worker a."""
+    return await server.run(await offered(server, "a", **spec))
+
+
+async def fail_twice(server: StillServer, job: Job) -> None:
+    """Each attempt of the two fails on its worker, while it is prepared."""
+    for _ in range(2):
+        job = await server.now(job)
+        (worker,) = await server.workers_of(job)
+        await server.fail(await server.claim(job), worker, FULL)
+        await server.scheduler.schedule()
 
 
 # Placing
@@ -113,9 +137,7 @@ async def test_a_job_that_was_deleted_meanwhile_is_left_alone(
 
 async def test_the_next_attempt_avoids_the_worker_that_failed_the_last_for_a_minute(server: StillServer) -> None:
     """Given two workers of which one is busy, a job that failed on the other waits a minute for the busy one."""
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
+    job = await offered(server, "a")
     await server.fail(await server.claim(await server.now(job)), "a", FULL)
     await server.a_worker("busy")
     await server.run(await _placed_on(server, await server.a_job(), "busy"))
@@ -144,15 +166,8 @@ async def test_an_elastic_gang_shrinks_only_after_it_has_waited_for_more_workers
 
 async def test_failures_in_a_row_delay_the_next_attempt(server: StillServer) -> None:
     """The first is tried again at once; from the second on each waits up to twice as long as the one before."""
-    for name in "abc":
-        await server.a_worker(name)
-    job = await server.a_job()
-    await server.scheduler.schedule()
-    for _ in range(2):
-        job = await server.now(job)
-        (worker,) = await server.workers_of(job)
-        await server.fail(await server.claim(job), worker, FULL)
-        await server.scheduler.schedule()
+    job = await offered(server, *"abc")
+    await fail_twice(server, job)
     assert (await server.now(job)).status is JobStatus.QUEUED
     await pass_time(server, 1, *"abc")
     await server.scheduler.schedule()
@@ -161,15 +176,8 @@ async def test_failures_in_a_row_delay_the_next_attempt(server: StillServer) -> 
 
 async def test_a_delayed_job_that_is_cancelled_is_not_remembered(server: StillServer) -> None:
     """It would keep the scheduler looking at the queue every second for ever."""
-    for name in "ab":
-        await server.a_worker(name)
-    job = await server.a_job()
-    await server.scheduler.schedule()
-    for _ in range(2):
-        job = await server.now(job)
-        (worker,) = await server.workers_of(job)
-        await server.fail(await server.claim(job), worker, FULL)
-        await server.scheduler.schedule()
+    job = await offered(server, *"ab")
+    await fail_twice(server, job)
     assert server.scheduler.waits
     cancelled = await server.jobs.update(job.id, lambda job: transitions.cancel(job, server.clock.now()))
     await server.deliver(cancelled)  # nothing of it is undelivered: it is settled before the next tick
@@ -182,9 +190,7 @@ async def test_a_delayed_job_that_is_cancelled_is_not_remembered(server: StillSe
 
 
 async def test_an_assignment_that_is_not_claimed_is_offered_elsewhere(server: StillServer) -> None:
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
+    job = await offered(server, "a")
     await pass_time(server, CLAIM_SECONDS + 1, "a")
     assert (await server.now(job)).status is JobStatus.STARTING
     await pass_time(server, 1, "a")
@@ -194,9 +200,7 @@ async def test_an_assignment_that_is_not_claimed_is_offered_elsewhere(server: St
 async def test_a_worker_that_prepares_has_the_longer_limit_and_then_the_shorter_one_from_its_end(
     server: StillServer,
 ) -> None:
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
+    job = await offered(server, "a")
     job = await server.claim(await server.now(job))
     await pass_time(server, PREPARE_SECONDS - 1, "a", preparing=job)
     await pass_time(server, CLAIM_SECONDS, "a")
@@ -209,10 +213,7 @@ async def test_a_worker_that_prepares_has_the_longer_limit_and_then_the_shorter_
 
 
 async def test_a_worker_that_waits_for_the_rest_of_its_gang_has_the_longer_limit(server: StillServer) -> None:
-    for name in "ab":
-        await server.a_worker(name)
-    job = await server.a_job(world_size=2)
-    await server.scheduler.schedule()
+    job = await offered(server, *"ab", world_size=2)
     await server.jobs.update(job.id, lambda job: transitions.claim(job, 1, "a", "127.0.0.1:1"))
     await pass_time(server, CLAIM_SECONDS + 1, *"ab")
     attempt = (await server.now(job)).attempt
@@ -222,10 +223,7 @@ async def test_a_worker_that_waits_for_the_rest_of_its_gang_has_the_longer_limit
 
 
 async def test_a_worker_that_does_not_end_its_ranks_is_lost(server: StillServer) -> None:
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
-    job = await server.run(await server.now(job))
+    job = await running(server)
     await server.jobs.update(job.id, lambda job: transitions.cancel(job, server.clock.now()))
     await pass_time(server, STOP_SECONDS + GRACE_SECONDS + 1, "a")
     assert (await server.now(job)).status is JobStatus.STOPPING
@@ -235,10 +233,7 @@ async def test_a_worker_that_does_not_end_its_ranks_is_lost(server: StillServer)
 
 
 async def test_ranks_that_save_have_the_longer_grace(server: StillServer) -> None:
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
-    job = await server.run(await server.now(job))
+    job = await running(server)
     await server.jobs.update(job.id, lambda job: transitions.pause(job, server.clock.now()))
     longer = STOP_SECONDS + round(server.settings.save_grace_seconds)
     await pass_time(server, longer + 1, "a")
@@ -248,10 +243,7 @@ async def test_ranks_that_save_have_the_longer_grace(server: StillServer) -> Non
 
 
 async def test_a_silent_worker_is_lost_with_its_ranks(server: StillServer) -> None:
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
-    await server.run(await server.now(job))
+    job = await running(server)
     await server.pass_time(LEASE_SECONDS + 1)
     job = await server.now(job)
     assert (job.status, job.attempt and job.attempt.reason) == (JobStatus.QUEUED, "worker_lost")
@@ -259,10 +251,7 @@ async def test_a_silent_worker_is_lost_with_its_ranks(server: StillServer) -> No
 
 
 async def test_a_job_that_ran_for_its_time_is_ended(server: StillServer) -> None:
-    await server.a_worker("a")
-    job = await server.a_job(timeout_seconds=60)
-    await server.scheduler.schedule()
-    job = await server.run(await server.now(job))
+    job = await running(server, timeout_seconds=60)
     await pass_time(server, 60, "a")
     assert (await server.now(job)).status is JobStatus.RUNNING
     await pass_time(server, 2, "a")
@@ -272,10 +261,7 @@ async def test_a_job_that_ran_for_its_time_is_ended(server: StillServer) -> None
 
 async def test_the_streams_of_an_ended_attempt_are_waited_for_so_long(server: StillServer) -> None:
     """Given a worker that was lost with its job cancelled, the job waits for its reports, and no longer."""
-    await server.a_worker("a")
-    job = await server.a_job()
-    await server.scheduler.schedule()
-    job = await server.run(await server.now(job))
+    job = await running(server)
     await server.jobs.update(job.id, lambda job: transitions.lose_worker(job, "a", server.clock.now()))
     assert (await server.now(job)).settling
     await pass_time(server, 1001, "a")

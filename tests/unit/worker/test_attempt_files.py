@@ -25,7 +25,7 @@ def test_a_worker_starts_whatever_lies_in_its_home(tmp_path: Path) -> None:
     (tmp_path / "spool" / "a.b.c").mkdir()
     (tmp_path / "spool" / "file.1.w").write_text("")
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
-    stream.append((), [], [], {})
+    stream.add(stream.write((), [], [], {}))
     folder = attempt_folder(tmp_path, KEY)
     folder.mkdir(parents=True)
     (folder / "rank-x.log").write_text("")

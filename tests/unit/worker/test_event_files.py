@@ -90,7 +90,7 @@ def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:
     assert [list(one.steps) for harvest in harvests for one in harvest.series.values()] == [[4]]
     key = AssignmentKey(job="j", attempt=1, worker="w")
     stream = SpooledStream(tmp_path / "spool", key)
-    stream.append((), harvests[0].lines, list(harvests[0].series.values()), harvests[0].offsets)
+    stream.add(stream.write((), harvests[0].lines, list(harvests[0].series.values()), harvests[0].offsets))
     assert "events:work/run-%E9/events.out.tfevents.1.host.1.0" in decode_report(stream.read(1)).offsets
 
 

@@ -52,7 +52,7 @@ class Broker(WorkerBroker):
 def a_stream(home: Path, reports: int, *, ended: bool = False) -> SpooledStream:
     stream = SpooledStream(stream_folder(home, KEY), KEY)
     for number in range(1, reports + 1):
-        stream.append((), [], [], {}, last=ended and number == reports)
+        stream.add(stream.write((), [], [], {}, last=ended and number == reports))
     return stream
 
 

@@ -228,4 +228,4 @@ def test_whatever_stands_in_a_run_file_it_is_read(content: bytes) -> None:
         run_file(Path(folder), 0).write_bytes(content + b"\n")
         harvests = list(read_all(files_of(Path(folder))))
         stream = SpooledStream(Path(folder) / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
-        stream.append(tuple(harvests[0].facts), harvests[0].lines, list(harvests[0].series.values()), {})
+        stream.add(stream.write(tuple(harvests[0].facts), harvests[0].lines, list(harvests[0].series.values()), {}))

@@ -19,18 +19,18 @@ KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 def test_a_spool_continues_where_the_former_start_stopped(tmp_path: Path) -> None:
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for number in range(1, 4):
-        stream.append((), [LogLine(0, 0.0, str(number))], [], {"0": [number, 0]})
+        stream.add(stream.write((), [LogLine(0, 0.0, str(number))], [], {"0": [number, 0]}))
     stream.cut(3)  # all committed, but the newest stays: it knows how far the files are read
     (found,) = leftover_streams(tmp_path)
     assert (found.key, found.number, found.offsets, found.ended) == (KEY, 3, {"0": [3, 0]}, False)
-    found.append((), [], [], {}, last=True)
+    found.add(found.write((), [], [], {}, last=True))
     assert decode_report(found.read(4)).last
 
 
 def test_a_report_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
-    stream.append((), [LogLine(0, 0.0, "a")], [], {"0": [2, 0]})
-    stream.append((), [LogLine(0, 0.0, "b")], [], {"0": [4, 0]})
+    stream.add(stream.write((), [LogLine(0, 0.0, "a")], [], {"0": [2, 0]}))
+    stream.add(stream.write((), [LogLine(0, 0.0, "b")], [], {"0": [4, 0]}))
     newest = stream_folder(tmp_path, KEY) / "0000000002.report"
     newest.write_bytes(newest.read_bytes()[:-3])
     (found,) = leftover_streams(tmp_path)
@@ -40,7 +40,7 @@ def test_a_report_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
 def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for _ in range(3):
-        stream.append((), [], [], {})
+        stream.add(stream.write((), [], [], {}))
     stream.unsent.clear()
     stream.unacknowledged = {1: 10, 2: 10, 3: 10}
     stream.cut(1)
@@ -58,9 +58,9 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space left"):
-            stream.append((Released(),), [], [], {"0": [9, 0]}, last=True)
+            stream.add(stream.write((Released(),), [], [], {"0": [9, 0]}, last=True))
     assert (stream.number, stream.offsets, stream.ended, stream.unsent) == (0, {}, False, [])
-    stream.append((Released(),), [], [], {"0": [9, 0]}, last=True)
+    stream.add(stream.write((Released(),), [], [], {"0": [9, 0]}, last=True))
     assert (stream.number, stream.ended, stream.unsent) == (1, True, [1])
 
 
@@ -68,7 +68,7 @@ def test_a_report_that_no_broker_carries_keeps_its_facts(tmp_path: Path, monkeyp
     monkeypatch.setattr(spool_module, "MAXIMUM_REPORT_BYTES", 4096)
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     lines = [LogLine(0, 0.0, Random(0).randbytes(8192).hex())]
-    stream.append((Released(),), lines, [], {}, last=True)
+    stream.add(stream.write((Released(),), lines, [], {}, last=True))
     body = stream.read(1)
     assert len(body) < 4096
     assert decode_report(body).facts == (Released(),)
@@ -78,8 +78,8 @@ def test_a_report_that_no_broker_carries_keeps_its_facts(tmp_path: Path, monkeyp
 
 def test_an_ended_stream_is_cut_whole(tmp_path: Path) -> None:
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
-    stream.append((), [], [], {})
-    stream.append((Released(),), [], [], {}, last=True)
+    stream.add(stream.write((), [], [], {}))
+    stream.add(stream.write((Released(),), [], [], {}, last=True))
     stream.cut(2)
     assert not list(stream_folder(tmp_path, KEY).glob("*.report"))
     stream.remove()
@@ -90,7 +90,7 @@ def test_a_damaged_report_between_others_is_left_out_until_the_server_waits_for_
     """Given one of three reports that a crash of the machine emptied, then a report that says so takes its place."""
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for number in range(1, 4):
-        stream.append((), [], [], {"0": [number, 0]})
+        stream.add(stream.write((), [], [], {"0": [number, 0]}))
     (stream_folder(tmp_path, KEY) / "0000000002.report").write_bytes(b"")
     (found,) = leftover_streams(tmp_path)
     assert (found.number, found.unsent) == (3, [1, 3])
@@ -104,7 +104,7 @@ def test_what_was_committed_is_not_missed(tmp_path: Path) -> None:
     """Given a server that has just started, and says less than was committed before, then nothing is replaced."""
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for _ in range(3):
-        stream.append((), [], [], {})
+        stream.add(stream.write((), [], [], {}))
     stream.cut(2)
     for one in (stream, *leftover_streams(tmp_path)):
         for number in range(1, 6):
@@ -116,7 +116,7 @@ def test_what_was_committed_is_not_missed(tmp_path: Path) -> None:
 
 def test_a_spool_is_taken_up_whatever_lies_in_it(tmp_path: Path) -> None:
     folder = stream_folder(tmp_path, KEY)
-    SpooledStream(folder, KEY).append((), [], [], {})
+    SpooledStream(folder, KEY).write((), [], [], {})
     (folder / "0000000002.report").write_bytes((folder / "0000000001.report").read_bytes())
     (folder / "0000000003.report").mkdir()
     (folder / "9999999999.report").write_text("")
