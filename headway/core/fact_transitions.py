@@ -177,7 +177,7 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         if total_steps is not None and fact.step is not None and fact.step >= total_steps:
             job = update_attempt(job, said_finished=True)
     if fact.stopped:
-        return job
+        return job if clean else _count_if_said(job, fact, assignment.worker, now)
     reason = classify_rank_end(
         signal=fact.signal,
         raised=fact.error is not None,
@@ -202,6 +202,22 @@ def _rank_ended(job: Job, assignment: Assignment, fact: RankEnded, now: float) -
         step=fact.step,
     )
     return stop(job, failure, now)
+
+
+def _count_if_said(job: Job, fact: RankEnded, worker: str, now: float) -> Job:
+    """Count a rank that a stop ended if the script had said before that it was finished: that is at most a warning."""
+    attempt = job.attempt
+    assignment = attempt.assignment_of(worker) if attempt else None
+    if attempt is None or assignment is None or not attempt.said_finished or attempt.reason not in _ENDED_BECAUSE:
+        return job
+    job = update_assignment(job, worker, left_ranks=_with_rank(assignment.left_ranks, fact.rank))
+    how = fact.signal or f"exit code {fact.exit_code}"
+    why = _ENDED_BECAUSE[attempt.reason].format(worker=assignment.worker_name)
+    words = (
+        f"The script had said that it was finished, then rank {fact.rank} ended with {how}, because {why}. "
+        "What it had still to write may be missing."
+    )
+    return warn(job, words, now)
 
 
 def _warn_of_cut_exit(job: Job, assignment: Assignment, fact: RankEnded, now: float) -> Job:

@@ -16,6 +16,7 @@ from headway.errors import Corrupt, Damaged, HeadwayError, NotFound
 from headway.formats.reports import Report, merge_reports, stated_bytes
 from headway.server.clock import Clock
 from headway.server.services.artifacts import Artifacts
+from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.jobs import Jobs
 from headway.server.services.snapshots import Snapshots
@@ -41,6 +42,7 @@ class Housekeeping:
         jobs: Jobs,
         artifacts: Artifacts,
         snapshots: Snapshots,
+        blocks: Blocks,
         checkpoints: Checkpoints,
         clock: Clock,
     ) -> None:
@@ -50,6 +52,7 @@ class Housekeeping:
         self._settings = settings
         self._artifacts = artifacts
         self._snapshots = snapshots
+        self._blocks = blocks
         self._checkpoints = checkpoints
         self._known_checkpoints: dict[str, tuple[tuple[Checkpoint, ...], int]] = {}
         self._ended: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
@@ -122,12 +125,13 @@ class Housekeeping:
                 _log.warning("Reports of job %s stay as they are: %s", run[0].job, error)
 
     async def sweep(self) -> None:
-        """Delete files and streams that are too old, then the oldest until the rest fits; and snapshots that no job
-        names.
+        """Delete files and streams that are too old, then the oldest until the rest fits; and snapshots and blocks that
+        nothing names.
         """
         await self._sweep_streams()
         await self._sweep_artifacts()
         await self._snapshots.sweep()
+        await self._blocks.sweep()
 
     async def _sweep_artifacts(self) -> None:
         oldest = self._clock.now() - self._settings.artifact_retention_days * _DAY_SECONDS

@@ -107,7 +107,7 @@ class Server:
     def _wire_data(self) -> None:
         """The files that jobs read and store."""
         database, objects, settings = self.backends.database, self.backends.objects, self.settings
-        self.blocks = Blocks(database, objects, self.backends.cache)
+        self.blocks = Blocks(database, objects, self.backends.cache, self.clock)
         self.datasets = Datasets(database, self.jobs, self.blocks, settings.dataset_directories)
         self.snapshots = Snapshots(objects, database, self.jobs, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
@@ -210,6 +210,7 @@ class Server:
             jobs=self.jobs,
             artifacts=self.artifacts,
             snapshots=self.snapshots,
+            blocks=self.blocks,
             checkpoints=self.checkpoints,
             clock=self.clock,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.core.facts import RankStarted
+from headway.server.tokens import for_worker
 from tests.api.conftest import Api
 from tests.api.test_jobs import eventually
 
@@ -56,6 +57,28 @@ async def test_a_user_who_ends_a_running_job_is_named_for_it_and_the_worker_for_
     assert by_user == actors["job.submitted"]
     assert by_worker is not None
     assert by_worker["worker"] == worker.id
+
+
+async def test_who_drains_refuses_or_leaves_is_named_for_the_end_of_the_attempt(api: Api) -> None:
+    async def attempt_ended_by(name: str) -> dict[str, object] | None:
+        return (await actors_of(api, name))["attempt.ended"]
+
+    (drained, worker), user = await api.placed(), (await api.http.get("/api/v1/jobs")).json()["jobs"][0]["submitted_by"]
+    assert (await api.http.post(f"/api/v1/workers/{worker.id}/drain")).status_code == 200
+    assert await attempt_ended_by(drained) == user
+    await api.http.post(f"/api/v1/jobs/{drained}/cancel")
+
+    refused, worker = await api.placed()
+    path = f"/api/v1/workers/{worker.id}"
+    itself = {"kind": "worker", "worker": worker.id, "credential": for_worker(worker.id).credential}
+    answer = await api.http.post(f"{path}/assignments/{refused}/1/refuse", headers=worker.headers)
+    assert answer.status_code == 204
+    assert await attempt_ended_by(refused) == itself
+    assert (await api.http.delete(path, headers=worker.headers)).status_code == 204
+
+    left, worker = await api.placed()
+    assert (await api.http.delete(f"/api/v1/workers/{worker.id}", headers=worker.headers)).status_code == 204
+    assert (await attempt_ended_by(left) or {})["worker"] == worker.id
 
 
 async def test_describing_a_job_with_what_it_has_already_is_no_event(api: Api) -> None:

@@ -7,7 +7,7 @@ from headway.core.end_reason import EndReason
 from headway.core.job import Job
 from headway.core.protocol import Claimed, OpenAssignment
 from headway.errors import ClaimRefused, Damaged, NotFound
-from headway.server.access import Caller, require_as_worker
+from headway.server.access import Caller, actor_of, require_as_worker
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
 from headway.server.services.checkpoints import Checkpoints
@@ -66,7 +66,9 @@ class Assignments:
         """
         await self._check_own(caller, worker_id, job_id, number)
         try:
-            job = await self._jobs.update(job_id, lambda job: transitions.claim(job, number, worker_id, endpoint))
+            job = await self._jobs.update(
+                job_id, lambda job: transitions.claim(job, number, worker_id, endpoint), actor_of(caller)
+            )
         except ClaimRefused:
             self._counters.refused_claims += 1
             raise
@@ -100,7 +102,7 @@ class Assignments:
         """The worker has too few free slots for the assignment. Raises WorkerLost, NotFound."""
         await self._check_own(caller, worker_id, job_id, number)
         now = self._clock.now()
-        await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now))
+        await self._jobs.update(job_id, lambda job: transitions.refuse(job, number, worker_id, now), actor_of(caller))
         self._counters.refused_assignments += 1
 
     async def _check_own(self, caller: Caller, worker_id: str, job_id: str, number: int) -> None:

@@ -1,18 +1,29 @@
-"""The verbs of blocks: store, find missing ones, read. A block is addressed by its hash, and all projects share it."""
+"""The verbs of blocks: store, find missing ones, read; and delete those of datasets that were never registered.
+
+A block is addressed by its hash, and all projects share it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 
 from headway.caches.base import Cache
+from headway.core.damaged import RowKind
 from headway.core.dataset import MAXIMUM_BLOCK_BYTES, Block, OwnedDataset
 from headway.database.base import Database
 from headway.errors import InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects, in_one_chunk
 from headway.server.access import Action, Caller, require_in_project
+from headway.server.clock import Clock
 
+_log = logging.getLogger(__name__)
+BLOCKS = "blocks/"
+"""What the ids of their objects begin with."""
 _ASKED_BLOCKS = 1000
+_ABANDONED_SECONDS = 86_400.0
+"""How long a project has to send and ask for no block before its uploads count as abandoned."""
 
 
 class Blocks:
@@ -22,10 +33,13 @@ class Blocks:
     Knowing a hash is not enough to get a block. Owners are stored only until the dataset is registered.
     """
 
-    def __init__(self, database: Database, objects: Objects, cache: Cache) -> None:
+    def __init__(self, database: Database, objects: Objects, cache: Cache, clock: Clock) -> None:
         self._database = database
         self._objects = objects
         self._cache = cache
+        self._clock = clock
+        self._unregistered_since: dict[str, float] = {}
+        self._uploads_at: dict[str, float] = {}
         self._datasets: dict[str, tuple[OwnedDataset, ...]] = {}
 
     def index(self, owned: OwnedDataset) -> None:
@@ -52,6 +66,7 @@ class Blocks:
     async def store(self, caller: Caller, project: str, sha256: str, chunks: AsyncIterator[bytes]) -> None:
         """Store a block that a project sends. Raises InvalidInput when its bytes have another hash, TooLarge."""
         require_in_project(caller, Action.DATASETS_WRITE, project)
+        self._uploads_at[project] = self._clock.monotonic()
         content = bytearray()
         async for chunk in chunks:
             content += chunk
@@ -75,6 +90,7 @@ class Blocks:
 
     async def absent(self, project: str, blocks: Iterable[Block]) -> set[str]:
         """The hashes of the blocks that the project does not have."""
+        self._uploads_at[project] = self._clock.monotonic()
         sizes = {block.sha256: block for block in blocks}
         unnamed = [sha256 for sha256 in sizes if not self._names(project, sha256)]
         missing = set(unnamed)
@@ -89,6 +105,36 @@ class Blocks:
         objects = [block_object(sha256) for sha256 in _hashes(owned)]
         for start in range(0, len(objects), _ASKED_BLOCKS):
             await self._database.remove_owner(project, objects[start : start + _ASKED_BLOCKS])
+
+    async def sweep(self) -> None:
+        """Delete the blocks that belong to no registered dataset, once no upload of their project can need them.
+
+        None while a dataset cannot be read: they may be its blocks.
+        """
+        registered = await self._database.datasets()
+        if any(row.kind is RowKind.DATASET for row in self._database.damage.rows()):
+            return
+        named = {block_object(sha256) for owned in registered for sha256 in _hashes(owned)}
+        owners: dict[str, list[str]] = {}
+        for project, object_id in await self._database.owners(BLOCKS):
+            owners.setdefault(object_id, []).append(project)
+        unregistered = {object_id async for object_id in self._objects.list(BLOCKS)} - named
+        now = self._clock.monotonic()
+        self._unregistered_since = {one: self._unregistered_since.get(one, now) for one in unregistered}
+        deleted = 0
+        for object_id in sorted(unregistered):
+            projects = owners.get(object_id, [])
+            if self._abandoned(object_id, projects):
+                for project in projects:
+                    await self._database.remove_owner(project, (object_id,))
+                await self._objects.delete(object_id)
+                deleted += 1
+        if deleted:
+            _log.info("%d blocks were deleted: no dataset was registered for them within a day.", deleted)
+
+    def _abandoned(self, object_id: str, projects: Iterable[str]) -> bool:
+        times = [self._unregistered_since[object_id], *(self._uploads_at.get(one, 0.0) for one in projects)]
+        return self._clock.monotonic() - max(times) >= _ABANDONED_SECONDS
 
     def _names(self, project: str, sha256: str) -> bool:
         return any(one.project in (None, project) for one in self.datasets_of(sha256))
@@ -110,4 +156,4 @@ def _same_place(one: OwnedDataset, other: OwnedDataset) -> bool:
 
 def block_object(sha256: str) -> str:
     """The object id of a block."""
-    return f"blocks/{sha256[:2]}/{sha256}"
+    return f"{BLOCKS}{sha256[:2]}/{sha256}"

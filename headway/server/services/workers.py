@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from headway.brokers.envelope import report_key
 from headway.core import transitions
+from headway.core.actor import Actor
 from headway.core.faults import restored
 from headway.core.protocol import Registered, Registration
 from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.errors import NotFound, WorkerLost
-from headway.server.access import Action, Caller, require_as_worker, require_in_installation
+from headway.server.access import Action, Caller, actor_of, require_as_worker, require_in_installation
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
 from headway.server.ids import draw_id
@@ -125,7 +126,9 @@ class Workers:
         now = self._clock.now()
         if draining:
             for held in self._jobs.unsettled.held_by(worker_id):
-                await self._jobs.update(held.job.id, lambda job: transitions.drain_worker(job, worker_id, now))
+                await self._jobs.update(
+                    held.job.id, lambda job: transitions.drain_worker(job, worker_id, now), actor_of(caller)
+                )
         self._changed()
         return self._now(self._registry.worker(worker_id))
 
@@ -154,7 +157,7 @@ class Workers:
         """The worker has ended its ranks and sent all reports; its process is about to end. Raises WorkerLost."""
         require_as_worker(caller, worker_id)
         self.check_ready(worker_id)
-        await self.lose(worker_id, "it was shut down", expected=True)
+        await self.lose(worker_id, "it was shut down", actor_of(caller))
 
     async def connection_closed(self, worker_id: str) -> None:
         """Declare the worker lost now if its process has ended. Otherwise its lease decides."""
@@ -162,10 +165,10 @@ class Workers:
         if worker.state is not WorkerState.LOST and await process_ended(worker):
             await self.lose(worker_id, "its process ended")
 
-    async def lose(self, worker_id: str, because: str, *, expected: bool = False) -> None:
+    async def lose(self, worker_id: str, because: str, actor: Actor | None = None) -> None:
         """Declare a worker lost, permanently. First its reports are recorded, then its attempts end.
 
-        `expected`: it announced its shutdown, so this is logged without a warning.
+        `actor`: who asked for it, as a worker that shuts down does. Otherwise it is logged as a warning.
         """
         if worker_id in self._losing:
             return
@@ -174,12 +177,12 @@ class Workers:
             await self._recorder.catch_up()
             if await self._registry.lose(worker_id, because, self._clock.now()):
                 name = self._registry.worker(worker_id).name
-                if expected:
+                if actor is not None:
                     _log.info("Worker %s has shut down.", name)
                 else:
                     self._counters.lost_workers += 1
                     _log.warning("Worker %s is lost: %s.", name, because)
-            await self._lose_ranks(worker_id)
+            await self._lose_ranks(worker_id, actor)
             self._leases.forget(worker_id)
             self._telemetry.forget(worker_id)
             self._leaving.discard(worker_id)
@@ -189,10 +192,10 @@ class Workers:
             self._losing.discard(worker_id)
         self._changed()
 
-    async def _lose_ranks(self, worker_id: str) -> None:
+    async def _lose_ranks(self, worker_id: str, actor: Actor | None = None) -> None:
         now = self._clock.now()
         for held in self._jobs.unsettled.held_by(worker_id):
-            await self._jobs.update(held.job.id, lambda job: transitions.lose_worker(job, worker_id, now))
+            await self._jobs.update(held.job.id, lambda job: transitions.lose_worker(job, worker_id, now), actor)
 
     def check_ready(self, worker_id: str) -> None:
         """Raises WorkerLost for a worker that is unknown, lost, or being declared lost."""

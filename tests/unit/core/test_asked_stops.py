@@ -18,6 +18,7 @@ STOPS = {
     "drained": (lambda job, now: transitions.drain_worker(job, "w0", now), JobStatus.QUEUED, EndReason.DRAINED),
 }
 LEFT = {"exit_code": 0, "stopped": True, "left": True}
+KILLED = {"signal": "SIGTERM", "stopped": True}
 ENDS: dict[str, tuple[list[object], bool]] = {
     "both left": ([ended_rank(0, **LEFT), ended_rank(1, **LEFT)], False),
     "one finished, one left": (
@@ -31,10 +32,19 @@ ENDS: dict[str, tuple[list[object], bool]] = {
     "a rank of another worker finished": ([RankFinished(rank=7), RankFinished(rank=0)], False),
     "both left, the result is there": ([ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, **LEFT)], True),
     "the result comes later": ([ended_rank(0, **LEFT), ended_rank(1, **LEFT), ResultStored(result={})], True),
-    "the result is there, one was killed": (
-        [ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, signal="SIGTERM", stopped=True)],
+    "the result is there, then one was killed": (
+        [ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, **KILLED)],
+        True,
+    ),
+    "the result is there, then both were killed": (
+        [ResultStored(result={}), ended_rank(0, **KILLED), ended_rank(1, exit_code=143, stopped=True)],
+        True,
+    ),
+    "one was killed, then the result came": (
+        [ended_rank(1, **KILLED), ResultStored(result={}), ended_rank(0, **LEFT)],
         False,
     ),
+    "both were killed without a result": ([ended_rank(0, **KILLED), ended_rank(1, **KILLED)], False),
     "the result is there, one says that it stopped": (
         [ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, exit_code=0, stopped=True)],
         False,
@@ -79,6 +89,26 @@ def test_ranks_on_two_workers_finish_by_what_rank_0_says() -> None:
         job, "w0", ResultStored(result={"x": 1}), ended_rank(0, **LEFT), OutputsStored(), Released(), last=True
     )
     assert job.status is JobStatus.SUCCEEDED
+
+
+def test_a_rank_that_was_killed_after_the_result_is_a_warning() -> None:
+    facts = [ResultStored(result={}), ended_rank(0, **LEFT), ended_rank(1, **KILLED), OutputsStored(), Released()]
+    job = report(transitions.pause(running(), NOW), "w0", *facts, last=True)
+    assert job.status is JobStatus.SUCCEEDED
+    (warning,) = [event.data["warning"] for event in job.events if event.type == "job.warned"]
+    assert warning == (
+        "The script had said that it was finished, then rank 1 ended with SIGTERM, because the job was paused. "
+        "What it had still to write may be missing."
+    )
+
+
+def test_a_rank_that_ends_because_another_failed_is_not_finished_by_the_result() -> None:
+    """Given a result, and a rank that raised before the others were killed for it, then the attempt has failed."""
+    raised = ended_rank(1, exit_code=1, error="ValueError: x")
+    facts = [ResultStored(result={}), raised, ended_rank(0, **KILLED), OutputsStored(), Released()]
+    job = report(running(), "w0", *facts, last=True)
+    assert job.status is not JobStatus.SUCCEEDED
+    assert [event.type for event in job.events if event.type == "job.warned"] == []
 
 
 @pytest.mark.parametrize("later", [0, 1])
