@@ -26,10 +26,24 @@ def client_home(home: Path | None = None) -> Path:
 
 
 def server_url(url: str | None = None, home: Path | None = None) -> str:
-    """The server's address: as given, or HEADWAY_SERVER_URL, or what the home's server wrote, or the default."""
-    written = client_home(home) / "server.url"
-    found = url or os.environ.get("HEADWAY_SERVER_URL") or (written.read_text().strip() if written.exists() else "")
-    return (found or DEFAULT_URL).rstrip("/")
+    """The server's address: as given, or HEADWAY_SERVER_URL, or what the home's server wrote, or the default.
+
+    Raises SettingInvalid for a home that is closed to this user.
+    """
+    found = url or os.environ.get("HEADWAY_SERVER_URL") or _written_url(client_home(home) / "server.url")
+    return found.rstrip("/")
+
+
+def _written_url(path: Path) -> str:
+    try:
+        return path.read_text().strip() or DEFAULT_URL
+    except (FileNotFoundError, NotADirectoryError):
+        return DEFAULT_URL
+    except OSError as error:
+        raise SettingInvalid(
+            f"{path} cannot be read ({error.strerror}). Set HEADWAY_HOME to a home of your own, "
+            "or HEADWAY_SERVER_URL and HEADWAY_TOKEN."
+        ) from error
 
 
 def user_token(token: str | None = None, home: Path | None = None) -> str:

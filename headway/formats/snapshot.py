@@ -49,7 +49,7 @@ def pack(
     that was added. Raises InvalidInput for files that cannot be packed; TooLarge, which names the largest entries,
     before anything is packed.
     """
-    if directory is not None and directory.resolve() in (Path.home().resolve(), Path("/")):
+    if directory is not None and directory.resolve() in (Path(os.path.expanduser("~")).resolve(), Path("/")):
         raise InvalidInput(f"The working directory would be {directory}, your whole home. Give another --workdir.")
     paths, folders = _checked(directory) if directory is not None else ([], [])
     archive = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the snapshot
