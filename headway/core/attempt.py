@@ -42,7 +42,7 @@ class Assignment(Frozen):
     counted_finished: int = 0
     """Further ranks that finished, of a job stored by a version that counted them."""
     left_ranks: tuple[int, ...] = ()
-    """The ranks that exited with 0 after Headway asked them to end, or that it killed after the script's result. Only the
+    """The ranks that exited with 0 after Headway asked them to end, or that it killed after the result. Only the
     script can tell whether they finished."""
     ended_ranks: int = 0
     """How many processes of ranks have ended."""

@@ -60,7 +60,7 @@ async def test_a_new_store_is_marked_and_another_installation_refused_it(
     for _ in range(2):  # the second time it is its own
         await claim_objects(server.settings, mine, database, objects)
         assert await read_mark(objects) == "i-mine"
-    with pytest.raises(SettingInvalid, match="It is the store of another installation"):
+    with pytest.raises(SettingInvalid, match="belongs to another installation"):
         await claim_objects(server.settings, other, database, objects)
     assert await read_mark(objects) == "i-mine"
     await put_mark(objects, other)
@@ -75,7 +75,7 @@ async def test_an_empty_store_is_refused_where_servers_share_jobs(
     await server.a_job()
     database = server.backends.database
     monkeypatch.setattr(type(database), "shared", True)
-    with pytest.raises(SettingInvalid, match="It is empty, but this installation has jobs already"):
+    with pytest.raises(SettingInvalid, match="is empty, but this installation has jobs already"):
         await claim_objects(server.settings, installation, database, objects)
     assert await read_mark(objects) is None
     monkeypatch.setattr(type(database), "shared", False)

@@ -38,6 +38,6 @@ def test_no_router_reaches_behind_the_services() -> None:
 def test_each_route_calls_one_service() -> None:
     joined = {name: used for name, one in functions() if len(used := services_of(one)) > 1}
     assert joined == {
-        "health.health": {"check_ready", "damaged"},  # open to everyone, it tells two figures
-        "streams.metrics": {"streams", "metrics"},  # one or the other: a stream, or what there is
+        "health.get_health": {"check_ready", "damaged"},  # open to everyone, it tells two figures
+        "streams.read_metrics": {"streams", "metrics"},  # one or the other: a stream, or what there is
     }
