@@ -58,13 +58,13 @@ def main() -> None:
     for kind, node in (("rabbitmq", "rabbitmq"), ("kafka", "kafka/1")):
         speed, exact = _headway(arguments.steps, reports=kind)
         result |= {f"{kind}_points_per_second": round(speed), f"{kind}_exact": exact}
-        speed, exact = _headway(arguments.steps, reports=kind, strike=lambda node=node: _kill(node))
+        speed, exact = _headway(arguments.steps, reports=kind, kill=lambda node=node: _kill(node))
         result |= {f"{kind}_killed_points_per_second": round(speed), f"{kind}_killed_exact": exact}
     print(json.dumps({"benchmark": "metrics", "points": METRICS * arguments.steps, **result}, indent=2))
 
 
 def _headway(
-    steps: int, *, database: str = "sqlite", reports: str | None = None, strike: Callable[[], None] | None = None
+    steps: int, *, database: str = "sqlite", reports: str | None = None, kill: Callable[[], None] | None = None
 ) -> tuple[float, bool]:
     """Points per second of one job, and with a broker also whether each point is stored exactly once."""
     with (
@@ -78,11 +78,11 @@ def _headway(
         fleet.wait_for_workers(1)
         fleet.script("").wait(progress=False)  # the first one starts cold
         job = fleet.script(SCRIPT, str(steps))
-        if strike is not None:
+        if kill is not None:
             wait_until(
                 lambda: any(one["count"] > steps / 5 for one in job.metrics(points=2).series), "a fifth of the points"
             )
-            strike()
+            kill()
         wait_until(lambda: job.refresh().status in ("succeeded", "failed"), "the end", 600)
         assert job.status == "succeeded", job.data
         began = next(float(line["text"].split()[1]) for line in job.logs())

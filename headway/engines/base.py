@@ -147,7 +147,7 @@ class AllocatingEngine(Engine):
     @abstractmethod
     def observe(self) -> AsyncIterator[Observation]:
         """What happens to the allocations, for ever: first how each that was adopted stands, then each change. It
-        raises nothing because the engine is away; it goes on once it is back, with what was missed."""
+        does not raise while the engine is unreachable. It continues later, with the changes that it missed."""
 
     def competes(self, spec: JobSpec) -> str:
         """Jobs with the same text here want machines of the same kind: while one of them waits for room, those behind

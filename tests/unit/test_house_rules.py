@@ -1,9 +1,11 @@
-"""The house's own limits: sizes of files and functions, parameters, import circles, and where tests are."""
+"""The house's own limits: sizes of files and functions, parameters, import circles, places of tests, plain words."""
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +21,28 @@ NAMED_BY_OTHERS = {"click", "router"}
 ALLOWED_PARAMETERS = {"headway/client/client.py: jobs": "its keywords are the filters of the list of jobs"}
 ON_FIRST_USE = {("headway", "headway.client"), ("headway", "headway.training.run")}
 """Imports that count in no circle: `headway.Client` and `headway.run` are imported when they are first asked for."""
+PLAIN_WORDS = {
+    r"(go|goes|going|went) on": "continue, resume",
+    "anew": "again",
+    "to mend|mends|mended": "fix",
+    "(is|are) given up|gives? up a worker": "declare lost",
+    "(is|are) said": "with a warning",
+    "(stand|stands|stood) still": "pause, stall",
+    "strikes?|struck": "inject a fault, kill",
+    "nobody": "name who, or turn the sentence round",
+    "who waits": "jobs that wait",
+    "as ever": "by default",
+    "now and then": "sometimes, at intervals",
+}
+"""Words that make a sentence hard for a tired reader, and what to write instead."""
+NOT_SWEPT_YET = (
+    "docs/reference/",
+    "headway/cli/",
+    "headway/client/",
+    "headway/training/",
+    "headway/worker/",
+    "headway/server/",
+)
 NO_NAMES = {"utils", "util", "helpers", "helper", "manager", "misc", "common_utils"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -140,3 +164,35 @@ def test_pages_name_files_that_exist(page: Path) -> None:
     """By the end of their path."""
     named = re.findall(r"`([\w/]+\.py)\b", page.read_text())
     assert [name for name in named if not any(f"/{shown(path)}".endswith(f"/{name}") for path in SOURCES)] == []
+
+
+def prose(path: Path) -> list[str]:
+    """The lines of a page, or the comments and texts of a source file."""
+    if path.suffix != ".py":
+        return path.read_text().splitlines()
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    return [one.string for one in tokens if one.type in kinds]
+
+
+def hard_words(text: str) -> list[str]:
+    words = " ".join(text.split())
+    return [
+        f"{found[0]}: {instead}"
+        for hard, instead in PLAIN_WORDS.items()
+        for found in re.finditer(rf"\b({hard})\b", words, re.IGNORECASE)
+    ]
+
+
+def test_sentences_use_plain_words() -> None:
+    pages = [path for pattern in ("*.md", "docs/**/*.md", "examples/*.md") for path in CHECKOUT.glob(pattern)]
+    sources = [
+        path for one in ("headway", "examples", "benchmarks", "tools") for path in (CHECKOUT / one).rglob("*.py")
+    ]
+    read = [path for path in (*pages, *sources) if not shown(path).startswith(NOT_SWEPT_YET)]
+    found = {shown(path): hard for path in read if (hard := hard_words("\n".join(prose(path))))}
+    assert found == {}
+
+
+def test_hard_words_are_found() -> None:
+    assert hard_words("Training goes\non. It was killed.") == ["goes on: continue, resume"]
