@@ -1,4 +1,4 @@
-"""The machines of one job: an allocation and its seats, and what an engine observes of them."""
+"""The machines of one job: an allocation with its seats, and an engine's observations of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ FLEET = "fleet"
 """The engine whose workers register themselves: its jobs are placed on the free fleet and have no allocation."""
 LARGEST_SEATS = 10_000
 _FORMER_STARTS = 8
-"""So many starts of a seat are remembered: of older ones no process is left."""
+"""How many starts of a seat are remembered. Older ones have no processes any more."""
 
 
 class SeatState(StrEnum):
-    """`waiting`: asked for, its worker has not registered. `up`: its worker is registered. `ended`: it is gone, and the
-    engine is to be asked for another."""
+    """`waiting`: requested, but its worker has not registered. `up`: its worker is registered. `ended`: it has ended,
+    and the server will request another start."""
 
     WAITING = "waiting"
     UP = "up"
@@ -29,20 +29,20 @@ class Seat(Frozen):
     """The place of one worker. Its number is its position in the allocation, from 0."""
 
     state: SeatState = SeatState.WAITING
-    """How far it is."""
+    """Its state."""
     worker: str | None = None
     """The id of its worker, while it is up."""
     start: str | None = None
-    """Which start of the seat the worker belongs, or belonged, to: as the worker said when it registered."""
+    """The start of the seat to which the worker belongs or belonged, from the worker's registration."""
     former_starts: tuple[str, ...] = ()
-    """Starts that a newer one has ended, the newest first: their workers are refused."""
+    """Starts that a newer one has replaced, the newest first. Their workers are refused."""
     failures: int = 0
-    """How often it ended since a worker of it last registered."""
+    """How often it has ended since a worker of it last registered."""
     sentence: str = ""
-    """Why it ended last, in the engine's words."""
+    """Why it ended last, as the engine reported it."""
 
     def taken_by(self, worker: str, start: str) -> Seat:
-        """The seat, once a worker of a start has registered for it."""
+        """The seat after a worker of a start has registered for it."""
         former = self.former_starts
         if self.start is not None and self.start != start:
             former = (self.start, *former)[:_FORMER_STARTS]
@@ -51,14 +51,14 @@ class Seat(Frozen):
 
 
 class AllocationState(StrEnum):
-    """`requested`: some seat is not up yet, or not again. `up`: the workers of all seats are registered."""
+    """`requested`: some seats are not up. `up`: the workers of all seats are registered."""
 
     REQUESTED = "requested"
     UP = "up"
 
 
 class WaitingCause(StrEnum):
-    """What a seat waits for. Only `room` says that other jobs, or others in the cluster, hold what it needs."""
+    """What a seat waits for. Only `room` means that other jobs or cluster users occupy the machines that it needs."""
 
     ROOM = "room"
     QUOTA = "quota"
@@ -82,7 +82,7 @@ class SeatEndCause(StrEnum):
 
 
 class Allocation(Frozen):
-    """The machines of one job, kept over its attempts until the job has ended, is paused, or they are given back.
+    """The machines of one job. It keeps them over its attempts until it has ended, is paused, or releases them.
 
     Times are seconds since the epoch.
     """
@@ -96,13 +96,13 @@ class Allocation(Frozen):
     slots_per_seat: int = Field(ge=1)
     """How many ranks each seat can run."""
     requested_at: float
-    """When it was asked for first."""
+    """When it was first requested."""
     waits_since: float | None = None
     """Since when a seat is missing; None while it is up."""
     cause: WaitingCause | None = None
-    """What the missing seats wait for, as far as the engine said so."""
+    """What the missing seats wait for, if the engine reported it."""
     sentence: str = ""
-    """The same in the engine's own words."""
+    """The same as a sentence from the engine."""
 
     @property
     def state(self) -> AllocationState:
@@ -116,15 +116,15 @@ class Allocation(Frozen):
         return tuple(seat.worker for seat in self.seats if seat.worker is not None)
 
     def seat_of(self, worker: str) -> int | None:
-        """The number of the seat that a worker has."""
+        """The number of a worker's seat."""
         return next((number for number, seat in enumerate(self.seats) if seat.worker == worker), None)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Seats of an allocation wait. `sentence`: the engine's own words, one sentence that a user can act on.
+    """Seats of an allocation wait. `sentence`: the engine's sentence, on which a user can act.
 
-    To be told once for each change of cause or sentence, not again and again.
+    Report it once for each change of cause or sentence.
     """
 
     allocation: str
@@ -134,7 +134,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class SeatUp:
-    """The machine of a seat runs, so that its worker can be expected. The worker's registration is what counts."""
+    """The machine of a seat runs, so its worker should register soon. Only the registration counts."""
 
     allocation: str
     seat: int
@@ -143,12 +143,11 @@ class SeatUp:
 
 @dataclass(frozen=True)
 class SeatEnded:
-    """The machine of a seat has ended, or is gone.
+    """The machine of a seat has ended, or does not exist any more.
 
-    `start`: which start of the seat it was; one that is not the newest any more is of no consequence.
-    `certain`: no process of it can run any more. Otherwise, as with a node that does not answer, or an object that was
-    deleted by force, the lease of the worker decides.
-    `sentence`: why, in the engine's own words, with the last lines of its output where it did not join.
+    `start`: the start of the seat; if it is not the newest one, nothing follows. `certain`: no process of it can still
+    run. Otherwise the lease of the worker decides, for example if a node does not answer or an object was deleted by
+    force. `sentence`: the cause from the engine, with the last lines of output if the machine did not join.
     `replaced`: the engine starts the seat again by itself; otherwise it waits for `replace`.
     """
 
@@ -163,12 +162,12 @@ class SeatEnded:
 
 @dataclass(frozen=True)
 class Over:
-    """Nothing of the allocation exists any more, and nothing of it can start: told after its release, and when others
-    deleted it. `sentence`: why, where it was not released."""
+    """Nothing of the allocation exists any more, and nothing of it can start. Reported after its release, and when
+    others deleted it. `sentence`: the cause, if it was not released."""
 
     allocation: str
     sentence: str = ""
 
 
 Observation = Waiting | SeatUp | SeatEnded | Over
-"""What an engine says of its allocations."""
+"""The observations that an engine reports about its allocations."""

@@ -1,4 +1,4 @@
-"""What a job asks of the pods that Kubernetes makes for it. Pure: the cluster itself checks what only it can know."""
+"""A job's settings for its Kubernetes pods. Pure: the cluster checks everything that only it can know."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headway.core.frozen import Frozen, Text
 from headway.core.json_value import shown
 
 HOME = "/headway"
-"""Where a pod's worker keeps its files; it is empty when the pod starts."""
+"""The folder of the worker's files in a pod. It is empty when the pod starts."""
 RESERVED_PATHS = ("/dev", HOME, "/proc", "/run", "/sys", "/tmp", "/var/run")  # noqa: S108 - in a pod
 _QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _FACTORS = {"": Decimal(1), "m": Decimal("0.001")}
@@ -28,10 +28,12 @@ _LEAST_CPUS, _MAXIMUM_CPUS = Decimal("0.001"), Decimal(10_000)
 
 
 def amount(quantity: str) -> Decimal:
-    """The number that a quantity such as 500m or 8Gi stands for. Raises ValueError for text that is none."""
+    """The number of a quantity such as 500m or 8Gi. Raises ValueError for other text."""
     found = _QUANTITY.fullmatch(quantity)
     if found is None:
-        raise ValueError(f"{shown(quantity)} is no quantity: give a number, or one with a unit, such as 500m or 8Gi")
+        raise ValueError(
+            f"{shown(quantity)} is not a quantity: give a number, with a unit if needed, such as 500m or 8Gi"
+        )
     return Decimal(found[1]) * _FACTORS[found[2] or ""]
 
 
@@ -77,7 +79,7 @@ ObjectName = Annotated[str, BeforeValidator(_object_name)]
 
 
 class Toleration(Frozen):
-    """A taint of nodes that the pods may ignore. Without a `value` any value does, without a `key` any taint."""
+    """A node taint that the pods tolerate. Without `value` it matches any value, without `key` any taint."""
 
     key: str | None = Field(default=None, max_length=317)
     value: str | None = Field(default=None, max_length=63)
@@ -107,11 +109,13 @@ class Volume(Frozen):
     def _fits(self) -> Self:
         path = self.path
         if not path.startswith("/") or ":" in path or normpath(path) != path or path == "/":
-            raise ValueError(f"path is {shown(path)}: give an absolute path below /, without .. and a slash at its end")
+            raise ValueError(
+                f"path is {shown(path)}: give an absolute path below /, without .. and without a slash at its end"
+            )
         reserved = next((one for one in RESERVED_PATHS if path == one or path.startswith(f"{one}/")), None)
         if reserved is not None:
             raise ValueError(
-                f"path {path} is in {reserved}, which the pod needs for itself: choose another, such as /data"
+                f"path {path} is in {reserved}, which the pod itself needs: choose another path, such as /data"
             )
         if self.claim is not None and self.size is not None:
             raise ValueError("size belongs to an empty folder: a claim has its own")
@@ -128,26 +132,26 @@ class SecretKey(Frozen):
 
 
 class Pod(Frozen):
-    """What each pod of a job is. Only jobs with `engine: kubernetes` have it."""
+    """The settings of each pod of a job, only for jobs with `engine: kubernetes`."""
 
     image: Text | None = Field(
-        default=None, max_length=1000, description="The image, which has Headway in it. Default: the installation's."
+        default=None, max_length=1000, description="The image; it must contain Headway. Default: the installation's."
     )
     cpu: Cpus | None = Field(default=None, description="Cores of each pod: 2, 0.5 or 500m.")
     memory: Bytes | None = Field(default=None, description="Memory of each pod, such as 8Gi.")
     resources: dict[str, int] = Field(
         default_factory=dict,
         max_length=16,
-        description="Devices of each pod by the name that the cluster has for them, such as nvidia.com/gpu: 1.",
+        description="Devices of each pod by their name in the cluster, such as nvidia.com/gpu: 1.",
     )
     node_selector: dict[str, str] = Field(
         default_factory=dict, max_length=64, description="Labels that a node must have to run a pod."
     )
     tolerations: tuple[Toleration, ...] = Field(
-        default=(), max_length=64, description="Taints of nodes that do not keep the pods away."
+        default=(), max_length=64, description="Node taints that the pods tolerate."
     )
     affinity: dict[str, Any] = Field(
-        default_factory=dict, description="Which nodes and neighbours are wanted, in the words of Kubernetes."
+        default_factory=dict, description="Which nodes and neighbours to use: the affinity of Kubernetes."
     )
     priority_class: ObjectName | None = Field(default=None, description="The PriorityClass of the pods.")
     service_account: ObjectName | None = Field(
@@ -158,7 +162,7 @@ class Pod(Frozen):
     )
     volumes: tuple[Volume, ...] = Field(default=(), max_length=32, description="Claims and empty folders in the pods.")
     pull_secrets: tuple[ObjectName, ...] = Field(
-        default=(), max_length=16, description="Secrets with which the image is pulled."
+        default=(), max_length=16, description="Secrets for pulling the image."
     )
     secret_variables: dict[str, SecretKey] = Field(
         default_factory=dict, max_length=100, description="Environment variables of the ranks that come from Secrets."
@@ -179,16 +183,18 @@ class Pod(Frozen):
         for name in self.secret_variables:
             check_variable(name, f"secret_variables: {name}")
             if name in PROCESS_VARIABLES:
-                raise ValueError(f"secret_variables: {name} would replace what the worker itself needs: choose another")
+                raise ValueError(
+                    f"secret_variables: {name} would replace a variable that the worker needs: choose another name"
+                )
         paths = [volume.path for volume in self.volumes]
         twice = next((path for path in paths if paths.count(path) > 1), None)
         if twice is not None:
-            raise ValueError(f"volumes: two have the path {twice}: give each a path of its own")
+            raise ValueError(f"volumes: two have the path {twice}: give each its own path")
         return self
 
 
 def check_device(name: str, count: int) -> None:
-    """Raises ValueError unless the cluster could have so many devices of that name."""
+    """Raises ValueError unless the cluster could have this many devices of that name."""
     if "/" not in name or not _LABEL_NAME.fullmatch(name):
         raise ValueError(
             f"resources: {shown(name)} is an unknown resource: give the full name of a device, such as nvidia.com/gpu; "

@@ -1,4 +1,4 @@
-"""How far a job's training is: its step, its rate, and the time that is left."""
+"""The progress of a job's training: its step, its rate, and the time left."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from headway.core.frozen import Frozen
 from headway.core.job import Job
 
 _LEAST_STEPS = 2
-"""A rate needs so many steps."""
+"""A rate needs this many steps."""
 
 
 class TrainingProgress(Frozen):
-    """How far the attempt that trains now is."""
+    """The progress of the current attempt."""
 
     step: int
-    """The newest step that was logged."""
+    """The newest logged step."""
     total_steps: int | None
-    """How many steps there will be, if the script says so."""
+    """The total number of steps, if the script declares it."""
     steps_per_second: float | None
     """The mean rate of this attempt since its first step."""
     remaining_seconds: float | None
-    """The time that is left at this rate, if the number of steps is known."""
+    """The time left at this rate, if the total number of steps is known."""
 
 
 def training_progress(job: Job, step: int | None, now: float) -> TrainingProgress | None:
-    """How far a live job is. `step`: the newest that it logged. None before its first step, and after its end."""
+    """The progress of a live job. `step`: its newest logged step. None before its first step, and after its end."""
     attempt = job.attempt
     if attempt is None or attempt.ended_at is not None or step is None:
         return None

@@ -9,16 +9,14 @@ from headway.errors import InvalidInput
 
 
 class FleetEngine(Engine):
-    """Its jobs are placed on the free fleet, and may wait for workers that are not there yet."""
+    """Places jobs on registered workers. Jobs may wait for workers that have not registered yet."""
 
     name = FLEET
 
     def __init__(self, url: str) -> None:
-        """The URL says nothing more."""
+        """The URL has no options."""
 
     async def check(self, spec: JobSpec) -> None:
-        """Every job may wait for a worker that fits, but the fleet makes no pods."""
+        """Every job may wait for a worker that fits. Jobs with `pod` are refused, because the fleet creates no pods."""
         if spec.pod is not None:
-            raise InvalidInput(
-                "pod: the fleet makes no pods, so nothing would come of it. Leave it out, or add `engine: kubernetes`."
-            )
+            raise InvalidInput("pod: the fleet creates no pods. Leave it out, or add `engine: kubernetes`.")

@@ -16,10 +16,10 @@ from headway.core.pod import Pod, amount
     ("pod", "words"),
     [
         ({"cpu": 0}, "pod.cpu: 0 is not between"),
-        ({"cpu": "two"}, "pod.cpu: 'two' is no quantity"),
+        ({"cpu": "two"}, "pod.cpu: 'two' is not a quantity"),
         ({"cpu": True}, "pod.cpu: true is a truth value"),
         ({"memory": "4"}, "pod.memory: 4 is not between"),
-        ({"memory": "-4Gi"}, "pod.memory: '-4Gi' is no quantity"),
+        ({"memory": "-4Gi"}, "pod.memory: '-4Gi' is not a quantity"),
         ({"resources": {"gpu": 1}}, "resources: 'gpu' is an unknown resource"),
         ({"resources": {"cpu": 1}}, "cpu and memory are fields of their own"),
         ({"resources": {"nvidia.com/gpu": 0}}, "resources: nvidia.com/gpu is 0"),
