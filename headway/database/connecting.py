@@ -1,4 +1,4 @@
-"""Connecting is let finish when it is cancelled: drivers forget what they had opened by then."""
+"""Lets a cancelled connection attempt finish, because drivers do not close what they had opened so far."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _END_SECONDS = 5.0
 
 
 class Connecting(Generic[_Connection]):
-    """A task of its own connects. A connection for which nobody waits any more is closed as soon as it is there."""
+    """Connects in its own task. If the caller stops waiting, the connection is closed as soon as it exists."""
 
     def __init__(self, close: Callable[[_Connection], Awaitable[None]]) -> None:
         self._close = close
         self._unwanted: set[asyncio.Task[None]] = set()
 
     async def finish(self, connect: Coroutine[Any, Any, _Connection]) -> _Connection:
-        """What `connect` returns."""
+        """The result of `connect`."""
         connecting = asyncio.create_task(connect)
         try:
             return await asyncio.shield(connecting)
@@ -34,6 +34,6 @@ class Connecting(Generic[_Connection]):
             await self._close(connecting.result())
 
     async def end(self) -> None:
-        """Return when no connection is left that nobody wants, or in some seconds."""
+        """Wait, for at most some seconds, until all unwanted connections are closed."""
         if self._unwanted:
             await asyncio.wait(self._unwanted, timeout=_END_SECONDS)
