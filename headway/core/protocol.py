@@ -95,6 +95,7 @@ class OpenAssignment(Frozen):
 
     `finished`: every rank of the gang has reported that it finished. For a stopping assignment, `kill`: its ranks get
     no grace time; `saves`: they get the longer one; `stacks`: their stacks are written first.
+    `watched`: a user follows the job, so its reports are sent several times a second.
     """
 
     job: str
@@ -105,6 +106,8 @@ class OpenAssignment(Frozen):
     kill: bool = False
     saves: bool = False
     stacks: bool = False
+    watched: bool = Field(default=False, exclude_if=lambda watched: not watched)
+    """Older workers do not know the field, so it is there only if somebody watches."""
 
 
 class Inquiry(Frozen):

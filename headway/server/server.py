@@ -27,6 +27,7 @@ from headway.server.services.credentials import Credentials
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
 from headway.server.services.explanations import Explanations
+from headway.server.services.following import Following
 from headway.server.services.goodputs import Goodputs
 from headway.server.services.heartbeats import Heartbeats
 from headway.server.services.inquiries import Inquiries
@@ -99,7 +100,8 @@ class Server:
             counters=self.counters,
             catch_up_seconds=self.settings.catch_up_seconds,
         )
-        self.streams = Streams(database, self.jobs, self.recorder, self.watchers)
+        self.streams = Streams(database, self.jobs, self.recorder)
+        self.following = Following(self.jobs, self.streams, self.watchers, self.backends.wakeups)
         self.metrics = Metrics(database, self.jobs, self.streams.in_thread)
         self.job_feed = JobFeed(database, self.jobs, self.watchers)
         self.goodputs = Goodputs(database, self.jobs, self.clock)
@@ -151,6 +153,7 @@ class Server:
             datasets=self.datasets,
             checkpoints=self.checkpoints,
             counters=self.counters,
+            is_watched=self.following.is_watched,
         )
         self.heartbeats = Heartbeats(
             registry=self.registry,

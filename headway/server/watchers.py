@@ -80,16 +80,23 @@ class Watchers:
             watcher.add(job_id, deleted_from)
 
     @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count one stream among those that there is room for."""
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
+
+    @contextmanager
     def following(self, job_id: str) -> Iterator[asyncio.Event]:
         """An event that is set whenever the job changes."""
         follower = asyncio.Event()
         followers = self._followers.setdefault(job_id, set())
         followers.add(follower)
-        self._count += 1
         try:
             yield follower
         finally:
-            self._count -= 1
             followers.discard(follower)
             if not followers:
                 self._followers.pop(job_id, None)
@@ -99,9 +106,8 @@ class Watchers:
         """A watcher of all jobs."""
         watcher = Watcher()
         self._watchers.add(watcher)
-        self._count += 1
         try:
-            yield watcher
+            with self.counted():
+                yield watcher
         finally:
-            self._count -= 1
             self._watchers.discard(watcher)

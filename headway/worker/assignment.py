@@ -116,6 +116,11 @@ class RunningAssignment:
         if self._attendance is not None:
             self._attendance.all_finished()
 
+    def watched(self, watched: bool) -> None:
+        """Whether a user follows the job: its reports are sent more often then."""
+        if self._reporter is not None:
+            self._reporter.watched = watched
+
     async def inquire(self, inquiry: Inquiry) -> None:
         """Answer what a user asks of the ranks."""
         if self._attendance is not None:

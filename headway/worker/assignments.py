@@ -73,6 +73,8 @@ class Assignments:
                 self._start(session, *key)
             elif assignment.ready:
                 running.wake()
+            if running is not None:
+                running.watched(assignment.watched)
             if running is not None and assignment.finished:
                 running.all_finished()
         for inquiry in answer.inquiries:

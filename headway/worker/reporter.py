@@ -35,6 +35,8 @@ from headway.worker.spool import SpooledReport, SpooledStream
 
 _log = logging.getLogger(__name__)
 _REPORT_SECONDS = 1.25
+_WATCHED_REPORT_SECONDS = 0.2
+"""The same while a user follows the job."""
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
 Errors = Mapping[int, RankError]
@@ -63,7 +65,7 @@ class _Written(NamedTuple):
 
 
 class Reporter:
-    """Spools reports: facts at once, streams about once a second.
+    """Spools reports: facts at once, streams about once a second, or while a user follows the job, several times.
 
     Reading and writing is done in threads, one at a time. They are given what they need and their results are taken
     over on the event loop's thread, so others can read these attributes at any time: `finished`: ranks that said so;
@@ -88,6 +90,7 @@ class Reporter:
         self.interrupted: frozenset[int] = frozenset()
         self.ended_well: set[int] = set()
         self.trained = False
+        self.watched = False
         self.logged_step: int | None = None
         self._stream = stream
         self._outbox = outbox
@@ -141,7 +144,8 @@ class Reporter:
     async def report_new(self, processes: Mapping[int, int]) -> None:
         """Report if there are facts, and streams when it is time for that. `processes`: rank to pid of what runs."""
         self._memory.look(processes)
-        due = time.monotonic() - self._reported_at >= _REPORT_SECONDS
+        every_seconds = _WATCHED_REPORT_SECONDS if self.watched else _REPORT_SECONDS
+        due = time.monotonic() - self._reported_at >= every_seconds
         sampled = due and self._samples.due() and bool(processes)
         self._note_reading()
         if (

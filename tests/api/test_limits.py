@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -296,9 +297,10 @@ async def test_streams_leave_half_of_the_open_files_to_everything_else(
 async def test_a_follower_waits_for_the_database_and_skips_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch, error: Unavailable
 ) -> None:
-    from headway.server.services import streams
+    from headway.server.services import following
+    from headway.server.services.cursor import Cursor
 
-    monkeypatch.setattr(streams, "_UNAVAILABLE_SECONDS", 0.0)
+    monkeypatch.setattr(following, "_UNAVAILABLE_SECONDS", 0.0)
     job = await api.submit(name="mine")
     await api.http.post("/api/v1/jobs/mine/cancel")
     original = api.server.backends.database.events
@@ -310,9 +312,9 @@ async def test_a_follower_waits_for_the_database_and_skips_nothing(
         return await original(*arguments)
 
     monkeypatch.setattr(api.server.backends.database, "events", events)
-    followed = await api.server.streams.follow(USER, PROJECT, job["id"], streams.Cursor(), {"events"})
-    items = [item async for item in followed]
-    numbers = [item.data["number"] for item in items if item is not None and item.kind == "event"]
+    followed = await api.server.following.follow(USER, PROJECT, job["id"], Cursor(), {"events"})
+    frames = [json.loads(frame.body) async for batch in followed if batch is not None for frame in batch.frames]
+    numbers = [frame["number"] for frame in frames if frame["kind"] == "event"]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 2
 

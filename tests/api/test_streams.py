@@ -22,7 +22,7 @@ from headway.server import housekeeping, thinning
 from headway.server.api.event_streams import read_page
 from headway.server.server import Server
 from headway.server.services import metrics as services_metrics
-from headway.server.services.streams import Cursor
+from headway.server.services.cursor import Cursor
 from headway.settings import Settings
 from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
 from tests.api.test_jobs import eventually

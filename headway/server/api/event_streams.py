@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from fastapi.responses import StreamingResponse
-from pydantic_core import to_json
 from starlette.requests import Request
 
-from headway.server.services.streams import Cursor, Item
+from headway.server.services.cursor import Cursor
+from headway.server.services.live_job import BATCH_BYTES, Batch
+from headway.server.services.streams import Item
 
 _PAGE_CHARACTERS = 4 << 20
 """A page of log lines ends at this size, overhead included, but it holds the last report whole."""
@@ -26,26 +27,25 @@ def start_cursor(request: Request, cursor: str | None) -> Cursor:
     return Cursor.decode(request.headers.get("last-event-id") or cursor)
 
 
-def stream_of(frames: AsyncIterator[str]) -> StreamingResponse:
+def stream_of(frames: AsyncIterator[str] | AsyncIterator[bytes]) -> StreamingResponse:
     """Frames of server-sent events as an answer that no proxy buffers."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 
 
-def event_stream(items: AsyncIterator[Item | None]) -> StreamingResponse:
+def event_stream(batches: AsyncIterator[Batch | None]) -> StreamingResponse:
     """Server-sent events. Each has its cursor as id, so that a client that reconnects continues right after it."""
 
-    async def send() -> AsyncIterator[str]:
-        yield ": connected\n\n"
-        async for item in items:
-            yield ": still here\n\n" if item is None else _format(item)
+    async def send() -> AsyncIterator[bytes]:
+        yield b": connected\n\n"
+        async for batch in batches:
+            if batch is None:
+                yield b": still here\n\n"
+                continue
+            for begin in range(0, len(batch.events), BATCH_BYTES):  # a connection that is not read holds one part
+                yield batch.events[begin : begin + BATCH_BYTES]
 
     return stream_of(send())
-
-
-def _format(item: Item) -> str:
-    data = to_json({"kind": item.kind, **item.data}, inf_nan_mode="strings").decode()
-    return f"id: {item.cursor}\nevent: {item.kind}\ndata: {data}\n\n"
 
 
 async def read_page(

@@ -203,4 +203,4 @@ async def follow_job(
                 kinds.add(kind)
             case other:
                 raise InvalidInput(f"{other!r} cannot be followed. Choose from events, logs and metrics.")
-    return event_stream(await server.streams.follow(caller, project, job, start_cursor(request, cursor), kinds))
+    return event_stream(await server.following.follow(caller, project, job, start_cursor(request, cursor), kinds))

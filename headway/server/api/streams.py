@@ -35,7 +35,7 @@ async def list_events(
     """The job's events, in the order of their numbers."""
     start = start_cursor(request, cursor)
     if wants_stream(request):
-        return event_stream(await server.streams.follow(caller, project, job, start, {"events"}))
+        return event_stream(await server.following.follow(caller, project, job, start, {"events"}))
     found = await server.streams.read(caller, project, job, start, {"events"})
     items, behind = await read_page(request, found, start, limit)
     return JSONResponse({"events": [item.data for item in items], "cursor": behind})
@@ -60,7 +60,7 @@ async def read_logs(
     """
     start = start_cursor(request, cursor)
     if wants_stream(request):
-        return event_stream(await server.streams.follow(caller, project, job, start, {"logs"}))
+        return event_stream(await server.following.follow(caller, project, job, start, {"logs"}))
     found = await server.streams.read(caller, project, job, start, {"logs"})
     items, behind = await read_page(request, found, start, batches)
     lines: list[dict[str, Any]] = [
@@ -100,7 +100,7 @@ async def read_metrics(
     """
     if wants_stream(request):
         start = start_cursor(request, None)
-        return event_stream(await server.streams.follow(caller, project, job, start, {"metrics"}))
+        return event_stream(await server.following.follow(caller, project, job, start, {"metrics"}))
     query = MetricsQuery(attempt, name or (), first_step, last_step, points)
     found = await server.metrics.read(caller, project, job, query)
     return JSONResponse(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headway.core import transitions
 from headway.core.end_reason import EndReason
 from headway.core.job import Job
@@ -32,7 +34,9 @@ class Assignments:
         datasets: Datasets,
         checkpoints: Checkpoints,
         counters: ServerCounters,
+        is_watched: Callable[[str], bool],
     ) -> None:
+        """`is_watched`: whether a user follows the logs or metrics of a job."""
         self._clock = clock
         self._tokens = tokens
         self._jobs = jobs
@@ -41,6 +45,7 @@ class Assignments:
         self._datasets = datasets
         self._checkpoints = checkpoints
         self._counters = counters
+        self._is_watched = is_watched
 
     def open_of(self, worker_id: str) -> tuple[OpenAssignment, ...]:
         """The assignments that the worker should have. It ends all others."""
@@ -54,6 +59,7 @@ class Assignments:
                 kill=attempt.kill,
                 saves=attempt.reason is not None and attempt.reason.saves,
                 stacks=attempt.reason is EndReason.STALLED,
+                watched=self._is_watched(job.id),
             )
             for job, attempt, assignment in self._jobs.unsettled.held_by(worker_id)
         )

@@ -1,86 +1,42 @@
-"""Reads a job's events, logs and metrics from a cursor on, once or until the job has ended."""
+"""Reads a job's events, logs and metrics from a cursor on."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
-from typing import Annotated, Any, Literal, TypeVar
-
-from pydantic import AliasChoices, Field
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from headway.core.attempt import LARGEST_NUMBER, Attempt
-from headway.core.frozen import Frozen
 from headway.core.job import Job
-from headway.core.json_value import shown
 from headway.core.metric import SYSTEM
 from headway.core.progress import kept_until
 from headway.core.protocol import AssignmentKey
 from headway.database.base import Database
-from headway.errors import Corrupt, InvalidInput, Unavailable
+from headway.errors import Corrupt
 from headway.formats.metrics import Series
 from headway.formats.reports import LogLine, Report, log_entries, metric_entries
 from headway.server.access import Caller
 from headway.server.recorder import Recorder
+from headway.server.services.cursor import Cursor
 from headway.server.services.jobs import Jobs
-from headway.server.watchers import Watchers
 
 StreamKind = Literal["events", "logs", "metrics"]
 _PAGE_EVENTS = 500
 _PAGE_REPORTS = 10
 """How many reports are read at once; one may have several megabytes."""
-_KEEP_ALIVE_SECONDS = 15.0
-_UNAVAILABLE_SECONDS = 1.0
 _THREADS = 2
 _Result = TypeVar("_Result")
-_Number = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
-
-
-class _CursorFields(Frozen):
-    event: _Number
-    settled: _Number = Field(validation_alias=AliasChoices("settled", "drained"))
-    reports: dict[_Number, dict[str, _Number]]
-
-
-@dataclass
-class Cursor:
-    """The position of a follower: an event number, and a report number per worker of each attempt that may get more.
-
-    Attempts up to `settled` are completely read.
-    """
-
-    event: int = 0
-    settled: int = 0
-    reports: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def encode(self) -> str:
-        """The cursor as an opaque word."""
-        return base64.urlsafe_b64encode(json.dumps(asdict(self), separators=(",", ":")).encode()).decode()
-
-    @classmethod
-    def decode(cls, word: str | None) -> Cursor:
-        """The cursor of `encode`, or the beginning. Raises InvalidInput."""
-        if not word:
-            return cls()
-        try:
-            fields = _CursorFields.model_validate_json(base64.urlsafe_b64decode(word))
-        except ValueError as error:
-            raise InvalidInput(
-                f"Cursor {shown(word)} is not valid here. Leave it out to read from the start."
-            ) from error
-        return cls(fields.event, fields.settled, {str(number): at for number, at in fields.reports.items()})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One item: its kind, its content for JSON, and the cursor after it."""
+    """One thing read: its kind, its content for JSON, and the cursor behind it."""
 
     kind: str
     data: Any
@@ -90,15 +46,14 @@ class Item:
 class Streams:
     """Serves reports up to the first gap of each worker, so that none is skipped or sent twice."""
 
-    def __init__(self, database: Database, jobs: Jobs, recorder: Recorder, watchers: Watchers) -> None:
+    def __init__(self, database: Database, jobs: Jobs, recorder: Recorder) -> None:
         self._database = database
         self._jobs = jobs
         self._recorder = recorder
-        self._watchers = watchers
         self._threads = ThreadPoolExecutor(_THREADS, "streams")
 
     async def in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
-        """Call a function in a thread for readers: storing reports uses other threads, so it need not wait."""
+        """Call a function in a thread that only readers wait for: what is stored meanwhile needs threads, too."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
 
     def close(self) -> None:
@@ -109,95 +64,107 @@ class Streams:
         self, caller: Caller, project: str, reference: str, cursor: Cursor, kinds: Collection[StreamKind]
     ) -> AsyncIterator[Item]:
         """The job's items after the cursor, which moves along. Raises NotFound, NotAllowed, Damaged."""
-        return self._read(await self._jobs.get(caller, project, reference), cursor, kinds)
+        return self.read_job(await self._jobs.get(caller, project, reference), cursor, kinds)
 
-    async def follow(
-        self, caller: Caller, project: str, reference: str, cursor: Cursor, kinds: Collection[StreamKind]
-    ) -> AsyncIterator[Item | None]:
-        """The job's items, and new ones as they come, until the job has ended and all are sent, or the server stops.
-
-        None: there was nothing new for a while. Raises NotFound, NotAllowed, Damaged, Overloaded.
-        """
-        job = await self._jobs.get(caller, project, reference)
-        self._watchers.check_room()
-        return self._follow(job.id, cursor, kinds)
-
-    async def _read(self, job: Job, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item]:
+    async def read_job(
+        self, job: Job, cursor: Cursor, kinds: Collection[StreamKind], limit: Cursor | None = None
+    ) -> AsyncGenerator[Item]:
+        """The job's items after the cursor, which moves along; with `limit`, up to that position."""
         if "logs" in kinds or "metrics" in kinds:
             attempts = await self._jobs.attempts(job, after=cursor.settled)
             kept = kept_until(attempts)
             for attempt in attempts:
-                async for item in self._read_attempt(job, attempt, cursor, kinds, kept[attempt.number]):
+                reading = _Reading(job, attempt, kinds, kept[attempt.number], limit)
+                async for item in self._read_attempt(reading, cursor):
                     yield item
         if "events" in kinds:
-            while cursor.event < job.event_count:
+            last = job.event_count if limit is None else min(job.event_count, limit.event)
+            while cursor.event < last:
                 events = await self._database.events(job.id, cursor.event, _PAGE_EVENTS)
                 if not events:
                     break  # they are not stored yet; followers are woken then
-                for event in events:
+                for event in events[: last - cursor.event]:
                     cursor.event = event.number
                     yield Item("event", event.model_dump(mode="json"), cursor.encode())
 
-    async def _read_attempt(
-        self, job: Job, attempt: Attempt, cursor: Cursor, kinds: Collection[StreamKind], kept_until: float
-    ) -> AsyncIterator[Item]:
-        number = attempt.number
-        ended = attempt.ended_at is not None and number not in job.settling
+    async def position(self, job: Job, kinds: Collection[StreamKind]) -> Cursor:
+        """A position near the end of the job's streams: all before it is stored, and perhaps a little after it."""
+        cursor = Cursor(event=job.event_count - len(job.events) if "events" in kinds else 0)
+        if "logs" in kinds or "metrics" in kinds:
+            for attempt in await self._jobs.attempts(job):
+                if _is_complete(job, attempt) and cursor.settled == attempt.number - 1:
+                    cursor.settled = attempt.number
+                    continue
+                keys = [
+                    (one.worker, AssignmentKey(job=job.id, attempt=attempt.number, worker=one.worker))
+                    for one in attempt.assignments
+                ]
+                cursor.reports[str(attempt.number)] = {worker: await self._stored(key) or 0 for worker, key in keys}
+        return cursor
+
+    async def _stored(self, key: AssignmentKey) -> int | None:
+        """Up to which number an open stream may be read. Loads the stream if this server does not know it."""
+        if self._recorder.stored(key) is None:
+            await self._recorder.committed(key)
+        return self._recorder.stored(key)
+
+    async def _read_attempt(self, reading: _Reading, cursor: Cursor) -> AsyncGenerator[Item]:
+        job, number = reading.job, reading.attempt.number
+        complete = _is_complete(job, reading.attempt)
         positions = cursor.reports.setdefault(str(number), {})
-        for assignment in attempt.assignments:
+        for assignment in reading.attempt.assignments:
             key = AssignmentKey(job=job.id, attempt=number, worker=assignment.worker)
-            # Ask first: an open stream ends at its first gap, and asking loads a stream that is not in memory.
-            open_through = self._recorder.stored(key)
-            if open_through is None and not ended:
-                await self._recorder.committed(key)
-                open_through = self._recorder.stored(key)
-            through = LARGEST_NUMBER if open_through is None else open_through
+            # Asked for first: an open stream ends at its gap-free number.
+            open_through = self._recorder.stored(key) if complete else await self._stored(key)
+            through = min(LARGEST_NUMBER if open_through is None else open_through, reading.limit_of(assignment.worker))
             position = positions.get(assignment.worker, 0)
+            page_reports = 1  # it is mostly a chunk of which another part is read
             while position < through:
                 reports = await self._database.streams.reports(
-                    job.id, number, assignment.worker, position, through, _PAGE_REPORTS
+                    job.id, number, assignment.worker, position, through, page_reports
                 )
                 for report in reports:
-                    contents = _contents(report, position, kinds, kept_until)
-                    while (found := await self.in_thread(next, contents, None)) is not None:
+                    contents = _contents(report, position, reading.kinds, reading.kept_until)
+                    while (found := await self.in_thread(next, contents, None)) is not None and found[0] <= through:
                         positions[assignment.worker], content = found
                         data = {"attempt": number, "worker": assignment.worker, **content}
                         yield Item("report", data, cursor.encode())
-                    position = positions[assignment.worker] = report.through
-                if len(reports) < _PAGE_REPORTS:
+                    position = positions[assignment.worker] = min(report.through, through)
+                if len(reports) < page_reports:
                     break
-        if ended and cursor.settled == number - 1:
+                page_reports = _PAGE_REPORTS
+        if complete and cursor.settled == number - 1:
             cursor.settled = number
             cursor.reports.pop(str(number), None)
 
-    async def _follow(self, job_id: str, cursor: Cursor, kinds: Collection[StreamKind]) -> AsyncIterator[Item | None]:
-        with self._watchers.following(job_id) as changed:
-            while not self._watchers.closed:
-                changed.clear()
-                try:
-                    job = await self._jobs.by_id(job_id)
-                    async for item in self._read(job, cursor, kinds):
-                        yield item
-                except Unavailable:
-                    await asyncio.sleep(_UNAVAILABLE_SECONDS)
-                    continue
-                if job.status.terminal and not job.events:
-                    yield Item("end", {"status": job.status.value, "sentence": job.sentence}, cursor.encode())
-                    return
-                try:
-                    async with asyncio.timeout(_KEEP_ALIVE_SECONDS):
-                        await changed.wait()
-                except TimeoutError:
-                    yield None
+
+class _Reading(NamedTuple):
+    """What is read of an attempt, and up to which place; None: to its end."""
+
+    job: Job
+    attempt: Attempt
+    kinds: Collection[StreamKind]
+    kept_until: float
+    limit: Cursor | None
+
+    def limit_of(self, worker: str) -> int:
+        """Up to which number a worker's reports are read."""
+        if self.limit is None or self.attempt.number <= self.limit.settled:
+            return LARGEST_NUMBER
+        return self.limit.reports.get(str(self.attempt.number), {}).get(worker, 0)
+
+
+def _is_complete(job: Job, attempt: Attempt) -> bool:
+    """Whether nothing more of the attempt is accepted."""
+    return attempt.ended_at is not None and attempt.number not in job.settling
 
 
 def _contents(
     report: Report, position: int, kinds: Collection[StreamKind], kept_until: float
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The items of a report after a position, each group with the position after it. A chunk gives one report at a
-    time.
+    """What a report has behind a position, with the position behind it: of a chunk, one report's at a time.
 
-    Lines printed after `kept_until` are marked as repeated: a later attempt did their steps again.
+    Lines printed after `kept_until` are marked: a later attempt repeated what they tell of.
     """
     found = merge(
         _readable(report, log_entries(report, position) if "logs" in kinds else ()),
@@ -224,7 +191,7 @@ def _shown(line: LogLine, kept_until: float) -> dict[str, Any]:
 def _readable(
     report: Report, entries: Iterable[tuple[int, Sequence[LogLine | Series]]]
 ) -> Iterator[tuple[int, Sequence[LogLine | Series]]]:
-    """The entries. From the first that cannot be read, one line that says so."""
+    """The entries; from where they cannot be read, one line that says so."""
     try:
         yield from entries
     except Corrupt as error:

@@ -164,3 +164,22 @@ async def test_what_is_not_kept_of_the_ranks_files_is_counted(tmp_path: Path, mo
     await reporter.report_last()
     assert counters.dropped_output_bytes == 50
     assert counters.stripped_reports == 1
+
+
+async def test_reports_of_a_watched_job_leave_several_times_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a line each 0.25 s, when a user watches they leave one by one, and otherwise together."""
+    now = 1000.0
+    monkeypatch.setattr(reporter_module.time, "monotonic", lambda: now)
+    stream = Stream(tmp_path / "spool", KEY)
+    reporter = a_reporter(tmp_path, stream, FactQueue())
+    for watched, expected in ((True, 8), (False, 1)):
+        reporter.watched = watched
+        before = stream.number
+        for number in range(8):
+            now += 0.25 if watched else 0.2
+            with log_file(tmp_path, 0).open("a") as file:
+                file.write(f"line {number}\n")
+            await reporter.report_new({})
+        assert stream.number - before == expected
