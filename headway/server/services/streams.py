@@ -53,7 +53,7 @@ class Streams:
         self._threads = ThreadPoolExecutor(_THREADS, "streams")
 
     async def in_thread(self, function: Callable[..., _Result], *arguments: Any) -> _Result:
-        """Call a function in a thread that only readers wait for: what is stored meanwhile needs threads, too."""
+        """Call a function in a thread for readers: storing reports uses other threads, so it need not wait."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *arguments))
 
     def close(self) -> None:
