@@ -8,7 +8,9 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ _LOCK = Path(tempfile.gettempdir()) / "headway-tests-cluster.lock"
 _IMAGES = Path("/var/tmp/headway-tests-images")  # not below /tmp, which pods have of their own
 TOY_IMAGE = "headway/toy"
 """Its `headway` is a shell script that does what the variable BEHAVIOUR says, in place of a worker."""
+CHECKOUT_IMAGE = "headway/checkout"
+"""Has this checkout and its environment."""
 _TOY = """#!/bin/sh
 trap 'echo leaving >&2; exit 75' TERM
 echo "started by $(id -u) with $*"
@@ -58,16 +62,30 @@ def start_cluster() -> Path:
         fcntl.flock(starting, fcntl.LOCK_EX)
         if "NAME" not in program("status", check=False):
             _make_images()
-            images = [f"--image={TOY_IMAGE}={_IMAGES / 'toy'}"]
+            images = [f"--image={TOY_IMAGE}={_IMAGES / 'toy'}", f"--image={CHECKOUT_IMAGE}={_IMAGES / 'checkout'}"]
             program("up", "--nodes=2", "--gpus=2", "--node-grace=120", "--eviction-delay=30", *images)
     return Path(program("kubeconfig").strip())
 
 
 def _make_images() -> None:
-    folder = _IMAGES / "toy" / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "headway").write_text(_TOY)
-    (folder / "headway").chmod(0o755)
+    shutil.rmtree(_IMAGES, ignore_errors=True)
+    _write_program(_IMAGES / "toy", _TOY)
+    image = _IMAGES / "checkout"
+    _write_program(image, f"#!{image}/bin/python\nfrom headway.cli.main import main\nmain()\n")
+    # The user of pods may not read a Python that lies in root's home.
+    python, version = image / "python", f"python{sys.version_info.major}.{sys.version_info.minor}"
+    unneeded = shutil.ignore_patterns("site-packages", "test", "tests", "idlelib", "share", "include")
+    shutil.copytree(sys.base_prefix, python, symlinks=True, ignore=unneeded)
+    (image / "pyvenv.cfg").write_text(f"home = {python}/bin\n")
+    (image / "bin" / "python").symlink_to(python / "bin" / version)
+    (image / "lib").symlink_to(Path(sys.prefix) / "lib")
+
+
+def _write_program(image: Path, text: str) -> None:
+    """The image's `headway`."""
+    (image / "bin").mkdir(parents=True)
+    (image / "bin" / "headway").write_text(text)
+    (image / "bin" / "headway").chmod(0o755)
 
 
 class Namespace:

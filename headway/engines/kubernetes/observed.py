@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 
 from headway.core.allocation import Observation, Over, SeatEnded, SeatUp, Waiting, WaitingCause
 from headway.engines.kubernetes.api import Object
-from headway.engines.kubernetes.pods import PodEnd, PodWaits, SeatPod, cause_of, gone, node_lost, read_pod
+from headway.engines.kubernetes.pods import (
+    PodEnd,
+    PodWaits,
+    SeatPod,
+    cause_of,
+    gone,
+    node_lost,
+    read_pod,
+    still_disrupted,
+)
 
 _WORST_FIRST = (
     WaitingCause.IMAGE, WaitingCause.MISSING, WaitingCause.QUOTA, WaitingCause.ROOM, WaitingCause.ENGINE,
@@ -110,9 +119,12 @@ class Observed:
         if read is None:
             return
         view = self.view(read.allocation)
-        if read.uid not in view.pods:
+        before = view.pods.get(read.uid)
+        if before is None:
             view.refused = None
+        pod = still_disrupted(pod, before)
         view.pods[read.uid] = {**pod, "metadata": {**pod["metadata"], "managedFields": None}}
+        read = read_pod(pod) or read
         if read.running and read.uid not in view.up:
             view.up.add(read.uid)
             if not view.released:
@@ -128,9 +140,8 @@ class Observed:
         view = self.views.get(read.allocation) if read is not None else None
         if read is None or view is None:
             return
-        view.pods.pop(read.uid, None)
         view.mounts.pop(read.uid, None)
-        self._tell_end(view, read, gone(pod))
+        self._tell_end(view, read, gone(still_disrupted(pod, view.pods.pop(read.uid, None))))
         view.up.discard(read.uid)
         view.ended.discard(read.uid)
         self._tell_waiting(view)

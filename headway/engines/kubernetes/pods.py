@@ -19,6 +19,7 @@ _IMAGE_REASONS = frozenset(
     }
 )
 _NO_PROGRAM_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContainerError"})
+_DISRUPTION = "DisruptionTarget"
 _NODE_LOST_REASONS = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
 _MAXIMUM_WORDS = 1500
 """Characters of a message that a sentence takes over, from its end: the last lines say why."""
@@ -76,6 +77,15 @@ def read_pod(pod: Object) -> SeatPod | None:
     return SeatPod(allocation, int(seat), uid, name, metadata["creationTimestamp"], running, leaving, waits, end)
 
 
+def still_disrupted(pod: Object, before: Object | None) -> Object:
+    """The pod with the disruption that its state before named: a node that writes the status may not know of it."""
+    known = _condition((before or {}).get("status") or {}, _DISRUPTION)
+    status = pod.get("status") or {}
+    if known is None or _condition(status, _DISRUPTION) is not None:
+        return pod
+    return {**pod, "status": {**status, "conditions": [*(status.get("conditions") or ()), known]}}
+
+
 def gone(pod: Object) -> PodEnd:
     """Why a pod ended that does not exist any more: as its last state says, or because somebody deleted it."""
     known = _end(pod)
@@ -128,7 +138,7 @@ def _end(pod: Object) -> PodEnd:
         bound = _memory_limit(pod)
         sentence = f"Pod {name} ran out of memory{bound}. Give it more with pod.memory."
         return PodEnd(SeatEndCause.OUT_OF_MEMORY, sentence, certain)
-    disruption = _condition(status, "DisruptionTarget")
+    disruption = _condition(status, _DISRUPTION)
     if disruption is not None and disruption.get("status") == "True":
         return PodEnd(_disruption_cause(disruption), _disruption(name, disruption), certain)
     if status.get("reason") in ("Evicted", "Preempting"):
@@ -166,7 +176,7 @@ def _disruption(name: str, condition: Object) -> str:
 
 
 def _disrupted_by(status: Object, reasons: frozenset[str]) -> bool:
-    condition = _condition(status, "DisruptionTarget")
+    condition = _condition(status, _DISRUPTION)
     return condition is not None and condition.get("reason") in reasons
 
 

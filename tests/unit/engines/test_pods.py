@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from headway.core.allocation import SeatEndCause, WaitingCause
+from headway.core.allocation import Observation, SeatEndCause, SeatEnded, WaitingCause
 from headway.engines.kubernetes.api import Object, Refusal
+from headway.engines.kubernetes.observed import Observed
 from headway.engines.kubernetes.pods import gone, node_lost, read_pod
 from headway.engines.kubernetes.refusals import explain
 
@@ -104,3 +105,13 @@ def test_a_quota_that_is_used_up_now_refuses_nothing_but_one_that_is_too_small_d
     sentence = explain(refusal, 3)
     assert sentence is not None
     assert sentence.startswith("pod.cpu and pod.memory: 3 pods ask for limits.memory=3221225472, and quota q")
+
+
+def test_a_disruption_is_kept_when_the_node_writes_a_status_without_it() -> None:
+    told: list[Observation] = []
+    observed = Observed(told.append)
+    observed.pod_seen(pod(phase="Running", **disrupted("EvictionByEvictionAPI")))
+    observed.pod_seen(pod(deleted=True, **ended()))
+    observed.pod_gone(pod(deleted=True, **ended()))
+    ends = [one for one in told if isinstance(one, SeatEnded)]
+    assert [one.cause for one in ends] == [SeatEndCause.EVICTED]
