@@ -71,7 +71,7 @@ def _make_images() -> None:
     shutil.rmtree(_IMAGES, ignore_errors=True)
     _write_program(_IMAGES / "toy", _TOY)
     image = _IMAGES / "checkout"
-    _write_program(image, f"#!{image}/bin/python\nfrom headway.cli.main import main\nmain()\n")
+    _write_program(image, f'#!/bin/sh\nLD_LIBRARY_PATH={image}/python/lib exec {image}/bin/python -m headway "$@"\n')
     # The user of pods may not read a Python that lies in root's home.
     python, version = image / "python", f"python{sys.version_info.major}.{sys.version_info.minor}"
     unneeded = shutil.ignore_patterns("site-packages", "test", "tests", "idlelib", "share", "include")
