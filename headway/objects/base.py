@@ -25,6 +25,7 @@ class Objects(ABC):
     """Immutable byte strings by id. Headway creates the ids; they never come from a client's path.
 
     Slashes separate an id like a path. No id is a folder of another one: `a/1` and `a/1/b` never both exist.
+    Every method raises Unavailable while the store cannot be reached, is full, or takes no writes.
     """
 
     @abstractmethod

@@ -7,13 +7,14 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from headway.core.problem import Problem
-from headway.errors import NotFound, SettingInvalid
+from headway.errors import NotFound, SettingInvalid, Unavailable
 from headway.objects.base import Objects, StoredObject, check_object_id
 from headway.private_files import close
 
@@ -66,28 +67,36 @@ class FileObjects(Objects):
         temporary = self._root / _INCOMING / secrets.token_hex(8)
         digest = hashlib.sha256()
         size_bytes = 0
+        with self._usable():
+            file = _created(temporary)
         try:
-            with _created(temporary) as file:
-                async for chunk in chunks:
-                    digest.update(chunk)
-                    size_bytes += len(chunk)
+            async for chunk in chunks:
+                digest.update(chunk)
+                size_bytes += len(chunk)
+                with self._usable():
                     await asyncio.to_thread(file.write, chunk)
-                await asyncio.to_thread(_sync, file.fileno())
-            await asyncio.to_thread(_publish, temporary, target)
+            with self._usable():
+                await asyncio.to_thread(_sync, file)
+                await asyncio.to_thread(_publish, temporary, target)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what went wrong is known by now
+                file.close()
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return StoredObject(size_bytes, digest.hexdigest())
 
     async def get(self, object_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         try:
-            file = self._path(object_id).open("rb")
+            with self._usable():
+                file = self._path(object_id).open("rb")
         except FileNotFoundError as error:
             raise NotFound(f"Object {object_id} does not exist.") from error
         with file:
             file.seek(start)
             left = (end if end is not None else os.fstat(file.fileno()).st_size) - start
             while left > 0:
-                chunk = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))
+                with self._usable():
+                    chunk = await asyncio.to_thread(file.read, min(_CHUNK_BYTES, left))
                 if not chunk:
                     break
                 left -= len(chunk)
@@ -95,21 +104,25 @@ class FileObjects(Objects):
 
     async def size_bytes(self, object_id: str) -> int:
         try:
-            return self._path(object_id).stat().st_size
+            with self._usable():
+                return self._path(object_id).stat().st_size
         except FileNotFoundError as error:
             raise NotFound(f"Object {object_id} does not exist.") from error
 
     async def delete(self, object_id: str) -> None:
-        self._path(object_id).unlink(missing_ok=True)
+        path = self._path(object_id)
+        with self._usable():
+            path.unlink(missing_ok=True)
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        found = await asyncio.to_thread(
-            lambda: sorted(
-                path.relative_to(self._root).as_posix()
-                for path in self._root.rglob("*")
-                if path.is_file() and path.parent.name != _INCOMING
+        with self._usable():
+            found = await asyncio.to_thread(
+                lambda: sorted(
+                    path.relative_to(self._root).as_posix()
+                    for path in self._root.rglob("*")
+                    if path.is_file() and path.parent.name != _INCOMING
+                )
             )
-        )
         for object_id in found:
             if object_id.startswith(prefix):
                 yield object_id
@@ -117,13 +130,25 @@ class FileObjects(Objects):
     def _path(self, object_id: str) -> Path:
         return self._root / check_object_id(object_id)
 
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Errors of the file system become Unavailable, except that a file is not there."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            what = error.strerror or str(error)
+            raise Unavailable(f"The objects in {self._root} cannot be read or written: {what}.") from error
+
 
 def _created(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
+def _sync(file: IO[bytes]) -> None:
+    file.flush()  # or its last bytes reach the disk only when it is closed
+    os.fsync(file.fileno())
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from headway.errors import InvalidInput, NotFound, SettingInvalid
+from headway.errors import InvalidInput, NotFound, SettingInvalid, Unavailable
 from headway.objects.base import Objects
 from headway.registry import backend
 from tests.conformance.backends import run, schemes
+from tests.no_root import without_root
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +111,43 @@ async def test_a_healthy_store_has_no_problems(objects: Objects) -> None:
 async def test_ids_that_are_not_ours_are_refused(objects: Objects, object_id: str) -> None:
     with pytest.raises(InvalidInput):
         await objects.put(object_id, chunks(b"x"))
+
+
+async def test_a_folder_that_is_closed_while_it_is_used_costs_only_time(tmp_path: Path) -> None:
+    """Given a folder that becomes read-only, then writing says so, reading continues, and later all works again."""
+    url = f"file://{tmp_path / 'objects'}"
+    objects: Objects = backend("objects", url)(url)
+    await objects.open()
+    await objects.put("a/1", chunks(b"x"))
+    folders = [tmp_path / "objects", tmp_path / "objects" / ".incoming", tmp_path / "objects" / "a"]
+    for folder in folders:
+        folder.chmod(0o555)
+    with without_root(tmp_path):
+        for refused in (objects.put("a/2", chunks(b"y")), objects.delete("a/1")):
+            with pytest.raises(Unavailable, match=r"objects cannot be read or written: Permission denied\."):
+                await refused
+        assert [one async for one in objects.list("")] == ["a/1"]
+    for folder in folders:
+        folder.chmod(0o700)
+    await objects.put("a/2", chunks(b"y"))
+    assert [one async for one in objects.list("")] == ["a/1", "a/2"]
+
+
+async def test_what_was_put_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path}"
+    objects: Objects = backend("objects", url)(url)
+    await objects.open()
+    synced, fsync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    await objects.put("a", chunks(b"small"))
+    assert synced[0] == len(b"small")
 
 
 async def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
