@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from urllib.parse import urljoin
 
+from headway.backend_registry import backend
 from headway.brokers.base import WorkerBroker
 from headway.brokers.embedded import EmbeddedWorkerBroker
 from headway.core.protocol import Registered, Registration
 from headway.core.worker import WorkerDescription
-from headway.registry import backend
 from headway.worker.connection import Connection
 from tests.fleet import Fleet
 from tests.services import broker_url

@@ -14,13 +14,13 @@ from typing import Any
 
 import asyncpg
 
+from headway.backend_registry import backend
 from headway.client import Client
 from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
 from headway.database import tables
 from headway.database.sql import SqlDatabase
 from headway.database.sql_jobs import job_columns
-from headway.registry import backend
 from tests.fleet import Fleet
 from tests.services import database_for_processes
 

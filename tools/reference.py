@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import headway.errors
+from headway.backend_registry import BACKENDS, EXTRAS
 from headway.cli.main import COMMANDS, cli
 from headway.client import Client, JobHandle
 from headway.client.job_file import job_file_schema
@@ -18,7 +19,6 @@ from headway.core.end_reason import EndReason
 from headway.core.protocol import Timeouts
 from headway.core.status import ASSIGNMENT_TRANSITIONS, JOB_TRANSITIONS
 from headway.errors import HeadwayError
-from headway.registry import BACKENDS, EXTRAS
 from headway.server.api.field_words import field_words
 from headway.server.app import describe_api
 from headway.settings import Settings

@@ -23,13 +23,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from headway import __version__
+from headway.backend_registry import backend
 from headway.caches.base import Cache
 from headway.client import Client
 from headway.client.connection import client_home, server_url
 from headway.core.problem import Problem, clock_problems
 from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired
 from headway.redaction import redacted
-from headway.registry import backend
 from headway.settings import load_settings
 
 _TIMEOUT_SECONDS = 5.0

@@ -20,9 +20,9 @@ def migrate(home: Path | None, as_json: bool) -> None:
     Servers also do this when they start. Use it to upgrade a shared database before its servers. Upgrades only add to
     the schema, under a lock, so servers of the previous version may run meanwhile.
     """
+    from headway.backend_registry import backend
     from headway.database.base import Database
     from headway.redaction import redacted
-    from headway.registry import backend
     from headway.settings import load_settings
 
     url = load_settings(os.environ, home=home).effective_database_url

@@ -15,13 +15,13 @@ from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from headway import __version__
+from headway.backend_registry import backend
 from headway.core.checkpoint import CheckpointPart
 from headway.core.installation import Installation
 from headway.core.job import Job
 from headway.database.base import Database, StoredJob
 from headway.errors import Conflict, InvalidInput, NotFound, SettingInvalid
 from headway.objects.base import Objects
-from headway.registry import backend
 from headway.server.backup_format import (
     MANIFEST,
     OBJECTS,

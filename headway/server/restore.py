@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
+from headway.backend_registry import backend
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
@@ -19,7 +20,6 @@ from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, SettingInvalid
 from headway.formats.reports import Report
 from headway.objects.base import Objects
-from headway.registry import backend
 from headway.server.backup_format import (
     FORMAT,
     MANIFEST,

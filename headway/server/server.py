@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from headway.brokers.embedded import EmbeddedBroker
 from headway.errors import Unavailable
-from headway.server.backends import Backends
 from headway.server.callers import Callers
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
@@ -14,6 +13,7 @@ from headway.server.ids import draw_id
 from headway.server.leading import Leading
 from headway.server.leases import Leases
 from headway.server.links import Links
+from headway.server.open_backends import Backends
 from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.relay import Relay

@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+from headway.backend_registry import backend
 from headway.brokers.base import WorkerBroker
 from headway.brokers.embedded import EmbeddedWorkerBroker
 from headway.core.protocol import Registered
 from headway.errors import Unavailable
-from headway.registry import backend
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5

@@ -20,7 +20,7 @@ from headway.errors import Overloaded, Unavailable
 from headway.server import watchers
 from headway.server.access import Caller, CallerKind
 from headway.server.api import bodies
-from headway.server.api.routes import MAXIMUM_BODY_BYTES
+from headway.server.api.bodies import MAXIMUM_BODY_BYTES
 from headway.server.http_protocol import MAXIMUM_HEAD_BYTES, BoundedHttp
 from headway.server.main import _config
 from tests.api.conftest import PROJECT, SCRIPT, USER, Api

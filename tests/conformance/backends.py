@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.registry import BACKENDS
+from headway.backend_registry import BACKENDS
 from tests.cluster import cluster_lock, engine_url, new_namespace
 from tests.services import broker_url, database_url, service_url
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import uvicorn
 
+from headway.backend_registry import backend
 from headway.brokers.base import Broker, WorkerBroker
 from headway.brokers.embedded import EmbeddedBroker, EmbeddedWorkerBroker
 from headway.core.worker import WorkerDescription
 from headway.formats.reports import LogLine, Report, encode_logs, encode_report
-from headway.registry import backend
 from headway.server.access import Caller, CallerKind
 from headway.server.main import _config
 from headway.server.server import Server

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.database.base import Database
-from headway.registry import backend
 from tests.conformance.backends import run, schemes
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.brokers import kafka
 from headway.brokers.base import DEAD_LETTERS, REPORTS, Broker, WorkerBroker
 from headway.brokers.envelope import report_key, seal, unseal
 from headway.core.job import WakeUp
 from headway.errors import Corrupt, SettingInvalid, Unavailable
-from headway.registry import backend
 from tests.conformance.backends import run, schemes
 from tests.conformance.broker_sides import Sides, a_body, embedded_sides, external_sides
 from tests.services import broker_url

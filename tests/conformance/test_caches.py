@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.caches.base import Cache
 from headway.caches.memory import MemoryCache
-from headway.registry import backend
 from tests.conformance.backends import run, schemes
 
 pytestmark = pytest.mark.anyio

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from headway.registry import backend
+from headway.backend_registry import backend
 from tests.conformance.backends import run, schemes
 
 pytestmark = pytest.mark.anyio

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.core import transitions
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
@@ -20,7 +21,6 @@ from headway.core.worker import Worker, WorkerState
 from headway.database.base import Database
 from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid
 from headway.formats.reports import LogLine, Report, encode_logs
-from headway.registry import backend
 from tests.conformance.backends import run, schemes
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.core.job import JobSpec
 from headway.engines.base import AllocatingEngine, EngineSetup
-from headway.registry import backend
 from tests.conformance.backends import run, schemes
 
 pytestmark = pytest.mark.anyio

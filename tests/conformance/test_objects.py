@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.errors import InvalidInput, NotFound, SettingInvalid, Unavailable
 from headway.objects.base import Objects
-from headway.registry import backend
 from tests.conformance.backends import run, schemes
 from tests.no_root import without_root
 

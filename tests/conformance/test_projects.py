@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from headway.backend_registry import backend
 from headway.core.dataset import Dataset, OwnedDataset
 from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
@@ -16,7 +17,6 @@ from headway.database.base import Database
 from headway.database.mongodb import MongodbDatabase
 from headway.database.schema import MAIN, migrate
 from headway.errors import SettingInvalid
-from headway.registry import backend
 from tests.conformance.backends import run
 
 pytestmark = pytest.mark.anyio

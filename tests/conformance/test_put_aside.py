@@ -10,6 +10,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from headway.backend_registry import backend
 from headway.brokers.base import Broker
 from headway.brokers.embedded import EmbeddedBroker
 from headway.core import transitions
@@ -19,7 +20,6 @@ from headway.core.placement import Share
 from headway.core.protocol import AssignmentKey
 from headway.database.sqlite import SqliteDatabase
 from headway.formats.reports import Report, encode_report
-from headway.registry import backend
 from headway.server import recorder as recording
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters

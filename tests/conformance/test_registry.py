@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headway.registry import BACKENDS
+from headway.backend_registry import BACKENDS
 from tests.conformance.backends import RUNS
 
 

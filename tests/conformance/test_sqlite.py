@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.core.job import Event
 from headway.database.base import Database
 from headway.errors import SettingInvalid, Unavailable
-from headway.registry import backend
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.errors import SettingInvalid
-from headway.registry import backend
 from tests.services import another_authority, service_url
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -10,14 +9,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from headway.errors import InvalidInput, TooLarge
+from headway.errors import InvalidInput
 from headway.server.access import Action, Caller, admit, decisions
-from headway.server.api.bodies import is_json, read_json
+from headway.server.api.bodies import MAXIMUM_BODY_BYTES, is_json, parse_json, read_body
 
-MAXIMUM_BODY_BYTES = 1 << 20
-"""The largest body of a route that declares no other limit."""
-_LARGE_BYTES = 64 << 10
-"""Larger JSON is parsed in a thread: a million values take more than a second, which workers would have to wait."""
 _bearer = HTTPBearer(
     auto_error=False, description="A token of this installation. `headway up` writes tokens to its home."
 )
@@ -59,10 +54,9 @@ class GuardedRoute(APIRoute):
             allow.check(request)
             request = Request(request.scope, request.receive)
             if allow.maximum_body_bytes is not None and request.method not in ("GET", "HEAD"):
-                body = request._body = await _read_body(request, allow.maximum_body_bytes)
+                body = request._body = await read_body(request, allow.maximum_body_bytes)
                 if body and self.body_field is not None and is_json(request.headers.get("content-type", "")):
-                    large = len(body) > _LARGE_BYTES
-                    request._json = await asyncio.to_thread(read_json, body) if large else read_json(body)
+                    request._json = await parse_json(body)
             with decisions() as decided:
                 response = await handle(request)
             if response.status_code < 400 and allow.action not in decided:
@@ -83,21 +77,3 @@ class GuardedRoute(APIRoute):
 def guarded_router(**options: Any) -> APIRouter:
     """A router whose routes are guarded."""
     return APIRouter(route_class=GuardedRoute, **options)
-
-
-async def _read_body(request: Request, maximum_bytes: int) -> bytes:
-    """The whole body. Raises ClientDisconnect, and TooLarge once it exceeds the limit, whatever its headers say."""
-    stated = request.headers.get("content-length", "")
-    if stated.isascii() and stated.isdigit() and int(stated[:20]) > maximum_bytes:
-        raise _too_large(request, maximum_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > maximum_bytes:
-            raise _too_large(request, maximum_bytes)
-    return bytes(body)
-
-
-def _too_large(request: Request, maximum_bytes: int) -> TooLarge:
-    path = request.url.path[:200]
-    return TooLarge(f"The body of {request.method} {path} is larger than the {maximum_bytes:,} bytes allowed.")

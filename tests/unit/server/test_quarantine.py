@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.core import transitions
 from headway.core.fact_transitions import ReportedFacts, apply_facts
 from headway.core.facts import PrepareFailed, RankFinished, RankStarted, Released, StageReached
@@ -14,7 +15,6 @@ from headway.core.job import Job, JobSpec
 from headway.core.placement import Share
 from headway.core.worker import WorkerDescription
 from headway.database.base import Database
-from headway.registry import backend
 from headway.server.counters import ServerCounters
 from headway.server.quarantine import Quarantine
 from headway.server.services.jobs import Jobs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from headway.backend_registry import backend
 from headway.errors import SettingInvalid
-from headway.registry import backend
 
 
 def test_an_unknown_backend_names_its_setting() -> None:

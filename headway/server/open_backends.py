@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Protocol
 
+from headway.backend_registry import backend
 from headway.brokers.base import Broker
 from headway.brokers.embedded import EmbeddedBroker
 from headway.caches.base import Cache
@@ -14,7 +15,6 @@ from headway.engines.base import Engine
 from headway.errors import SettingInvalid, Unavailable
 from headway.objects.base import Objects
 from headway.redaction import redacted
-from headway.registry import backend
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import pytest
 
 from headway.brokers.embedded import EmbeddedBroker
 from headway.errors import SettingInvalid, Unavailable
-from headway.server.backends import Backends
+from headway.server.open_backends import Backends
 from headway.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -89,7 +89,7 @@ async def test_a_server_that_takes_over_waits_for_its_broker(tmp_path: Path, mon
     broker = Away(2)
     found = Backends(Settings(home=tmp_path), embedded=broker)
     monkeypatch.setattr(type(found.database), "shared", True)
-    monkeypatch.setattr("headway.server.backends._BROKER_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("headway.server.open_backends._BROKER_RETRY_SECONDS", 0.01)
     async with asyncio.timeout(10):
         await found.open_brokers()
     assert broker.times == -1
