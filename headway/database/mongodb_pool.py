@@ -1,4 +1,4 @@
-"""PyMongo's connection pool, which here finishes connecting."""
+"""PyMongo's connection pool, which finishes connecting when it is cancelled."""
 
 from __future__ import annotations
 
