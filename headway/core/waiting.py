@@ -22,9 +22,9 @@ from headway.core.placement import (
 from headway.core.status import AssignmentState
 from headway.core.worker import Worker
 
-_NAMED = 3
+_MAXIMUM_NAMED = 3
 """A sentence names this many jobs and counts the rest."""
-_LOOKED_AT = 100
+_MAXIMUM_ENDS = 100
 """An estimate looks at the ends of this many other jobs. There is no estimate beyond them."""
 _MINUTE_SECONDS, _HOUR_SECONDS, _DAY_SECONDS = 60, 3600, 86_400
 
@@ -60,7 +60,7 @@ class Waiting(Frozen):
             return self.misfit
         held = ""
         if self.holders:
-            names = ", ".join(f"{name} ({count})" for name, count in list(self.holders.items())[:_NAMED])
+            names = ", ".join(f"{name} ({count})" for name, count in list(self.holders.items())[:_MAXIMUM_NAMED])
             held = f" In use by {names}."
         soon = "" if self.estimated_seconds is None else f" Starts in about {_rounded(self.estimated_seconds)}."
         if self.avoids:
@@ -69,8 +69,8 @@ class Waiting(Frozen):
         verb = "is" if self.free_slots == 1 else "are"
         need = f"Needs {self.needed_slots} {unit}; {self.free_slots} of {self.slots} {verb} free."
         if self.ahead:
-            more = f" and {len(self.ahead) - _NAMED} more" if len(self.ahead) > _NAMED else ""
-            place = f"Position {self.position} in queue, after {', '.join(self.ahead[:_NAMED])}{more}"
+            more = f" and {len(self.ahead) - _MAXIMUM_NAMED} more" if len(self.ahead) > _MAXIMUM_NAMED else ""
+            place = f"Position {self.position} in queue, after {', '.join(self.ahead[:_MAXIMUM_NAMED])}{more}"
             return f"{need} {place}.{held}{soon}"
         if self.holders:
             return f"{need} Next in queue.{held}{soon}"
@@ -110,8 +110,8 @@ def _quarantined(workers: Sequence[Worker]) -> str:
     found = [(worker.name, worker.quarantine.reason.rstrip(".")) for worker in workers if worker.quarantine is not None]
     if not found:
         return ""
-    said = " ".join(f"Worker {name} is quarantined: {reason}." for name, reason in found[:_NAMED])
-    more = f" {len(found) - _NAMED} more are quarantined." if len(found) > _NAMED else ""
+    said = " ".join(f"Worker {name} is quarantined: {reason}." for name, reason in found[:_MAXIMUM_NAMED])
+    more = f" {len(found) - _MAXIMUM_NAMED} more are quarantined." if len(found) > _MAXIMUM_NAMED else ""
     end = f"`headway workers restore {found[0][0]}` ends the quarantine now."
     return f" {said}{more} After a pause one job is tried there. {end}"
 
@@ -153,7 +153,9 @@ def _estimated_seconds(
     used = used_slots(live)
     waits = list(queue) if gang in queue else [*queue, gang]
     waits = waits[: waits.index(gang) + 1]  # jobs behind it do not delay it
-    for ending in sorted((one for one in live if one.id in remaining), key=lambda one: remaining[one.id])[:_LOOKED_AT]:
+    for ending in sorted((one for one in live if one.id in remaining), key=lambda one: remaining[one.id])[
+        :_MAXIMUM_ENDS
+    ]:
         for worker, count in used_slots([ending]).items():
             used[worker] -= count
         for placed, shares in place_queue(waits, workers, used):
