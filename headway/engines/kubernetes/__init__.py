@@ -1,1 +1,1 @@
-"""Workers in pods of a Kubernetes cluster, made for one job."""
+"""Workers in pods of a Kubernetes cluster. Each pod is created for one job."""

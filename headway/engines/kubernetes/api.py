@@ -12,7 +12,7 @@ from headway.engines.kubernetes.cluster_access import ClusterAccess
 from headway.errors import SettingInvalid, Unavailable
 
 Object = dict[str, Any]
-"""An object of the API, as it is in JSON."""
+"""An object of the API, as JSON."""
 _TIMEOUT_SECONDS = 10.0
 _CONNECT_TIMEOUT_SECONDS = 5.0
 _MAXIMUM_CONNECTIONS = 16
@@ -20,7 +20,7 @@ _PAGE_OBJECTS = 500
 
 
 class Resource(NamedTuple):
-    """A kind of objects: where the API has it, its group and its name in addresses and rules."""
+    """A kind of objects: its API path, its group, and its name in URLs and rules."""
 
     version: str
     plural: str
@@ -45,7 +45,7 @@ REVIEWS = Resource("authorization.k8s.io/v1", "selfsubjectrulesreviews")
 
 
 class Refusal(Exception):
-    """Raised when the API answers a request with no: its HTTP status, its word for the reason, and its sentence."""
+    """Raised when the API refuses a request: its HTTP status, its reason, and its message."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -55,29 +55,29 @@ class Refusal(Exception):
 
 
 class Listed(NamedTuple):
-    """Objects, and the version of the list: a watch continues behind it."""
+    """Objects, and the version of the list. A watch continues after this version."""
 
     objects: tuple[Object, ...]
     version: str
 
 
 class WatchEvent(NamedTuple):
-    """What became of one object: `ADDED`, `MODIFIED`, `DELETED`, or `BOOKMARK`, which only has a version."""
+    """A change of one object: `ADDED`, `MODIFIED`, `DELETED`, or `BOOKMARK`, which only has a version."""
 
     type: str
     object: Object
 
     @property
     def version(self) -> str:
-        """The version that a watch continues behind."""
+        """The version after which a watch continues."""
         return str(self.object["metadata"]["resourceVersion"])
 
 
 class Api:
     """The API of one cluster, in one namespace. It counts its requests.
 
-    Every request raises Unavailable without an answer, SettingInvalid if the cluster does not let Headway do this,
-    naming the verb, and Refusal for another answer that says no.
+    Every request raises Unavailable without an answer; SettingInvalid, naming the verb, if Headway has no permission;
+    and Refusal for other error answers.
     """
 
     def __init__(self, access: ClusterAccess, namespace: str | None = None) -> None:
@@ -99,16 +99,17 @@ class Api:
         await self._http.aclose()
 
     async def create(self, resource: Resource, manifest: Object, *, dry_run: bool = False) -> Object:
-        """The object as the API made it; with `dry_run` as it would."""
+        """Create the object and return it; with `dry_run`, return it without creating it."""
         parameters = {"fieldManager": "headway"} | ({"dryRun": "All"} if dry_run else {})
         return await self._send("create", "POST", resource, parameters=parameters, body=manifest)
 
     async def get(self, resource: Resource, name: str) -> Object:
-        """The object of that name."""
+        """The object with this name."""
         return await self._send("get", "GET", resource, name)
 
     async def delete(self, resource: Resource, name: str, uid: str | None = None) -> bool:
-        """Have the object go, and in the background what it owns; False if there is none (with that uid)."""
+        """Delete the object, and in the background the objects that it owns. False if it does not exist (with that
+        uid)."""
         options: Object = {"propagationPolicy": "Background"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
@@ -121,14 +122,14 @@ class Api:
         return True
 
     async def rules(self) -> Object:
-        """What the API lets Headway do in the namespace: the status of a SelfSubjectRulesReview."""
+        """Headway's permissions in the namespace: the status of a SelfSubjectRulesReview."""
         body = {"apiVersion": REVIEWS.version, "kind": "SelfSubjectRulesReview", "spec": {"namespace": self.namespace}}
         answer = await self._send("create", "POST", REVIEWS, body=body)
         status: Object = answer["status"]
         return status
 
     async def list(self, resource: Resource, selector: dict[str, str]) -> Listed:
-        """All objects that the selector names, in pages. `selector`: labelSelector, fieldSelector or both."""
+        """All objects that match the selector, in pages. `selector`: labelSelector, fieldSelector or both."""
         objects: list[Object] = []
         parameters = {**selector, "limit": str(_PAGE_OBJECTS)}
         while True:
@@ -142,9 +143,9 @@ class Api:
     async def watch(
         self, resource: Resource, selector: dict[str, str], version: str, silence_seconds: float
     ) -> AsyncIterator[WatchEvent]:
-        """What happens to the objects after that version of their list, until the API ends the answer.
+        """The changes of the objects after this version of their list, until the API ends the response.
 
-        An ERROR event raises Refusal, as an answer would. `silence_seconds` without a byte raise Unavailable.
+        An ERROR event raises Refusal, like an error answer. `silence_seconds` without a byte raise Unavailable.
         """
         parameters = {**selector, "watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
         timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_TIMEOUT_SECONDS, read=silence_seconds)
@@ -189,7 +190,7 @@ class Api:
         return f"{root}/{resource.version}{place}/{resource.plural}"
 
     def _check(self, response: httpx.Response, verb: str, resource: Resource) -> None:
-        """Raises what stands in the class's description for an answer that says no."""
+        """Raises the error of an error answer, as the class describes."""
         if response.is_success:
             return
         try:
@@ -209,7 +210,7 @@ class Api:
 
 
 def not_permitted(what: str, namespace: str, message: str = "") -> SettingInvalid:
-    """The error that says which verbs are missing, and how they are granted."""
+    """The error that names the missing verbs and says how to grant them."""
     said = f": {message}" if message else ""
     return SettingInvalid(
         f"Kubernetes does not let Headway {what} in namespace {namespace}{said}. Grant it with "
@@ -218,7 +219,7 @@ def not_permitted(what: str, namespace: str, message: str = "") -> SettingInvali
 
 
 def _is_permission(status: int, message: str) -> bool:
-    """A quota, and a pod that a policy does not admit, are forbidden as well; they name no verb that User cannot do."""
+    """Whether a verb is missing. Quotas and policies also answer "forbidden", but name no verb that the user lacks."""
     return status == httpx.codes.UNAUTHORIZED or ("User " in message and " cannot " in message)
 
 

@@ -1,4 +1,4 @@
-"""Where a cluster's API is and who Headway is there: from a kubeconfig file, or from the server's own pod."""
+"""The address of a cluster's API and Headway's credentials: from a kubeconfig file, or from the server's own pod."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.
 
 
 class Bearer(httpx.Auth):
-    """Sends a token, and asks for it again when the API refuses the one it has: such tokens end."""
+    """Sends a token. Gets a new one when the API refuses it, because such tokens expire."""
 
     def __init__(self, read: Callable[[], Awaitable[str]]) -> None:
         self._read = read
@@ -43,7 +43,7 @@ class Bearer(httpx.Auth):
 
 @dataclass(frozen=True)
 class ClusterAccess:
-    """The address of the API, the namespace that jobs run in, and what proves who is who."""
+    """The address of the API, the namespace of the jobs, and the credentials of both sides."""
 
     url: str
     namespace: str
@@ -52,7 +52,7 @@ class ClusterAccess:
 
 
 def in_cluster(environment: Mapping[str, str], folder: Path = _SERVICE_ACCOUNT) -> ClusterAccess:
-    """The cluster that this process runs in, as its pod's service account. Raises SettingInvalid."""
+    """The cluster of this process, with its pod's service account. Raises SettingInvalid."""
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise SettingInvalid(
@@ -95,7 +95,7 @@ def from_kubeconfig(path: Path, context: str | None) -> ClusterAccess:
 
 
 def default_kubeconfig(environment: Mapping[str, str]) -> Path | None:
-    """The file that kubectl would use, if there is one. Of several in KUBECONFIG the first counts."""
+    """The file that kubectl would use, if there is one. If KUBECONFIG names several, the first."""
     named = environment.get("KUBECONFIG", "").split(os.pathsep)[0]
     if named:
         return Path(named)
@@ -127,7 +127,7 @@ def _tls(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -> ssl.SSL
 
 
 def _bytes_of(entry: dict[str, Any], name: str, folder: Path) -> bytes | None:
-    """What an entry has in itself, or in the file that it names."""
+    """The data in an entry, or in the file that the entry names."""
     if f"{name}-data" in entry:
         return base64.b64decode(entry[f"{name}-data"], validate=True)
     return (folder / entry[name]).read_bytes() if name in entry else None
@@ -156,7 +156,7 @@ def _auth(user: dict[str, Any], folder: Path) -> httpx.Auth | None:
 
 
 async def _token_of_program(entry: dict[str, Any], folder: Path) -> str:
-    """What the credential plugin of a kubeconfig prints (client.authentication.k8s.io). Raises SettingInvalid."""
+    """The output of a kubeconfig's credential plugin (client.authentication.k8s.io). Raises SettingInvalid."""
     program, version = entry["command"], entry.get("apiVersion")
     if version not in _EXEC_VERSIONS:
         raise SettingInvalid(

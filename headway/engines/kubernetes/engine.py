@@ -1,4 +1,4 @@
-"""Workers in pods that are made for one job: `kubernetes:?namespace=training&image=...`."""
+"""Workers in pods that are created for one job: `kubernetes:?namespace=training&image=...`."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from headway.errors import InvalidInput, Unavailable
 
 
 class KubernetesEngine(AllocatingEngine):
-    """An allocation is an Indexed Job, a headless Service and a Secret of its name, in one namespace of one cluster.
+    """An allocation is an Indexed Job, a headless Service and a Secret with its name, in one namespace of one cluster.
 
-    The Job makes the first pod of each seat. Further ones this engine makes itself, as pods of that Job, because the
-    Job's controller would wait for 10, 20, 40... seconds.
+    The Job creates the first pod of each seat. This engine itself creates later ones, as pods of that Job, because the
+    Job's controller would wait 10, 20, 40... seconds.
     """
 
     name: ClassVar[str] = "kubernetes"
@@ -61,7 +61,7 @@ class KubernetesEngine(AllocatingEngine):
 
     @property
     def requests(self) -> int:
-        """How many requests the API of Kubernetes got from this process."""
+        """The number of requests that this process has sent to the API of Kubernetes."""
         return self._api.requests
 
     async def open(self, setup: EngineSetup) -> None:
@@ -151,7 +151,7 @@ class KubernetesEngine(AllocatingEngine):
         while True:
             observation = await self._observations.get()
             if isinstance(observation, Over) and observation.sentence:
-                with suppress(Unavailable, Refusal):  # what others left of it; at the latest the next start finds it
+                with suppress(Unavailable, Refusal):  # deletes the rest of it now, not only at the next start
                     await self._api.delete(SERVICES, observation.allocation)
             yield observation
 
@@ -160,7 +160,7 @@ class KubernetesEngine(AllocatingEngine):
         return repr((sorted(pod.resources), sorted(pod.node_selector.items())))
 
     async def _made(self, resource: Resource, manifest: Object) -> Object | None:
-        """The object, once it is made; None if it existed already."""
+        """Create the object. None if it already existed."""
         try:
             return await self._api.create(resource, manifest)
         except Refusal as refusal:
@@ -173,7 +173,7 @@ class KubernetesEngine(AllocatingEngine):
         return made if made is not None else await self._api.get(SERVICES, manifest["metadata"]["name"])
 
     def _seats(self, allocation: str, job: str, spec: JobSpec, request: AllocationRequest | None = None) -> Seats:
-        """What the manifests are made from. Raises InvalidInput for a job that has no image."""
+        """The inputs of the manifests. Raises InvalidInput for a job without an image."""
         pod = spec.pod or Pod()
         image = pod.image or self._settings.image
         if image is None:

@@ -1,4 +1,4 @@
-"""Take what the watches tell to what is observed of the allocations."""
+"""Pass the changes from the watches to the observed state of the allocations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headway.engines.kubernetes.observed import Observed
 
 
 class JobFollower:
-    """What the watch of Jobs tells."""
+    """Receives the changes of Jobs."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -20,27 +20,27 @@ class JobFollower:
         self._known = {view.id for view in self._observed.views.values() if view.job is not None}
 
     def listed(self, objects: Sequence[Object]) -> None:
-        """All Jobs there are."""
+        """All existing Jobs."""
         for job in objects:
             self._observed.job_seen(job)
         for allocation in self._known - {job["metadata"]["name"] for job in objects}:
             self._observed.job_gone(allocation)
 
     def changed(self, seen: Object) -> None:
-        """A Job came or changed."""
+        """A Job was created or changed."""
         self._observed.job_seen(seen)
 
     def deleted(self, last: Object) -> None:
-        """A Job went."""
+        """A Job was deleted."""
         self._observed.job_gone(last["metadata"]["name"])
 
     def troubled(self, sentence: str | None) -> None:
-        """Nothing is heard of Jobs, or again."""
+        """The watch of Jobs failed, or works again."""
         self._observed.troubled("jobs", sentence)
 
 
 class PodFollower:
-    """What the watch of pods tells."""
+    """Receives the changes of pods."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -51,7 +51,7 @@ class PodFollower:
         self._known = {uid: pod for view in self._observed.views.values() for uid, pod in view.pods.items()}
 
     def listed(self, objects: Sequence[Object]) -> None:
-        """All pods there are."""
+        """All existing pods."""
         for pod in objects:
             self._observed.pod_seen(pod)
             self._known.pop(pod["metadata"]["uid"], None)
@@ -59,20 +59,20 @@ class PodFollower:
             self._observed.pod_gone(pod)
 
     def changed(self, seen: Object) -> None:
-        """A pod came or changed."""
+        """A pod was created or changed."""
         self._observed.pod_seen(seen)
 
     def deleted(self, last: Object) -> None:
-        """A pod went."""
+        """A pod was deleted."""
         self._observed.pod_gone(last)
 
     def troubled(self, sentence: str | None) -> None:
-        """Nothing is heard of pods, or again."""
+        """The watch of pods failed, or works again."""
         self._observed.troubled("pods", sentence)
 
 
 class EventFollower:
-    """What the watch of events tells. Kubernetes keeps them for an hour; that one goes means nothing."""
+    """Receives events. Kubernetes keeps them for an hour, so the deletion of one means nothing."""
 
     def __init__(self, observed: Observed) -> None:
         self._observed = observed
@@ -86,12 +86,12 @@ class EventFollower:
             self._observed.warned(event)
 
     def changed(self, seen: Object) -> None:
-        """A warning came, or came again."""
+        """A warning was created or repeated."""
         self._observed.warned(seen)
 
     def deleted(self, last: Object) -> None:
-        """A warning is too old."""
+        """A warning has expired."""
 
     def troubled(self, sentence: str | None) -> None:
-        """Nothing is heard of events, or again."""
+        """The watch of events failed, or works again."""
         self._observed.troubled("events", sentence)

@@ -13,16 +13,16 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 CONTAINER = "worker"
 TOKEN_FOLDER, TOKEN_KEY = "/run/headway", "token"
 _COUNTED = "batch.kubernetes.io/job-tracking"
-"""With this finalizer the Job's controller takes a pod for one of its own, and counts its end."""
+"""With this finalizer the Job's controller treats a pod as its own and counts its end."""
 _ENDLESS = 2**31 - 1
 _USER = 1000
 _POD_UID: Object = {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
 
 
 class Seats(NamedTuple):
-    """What the manifests of an allocation are made from.
+    """The inputs of an allocation's manifests.
 
-    `command`: the worker's, without a shell; each pod finds its seat in JOB_COMPLETION_INDEX. `image` holds if the pod
+    `command`: the worker's, without a shell; each pod finds its seat in JOB_COMPLETION_INDEX. `image`: used if the pod
     names none. `grace_seconds`: how long a pod may take to end.
     """
 
@@ -37,12 +37,12 @@ class Seats(NamedTuple):
 
 
 def labels_of(seats: Seats) -> dict[str, str]:
-    """By these the objects of an allocation are found."""
+    """The labels that identify the objects of an allocation."""
     return {ALLOCATION: seats.allocation, INSTALLATION: seats.installation, JOB: seats.job}
 
 
 def service(seats: Seats) -> Object:
-    """The headless Service: names for the pods. It owns all other objects, so that all go with it."""
+    """The headless Service gives the pods names. It owns all other objects, so they are deleted with it."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -64,9 +64,9 @@ def secret(seats: Seats, token: str, owner: Object) -> Object:
 
 
 def job(seats: Seats, owner: Object | None) -> Object:
-    """The Indexed Job, one pod for each seat; without an owner, for a trial.
+    """The Indexed Job, with one pod for each seat; without an owner, for a trial.
 
-    It never gives up and never succeeds: Headway says when it is over. It has no pod failure policy: with one, a pod
+    It never fails and never succeeds by itself: Headway ends it. It has no pod failure policy, because with one, a pod
     on a dead node would never be replaced.
     """
     unowned = {"name": seats.allocation, "labels": labels_of(seats)}
@@ -85,7 +85,7 @@ def job(seats: Seats, owner: Object | None) -> Object:
 
 
 def pod(of: Object, seat: int, *, trial: bool = False) -> Object:
-    """A pod for one seat of a Job, as the Job's controller would make it. `trial`: of a Job that does not exist."""
+    """A pod for one seat of a Job, as its controller would create it. `trial`: for a Job that does not exist."""
     name, template = f"{of['metadata']['name']}-{seat}", of["spec"]["template"]
     index = {"name": "JOB_COMPLETION_INDEX", "value": str(seat)}
     containers = [{**one, "env": [*(one.get("env") or ()), index]} for one in template["spec"]["containers"]]
@@ -102,7 +102,7 @@ def pod(of: Object, seat: int, *, trial: bool = False) -> Object:
 
 
 def pod_spec(seats: Seats) -> Object:
-    """What every pod of the allocation is: it may write to its home, /tmp and its volumes, and nothing else."""
+    """The template of all pods of the allocation. They can write only to their home, /tmp and their volumes."""
     asked = seats.pod
     volumes, mounts = _volumes(seats)
     spec: Object = {
@@ -164,7 +164,8 @@ def _reference(owner: Object, version: str, kind: str) -> Object:
 
 
 def _variables(asked: Pod) -> list[Object]:
-    """USER, as the image may have no name for the user; the values of Secrets; nothing that is secret itself."""
+    """USER, because the image may have no name for the user, and references to Secrets. It contains no secret
+    values."""
     plain = [{"name": "HOME", "value": HOME}, {"name": "USER", "value": "headway"}, _POD_UID]
     from_secrets = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": one.secret, "key": one.key}}}
@@ -174,7 +175,7 @@ def _variables(asked: Pod) -> list[Object]:
 
 
 def _resources(asked: Pod) -> Object:
-    """Requests and limits are the same, so that a pod gets what it asks for and no more."""
+    """Requests and limits are equal, so that a pod gets exactly what it requests."""
     wanted: dict[str, str] = {name: str(count) for name, count in asked.resources.items()}
     if asked.cpu is not None:
         wanted["cpu"] = asked.cpu
@@ -184,7 +185,7 @@ def _resources(asked: Pod) -> Object:
 
 
 def whole_bytes(quantity: str) -> str:
-    """The same in bytes, rounded up: a fraction of a byte is refused."""
+    """The quantity in bytes, rounded up, because Kubernetes refuses fractions of a byte."""
     return str(int(amount(quantity).to_integral_value(rounding="ROUND_CEILING")))
 
 

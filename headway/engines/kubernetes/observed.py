@@ -1,4 +1,4 @@
-"""What exists of the allocations in the cluster, and what is to be told of each change. It asks for nothing."""
+"""The allocations' objects in the cluster, and the observations to report for each change. It sends no requests."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _WORST_FIRST = (
     WaitingCause.STARTING,
 )  # fmt: skip
 _REMEMBERED_RELEASES = 1000
-"""Of so many it is known that what is still seen of them was released."""
+"""How many released allocations are remembered, in case some of their objects still appear."""
 _MADE_SOON = PodWaits(WaitingCause.STARTING, "Kubernetes makes the pod.")
 
 
 @dataclass
 class View:
-    """One allocation, as the cluster showed it last.
+    """The last known state of one allocation in the cluster.
 
-    `job`: its Job, while it exists. `pods`: those that exist, by uid. `refused`: why the Job gets no pod; `mounts`: why
-    a pod, by uid, gets no volume. `ended`, `up`: uids of pods of which that was told; `said`: what was told last of
-    its waiting. `released`: nothing more is told but its end.
+    `job`: its Job, while it exists. `pods`: the existing pods, by uid. `refused`: why the Job gets no pod; `mounts`:
+    why a pod, by uid, gets no volume. `ended`, `up`: uids of pods for which this was reported; `said`: the last report
+    of its waiting. `released`: only its end will still be reported.
     """
 
     id: str
@@ -48,12 +48,12 @@ class View:
     released: bool = False
 
     def seat_pods(self, seat: int | None = None) -> list[SeatPod]:
-        """The pods, or those of one seat, the oldest first."""
+        """The pods of all seats or of one seat, the oldest first."""
         found = [read for read in map(read_pod, self.pods.values()) if read is not None]
         return sorted((one for one in found if seat is None or one.seat == seat), key=lambda one: one.created)
 
     def waits(self) -> PodWaits | None:
-        """What the seats without a running pod wait for, the worst of it; None if there are none."""
+        """The most serious cause for which seats without a running pod wait; None if there are no such seats."""
         if self.job is None or self.released:
             return None
         count = int(self.job["spec"]["completions"])
@@ -77,7 +77,7 @@ class View:
 
 
 class Observed:
-    """The views of all allocations of this installation. `tell` gets each observation once."""
+    """The views of all allocations of this installation. It calls `tell` once for each observation."""
 
     def __init__(self, tell: Callable[[Observation], None]) -> None:
         self._tell = tell
@@ -86,13 +86,13 @@ class Observed:
         self._trouble: dict[str, str] = {}
 
     def view(self, allocation: str) -> View:
-        """The allocation's view; an empty one if nothing of it was seen yet."""
+        """The allocation's view; an empty one if it is not known yet."""
         if allocation not in self.views:
             self.views[allocation] = View(allocation, released=allocation in self._released)
         return self.views[allocation]
 
     def release(self, allocation: str, *, job_exists: bool) -> None:
-        """The allocation was released: its end is told once nothing of it is left."""
+        """The allocation was released. Its end is reported once nothing of it exists."""
         self._released.append(allocation)
         view = self.view(allocation)
         view.released = True
@@ -101,20 +101,20 @@ class Observed:
         self._tell_over(view)
 
     def job_seen(self, job: Object) -> None:
-        """A Job came or changed."""
+        """A Job was created or changed."""
         view = self.view(job["metadata"]["name"])
         view.job = job
         self._tell_waiting(view)
 
     def job_gone(self, allocation: str) -> None:
-        """A Job does not exist any more."""
+        """A Job was deleted."""
         view = self.views.get(allocation)
         if view is not None:
             view.job = None
             self._tell_over(view)
 
     def pod_seen(self, pod: Object) -> None:
-        """A pod came or changed."""
+        """A pod was created or changed."""
         read = read_pod(pod)
         if read is None:
             return
@@ -135,7 +135,7 @@ class Observed:
         self._tell_waiting(view)
 
     def pod_gone(self, pod: Object) -> None:
-        """A pod does not exist any more; this was its last state."""
+        """A pod was deleted; this was its last state."""
         read = read_pod(pod)
         view = self.views.get(read.allocation) if read is not None else None
         if read is None or view is None:
@@ -148,7 +148,7 @@ class Observed:
         self._tell_over(view)
 
     def warned(self, event: Object) -> None:
-        """A Warning event: a Job gets no pod, or a pod no volume."""
+        """A Warning event: a Job gets no pod, or a pod gets no volume."""
         involved, message = event["involvedObject"], str(event.get("message", ""))
         if involved.get("kind") == "Job" and event.get("reason") == "FailedCreate":
             view = self.views.get(involved.get("name", ""))
@@ -162,7 +162,7 @@ class Observed:
                     self._tell_waiting(view)
 
     def troubled(self, kind: str, sentence: str | None) -> None:
-        """Why nothing is heard of a kind of objects; None: it is, again."""
+        """Why the watch of a kind of objects fails; None: it works again."""
         if sentence is None:
             self._trouble.pop(kind, None)
         else:

@@ -1,4 +1,4 @@
-"""What a pod of an allocation says: which seat it is, what it waits for, and why it ended. Pure."""
+"""The meaning of a pod's state: its seat, what it waits for, and why it ended. Pure."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NO_PROGRAM_REASONS = frozenset({"StartError", "ContainerCannotRun", "RunContain
 _DISRUPTION = "DisruptionTarget"
 _NODE_LOST_REASONS = frozenset({"DeletionByTaintManager", "DeletionByPodGC"})
 _MAXIMUM_WORDS = 1500
-"""Characters of a message that a sentence takes over, from its end: the last lines say why."""
+"""How many characters of a message a sentence quotes, from its end: the last lines name the cause."""
 
 
 class PodWaits(NamedTuple):
-    """What a pod waits for before its worker can run."""
+    """The cause for which a pod waits before its worker can run."""
 
     cause: WaitingCause
     sentence: str
@@ -41,9 +41,9 @@ class PodEnd(NamedTuple):
 
 
 class SeatPod(NamedTuple):
-    """A pod of an allocation, as the API showed it last.
+    """The last known state of a pod of an allocation.
 
-    `leaving`: it is being deleted; it runs until its grace is over, unless its node is away.
+    `leaving`: it is being deleted. It runs until its grace time is over, unless its node is unreachable.
     """
 
     allocation: str
@@ -58,12 +58,12 @@ class SeatPod(NamedTuple):
 
     @property
     def active(self) -> bool:
-        """Whether it has the seat, or will have it."""
+        """Whether it occupies the seat, or will."""
         return self.end is None and not self.leaving
 
 
 def read_pod(pod: Object) -> SeatPod | None:
-    """The pod of a seat; None for a pod that is none, such as one that somebody else labelled."""
+    """The pod of a seat; None for another pod, such as one that somebody else labelled."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     allocation = (metadata.get("labels") or {}).get(ALLOCATION)
     seat = (metadata.get("annotations") or {}).get(INDEX, "")
@@ -87,7 +87,7 @@ def still_disrupted(pod: Object, before: Object | None) -> Object:
 
 
 def gone(pod: Object) -> PodEnd:
-    """Why a pod ended that does not exist any more: as its last state says, or because somebody deleted it."""
+    """Why a deleted pod ended: the cause in its last state, or that somebody deleted it."""
     known = _end(pod)
     terminal = (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
     placed = (pod.get("spec") or {}).get("nodeName") is not None
@@ -95,14 +95,14 @@ def gone(pod: Object) -> PodEnd:
 
 
 def node_lost(pod: Object) -> PodEnd | None:
-    """The end of a pod whose node is away, which stays in this state until the node is back; None for another pod."""
+    """The end of a pod whose node is unreachable; it stays in this state until the node is back. None for others."""
     if not _disrupted_by(pod.get("status") or {}, _NODE_LOST_REASONS):
         return None
     return _end(pod)._replace(certain=False)
 
 
 def cause_of(message: str) -> WaitingCause:
-    """What a refusal to make a pod is about."""
+    """The cause in a refusal to create a pod."""
     if "exceeded quota" in message:
         return WaitingCause.QUOTA
     return WaitingCause.MISSING if "not found" in message else WaitingCause.ENGINE
@@ -130,7 +130,7 @@ def _waits(pod: Object) -> PodWaits:
 
 
 def _end(pod: Object) -> PodEnd:
-    """Why it ended. What was done to the pod comes before how its program took it."""
+    """Why it ended. An action on the pod takes precedence over the exit of its program."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     name, terminated = metadata["name"], _terminated(status)
     certain = terminated is not None or not _disrupted_by(status, _NODE_LOST_REASONS)
@@ -190,7 +190,7 @@ def _containers(status: Object) -> list[Object]:
 
 
 def _terminated(status: Object) -> Object | None:
-    """How the worker's container ended."""
+    """The end of the worker's container."""
     for container in _containers(status):
         ended: Object | None = (container.get("state") or {}).get("terminated")
         if ended is not None:
@@ -208,6 +208,6 @@ def _memory_limit(pod: Object) -> str:
 
 
 def _sentence(beginning: str, message: str) -> str:
-    """The beginning, then what Kubernetes said."""
+    """A sentence from its beginning and Kubernetes's message."""
     message = message.strip()[-_MAXIMUM_WORDS:]
     return f"{beginning}: {message}" if message else f"{beginning}."

@@ -1,4 +1,4 @@
-"""What a trial of a job's pod says is wrong, as a sentence about the job's field. Pure."""
+"""Turns the refusal of a trial pod into a sentence about the job's field. Pure."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FIELDS = (
     ("volume", "volumes", "Change it"),
     ("resources", "resources", "Change it"),
 )
-"""A word of what Kubernetes says, the field that it is about, and what to do."""
+"""A word in Kubernetes's message, the field that it concerns, and what to do."""
 
 
 def explain(refusal: Refusal, seats: int) -> str | None:
-    """The sentence; None for a pod that only has to wait, as others use up the quota now. `seats`: so many pods."""
+    """The sentence; None for a pod that only has to wait until others free the quota. `seats`: the number of pods."""
     message = refusal.message
     quota = _QUOTA.search(message)
     if quota is not None:
@@ -48,7 +48,7 @@ def explain(refusal: Refusal, seats: int) -> str | None:
 
 
 def _beyond(requested: str, limited: str, seats: int) -> tuple[str, str, str] | None:
-    """The first resource of which all pods together ask for more than there ever is: its name, both amounts."""
+    """The first resource of which all pods together request more than the quota allows: its name and both amounts."""
     limits = _amounts(limited)
     for name, one in _amounts(requested).items():
         wanted = one * seats

@@ -1,4 +1,4 @@
-"""What Headway has to be allowed in the namespace of its pods, and whether it is."""
+"""The permissions that Headway needs in the namespace of its pods, and whether it has them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROLE: dict[Resource, tuple[str, ...]] = {
     SECRETS: ("create",),
     EVENTS: ("list", "watch"),
 }
-"""The verbs that Headway uses, and no others: it reads no Secret."""
+"""Exactly the verbs that Headway uses. It reads no Secret."""
 _NAME = "headway"
 
 
@@ -37,7 +37,7 @@ def manifests(namespace: str, service_account: str) -> list[Object]:
 
 
 def missing_verbs(rules: list[dict[str, Any]]) -> list[str]:
-    """What the rules of a SelfSubjectRulesReview do not allow, such as `create jobs.batch`."""
+    """The needed permissions that a SelfSubjectRulesReview does not contain, such as `create jobs.batch`."""
     missing: list[str] = []
     for resource, verbs in ROLE.items():
         allowed = {verb for rule in rules if _covers(rule, resource) for verb in rule.get("verbs") or ()}

@@ -1,4 +1,4 @@
-"""What `kubernetes:?NAME=VALUE&...` in HEADWAY_ENGINE_URLS can say."""
+"""The settings in `kubernetes:?NAME=VALUE&...` of HEADWAY_ENGINE_URLS."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from headway.errors import SettingInvalid
 
 
 class KubernetesSettings(Frozen):
-    """How Headway reaches the cluster, and what holds for the pods of all jobs."""
+    """How Headway reaches the cluster, and settings for the pods of all jobs."""
 
     kubeconfig: Path | None = None
     """The kubeconfig file. Default: KUBECONFIG, then ~/.kube/config, then the service account of this pod."""
     context: str | None = None
     """The context in that file. Default: the current one."""
     namespace: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-    """Where the pods are made. Default: that of the context, or of this pod."""
+    """The namespace of the pods. Default: that of the context, or of this pod."""
     image: str | None = None
     """The image of jobs that name none."""
     server: str | None = None
@@ -32,7 +32,7 @@ class KubernetesSettings(Frozen):
 
 
 def read_settings(url: str) -> KubernetesSettings:
-    """The settings in the URL. Raises SettingInvalid that names what is wrong."""
+    """The settings in the URL. Raises SettingInvalid that names the wrong one."""
     parts = urlsplit(url)
     if parts.netloc or parts.path or parts.fragment:
         raise SettingInvalid(

@@ -1,4 +1,4 @@
-"""Follows objects of one kind: list, watch, and list again when the watch has lost its place."""
+"""Follows objects of one kind: list, watch, and list again when the watch cannot continue."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _GONE, _EXPIRED = 410, "Expired"
 
 
 class Follower(Protocol):
-    """What is told of the objects, in the order of the API. It does not wait."""
+    """Receives the changes of the objects, in the order of the API. It does not wait."""
 
     def listing(self) -> None:
-        """A list is about to be asked for: what is made from now on may be missing in it."""
+        """A list will be requested. Objects that are created from now on may be missing in it."""
 
     def listed(self, objects: Sequence[Object]) -> None:
-        """These objects are there, and no others."""
+        """Exactly these objects exist."""
 
     def changed(self, seen: Object) -> None:
-        """An object came or changed."""
+        """An object was created or changed."""
 
     def deleted(self, last: Object) -> None:
-        """An object went; this was its last state."""
+        """An object was deleted; this was its last state."""
 
     def troubled(self, sentence: str | None) -> None:
-        """Why nothing is heard of the objects; None: it is, again."""
+        """Why the watch fails; None: it works again."""
 
 
 class Watch:
-    """Tells a follower what objects there are and what becomes of them, as long as `run` runs."""
+    """Tells a follower about existing objects and their changes, as long as `run` runs."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Watch:
         self._version: str | None = None
 
     async def list(self) -> None:
-        """Tell the follower what there is. Raises as the API does."""
+        """List the objects for the follower. Raises as the API does."""
         self._follower.listing()
         listed = await self._api.list(self._resource, self._selector)
         self._follower.listed(listed.objects)
@@ -69,7 +69,7 @@ class Watch:
         self._heard()
 
     async def run(self) -> None:
-        """Follow, for ever, from the last list. What fails is tried again, after longer and longer pauses."""
+        """Follow without end, from the last list. After a failure it tries again, with growing pauses."""
         while True:
             try:
                 if self._version is None:
@@ -108,7 +108,7 @@ class Watch:
             self._follower.troubled(None)
 
     async def _wait(self, trouble: str) -> None:
-        """Before the next try: none the first time, then twice as long each time."""
+        """The pause before the next try: none the first time, then doubled each time."""
         if self._trouble is None:
             _log.warning("%s", trouble)
             self._follower.troubled(trouble)
