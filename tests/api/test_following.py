@@ -17,7 +17,6 @@ from headway.server.services import following, live_job
 from headway.server.services.cursor import Cursor
 from headway.settings import Settings
 from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
-from tests.api.test_limits import listening
 from tests.api.test_streams import started_job
 
 pytestmark = pytest.mark.anyio
@@ -162,7 +161,7 @@ async def check_stalled_readers(api: Api) -> None:
         await reader.readexactly(1)
         return writer
 
-    async with listening(api) as port:
+    async with api.listening() as port:
         stalled = [await connect(port) for _ in range(100)]
         vanishing = [await connect(port) for _ in range(100)]
         for _ in range(40):
