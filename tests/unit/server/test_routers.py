@@ -39,5 +39,7 @@ def test_each_route_calls_one_service() -> None:
     joined = {name: used for name, one in functions() if len(used := services_of(one)) > 1}
     assert joined == {
         "health.get_health": {"check_ready", "damaged"},  # open to everyone, it tells two figures
-        "streams.read_metrics": {"streams", "metrics"},  # one or the other: a stream, or what there is
+        "streams.list_events": {"streams", "following"},  # a page of what there is, or a stream
+        "streams.read_logs": {"streams", "following"},
+        "streams.read_metrics": {"metrics", "following"},
     }
