@@ -1,4 +1,4 @@
-"""The border between a worker and the ranks it runs: what both sides have to know alike.
+"""The interface between a worker and the ranks that it runs: definitions that both sides share.
 
-A rank may run in an environment of its own, so nothing here needs more than the standard library.
+A rank may run in its own environment, so everything here uses only the standard library.
 """

@@ -1,4 +1,4 @@
-"""A directory of checkpoint files as one archive. Standard library only: ranks of foreign environments pack, too."""
+"""Packs a directory of checkpoint files into one archive. Standard library only: ranks in any environment use it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from headway.links import inner_target, relative_text, stays_inside
 from headway.tar_members import MAXIMUM_MEMBERS, UNPACK_ERRORS, Member, checked_members, path_problem
 
 Signature = tuple[tuple[str, int, int, int], ...]
-"""What there is: name, inode, size and time of the last change in nanoseconds of each file and link."""
+"""Per file and link: name, inode, size, and time of the last change in nanoseconds."""
 _UNFINISHED_PREFIXES = (".", "tmp-", "tmp_")
 _UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".new", ".incomplete")
 
 
 def unfinished(name: str) -> bool:
-    """Whether a name says that what it names is still being written."""
+    """Whether a name marks a file or folder that is still being written."""
     return name.startswith(_UNFINISHED_PREFIXES) or name.endswith(_UNFINISHED_SUFFIXES)
 
 
 def files_of(folder: Path, *, hidden: bool = False) -> list[Path]:
-    """The regular files and the links under a folder, in order, without unfinished ones unless `hidden`."""
+    """The regular files and links below a folder, in order. Unfinished ones only if `hidden`."""
     found = [
         parent / name
         for parent, _, names in walk(folder, _skip(hidden=hidden))
@@ -40,7 +40,7 @@ def _skip(*, hidden: bool) -> Callable[[str], bool]:
 
 
 def signature(folder: Path) -> Signature:
-    """Changes whenever a file or link does. A file that goes away meanwhile is left out."""
+    """A value that changes whenever a file or link changes. A file that disappears meanwhile is left out."""
     entries = []
     for path in files_of(folder):
         try:
@@ -55,16 +55,16 @@ def signature(folder: Path) -> Signature:
 def pack_files(
     folder: Path, target: Path, names: Sequence[str] | None = None, *, hidden: bool = False
 ) -> tuple[str, ...]:
-    """Write a tar of the folder's files and links, or of those named, to `target`: whole or not at all.
+    """Write a tar of the folder's files and links, or of those named, to `target`. It is complete, or not written.
 
-    Empty folders come along. Returns the names of links that do not: they lead out of the folder, or to nothing in it.
-    Raises TooLarge for what could not be unpacked again.
+    Empty folders are included. Returns the names of links that are not: they lead out of the folder or to nothing.
+    Raises TooLarge for an archive that could not be unpacked again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.new")
     paths = files_of(folder, hidden=hidden) if names is None else [folder / name for name in names]
     if len(paths) > MAXIMUM_MEMBERS:
-        raise TooLarge(f"{folder} has {len(paths):,} files; a checkpoint may have {MAXIMUM_MEMBERS:,}")
+        raise TooLarge(f"{folder} has {len(paths):,} files; a checkpoint may have at most {MAXIMUM_MEMBERS:,}")
     for path in paths:
         problem = path_problem(path.relative_to(folder).as_posix())
         if problem is not None:
@@ -103,7 +103,7 @@ def _add(tar: tarfile.TarFile, path: Path, folder: Path, *, hidden: bool) -> boo
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as content:
         status = os.fstat(content.fileno())
         if not stat.S_ISREG(status.st_mode):  # it was a file a moment ago
-            raise FileNotFoundError(f"{path} is no file any more")
+            raise FileNotFoundError(f"{path} is no longer a file")
         entry = tar.gettarinfo(arcname=name, fileobj=content)
         entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", status.st_size
         tar.addfile(entry, content)
@@ -116,9 +116,9 @@ def _empty_folders(folder: Path, *, hidden: bool) -> list[Path]:
 
 
 def unpack_files(archive: Path, folder: Path) -> None:
-    """Write an archive's files into a folder, nothing outside it (PEP 706). Raises CheckpointCorrupt.
+    """Write an archive's files into a folder, and nothing outside it (PEP 706). Raises CheckpointCorrupt.
 
-    Links are made last, so that no file is written through one.
+    Links are created last, so that no file is written through one.
     """
     links: list[tarfile.TarInfo] = []
     try:
@@ -129,7 +129,7 @@ def unpack_files(archive: Path, folder: Path) -> None:
                 elif member.isreg() or member.isdir():
                     tar.extract(member, folder, filter="data")
                 else:
-                    raise Corrupt(f"it has {member.name!r}, which is no file")
+                    raise Corrupt(f"it contains {member.name!r}, which is not a file")
             for link in links:
                 tar.extract(link, folder, filter="data")
     except (*UNPACK_ERRORS, Corrupt, IsADirectoryError, NotADirectoryError, FileExistsError) as error:
@@ -138,4 +138,4 @@ def unpack_files(archive: Path, folder: Path) -> None:
         path = folder / link.name
         if path.is_symlink() and inner_target(path, folder) is None:
             path.unlink()
-            raise CheckpointCorrupt(f"its archive has the link {link.name!r}, which leads to nothing in it")
+            raise CheckpointCorrupt(f"its archive has the link {link.name!r}, whose target is not in it")

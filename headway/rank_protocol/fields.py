@@ -1,4 +1,4 @@
-"""Checks the names of the fields that the other side sent."""
+"""Checks the field names of an object from the other side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headway.errors import Corrupt
 def check_fields(
     values: Mapping[str, Any], subject: str, fields: Collection[str], optional: Collection[str] = ()
 ) -> None:
-    """Raises Corrupt when `values` lack one of the `fields` that is not optional, or have others; it names them."""
+    """Raises Corrupt, with their names, when `values` lack required `fields` or have unknown ones."""
     missing = [name for name in fields if name not in values and name not in optional]
     unknown = [name for name in values if name not in fields]
     problems = []

@@ -1,4 +1,4 @@
-"""Processes that end with their parent, whatever ends it."""
+"""Makes processes end with their parent, however the parent ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the thread that forked it ends (Linux, prctl(2)).
+    """Let the kernel kill this process when the thread that forked it ends (Linux, prctl(2)).
 
-    Elsewhere a thread looks once a second whether the parent is still the same.
+    On other systems a thread checks once a second whether the parent is still the same.
     """
     if sys.platform == "linux":
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a worker, its forkserver and the launchers say to each other: a JSON object per line, over a socket."""
+"""Messages between a worker, its forkserver and the launchers: a JSON object per line, over a socket."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headway.rank_protocol.fields import check_fields
 
 
 class ForkserverReady(NamedTuple):
-    """The forkserver's only words: it has imported what ranks need. Its fields are those of `HeadwayVersion`."""
+    """The forkserver's only message: it has imported what ranks need. Its fields are those of `HeadwayVersion`."""
 
     protocol: int
     release: str
@@ -20,7 +20,7 @@ class ForkserverReady(NamedTuple):
 
 
 class LauncherStarted(NamedTuple):
-    """The launcher's first words: it waits for its plan."""
+    """The launcher's first message: it waits for its plan."""
 
     pid: int
 
@@ -31,11 +31,11 @@ class RanksStarted(NamedTuple):
     launcher: int
     """The launcher's pid."""
     pids: list[int]
-    """Those of the ranks, the plan's first rank first."""
+    """The pids of the ranks, in order of rank."""
 
 
 class RankExited(NamedTuple):
-    """The process of a rank is gone."""
+    """The process of a rank has ended."""
 
     rank: int
     at: float
@@ -46,16 +46,16 @@ class RankExited(NamedTuple):
     stopped: bool
     """Headway ended it."""
     signalled: bool
-    """A signal came to it that ends a worker as well: the worker knows whether it did."""
+    """It got a signal that ends a worker as well. The worker knows whether it got that signal too."""
     out_of_memory: bool
-    """It held more than its limit."""
+    """It exceeded its memory limit."""
     machine_out_of_memory: bool
-    """The kernel ended some process of the machine for want of memory since the ranks' start."""
+    """Since the ranks' start, the kernel killed a process of this machine because memory ran out."""
     peak_memory_bytes: int | None
 
 
 class CommandEnded(NamedTuple):
-    """A command that a user ran beside a rank has ended, or could not be started."""
+    """A command that a user ran beside a rank has ended or could not be started."""
 
     inquiry: str
     exit_code: int | None
@@ -63,14 +63,14 @@ class CommandEnded(NamedTuple):
 
 
 class AllGone(NamedTuple):
-    """The launcher's last words: no process of the attempt is left here."""
+    """The launcher's last message: all processes of the attempt here have ended."""
 
     never_met: bool
-    """No rank here had a connection to another rank, as far as that can be seen."""
+    """No rank here had a connection to another rank, as far as the launcher can see."""
 
 
 class Stop(NamedTuple):
-    """End the ranks: SIGTERM, and SIGKILL after the grace time; without a grace time SIGKILL at once."""
+    """End the ranks: SIGTERM, then SIGKILL after the grace time. Without a grace time: SIGKILL at once."""
 
     grace_seconds: float
 
@@ -83,7 +83,7 @@ class RunCommand(NamedTuple):
     command: list[str]
     timeout_seconds: float
     file: str
-    """Where its output goes; the file is new."""
+    """A new file for its output."""
 
 
 FromLauncher = LauncherStarted | RanksStarted | RankExited | CommandEnded | AllGone
@@ -98,16 +98,16 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(line: bytes) -> Message:
-    """The message of a line. Raises Corrupt that names what is not known, or missing."""
+    """The message in a line. Raises Corrupt, which names unknown kinds and unknown or missing fields."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
-        raise Corrupt(f"{line[:200]!r} is no message")
+        raise Corrupt(f"{line[:200]!r} is not a message")
     name = values.pop("kind", None)
     kind = _KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise Corrupt(f"{line[:200]!r} is no kind of message that this Headway knows")
+        raise Corrupt(f"{line[:200]!r} is a kind of message that this Headway does not know")
     check_fields(values, f"a message {kind.__name__}", kind._fields)
     return kind(**values)

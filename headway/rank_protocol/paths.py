@@ -1,6 +1,6 @@
-"""The names of files and folders that a worker and its ranks, or a client and the ranks, have to know alike.
+"""The names of files and folders that a worker and its ranks share, or a client and the ranks.
 
-`folder` is that of an attempt on its worker, unless a function says otherwise.
+`folder` is the folder of an attempt on its worker, unless a function says otherwise.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import re
 from pathlib import Path
 
 SETUP_RANK = -1
-"""What the preparation of an attempt counts as where its output is told from that of the ranks."""
+"""The rank number for the output of an attempt's preparation."""
 SOURCE_FOLDER = "src"
-"""Of the working directory: packages in it can be imported, as after an editable install."""
+"""A folder of the working directory. Packages in it can be imported, as after an editable install."""
 CALL_SCRIPT = ".headway/call.py"
-"""In the working directory: the script that calls a function which a client sent."""
+"""In the working directory: the script that calls a function sent by a client."""
 CALL_FILE = ".headway/call.pickle"
 """In the working directory: that function with its arguments."""
 RETURN_VALUE_FILE = "return_value.pickle"
-"""In the output directory: what such a function returned, if it has no form in JSON."""
+"""In the output directory: the return value of such a function, if JSON cannot represent it."""
 WEIGHTS_FILE, STATE_DICT_FILE, CARD_FILE = MODEL_FILES = "model.safetensors", "model.pt", "card.json"
-"""In the output directory: a model's weights, once more for torch.load, and its card."""
+"""In the output directory: a model's weights, its weights for torch.load, and its card."""
 DATASET_FILE = "dataset.json"
 """In a dataset's folder: its description, beside a file per array."""
 _RANK_LOG = re.compile(r"rank-(\d{1,6})\.log")
@@ -31,7 +31,7 @@ def array_file(folder: Path, split: str, array: str) -> Path:
 
 
 def log_file(folder: Path, rank: int) -> Path:
-    """What a rank prints, or, as SETUP_RANK, the preparation."""
+    """The output of a rank, or, with SETUP_RANK, of the preparation."""
     return folder / ("setup.log" if rank == SETUP_RANK else f"rank-{rank}.log")
 
 
@@ -41,47 +41,47 @@ def logged_ranks(folder: Path) -> list[int]:
 
 
 def run_file(folder: Path, rank: int) -> Path:
-    """What a rank's run records, a JSON object per line."""
+    """The run records of a rank, a JSON object per line."""
     return folder / f"rank-{rank}.run"
 
 
 def stacks_file(folder: Path, rank: int) -> Path:
-    """Where a rank writes its stacks; it is there once the rank can."""
+    """The file for a rank's stacks. It exists once the rank can write them."""
     return folder / f"rank-{rank}.stacks"
 
 
 def error_file(folder: Path, rank: int) -> Path:
-    """Where torch's `@record` writes an exception."""
+    """The file where torch's `@record` writes an exception."""
     return folder / f"rank-{rank}.error.json"
 
 
 def going_mark(folder: Path) -> Path:
-    """A file that is there until Headway asks the ranks to end: to take it away needs no room on the disk."""
+    """A file that exists until Headway asks the ranks to end: deleting a file works even on a full disk."""
     return folder / "going"
 
 
 def finished_file(folder: Path) -> Path:
-    """A byte for each rank of this worker, by local rank: 1 once the rank's work is done."""
+    """A file with a byte for each rank of this worker, by local rank: 1 once the rank's work is done."""
     return folder / "finished"
 
 
 def meeting_mark(folder: Path) -> Path:
-    """A file that a rank leaves when it has met others."""
+    """A file that a rank writes when it has met other ranks."""
     return folder / "met"
 
 
 def output_folder(folder: Path) -> Path:
-    """Where ranks leave files that the worker stores."""
+    """The folder for files of ranks that the worker stores."""
     return folder / "output"
 
 
 def checkpoint_files_folder(folder: Path) -> Path:
-    """Where programs write checkpoint files. Outside Headway `folder` is the output directory."""
+    """The folder for checkpoint files of programs. Outside Headway, `folder` is the output directory."""
     return folder / "checkpoint-files"
 
 
 def saved_part(folder: Path, step: int, rank: int) -> Path:
-    """Where a rank writes its part of a step. Outside Headway `folder` is the output directory."""
+    """The file for a rank's part of a step. Outside Headway, `folder` is the output directory."""
     return saved_parts(folder) / str(step) / f"rank-{rank}"
 
 
@@ -91,15 +91,15 @@ def saved_parts(folder: Path) -> Path:
 
 
 def restore_folder(folder: Path) -> Path:
-    """The checkpoint that the ranks start from. Outside Headway `folder` is that of the step."""
+    """The checkpoint that the ranks start from. Outside Headway, `folder` is the folder of the step."""
     return folder / "restore"
 
 
 def restored_part(folder: Path, rank: int) -> Path:
-    """What a rank saved, in the folder `folder` that ranks restore from, or in an archive of shards."""
+    """A rank's part, where `folder` is the folder to restore from, or an archive of shards."""
     return folder / f"rank-{rank}"
 
 
 def shards_folder(folder: Path) -> Path:
-    """The sharded models, in the folder `folder` that ranks restore from, or in an archive of shards."""
+    """The sharded models, where `folder` is the folder to restore from, or an archive of shards."""
     return folder / "shards"

@@ -1,4 +1,4 @@
-"""The plan: what a launcher and its ranks need to know to run one attempt on one worker."""
+"""The plan: everything that a launcher and its ranks need to run one attempt on one worker."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from headway.rank_protocol.save_policy import SavePolicy
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One attempt on one worker. The worker writes it, the launcher reads it and hands it to its forks.
+    """One attempt on one worker. The worker writes it; the launcher reads it and passes it to its forks.
 
-    A rank has one of `trainer`, `script`, `module` and `command`. All paths are absolute.
+    It has exactly one of `trainer`, `script`, `module` and `command`. All paths are absolute.
     """
 
     job: str
@@ -34,29 +34,29 @@ class Plan:
     module: str | None
     """Python module, as for `python -m`."""
     command: list[str]
-    """Any other program with its arguments; empty if there is none."""
+    """Another program with its arguments; empty if there is none."""
     arguments: list[str]
-    """Of the script or the module."""
+    """Arguments of the script or module."""
     parameters: dict[str, Any]
     """The job's parameters by name."""
     variables: dict[str, str]
-    """Environment variables that the job sets, with those that its parameters become."""
+    """Environment variables that the job sets, including those made from its parameters."""
     cold: str | None
     """Why the ranks start as new processes; None if they start warm."""
     python: Path
     """Interpreter of ranks that start cold."""
     packages: Path | None
-    """The site-packages of the attempt's own environment, over the one that the forkserver runs in."""
+    """The site-packages of the attempt's own environment, on top of the forkserver's."""
     memory_bytes: int | None
     """Limit of each rank's memory."""
     memory_look_seconds: float
-    """Time between looks at that memory where the kernel does not limit it."""
+    """Seconds between checks of that memory, if the kernel does not limit it."""
     dataset: dict[str, Any] | None
     """The dataset's description, as `headway.core.dataset.Dataset` writes it."""
     data: Path | None
     """Folder of the dataset's flat files."""
     first_rank: int
-    """The least rank on this worker; the others follow it."""
+    """The lowest rank on this worker; the others follow it."""
     rank_count: int
     """How many ranks this worker runs."""
     world_size: int
@@ -74,14 +74,14 @@ class Plan:
     work: Path
     """The working directory."""
     output: Path
-    """Where ranks leave files that the worker stores."""
+    """The folder for files of ranks that the worker stores."""
     checkpoint_files: Path
-    """Where programs write checkpoint files."""
+    """The folder for checkpoint files of programs."""
     save_policy: SavePolicy
     threads: int
     """Threads of each rank."""
     device_variables: dict[str, str]
-    """They tell the ranks which accelerators are theirs."""
+    """Environment variables that tell the ranks which accelerators they may use."""
     interface: str | None
     """Network interface by which the ranks reach those of other workers."""
     server_url: str
@@ -95,7 +95,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, content: bytes) -> Plan:
-        """The plan that a worker wrote. Raises Corrupt that names fields that are missing or unknown."""
+        """The plan that a worker wrote. Raises Corrupt, which names missing or unknown fields."""
         values = json.loads(content)
         if not isinstance(values, dict):
             raise Corrupt(f"the plan is a {type(values).__name__}, not an object")

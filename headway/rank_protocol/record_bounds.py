@@ -1,22 +1,22 @@
-"""Bounds of what ranks tell their worker in their run files: ranks keep them, workers check them."""
+"""Limits for the run records of ranks. Ranks keep them; workers check them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 MAXIMUM_RECORD_BYTES = 256 << 10
-"""Of one record, a line of JSON. It has to fit into a report and into the job's row; larger results are files."""
+"""The largest record, a line of JSON. It must fit into a report and into the job's row; larger results are files."""
 MAXIMUM_STEP = (1 << 53) - 1
-"""Whole numbers up to this one are exact in JSON wherever it is read."""
+"""Every JSON parser reads whole numbers up to this one exactly."""
 MAXIMUM_NAME_CHARACTERS = 200
-"""Of a metric's name."""
+"""The longest name of a metric."""
 MAXIMUM_DEPTH = 32
-"""Dicts and lists inside each other in a result."""
+"""The deepest nesting of dicts and lists in a result."""
 _LEAST_WHOLE, _GREATEST_WHOLE = -(1 << 63), (1 << 63) - 1
 
 
 def checked_step(step: int, subject: str = "step") -> int:
-    """The step. Raises ValueError, with `subject` for a name, when it is too large to be stored."""
+    """The step. Raises ValueError, which names `subject`, when the step is too large to be stored."""
     if -MAXIMUM_STEP <= step <= MAXIMUM_STEP:
         return step
     raise ValueError(f"{subject} is {shown(step)}: steps go up to {MAXIMUM_STEP:,}")
@@ -31,9 +31,9 @@ def checked_metric(name: str) -> str:
 
 
 def storable(value: Any, subject: str, depth: int = 0) -> Any:
-    """What JSON gave, as every database can hold it: text is made UTF-8, see `clean_text`.
+    """A parsed JSON value in a form that every database can store: text is cleaned by `clean_text`.
 
-    Raises ValueError, with the place inside `subject`, for a whole number of more than 64 bits and for more than 32
+    Raises ValueError, with the place inside `subject`, for a whole number of more than 64 bits, and for more than 32
     levels of dicts and lists.
     """
     if isinstance(value, str):
@@ -53,20 +53,20 @@ def clean_text(text: str) -> str:
     """The text with bytes that are not UTF-8, and NUL, written as escapes such as \\xe9."""
     try:
         encoded = text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
+    except UnicodeEncodeError:  # a surrogate that does not encode a byte
         encoded = text.encode("utf-8", "backslashreplace")
     return encoded.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 def one_line(text: str) -> str:
-    """The text with line ends and other characters that cannot be printed written as escapes such as \\n."""
+    """The text with line ends and other unprintable characters written as escapes such as \\n."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def shown(number: int) -> str:
-    """A whole number as a message shows it: Python refuses to write one of many thousand digits."""
+    """A whole number for a message. Python refuses to format one of many thousand digits."""
     return str(number) if number.bit_length() <= 128 else f"a number of {number.bit_length():,} bits"
 
 

@@ -1,6 +1,6 @@
-"""Run records: what a rank writes for its worker, a JSON object per line of its run file.
+"""Run records: a rank writes them for its worker, a JSON object per line of its run file.
 
-A file may outlive a worker, and the next one may be newer: fields keep their names, and new ones have defaults.
+A file may outlive a worker, and the next worker may be newer. So fields keep their names, and new ones have defaults.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Metrics(NamedTuple):
 
 
 class StageReached(NamedTuple):
-    """The training reached a stage, such as `first_step`. `total_steps`: how many it will have, once it knows."""
+    """The training reached a stage, such as `first_step`. `total_steps`: the number of steps, if known."""
 
     stage: str
     at: float
@@ -31,46 +31,46 @@ class StageReached(NamedTuple):
 
 
 class ResultStored(NamedTuple):
-    """The job's result. Rank 0's counts."""
+    """The job's result. Only rank 0's counts."""
 
     result: dict[str, Any]
 
 
 class RankFinished(NamedTuple):
-    """The rank's work is done; what its process does from here on is at most a warning."""
+    """The rank's work is done. Later problems of its process are only warnings."""
 
     rank: int
 
 
 class RankInterrupted(NamedTuple):
-    """The script leaves because the rank was asked to end, not because it is through."""
+    """The script exits because the rank was asked to end, not because it is done."""
 
 
 class RankError(NamedTuple):
-    """An exception ended the script. Every version of the protocol reads it, for it tells of the wrong version."""
+    """An exception ended the script. Every protocol version can read it, since it reports version mismatches."""
 
     error: str
     traceback: str | None = None
     secondary: bool = False
-    """Another rank's end is likely to be its cause."""
+    """The end of another rank is probably the cause."""
     out_of_memory: bool = False
     environment: bool = False
-    """The software that the job runs with is its cause."""
+    """The job's software environment is the cause."""
 
 
 class AsksToSave(NamedTuple):
-    """The script asks `run.should_save`, so it saves when it is stopped."""
+    """The script calls `run.should_save`, so it saves when it is asked to stop."""
 
 
 class CheckpointBegun(NamedTuple):
-    """A save begins: an attempt from it repeats what is printed behind the log's first `log_bytes` bytes."""
+    """A save starts. An attempt from this checkpoint repeats the output after the log's first `log_bytes` bytes."""
 
     at: float
     log_bytes: int
 
 
 class CheckpointSaved(NamedTuple):
-    """The rank's part of a step is on the disk, whole. `replica`: it needs rank 0's, which has the state."""
+    """The rank's part of a step is completely on the disk. `replica`: the state is only in rank 0's part."""
 
     step: int
     at: float
@@ -87,7 +87,7 @@ class CheckpointNotSaved(NamedTuple):
 
 
 class LinksLeftOut(NamedTuple):
-    """Links that are not in a saved folder, for they lead out of it; the first ones by name, and how many."""
+    """Links that were left out of a saved folder because they lead out of it: the first names, and how many."""
 
     step: int
     names: list[str]
@@ -95,7 +95,7 @@ class LinksLeftOut(NamedTuple):
 
 
 class CheckpointRestored(NamedTuple):
-    """The ranks have loaded the checkpoint that the attempt was given."""
+    """The ranks have loaded the checkpoint that the attempt starts from."""
 
     step: int
 
@@ -103,7 +103,7 @@ class CheckpointRestored(NamedTuple):
 FactRecord = (
     StageReached | ResultStored | RankFinished | AsksToSave | CheckpointNotSaved | LinksLeftOut | CheckpointRestored
 )
-"""What the worker reports as a fact of the same name."""
+"""Records that the worker reports as a fact of the same name."""
 Record = FactRecord | Metrics | RankInterrupted | RankError | CheckpointBegun | CheckpointSaved
 _KINDS: Mapping[str, type[Record]] = MappingProxyType(
     {
@@ -125,7 +125,7 @@ _METRICS = frozenset(Metrics._fields)
 
 
 def metrics_values(step: int, at: float, values: dict[str, float]) -> dict[str, Any]:
-    """Metrics for JSON. They are written in every step, so they have no `type`, and are no object before."""
+    """Metrics for JSON. They are written in every step, so they skip the `Metrics` object and have no `type`."""
     return {"step": step, "at": at, "values": values}
 
 
@@ -137,9 +137,9 @@ def record_values(record: Record) -> dict[str, Any]:
 
 
 def parse_record(values: dict[str, Any]) -> Record:
-    """The record of what JSON gave; the values in it are not checked.
+    """The record from a parsed JSON object. Its values are not checked.
 
-    Raises Corrupt that names a kind that is not known, or the fields that are missing or not known.
+    Raises Corrupt, which names the unknown kind, or the missing or unknown fields.
     """
     if values.keys() == _METRICS:
         return Metrics(values["step"], values["at"], values["values"])

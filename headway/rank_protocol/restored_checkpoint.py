@@ -1,4 +1,4 @@
-"""Says what the checkpoint is that lies in the folder that ranks restore from."""
+"""Describes the checkpoint in the folder that ranks restore from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE = "checkpoint.json"
 
 
 class RestoredCheckpoint(NamedTuple):
-    """`world_size`: how many ranks saved it, each a part of the kind `kind`."""
+    """`world_size`: how many ranks saved it. Each saved a part of the kind `kind`."""
 
     step: int
     world_size: int
@@ -22,14 +22,14 @@ class RestoredCheckpoint(NamedTuple):
 
 
 def write_restored(folder: Path, checkpoint: RestoredCheckpoint) -> None:
-    """Say what lies in the folder, once all of it does: whole or not at all, also when several processes say it."""
+    """Write the description once all parts are in the folder. It is written atomically, even by several processes."""
     temporary = folder / f"checkpoint.{os.getpid()}"
     temporary.write_text(json.dumps(checkpoint._asdict()))
     temporary.rename(folder / _FILE)
 
 
 def read_restored(folder: Path) -> RestoredCheckpoint | None:
-    """What lies in the folder; None if nothing. Raises Corrupt for what another Headway wrote differently."""
+    """The checkpoint in the folder; None if there is none. Raises Corrupt if another version of Headway wrote it."""
     path = folder / _FILE
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""When ranks save by themselves."""
+"""When ranks save on their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headway.rank_protocol.fields import check_fields
 
 
 class SavePolicy(NamedTuple):
-    """When a rank that asks `run.should_save` is to save; outside Headway at the ends of epochs."""
+    """When a rank that calls `run.should_save` has to save. Outside Headway: at the ends of epochs."""
 
     every_steps: int | None = None
     every_seconds: float | None = None
@@ -22,7 +22,7 @@ class SavePolicy(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str) -> SavePolicy:
-        """The policy that a worker wrote. Raises Corrupt that names fields that are missing or unknown."""
+        """The policy that a worker wrote. Raises Corrupt, which names missing or unknown fields."""
         values = json.loads(text)
         if not isinstance(values, dict):
             raise Corrupt(f"the save policy is a {type(values).__name__}, not an object")

@@ -1,4 +1,4 @@
-"""The signal that has a rank write its stacks."""
+"""The signal that makes a rank write its stacks."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ import signal
 import sys
 
 STACKS_SIGNAL = signal.SIGRTMIN + 8 if sys.platform == "linux" else signal.SIGUSR2
-"""Not one of those that scripts are likely to use themselves."""
+"""A signal that scripts rarely use themselves."""

@@ -1,4 +1,4 @@
-"""Which version of the rank protocol this Headway speaks: a rank's environment may have another Headway."""
+"""The version of the rank protocol of this Headway. A rank's environment may have another Headway."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import headway
 from headway.rank_protocol import rank_variables
 
 RANK_PROTOCOL = 1
-"""Grows with each change that the other side has to know: of a message, the plan, a file, a record or a variable."""
+"""Increase it with each change that affects the other side: of a message, the plan, a file, a record, a variable."""
 
 
 class HeadwayVersion(NamedTuple):
-    """One Headway: the version of the rank protocol that it speaks, its own, and the folder it was imported from."""
+    """The versions of a Headway: of its rank protocol and its release; and the folder from which it was imported."""
 
     protocol: int
     release: str
@@ -22,19 +22,19 @@ class HeadwayVersion(NamedTuple):
 
 
 def own_version() -> HeadwayVersion:
-    """That of this process."""
+    """The version of this process."""
     return HeadwayVersion(RANK_PROTOCOL, headway.__version__, str(Path(headway.__file__).parent.resolve()))
 
 
 def version_variables() -> dict[str, str]:
-    """The variables that tell a rank the version of its worker."""
+    """The environment variables that tell a rank its worker's version."""
     return {rank_variables.RANK_PROTOCOL: str(RANK_PROTOCOL), rank_variables.WORKER_VERSION: headway.__version__}
 
 
 def mismatch_with_worker(variables: Mapping[str, str]) -> str | None:
-    """Why a process with these variables cannot record for the worker that started it, and what to do.
+    """Why a process with these variables cannot write records for its worker, and what to do.
 
-    None if it can, and outside Headway.
+    None if it can, or outside Headway.
     """
     protocol = variables.get(rank_variables.RANK_PROTOCOL, "0")
     if rank_variables.RUN_FILE not in variables or protocol == str(RANK_PROTOCOL):
@@ -44,9 +44,9 @@ def mismatch_with_worker(variables: Mapping[str, str]) -> str | None:
 
 
 def mismatch(subject: str, rank: HeadwayVersion, worker_protocol: str, worker_release: str) -> str:
-    """The words for `subject`, whose Headway speaks another version than its worker's."""
+    """The message about `subject`, whose Headway has another protocol version than its worker's."""
     return (
-        f"{subject} has Headway {rank.release} in {rank.package}, which speaks version {rank.protocol} of the rank "
-        f"protocol; the worker's Headway {worker_release} speaks version {worker_protocol}. "
+        f"{subject} has Headway {rank.release} in {rank.package}, with version {rank.protocol} of the rank "
+        f"protocol; the worker's Headway {worker_release} has version {worker_protocol}. "
         f"Install headway=={worker_release} there"
     )

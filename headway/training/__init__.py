@@ -1,1 +1,1 @@
-"""Inside a rank, and the processes that start it: the only part that imports torch."""
+"""Code inside ranks, and in the processes that start them. Only this part imports torch."""

@@ -1,4 +1,4 @@
-"""When to save: by steps, by seconds, at an epoch's end, and when the rank was asked to end; alike on all ranks."""
+"""When to save: by steps, by seconds, at an epoch's end, and when a rank was asked to end; the same on all ranks."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Callable
 from headway.rank_protocol.save_policy import SavePolicy
 
 _AGREE_SECONDS = 0.25
-"""Ranks ask each other at least about so often whether a checkpoint is due: soon enough for SIGTERM."""
+"""About how often ranks agree at least on whether to save, so that SIGTERM is noticed in time."""
 _AGREE_SHARE = 0.05
-"""They ask more often, up to every step, while asking takes no more of the time than this: steps may grow slow."""
+"""They agree more often, up to every step, as long as it takes no more than this share of the time."""
 _MOST_STEPS = 1000
 
 
 class CheckpointSchedule:
-    """What needs a clock or a signal is decided together, by a small all-reduce every few steps.
+    """Ranks decide together, by a small all-reduce every few steps, whenever a clock or a signal is involved.
 
-    `stop`: a rank was asked to end, and all ranks are to save and leave after this step.
+    `stop`: a rank was asked to end, so all ranks save and exit after this step.
     """
 
     def __init__(self, policy: SavePolicy, world_size: int, stop_asked: Callable[[], bool]) -> None:
@@ -33,7 +33,7 @@ class CheckpointSchedule:
         self.stop = False
 
     def due(self, step: int, *, epoch_end: bool = False) -> bool:
-        """Whether to save after this step. To be asked once after each step, on every rank."""
+        """Whether to save after this step. Call it once after each step, on every rank."""
         policy = self._policy
         by_steps = policy.every_steps is not None and step % policy.every_steps == 0
         by_clock = self._agreed(step)
@@ -49,9 +49,9 @@ class CheckpointSchedule:
             self.stop = self._stop_asked()
             return overdue
         if not _joined():
-            self.stop = self._stop_asked()  # each rank by itself, for they cannot talk
+            self.stop = self._stop_asked()  # each rank alone, since they cannot communicate
             return False
-        restarted, self._last_step = step <= self._last_step, step  # numbers that begin again with each epoch
+        restarted, self._last_step = step <= self._last_step, step  # step numbers may restart with each epoch
         if self._agree_step is not None and step < self._agree_step and not restarted:
             return False
         wait_steps = 1 if self._agreed_step is None or restarted else self._wait_steps(step - self._agreed_step)
@@ -64,9 +64,10 @@ class CheckpointSchedule:
         return bool(due)
 
     def _wait_steps(self, steps: int) -> int:
-        """After how many steps to ask again, judged by the time of the last `steps` and by what asking took before.
+        """After how many steps to agree again, from the time of the last `steps` and the time that agreeing took
+        before.
 
-        The ranks take the fewest: who asked last had to wait for nobody, and so knows what asking really costs.
+        All ranks use the smallest number. The rank that came last did not wait for others, so it knows the real cost.
         """
         step_seconds = max((time.monotonic() - self._agreed_at) / steps, 1e-6)
         wait_seconds = min(_AGREE_SECONDS, self._agree_cost_seconds / _AGREE_SHARE)
@@ -74,13 +75,13 @@ class CheckpointSchedule:
 
 
 def _joined() -> bool:
-    """Whether the ranks can talk to each other yet."""
+    """Whether the ranks can communicate already."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
 def _greatest(*values: int) -> tuple[int, ...]:
-    """Of each number the greatest of all ranks."""
+    """For each number, the largest of all ranks."""
     import torch
     import torch.distributed as dist
 

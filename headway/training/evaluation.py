@@ -14,9 +14,9 @@ from torch import nn
 def evaluate(
     model: nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *, classes: int, device: torch.device
 ) -> dict[str, Any]:
-    """Evaluate each rank's part and add the parts up, so that every rank has the whole result.
+    """Evaluate each rank's part and sum up, so that every rank has the whole result.
 
-    `confusion[i][j]` counts samples of class i that were taken for class j.
+    `confusion[i][j]` counts samples of class i that were predicted as class j.
     """
     model.eval()
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
@@ -35,7 +35,7 @@ def evaluate(
 def _figures(confusion: torch.Tensor, loss_sum: float) -> dict[str, Any]:
     count = int(confusion.sum())
     right = confusion.diagonal().double()
-    # F1 = 2 TP / (2 TP + FP + FN); a class that neither occurs nor is predicted counts as 0, as in scikit-learn.
+    # F1 = 2 TP / (2 TP + FP + FN); A class that neither occurs nor is predicted counts as 0, as in scikit-learn.
     f1 = 2 * right / (confusion.sum(dim=0) + confusion.sum(dim=1)).double().clamp(min=1)
     return {
         "samples": count,

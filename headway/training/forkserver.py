@@ -1,6 +1,6 @@
 """The process that imports torch once and forks a launcher per attempt.
 
-It stays single-threaded and touches no accelerator, so that its forks are clean; see docs/decisions/0001-fork.md.
+It stays single-threaded and uses no accelerator, so that its forks are clean; see docs/decisions/0001-fork.md.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from importlib.util import find_spec
 
 
 def preload() -> None:
-    """Import what nearly every rank needs, as far as this environment has it.
+    """Import the modules that nearly every rank needs, if this environment has them.
 
-    DDP and Adam import torch._dynamo at their first use, so it is here too.
+    DDP and Adam import torch._dynamo at their first use, so it is included.
     """
     import json
     import runpy
@@ -50,19 +50,22 @@ def main(descriptor: int, worker_pid: int) -> None:
     from headway.rank_protocol.messages import ForkserverReady, encode_message
     from headway.rank_protocol.version import own_version
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # sent to all of a worker's processes; the worker ends this one
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # they may be sent to all of a worker's processes; the worker ends this one
         signal.signal(number, signal.SIG_IGN)
     die_with_parent(worker_pid)
-    # Event loops leave copies of what they pass on as stdin, stdout and stderr; ranks are to get none of these.
+    # Event loops leave copies of the descriptors that become stdin, stdout and stderr. Ranks must not get them.
     os.closerange(3, descriptor)
     os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
-    gc.disable()  # nothing to collect among a million new objects of imports, and looking costs a tenth of the start
+    gc.disable()  # imports create a million objects and no garbage; collecting would take a tenth of the start
     variables = dict(os.environ)
     preload()
     os.environ.clear()
-    os.environ.update(variables)  # torch adds the place of its caches, and ranks may have another TMPDIR
+    os.environ.update(variables)  # torch adds the folder of its caches, but ranks may have another TMPDIR
     gc.collect()
-    gc.freeze()  # what is loaded stays shared: no collection writes into its pages
+    gc.freeze()  # loaded objects stay shared with forks: no collection writes into their pages
     gc.enable()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as worker:

@@ -1,4 +1,4 @@
-"""Calls a function that a client serialised. Only ranks open it: it is user code."""
+"""Calls a function that a client serialised. It is user code, so only ranks load it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headway.training.run import run
 
 
 def call(script: str) -> None:
-    """Call the function beside the script; what it returns on rank 0 becomes the job's result."""
+    """Call the function stored beside the script. Its return value on rank 0 becomes the job's result."""
     sys.path.insert(0, "")  # modules of the working directory
     function, arguments, keywords = cloudpickle.loads(Path(script).with_name(Path(CALL_FILE).name).read_bytes())
     value = function(*arguments, **keywords)

@@ -1,6 +1,6 @@
-"""Starts the ranks of one attempt on this worker, watches them, and ends them with everything they started.
+"""Starts the ranks of one attempt on this worker, watches them, and ends them with all processes that they started.
 
-It may run in a job's own environment, so it needs nothing but the standard library, and torch where that is installed.
+It may run in a job's own environment, so it needs only the standard library, and uses torch if it is installed.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from headway.training.rank_environment import rank_environment
 _STORE_TIMEOUT = timedelta(seconds=300)
 _SIBLING_GRACE_SECONDS = 5.0
 _END_SECONDS = 30.0
-"""How long processes are killed again and again; nobody can end one that a driver or a file system holds."""
+"""How long to keep killing processes. One that a driver or a file system holds cannot be ended."""
 _END_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
-"""What ends a worker. Service managers and batch systems send it to all its processes at once; the worker decides."""
+"""Signals that end a worker. Service managers may send them to all its processes at once; the worker decides."""
 _DECISION_SECONDS = 1.5
-"""How long a rank that such a signal ended waits for the worker's decision, before the others are ended for it."""
+"""How long to wait for the worker's decision after such a signal ended a rank, before the other ranks are ended."""
 _SAME_SIGNAL_SECONDS = 5.0
-"""Ranks have got what this process got so recently."""
+"""A signal that this process got within this time was sent to the ranks as well."""
 _RUSAGE_BYTES = 1 if sys.platform == "darwin" else 1024
-"""Unit of ru_maxrss, see getrusage(2) of each system."""
+"""The unit of ru_maxrss, see getrusage(2) of each system."""
 
 
 @dataclass
@@ -76,17 +76,17 @@ class _Guest:
 
 
 def launch(control_descriptor: int, listener_descriptor: int | None = None) -> None:
-    """Run one attempt; returns when no process of it is left.
+    """Run one attempt. Returns when all its processes have ended.
 
-    `control_descriptor` is a socket to the worker; when the worker closes it or dies, everything ends at once.
-    `listener_descriptor` is the rendezvous store's listening socket, where rank 0 is here.
+    `control_descriptor` is a socket to the worker. When the worker closes it or dies, everything ends at once.
+    `listener_descriptor` is the rendezvous store's listening socket, if rank 0 is here.
     """
     os.setsid()
     adopt_orphans()
     control = socket.socket(fileno=control_descriptor)
     _send(control, LauncherStarted(os.getpid()))
     plan = _read_plan(control)
-    signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank, and the watch, has its own handlers
+    signal.pthread_sigmask(signal.SIG_BLOCK, _END_SIGNALS)  # until each rank and the watch have their own handlers
     finished = FinishedRanks(plan.folder, plan.rank_count)
     ranks: dict[int, _Rank] = {}
     going = going_mark(plan.folder)
@@ -124,13 +124,13 @@ def _read_exactly(control: socket.socket, size: int) -> bytes:
     while len(content) < size:
         chunk = control.recv(size - len(content))
         if not chunk:
-            os._exit(1)  # the worker is gone before anything was started
+            os._exit(1)  # the worker ended before anything was started
         content += chunk
     return bytes(content)
 
 
 def _serve_store(plan: Plan, listener_descriptor: int | None) -> object:
-    """torch's key-value store that ranks meet at. Its threads start only after the ranks were forked."""
+    """torch's key-value store, where ranks meet. Its threads start only after the ranks were forked."""
     if listener_descriptor is None or plan.store is None or find_spec("torch") is None:
         return None
     from torch.distributed import TCPStore  # type: ignore[attr-defined] # torch exports it without saying so
@@ -147,7 +147,7 @@ def _serve_store(plan: Plan, listener_descriptor: int | None) -> object:
 
 
 class _Watch:
-    """Reports each end, stops the others when one fails, and obeys the worker, until no rank is left."""
+    """Reports each rank's end, stops the others when one fails, and follows the worker, until all ranks have ended."""
 
     def __init__(
         self,
@@ -189,16 +189,16 @@ class _Watch:
             if woken in readable:
                 os.read(woken, 512)
             if self._control.fileno() in readable and not self._obey():
-                return  # the worker is gone: the caller ends everything
+                return  # the worker has ended: the caller ends everything
 
     def _note_end_signal(self, number: int, _frame: object) -> None:
-        """This process ends when the worker says so, or is gone; until then the ranks may save."""
+        """Do not end yet: this process ends when the worker says so or has ended. Until then the ranks may save."""
         self._end_signals[number] = time.monotonic()
         with suppress(OSError):
             self._going.unlink(missing_ok=True)
 
     def _got(self, *numbers: int) -> bool:
-        """Whether one of the signals came to this process just now, and so to the ranks as well."""
+        """Whether this process just got one of the signals, so that the ranks got it as well."""
         now = time.monotonic()
         return any(now - self._end_signals.get(number, -1e9) < _SAME_SIGNAL_SECONDS for number in numbers)
 
@@ -211,7 +211,7 @@ class _Watch:
                 self._guest_ended(self._guests.pop(pid), status)
 
     def _look(self) -> None:
-        """What is due: the end of a grace time, of a guest's time; and limits that have to be looked at."""
+        """Act on expired grace times and guests' time limits, and check memory limits."""
         now = time.monotonic()
         if self._fail_at is not None and now >= self._fail_at and self._kill_at is None:
             self._kill_at = self._stop(_SIBLING_GRACE_SECONDS)
@@ -238,7 +238,7 @@ class _Watch:
         return min(due, default=None)
 
     def _obey(self) -> bool:
-        """Do what the worker says; false when it is gone."""
+        """Follow the worker's message. False when the worker has ended."""
         content = self._control.recv(1 << 16)
         if not content:
             return False
@@ -246,7 +246,7 @@ class _Watch:
         for line in lines:
             match decode_message(line):
                 case Stop(grace_seconds):
-                    self._take_ended()  # a rank that has ended by itself was not stopped
+                    self._take_ended()  # a rank that has already ended was not stopped
                     stop_at = self._stop(grace_seconds)
                     self._kill_at = stop_at if self._kill_at is None else min(self._kill_at, stop_at)
                 case RunCommand() as asked:
@@ -295,14 +295,14 @@ class _Watch:
             _send(self._control, CommandEnded(asked.inquiry, exit_code=None, error=f"{asked.command[0]}: {why}"))
             return
         self._guests[guest.pid] = _Guest(asked.inquiry, time.monotonic() + asked.timeout_seconds)
-        guest.returncode = 0  # its end is noticed here, by pid
+        guest.returncode = 0  # this loop notices its end by pid
 
     def _guest_ended(self, guest: _Guest, status: int) -> None:
         error = "It took too long and was ended." if guest.timed_out else None
         _send(self._control, CommandEnded(guest.inquiry, os.waitstatus_to_exitcode(status), error))
 
     def _stop(self, grace_seconds: float) -> float:
-        """Ask the ranks to end, or, without a grace time, end them; when the grace time is over."""
+        """Ask the ranks to end, or, without a grace time, kill them. Returns when the grace time is over."""
         self._fail_at = None
         with suppress(OSError):
             self._going.unlink(missing_ok=True)
@@ -312,8 +312,8 @@ class _Watch:
             self._signal_ranks(signal.SIGKILL)
         elif not self._asked and not self._got(signal.SIGTERM):
             self._signal_ranks(signal.SIGTERM)
-            self._signal_ranks(signal.SIGCONT)  # one that is stopped could not save
-        self._asked = True  # the worker repeats itself; a second SIGTERM would end many scripts while they save
+            self._signal_ranks(signal.SIGCONT)  # a stopped rank could not save
+        self._asked = True  # the worker repeats its request; a second SIGTERM would end many scripts while they save
         return time.monotonic() + grace_seconds
 
     def _signal_ranks(self, number: signal.Signals) -> None:
@@ -323,16 +323,16 @@ class _Watch:
 
 
 def _signal_rank(pid: int, number: signal.Signals) -> None:
-    """Signal a rank and its process group once: a second SIGTERM would interrupt what the first one's handler does."""
+    """Signal a rank and its process group once. A second SIGTERM would interrupt the handler of the first."""
     try:
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):  # it has not made its group yet
+    except (ProcessLookupError, PermissionError):  # it has not created its group yet
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
 
 
 def _reap() -> list[tuple[int, int, int]]:
-    """Children that ended, adopted orphans among them, with their wait status and the most memory they held."""
+    """Ended children, including adopted orphans, with their wait status and peak memory."""
     ended = []
     with suppress(ChildProcessError):
         while True:
@@ -351,7 +351,7 @@ def _signal_name(number: int) -> str:
 
 
 def _end_descendants() -> None:
-    """Kill what is left, also what ranks started in sessions of their own: orphans are ours (subreaper)."""
+    """Kill all remaining processes, also those in sessions of their own: this process adopts orphans (subreaper)."""
     deadline = time.monotonic() + _END_SECONDS
     while (left := descendants(os.getpid())) and time.monotonic() < deadline:
         for pid in left:
@@ -362,6 +362,6 @@ def _end_descendants() -> None:
 
 
 def _send(control: socket.socket, message: FromLauncher) -> None:
-    # A worker that is gone is noticed by reading; what cannot be said to it does not matter.
+    # Reading notices that the worker has ended; a message that cannot be sent does not matter.
     with suppress(OSError):
         control.sendall(encode_message(message))

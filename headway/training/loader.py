@@ -1,4 +1,4 @@
-"""Batches from a dataset's flat files: mapped into memory, gathered whole, ahead of the step."""
+"""Batches from a dataset's flat files, which are mapped into memory. Batches are gathered ahead of the step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headway.rank_protocol.paths import array_file
 _IMAGES = 3
 """Dimensions of a batch of images without channels."""
 _SAMPLES_PER_READ = 1024
-"""Samples that a rank reads at once, for many steps ahead: large enough to be cheap, small enough to stay in cache."""
+"""Samples that a rank reads at once for the next steps: enough to be cheap, and few enough to stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Batch:
 
 
 class SplitReader:
-    """One split of a dataset. Reading takes whole index arrays: there is no Python per sample."""
+    """One split of a dataset. It reads by whole index arrays, without Python code per sample."""
 
     def __init__(self, dataset: Dataset, split: str, folder: Path, device: torch.device) -> None:
         self._dataset = dataset
@@ -45,7 +45,7 @@ class SplitReader:
         self._inputs, self._labels = arrays["input"], arrays["label"]
 
     def read(self, indices: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs as `normalise` gives them; labels int64 (n,)."""
+        """Normalised inputs, and labels int64 (n,)."""
         raw = torch.from_numpy(np.take(self._inputs, indices, axis=0)).to(self._device, non_blocking=True)
         inputs = normalise(raw, self._dataset)
         labels = torch.from_numpy(np.take(self._labels, indices, axis=0).astype(np.int64))
@@ -53,7 +53,7 @@ class SplitReader:
 
 
 def normalise(raw: torch.Tensor, dataset: Dataset) -> torch.Tensor:
-    """Stored samples (n, ...) as models take them: float32, to the training set's mean and deviation.
+    """Stored samples (n, ...) for models: float32, normalised by the training set's mean and deviation.
 
     Images (height, width) get a channel: (n, 1, height, width).
     """
@@ -63,7 +63,9 @@ def normalise(raw: torch.Tensor, dataset: Dataset) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Samples:
-    """Which samples of a split are used: positions `first` to before `end` of a fixed shuffle, or as they lie."""
+    """The samples of a split to use: positions from `first` up to, not including, `end`, in a fixed shuffle or stored
+    order.
+    """
 
     reader: SplitReader
     indices: np.ndarray
@@ -73,7 +75,7 @@ class Samples:
     ) -> Iterator[Batch]:
         """This rank's part of every step of an epoch, from `first_step` (from 0) on.
 
-        The order depends on seed and epoch only; None: as they lie.
+        The order depends only on seed and epoch; without a seed it is the stored order.
         """
         count = len(self.indices)
         order = np.arange(count) if seed is None else epoch_order(count, seed=seed, epoch=epoch)
@@ -85,7 +87,7 @@ class Samples:
             for step in range(start_step, min(start_step + steps_per_read, steps)):
                 start, end = batch_bounds(step, len(self.indices), batch_size)
                 first, last = rank_bounds(start, end, rank, world_size)
-                # A rank without a share still takes part in the gradient's exchange, with weight 0.
+                # A rank without a share still takes part in the gradient exchange, with weight 0.
                 parts.append(order[first:last] if last > first else order[start : start + 1])
                 weights.append(gradient_weight(last - first, end - start, world_size))
             inputs, labels = self.reader.read(self.indices[np.concatenate(parts)])
@@ -95,7 +97,7 @@ class Samples:
     def epochs(
         self, count: int, *, seed: int | None, batch_size: int, rank: int, world_size: int, first_step: int
     ) -> Iterator[Batch]:
-        """This rank's part of every step of `count` epochs, behind the first `first_step` steps."""
+        """This rank's part of every step of `count` epochs, after the first `first_step` steps."""
         first_epoch, first_step = divmod(first_step, steps_per_epoch(len(self.indices), batch_size))
         for epoch in range(first_epoch, count):
             yield from self.epoch(
@@ -118,7 +120,7 @@ def epoch_order(sample_count: int, *, seed: int, epoch: int) -> np.ndarray:
 def split_validation(
     reader: SplitReader, *, fraction: float, dataset_size: int | None, seed: int
 ) -> tuple[Samples, Samples]:
-    """Training and validation samples of the train split, apart from each other; drawn by the seed."""
+    """Disjoint training and validation samples of the train split, drawn by the seed."""
     order = np.random.Generator(np.random.Philox(key=[seed, 2**63])).permutation(reader.sample_count)
     held_out = max(1, round(reader.sample_count * fraction))
     available = reader.sample_count - held_out

@@ -1,9 +1,10 @@
-"""Whether the ranks of an attempt ever met: ranks that never do train one model each. Standard library only.
+"""Detects whether the ranks of an attempt ever connected. Ranks that never do train one model each. Standard library
+only.
 
-What is seen counts as a meeting unless it cannot be one, for a wrong warning is worse than a missing one. A rank meets
-others in the launcher's store, in a process group of torch, by a connection that its Python makes, or by one that is
-open when the launcher looks. Of the ranks of a command a connection that was closed meanwhile counts as well: the
-kernel remembers it for a minute, without saying whose it was.
+Anything that may be a meeting counts as one, since a wrong warning is worse than a missing one. A rank meets others in
+the launcher's store, in a process group of torch, by a connection that its Python opens, or by one that is open when
+the launcher looks. For the ranks of a command, a connection that was closed meanwhile counts as well: the kernel
+remembers it for a minute, but not its process.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK_SECONDS, _LONGEST_SECONDS = 0.25, 10.0
 _LOOKS_OVER_TIME = 0.1
-"""The pause between looks, as a share of the time that the ranks have run."""
+"""The pause between checks, as a share of the time that the ranks have run."""
 _DOWNLOAD_PORTS = frozenset({80, 443})
 _ESTABLISHED, _CLOSED = "01", "06"
 _MAPPED = "0000000000000000FFFF0000"
-"""How an IPv4 address begins that is written as one of IPv6, in /proc/net/tcp6."""
+"""The prefix of IPv4 addresses in IPv6 form, in /proc/net/tcp6."""
 
 
 class _Connection(NamedTuple):
-    """A TCP connection; ends are addresses as the kernel writes them, and ports."""
+    """A TCP connection. Its ends are addresses, as the kernel writes them, with ports."""
 
     own: tuple[str, int]
     other: tuple[str, int]
@@ -41,7 +42,7 @@ class _Connection(NamedTuple):
 
 
 class Meeting:
-    """The launcher's eyes. They close with the first sign of a meeting, and look less and less often for one."""
+    """The launcher's checks. They become less frequent, and stop at the first sign of a meeting."""
 
     def __init__(self, plan: Plan, store: Any) -> None:
         self._store = store
@@ -55,11 +56,11 @@ class Meeting:
 
     @property
     def due_seconds(self) -> float | None:
-        """Until the next look; None if there is none."""
+        """Seconds until the next check; None if there is none."""
         return None if self._known else max(0.05, self._look_at - time.monotonic())
 
     def look(self, pids: list[int]) -> None:
-        """Look at the ranks, by their processes, if it is time."""
+        """Check the processes of the ranks, if a check is due."""
         if self._known or time.monotonic() < self._look_at:
             return
         self._known = self._used_store() or connected(pids, self._ignored_ports) or self._has_closed()
@@ -68,20 +69,20 @@ class Meeting:
         self._look_at = now + min(_LONGEST_SECONDS, max(_FIRST_LOOK_SECONDS, ran_seconds * _LOOKS_OVER_TIME))
 
     def never_met(self) -> bool:
-        """Whether the ranks, which have all ended, did without each other; false if that is not sure."""
+        """Whether the ranks, which have all ended, never connected; false if that is not certain."""
         return not (self._known or self._used_store() or self._mark.exists() or self._has_closed())
 
     def _has_closed(self) -> bool:
-        """Whether somebody here has closed a connection meanwhile: it may have been a command's ranks."""
+        """Whether any process here has closed a connection meanwhile. It may have been a rank of a command."""
         return not self._closed() <= self._closed_before
 
     def _closed(self) -> frozenset[tuple[object, ...]]:
-        """What the kernel remembers of closed connections, for a minute; nothing for ranks that tell themselves."""
+        """Connections closed in the last minute, from the kernel; empty for ranks that report meetings themselves."""
         if self._known or self._tells_itself:
             return frozenset()
         try:
             ends = [(one.own, one.other) for one in _connections([], _CLOSED)]
-        except OSError:  # then looking for open ones fails as well, which counts as a meeting
+        except OSError:  # then the check for open ones fails as well, which counts as a meeting
             return frozenset()
         return frozenset(end for end in ends if not self._ignored_ports & {end[0][1], end[1][1]})
 
@@ -93,7 +94,7 @@ class Meeting:
 
 
 def mark_connections(folder: Path, server_url: str) -> None:
-    """In a rank, before its script begins: leave the mark as soon as Python connects to what may be another rank."""
+    """In a rank, before its script starts: write the mark as soon as Python connects to a possible other rank."""
     if sys.platform != "linux":
         return
     ignored_ports = _ignored_ports(server_url)
@@ -113,14 +114,14 @@ def mark_connections(folder: Path, server_url: str) -> None:
 
 
 def mark_meeting(folder: Path, server_url: str) -> None:
-    """In a rank, when its script has ended: leave the mark if it shows that others were met."""
+    """In a rank, when its script has ended: write the mark if the process shows that it met others."""
     if sys.platform == "linux" and (_had_group() or connected([os.getpid()], _ignored_ports(server_url))):
         with suppress(OSError):
             meeting_mark(folder).touch()
 
 
 def _had_group() -> bool:
-    """Whether torch.distributed was initialised in this process, also if the group is destroyed again."""
+    """Whether torch.distributed was initialised in this process, even if the group was destroyed again."""
     module = sys.modules.get("torch.distributed.distributed_c10d")
     if module is None:
         return False
@@ -128,12 +129,12 @@ def _had_group() -> bool:
 
 
 def _ignored_ports(server_url: str) -> frozenset[int]:
-    """Ports to which a connection is no meeting: those of downloads, and of Headway's server."""
+    """Ports whose connections are no meetings: those of downloads, and of Headway's server."""
     return _DOWNLOAD_PORTS | {urlsplit(server_url).port or 80}
 
 
 def connected(pids: list[int], ignored_ports: frozenset[int]) -> bool:
-    """Whether one of these ranks has an open connection that may lead to another rank; true if it cannot be told."""
+    """Whether one of these ranks has an open connection that may lead to another rank; true if that is unknown."""
     try:
         owners = {inode: pid for pid in pids for inode in _sockets(pid)}
         connections = _connections(pids)
@@ -151,7 +152,7 @@ def connected(pids: list[int], ignored_ports: frozenset[int]) -> bool:
 
 
 def _sockets(rank: int) -> set[int]:
-    """Inodes of the sockets of a rank's process and of all that it started. Raises OSError if that is not allowed."""
+    """Inodes of the sockets of a rank and of all processes that it started. Raises OSError without permission."""
     found = set()
     for pid in (rank, *descendants(rank)):
         folder = f"/proc/{pid}/fd"
@@ -170,14 +171,14 @@ def _sockets(rank: int) -> set[int]:
 
 
 def _lives(pid: int) -> bool:
-    """Whether a process has not ended: one that has shows nothing of itself, and may not be looked at."""
+    """Whether a process has not ended. The sockets of an ended process cannot be read."""
     with suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
         return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     return False
 
 
 def _connections(ranks: list[int], state: str = _ESTABLISHED) -> list[_Connection]:
-    """The TCP connections in a state of the network that ranks are in, as proc_net(5) describes them."""
+    """The TCP connections in the given state, in the ranks' network; see proc_net(5)."""
     found = []
     network = next((f"/proc/{pid}/net" for pid in ranks if _lives(pid)), "/proc/net")
     for name in ("tcp", "tcp6"):

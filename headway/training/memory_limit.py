@@ -1,4 +1,4 @@
-"""A rank's memory limit: by the kernel where a cgroup can be made, else by looking."""
+"""Limits a rank's memory: by the kernel if a cgroup can be created, otherwise by regular checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 class MemoryLimit:
-    """The limit of one rank and all that it starts. `watched`: it has to be looked at now and then."""
+    """The limit for one rank and all processes that it starts. `watched`: it needs regular calls of `look`."""
 
     def __init__(self, pid: int, limit_bytes: int) -> None:
         self._pid = pid
@@ -23,14 +23,14 @@ class MemoryLimit:
         self.watched = self._cgroup is None
 
     def look(self) -> None:
-        """End the rank if it holds too much. The kernel does that by itself in a cgroup."""
+        """Kill the rank if it uses too much. In a cgroup the kernel does that itself."""
         if self.watched and not self._exceeded and session_memory_bytes(self._pid) > self._limit_bytes:
             self._exceeded = True
             with suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
 
     def exceeded(self) -> bool:
-        """Whether the limit is why the rank ended."""
+        """Whether the rank ended because of the limit."""
         if self._cgroup is not None:
             with suppress(OSError):
                 events = dict(line.split() for line in (self._cgroup / "memory.events").read_text().splitlines())
@@ -38,14 +38,14 @@ class MemoryLimit:
         return self._exceeded
 
     def remove(self) -> None:
-        """Remove the cgroup, once its processes are gone."""
+        """Remove the cgroup, once its processes have ended."""
         if self._cgroup is not None:
             with suppress(OSError):
                 self._cgroup.rmdir()
 
 
 def _make_cgroup(pid: int, limit_bytes: int) -> Path | None:
-    """A cgroup (v2) of the rank's own below ours; None where this process may not make one that limits memory."""
+    """A cgroup (v2) for the rank below ours; None if this process may not create one that limits memory."""
     try:
         own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
         group = _CGROUPS / own.lstrip("/") / f"headway-rank-{pid}"
@@ -68,7 +68,7 @@ def _make_cgroup(pid: int, limit_bytes: int) -> Path | None:
 
 
 def machine_memory_kills() -> int:
-    """How many processes the kernel has ended for want of memory since the machine's start; 0 where it does not say."""
+    """How many processes the kernel has killed since boot because memory ran out; 0 if unknown."""
     with suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):

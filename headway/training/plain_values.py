@@ -1,4 +1,4 @@
-"""Numbers as scripts have them (NumPy's, tensors, JAX arrays, Decimal), made plain for JSON. Costs no import."""
+"""Turns numbers of scripts (NumPy, tensors, JAX arrays, Decimal) into plain ones for JSON. Imports none of these."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SHOWN_CHARACTERS = 80
 
 
 def whole_number(value: Any, subject: str) -> int:
-    """The value as an int. A float counts if nothing is behind its point.
+    """The value as an int. A float is accepted if it is whole.
 
-    Raises TypeError, with `subject` for a name, when it is not a whole number.
+    Raises TypeError, which names `subject`, when it is not a whole number.
     """
     if type(value) is int:
         return value
     try:
-        return operator.index(value)  # also of NumPy's integers, and of tensors with one integer
+        return operator.index(value)  # also for NumPy integers, and tensors with one integer
     except (TypeError, ValueError):
         number = real_number(value, subject)
     if not number.is_integer():
@@ -28,9 +28,9 @@ def whole_number(value: Any, subject: str) -> int:
 
 
 def real_number(value: Any, subject: str) -> float:
-    """The value as a float; NaN for one that NumPy has masked.
+    """The value as a float; NaN for a masked NumPy value.
 
-    Raises TypeError, with `subject` for a name, when it is not one number.
+    Raises TypeError, which names `subject`, when it is not one number.
     """
     if _is_masked(value):
         return float("nan")
@@ -41,21 +41,23 @@ def real_number(value: Any, subject: str) -> float:
 
 
 def real_numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a step as floats. Raises TypeError with the name of the one that is not a number."""
+    """The metrics of a step as floats. Raises TypeError, which names a metric that is not a number."""
     return {
         name: value if type(value) is float else real_number(value, f"metric {name}") for name, value in values.items()
     }
 
 
 def encode(record: Any) -> str:
-    """The record as JSON. Raises TypeError or ValueError for what JSON has no form for."""
+    """The record as JSON. Raises TypeError or ValueError for a value that JSON cannot represent."""
     with suppress(TypeError):
         return _ENCODER.encode(record)
     return _ENCODER.encode(_with_plain_keys(record))
 
 
 def place_without_form(value: Any, place: str) -> str | None:
-    """Where in the value, which is called `place`, lies the first thing that JSON has no form for; None if nowhere."""
+    """The path, starting with `place`, of the first part of the value that JSON cannot represent; None if there is
+    none.
+    """
     try:
         encode(value)
     except TypeError:
@@ -74,7 +76,7 @@ def _is_masked(value: Any) -> bool:
 
 
 def _with_plain_keys(value: Any) -> Any:
-    """A copy in which NumPy's numbers that are keys, such as class labels, are plain."""
+    """A copy in which keys that are NumPy numbers, such as class labels, are plain."""
     if isinstance(value, dict):
         return {_plain_key(key): _with_plain_keys(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -87,8 +89,8 @@ def _plain_key(key: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has a form for in place of the value, for the encoder to look at again."""
-    for name in ("tolist", "item"):  # of arrays and tensors, with one number or many
+    """A replacement that JSON can represent, which the encoder then encodes."""
+    for name in ("tolist", "item"):  # for arrays and tensors, with one number or many
         plain = getattr(value, name, lambda: value)()
         if type(plain) is not type(value):
             return plain

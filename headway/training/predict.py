@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> int:
 
 
 def predict(card: dict[str, Any], weights: Path, samples: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    """Class and probability of each sample (n, height, width), as the model of `card` sees them."""
+    """Class and probability of each sample (n, height, width), by the model that `card` describes."""
     if "trainer" not in card:
-        raise InvalidInput("The model is not one of a built-in trainer; load model.safetensors in your own code.")
+        raise InvalidInput("The model is not from a built-in trainer. Load model.safetensors in your own code.")
     described = card["dataset"]
     array = Array(dtype="float32", sample_shape=tuple(described["sample_shape"]))
     split = Split(sample_count=0, arrays={"input": array})

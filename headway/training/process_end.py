@@ -1,7 +1,7 @@
-"""What the interpreter does at its end, for a process that leaves by os._exit. Standard library only.
+"""Does the interpreter's clean-up for a process that exits by os._exit. Standard library only.
 
-A real end destroys all that was imported, torch too: that takes a second, and now and then aborts in torch's process
-groups. So only what is the script's is destroyed here, and what is buffered is written.
+A real exit destroys all imported modules, including torch. That takes a second, and sometimes aborts in torch's process
+groups. So only the script's own objects are destroyed here, and buffers are written.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-_FILE: type[Any] = io.IOBase.__mro__[1]  # without the slow checks of an abstract class
+_FILE: type[Any] = io.IOBase.__mro__[1]  # avoids the slow checks of an abstract class
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _LIBRARIES += (str(Path(__file__).parents[1]),)
 _newest_library = ""
 
 
 def begin_script() -> None:
-    """Remember that what comes from here on is the script's; what a fork's parent has to clean up is not."""
+    """Note that the script starts now: clean-up that the fork's parent registered is not the script's."""
     global _newest_library
     _newest_library = next(reversed(sys.modules))
     for finalizer in [*weakref.finalize._registry]:  # type: ignore[attr-defined]
@@ -41,33 +41,33 @@ def has_children() -> bool:
 
 
 def run_exit_handlers() -> None:
-    """Those of the script and of what it imported, the last registered first; each runs once."""
+    """Run the exit handlers of the script and its imports, the last registered first; each runs once."""
     atexit._run_exitfuncs()
 
 
 def end_interpreter() -> None:
-    """Run exit handlers, destroy the script's modules, and write what is buffered, in the interpreter's order.
+    """Run exit handlers, destroy the script's modules, and write buffers, in the interpreter's order.
 
-    Threads that are no daemons are to have been waited for. See Py_FinalizeEx() in CPython.
+    The caller must have waited for threads that are not daemons. See Py_FinalizeEx() in CPython.
     """
     run_exit_handlers()
     _flush_standard_streams()
-    threading.excepthook = lambda _: None  # the interpreter would have stopped a thread that misses something now
+    threading.excepthook = lambda _: None  # the interpreter would have stopped threads that now find objects missing
     files = _files()  # a collection would close them in any order
     _destroy_script()
     _close(files)
     _flush_standard_streams()
-    ctypes.CDLL(None).fflush(None)  # what C libraries have printed
+    ctypes.CDLL(None).fflush(None)  # the output of C libraries
 
 
 def _flush_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):  # a script may have closed it, or put anything in its place
+        with suppress(Exception):  # a script may have closed or replaced it
             stream.flush()
 
 
 def _destroy_script() -> None:
-    """Let go of the script's modules and of what would keep them: files are closed then, and `__del__` is called."""
+    """Drop the script's modules and references to them, so that files are closed and `__del__` is called."""
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             with suppress(OSError, ValueError):
@@ -82,7 +82,7 @@ def _destroy_script() -> None:
 
 
 def _is_users(module: Any) -> bool:
-    """Whether the module lies where no libraries are; to destroy theirs costs time, and what they hold is not lost."""
+    """Whether the module is not part of a library. Destroying libraries takes time and saves nothing."""
     file = getattr(module, "__dict__", {}).get("__file__")
     return isinstance(file, str) and not file.startswith(_LIBRARIES) and "site-packages" not in file
 
@@ -93,7 +93,7 @@ def _files() -> list[Any]:
 
 
 def _close(files: list[Any]) -> None:
-    """Close what writes into another file before that."""
+    """Close files that write into another file before that file."""
     for file in sorted(files, key=_depth):
         with suppress(Exception):
             if not _is_standard(file):
@@ -101,7 +101,9 @@ def _close(files: list[Any]) -> None:
 
 
 def _depth(file: Any) -> int:
-    """Text is written into a packed file or a buffer, a packed file into a buffer, a buffer into what has no more."""
+    """The layer of a file: text writes into a packed file or a buffer, a packed file into a buffer, a buffer into a raw
+    file.
+    """
     if isinstance(file, io.TextIOBase):
         return 0
     if type(file).__module__ != "_io":

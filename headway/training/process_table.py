@@ -1,4 +1,4 @@
-"""Which processes there are. Only the standard library: a job's own environment may have nothing else."""
+"""Lists processes. Standard library only: a job's own environment may have nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class ProcessEntry(NamedTuple):
-    """A process: its parent, its session, and the memory it holds now."""
+    """A process: its parent, its session, and its current memory."""
 
     parent: int
     session: int
@@ -17,12 +17,12 @@ class ProcessEntry(NamedTuple):
 
 
 def process_table() -> dict[int, ProcessEntry]:
-    """All processes by pid; from /proc, elsewhere from ps(1)."""
+    """All processes by pid; from /proc, or from ps(1) on systems without it."""
     return _from_proc() if sys.platform == "linux" else _from_ps()
 
 
 def descendants(root: int) -> set[int]:
-    """The processes below `root`, however deep."""
+    """All descendants of `root`."""
     table = process_table()
     found: set[int] = set()
     newest = {root}
@@ -33,7 +33,7 @@ def descendants(root: int) -> set[int]:
 
 
 def session_memory_bytes(session: int) -> int:
-    """Resident memory of a session's processes; pages that they share count for each."""
+    """Resident memory of a session's processes. Shared pages count for each process."""
     return sum(entry.memory_bytes for entry in process_table().values() if entry.session == session)
 
 
@@ -47,7 +47,7 @@ def _from_proc() -> dict[int, ProcessEntry]:
                     fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue  # it ended meanwhile
-            # proc(5): behind the name come state, ppid, pgrp, session, ...; rss is field 24 of all, in pages
+            # proc(5): after the name come state, ppid, pgrp, session, ...; rss is field 24 of all, in pages
             table[int(name)] = ProcessEntry(int(fields[1]), int(fields[3]), int(fields[21]) * page_bytes)
     return table
 

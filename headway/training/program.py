@@ -1,4 +1,4 @@
-"""The user's script or module, run in this process as a new Python would run it."""
+"""Runs the user's script or module in this process, in the way a new Python would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CUSTOMISATION = ("sitecustomize", "usercustomize")
 
 
 def run_script(script: str, arguments: list[str]) -> None:
-    """As `python SCRIPT ARGUMENTS`, in the working directory: modules are looked for beside the script first."""
+    """Run it like `python SCRIPT ARGUMENTS` in the working directory: imports first search the script's folder."""
     path = Path(script).absolute()
     sys.argv = [script, *arguments]
     sys.path.insert(0, str(path.parent))
@@ -30,7 +30,7 @@ def run_script(script: str, arguments: list[str]) -> None:
         runpy.run_path(str(path), run_name="__main__")
         return
     with io.open_code(str(path)) as file:
-        code = read_code(file)  # of a compiled file
+        code = read_code(file)  # a compiled file
     if code is None:
         code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     loader = SourceFileLoader("__main__", str(path))
@@ -38,11 +38,11 @@ def run_script(script: str, arguments: list[str]) -> None:
 
 
 def run_module(module: str, arguments: list[str]) -> None:
-    """As `python -m MODULE ARGUMENTS`: modules are looked for in the working directory first, then in its src.
+    """Run it like `python -m MODULE ARGUMENTS`: imports first search the working directory, then its src.
 
-    Raises ImportError when there is no such module.
+    Raises ImportError when the module does not exist.
     """
-    sys.argv = ["-m", *arguments]  # the module's file comes there once it is found, as in Python
+    sys.argv = ["-m", *arguments]  # replaced by the module's file once it is found, as in Python
     sys.path.insert(0, os.getcwd())
     source = Path(SOURCE_FOLDER).absolute()
     top = module.partition(".")[0]
@@ -61,7 +61,7 @@ def run_module(module: str, arguments: list[str]) -> None:
 
 
 def _run_as_main(code: CodeType, **names: Any) -> None:
-    """Run it as the main module, which stays that until the process ends: threads and exit handlers see it."""
+    """Run it as the main module until the process ends, so that threads and exit handlers see it."""
     main = ModuleType("__main__")
     main.__dict__.update(names, __builtins__=builtins)
     sys.modules["__main__"] = main
@@ -69,20 +69,20 @@ def _run_as_main(code: CodeType, **names: Any) -> None:
 
 
 def _installed_end() -> int:
-    """The place behind the installed packages, and before the editable ones of this interpreter."""
+    """The index in sys.path after the installed packages and before this interpreter's editable ones."""
     installed = {os.path.abspath(folder) for folder in site.getsitepackages()}
     places = [number for number, entry in enumerate(sys.path) if os.path.abspath(entry) in installed]
     return max(places, default=len(sys.path) - 1) + 1
 
 
 def _add_source_folder(folder: Path, place: int) -> None:
-    """Let packages in src be imported, as after an editable install, unless src is itself a package."""
+    """Make packages in src importable, as after an editable install, unless src itself is a package."""
     if folder.is_dir() and not (folder / "__init__.py").exists() and str(folder) not in sys.path:
         sys.path.insert(place, str(folder))
 
 
 def enter_environment(python: str, packages: str) -> None:
-    """Have the packages of another environment too, and let children start with its interpreter."""
+    """Add the packages of another environment, and let child processes use its interpreter."""
     import multiprocessing
 
     site.addsitedir(packages)
@@ -91,12 +91,12 @@ def enter_environment(python: str, packages: str) -> None:
 
 
 def add_import_folders(value: str) -> None:
-    """Look for modules in the folders of a PYTHONPATH, as a Python that starts with it does."""
+    """Search modules in the folders of a PYTHONPATH, like a Python that starts with it."""
     sys.path[:0] = [folder for folder in _folders(value) if folder not in sys.path]
 
 
 def reason_to_start_cold(value: str) -> str | None:
-    """Why a process that has imported modules already cannot take up this PYTHONPATH; None if it can."""
+    """Why a process that has already imported modules cannot use this PYTHONPATH; None if it can."""
     for folder in map(Path, _folders(value)):
         for name in _CUSTOMISATION:
             if _provides(folder, name):
@@ -104,7 +104,7 @@ def reason_to_start_cold(value: str) -> str | None:
         for name in sorted({entry.name.partition(".")[0] for entry in _entries(folder)} & sys.modules.keys()):
             file = getattr(sys.modules[name], "__file__", None)
             if _provides(folder, name) and not (file and Path(file).is_relative_to(folder)):
-                return f"PYTHONPATH has a {name} of its own, and another is loaded already"
+                return f"PYTHONPATH has its own {name}, and another one is already loaded"
     return None
 
 
@@ -117,7 +117,7 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 
 def _provides(folder: Path, name: str) -> bool:
-    """Whether importing the top-level `name` from the folder gives something."""
+    """Whether the top-level `name` can be imported from the folder."""
     if (folder / name / "__init__.py").exists():
         return True
     return any(entry.name == f"{name}.py" or entry.match(f"{name}*.so") for entry in _entries(folder))

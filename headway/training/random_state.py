@@ -1,4 +1,4 @@
-"""The state of every random number generator of this process, in plain types, so that files of it load safely."""
+"""The state of this process's random number generators, in plain types, so that files with it load safely."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def random_state() -> dict[str, Any]:
-    """What Python, NumPy and torch would draw next, of those that are in use."""
+    """The states of the generators of Python, NumPy and torch that are in use."""
     version, numbers, gauss = random.getstate()
     state: dict[str, Any] = {"python": [version, list(numbers), gauss]}
     if "numpy" in sys.modules:
@@ -26,7 +26,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Draw from here on what would have been drawn after `random_state`."""
+    """Set the generators to a state from `random_state`."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     if "numpy" in state:

@@ -1,7 +1,7 @@
-"""From a fork to the end of the script: what happens inside one rank's process.
+"""The life of one rank's process, from the fork to the end of the script.
 
-As a program it is the same for a rank that starts cold:
-`python -m headway.training.rank script|module NAME ARGUMENTS...`.
+A rank that starts cold runs this module as a program: `python -m headway.training.rank script|module NAME
+ARGUMENTS...`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from headway.rank_protocol.plan import Plan
 
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-"""Exit codes of a command that cannot be started, as a shell gives them."""
+"""Exit codes for a command that cannot be started, as in a shell."""
 _SAME_SIGNAL_SECONDS = 0.03
-"""A SIGTERM to all processes of a worker, at which a script may exit with 0 at once, comes to the launcher as well."""
+"""A SIGTERM to all processes of a worker, which may make a script exit with 0 at once, also reaches the launcher."""
 
 
 def run_rank(plan: Plan, local_rank: int) -> NoReturn:
@@ -66,16 +66,16 @@ def run_rank(plan: Plan, local_rank: int) -> NoReturn:
 def _finish(status: int) -> None:
     """Tell the launcher and the worker that the rank's work is done, if it is.
 
-    It is when the script, its threads and its child processes have ended, in the rank's own process and not in a fork
-    of it, and before Headway asked the rank to end. What the process does from here on is at most a warning.
+    The work is done when the script, its threads and its child processes have ended before Headway asked the rank to
+    end. Only the rank's own process counts, not a fork of it. Later problems of the process are only warnings.
     """
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         if has_children():
-            run_exit_handlers()  # among them is the one that waits for the children
+            run_exit_handlers()  # one of them waits for the children
         if status == 0 and callable(signal.getsignal(signal.SIGTERM)) and not current_run().obeys_sigterm:
             time.sleep(_SAME_SIGNAL_SECONDS)
-    except BaseException:  # from a signal's handler; the interpreter ignores it as well
+    except BaseException:  # raised by a signal handler; the interpreter ignores it as well
         traceback.print_exc()
     run = current_run()
     if status != 0 or run.interrupted or not run.of_this_process or run.record_file is None:
@@ -88,7 +88,7 @@ def _finish(status: int) -> None:
 
 
 def _enter(plan: Plan, local_rank: int) -> None:
-    """Set up files, variables, signals and random numbers as a fresh process would have them."""
+    """Set up files, variables, signals and random numbers as in a new process."""
     folder = plan.folder
     rank = plan.first_rank + local_rank
     output = os.open(log_file(folder, rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -103,7 +103,7 @@ def _enter(plan: Plan, local_rank: int) -> None:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # what came since the fork comes now
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # signals since the fork arrive now
     begin_script()
     environment = rank_environment(plan, local_rank)
     os.environ.clear()
@@ -113,7 +113,7 @@ def _enter(plan: Plan, local_rank: int) -> None:
 
 
 def _must_start_cold(plan: Plan) -> bool:
-    """Whether the job's PYTHONPATH would change what this process has imported already; then the log says so."""
+    """Whether the job's PYTHONPATH would replace modules that are already imported. If so, say it in the log."""
     if plan.trainer is not None:
         return False
     reason = program.reason_to_start_cold(plan.variables.get("PYTHONPATH", ""))
@@ -129,9 +129,9 @@ def _become(plan: Plan) -> int:
     ]  # fmt: skip
     name = command[0]
     try:
-        os.execvp(name, command)  # noqa: S606 - a job's command is what runs here
+        os.execvp(name, command)  # noqa: S606 - running the job's command is the purpose
     except PermissionError:
-        print(f"headway: {name} cannot be executed: chmod +x it, or give its interpreter.", file=sys.stderr)
+        print(f"headway: {name} cannot be executed: run chmod +x on it, or name its interpreter.", file=sys.stderr)
         return _NOT_EXECUTABLE
     except OSError as error:
         print(f"headway: {name} cannot be started: {error.strerror}.{_start_hint(name, error)}", file=sys.stderr)
@@ -139,14 +139,14 @@ def _become(plan: Plan) -> int:
 
 
 def _start_hint(name: str, error: OSError) -> str:
-    """What helps a command that cannot start; begins with a space, or is empty."""
+    """A hint for a command that cannot start. It starts with a space, or is empty."""
     if not os.path.isfile(name):
         return "" if os.sep in name else " It is neither on the worker's PATH nor a file of the working directory."
     if error.errno == errno.ENOEXEC:
-        return f" Let it begin with a line such as #!/bin/sh, or give its interpreter: bash {name}"
+        return f" Add a first line such as #!/bin/sh, or name its interpreter: bash {name}"
     if os.sep not in name:
         return f" It is a file of the working directory: ./{name}"
-    return " The interpreter that its first line names is not there."
+    return " The interpreter in its first line does not exist."
 
 
 def _kind_and_name(plan: Plan) -> tuple[str, str]:
@@ -154,7 +154,7 @@ def _kind_and_name(plan: Plan) -> tuple[str, str]:
 
 
 def _run_warm(plan: Plan) -> int:
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it from its start
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python sets it at its start
     _reseed(plan.threads)
     run = current_run()
     _write_stacks_on_request(plan.folder, run.rank)
@@ -171,7 +171,7 @@ def _run_warm(plan: Plan) -> int:
 
 
 def _reseed(threads: int) -> None:
-    """Forks would share the random state that the forkserver drew at import, and its number of threads."""
+    """Set new random states and the number of threads: forks would share those of the forkserver."""
     random.seed()
     if find_spec("numpy") is not None:
         import numpy
@@ -185,7 +185,7 @@ def _reseed(threads: int) -> None:
 
 
 def _write_stacks_on_request(folder: Path, rank: int) -> None:
-    """The file appears once the signal is handled, for before that it would end the process."""
+    """The file appears once the signal is handled: before that, the signal would end the process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.enable(all_threads=True)
     path = stacks_file(folder, rank)
@@ -209,9 +209,9 @@ def _run_program(kind: str, name: str, arguments: list[str], run: Run) -> int:
 
 
 def _guarded(work: Callable[[], object], run: Run, script: str | None = None) -> int:
-    """Do the work; the exit status. An exception is printed, and recorded for the job's failure.
+    """Do the work and return the exit status. An exception is printed, and recorded as the job's failure.
 
-    The status is settled when the work has ended: what a signal's handler raises after that is printed and ignored.
+    The status is fixed when the work has ended. An exception of a signal handler after that is printed and ignored.
     """
     status, folder = 1, os.getcwd()
     try:
@@ -230,7 +230,7 @@ def _guarded(work: Callable[[], object], run: Run, script: str | None = None) ->
 
 
 def _exit_status(request: SystemExit) -> int:
-    """As the interpreter takes it: text is printed and means 1."""
+    """The exit status, as in the interpreter: a text is printed and means 1."""
     if request.code is None or isinstance(request.code, int):
         return (request.code or 0) & 0xFF
     print(request.code, file=sys.stderr)
@@ -248,7 +248,7 @@ def _mark_meeting(run: Run) -> None:
 
 
 def _checked_run() -> Run:
-    """The run of this process. Ends the process, with a word, if its Headway does not fit the worker's."""
+    """The run of this process. Ends the process with a message if its Headway does not match the worker's."""
     try:
         return current_run()
     except EnvironmentFailed as error:
@@ -257,7 +257,7 @@ def _checked_run() -> Run:
 
 
 def main() -> NoReturn:
-    """A rank that starts cold: the process is new, so that what counts only at its start has counted."""
+    """Run a rank that starts cold. Settings that only take effect at a process's start have already done so."""
     status = 1
     try:
         begin_script()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def rank_environment(plan: Plan, local_rank: int) -> dict[str, str]:
-    """All variables of a rank: the worker's but its own settings, the job's, and those that torchrun sets.
+    """All variables of a rank: the worker's without its settings, the job's, and those that torchrun sets.
 
     https://docs.pytorch.org/docs/stable/elastic/run.html
     """
@@ -59,13 +59,13 @@ def rank_environment(plan: Plan, local_rank: int) -> dict[str, str]:
         if plan.group_count > 1:
             usual["NCCL_SOCKET_IFNAME"] = plan.interface
     usual |= plan.device_variables
-    # The worker's settings and tokens are not the script's business.
+    # The script must not see the worker's settings and tokens.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADWAY_")}
     if plan.packages:
         programs = plan.python.parent
         inherited |= {"PATH": f"{programs}{os.pathsep}{inherited['PATH']}", "VIRTUAL_ENV": str(programs.parent)}
     variables = {**inherited, **usual, **plan.variables, **ours}
     if "PYTHONPATH" in plan.variables and "PYTHONPATH" in inherited:
-        # That of the worker may be where Headway itself is found.
+        # The worker's PYTHONPATH may be the path to Headway itself.
         variables["PYTHONPATH"] = os.pathsep.join((plan.variables["PYTHONPATH"], inherited["PYTHONPATH"]))
     return {name: str(value) for name, value in variables.items()}

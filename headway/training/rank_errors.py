@@ -13,7 +13,7 @@ from headway.training.run import Run
 
 _TRACEBACK_CHARACTERS = 20_000
 _NAMED_EXCEPTIONS = 5
-"""Of a group, in its summary."""
+"""How many exceptions of a group its summary names."""
 _PEER_ERRORS = (
     "Connection closed by peer",
     "Connection reset by peer",
@@ -22,7 +22,7 @@ _PEER_ERRORS = (
     "NCCL error",
 )
 _STARTERS = (str(Path(__file__).with_name("rank.py")), program.__file__)
-"""Whose frames are above those of the script."""
+"""The modules whose frames are above those of the script."""
 
 
 def record_error(run: Run, error: BaseException, hint: str | None, folder: str) -> None:
@@ -30,7 +30,7 @@ def record_error(run: Run, error: BaseException, hint: str | None, folder: str) 
 
     `hint`: a sentence that helps. `folder`: the working directory, to which the paths of files are shown relative.
     """
-    # The frames above the script are Headway's and runpy's; a user wants to see their own.
+    # Leave out the frames of Headway and runpy above the script's.
     frame = error.__traceback__
     while frame is not None and (
         frame.tb_frame.f_code.co_filename in _STARTERS or "runpy" in frame.tb_frame.f_code.co_filename
@@ -55,7 +55,7 @@ def record_error(run: Run, error: BaseException, hint: str | None, folder: str) 
 
 
 def _summary(error: BaseException) -> str:
-    """The exception's type and message; of a group also those of its first exceptions."""
+    """The exception's type and message; for a group also those of its first exceptions."""
     if not isinstance(error, BaseExceptionGroup):
         return _type_and_message(error)
     first = map(_type_and_message, error.exceptions[:_NAMED_EXCEPTIONS])
@@ -63,7 +63,7 @@ def _summary(error: BaseException) -> str:
 
 
 def _type_and_message(error: BaseException) -> str:
-    """Without its notes, which the traceback has; of bad syntax with the file and line, without the source."""
+    """Without notes, which the traceback has. A syntax error has the file and line, but not the source."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error}"
     said = traceback.TracebackException(type(error), error, None, compact=True)
@@ -72,7 +72,7 @@ def _type_and_message(error: BaseException) -> str:
 
 
 def _print_all(text: str) -> None:
-    """Print to what is left of stderr: a script may have closed it."""
+    """Print to stderr, or to its descriptor if the script has closed it."""
     try:
         sys.stdout.flush()
         sys.stderr.write(text)

@@ -1,4 +1,4 @@
-"""What a rank writes for its worker: refused where it is written, with the value's name, if it cannot be stored."""
+"""Encodes a rank's records. A value that cannot be stored is refused with its name, where the script writes it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from headway.rank_protocol.record_bounds import MAXIMUM_DEPTH, MAXIMUM_RECORD_BY
 from headway.training.plain_values import encode, place_without_form
 
 _RESULT_BYTES = MAXIMUM_RECORD_BYTES - 1024
-"""The rest is for what is around the result in its record."""
+"""The rest of the limit is for the record around the result."""
 
 
 def encoded_record(record: dict[str, Any]) -> bytes:
-    """The record as a line of JSON. Raises ValueError when it is too large, TypeError for what JSON has no form for."""
+    """The record as a line of JSON. Raises ValueError when it is too large, TypeError if JSON cannot represent it."""
     line = _encoded(record, "the record").encode() + b"\n"
     if len(line) <= MAXIMUM_RECORD_BYTES:
         return line
@@ -22,10 +22,10 @@ def encoded_record(record: dict[str, Any]) -> bytes:
 
 
 def checked_result(result: dict[str, Any]) -> dict[str, Any]:
-    """The result as plain values. Raises ValueError, with the value's name, for what is too large to be stored."""
+    """The result as plain values. Raises ValueError, which names a value that is too large to be stored."""
     text = _encoded(result, "the result")
     if len(text) > _RESULT_BYTES:
-        advice = "write what is larger to a file in run.output_directory"
+        advice = "write larger data to a file in run.output_directory"
         raise ValueError(_too_large("The result", text.encode(), result, advice))
     plain: dict[str, Any] = storable(json.loads(text), "result")
     return plain

@@ -1,4 +1,4 @@
-"""Lets warm ranks meet at Headway's store: nobody waits until rank 0 serves one, and it outlasts a process group."""
+"""Lets warm ranks meet at Headway's store. No rank waits until rank 0 serves one, and it outlives process groups."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def share_store(endpoint: str, store: str) -> None:
-    """A script that asks torch for the store at `endpoint`, its MASTER_ADDR and MASTER_PORT, gets the one at `store`.
+    """Let a script that asks torch for the store at `endpoint` (MASTER_ADDR and MASTER_PORT) get the one at `store`.
 
-    At any other address, and in a process that the rank has forked, torch does as ever: rank 0 serves one there.
+    For any other address, and in a process that the rank has forked, torch works as usual: rank 0 serves a store.
     """
     rendezvous: Any = sys.modules.get("torch.distributed.rendezvous")
     create = getattr(rendezvous, "_create_c10d_store", None)
@@ -32,7 +32,7 @@ def share_store(endpoint: str, store: str) -> None:
             host_name=store_host, port=int(store_port), world_size=world_size, is_master=False, timeout=timeout
         )
         before = next(times)
-        # A process group that follows another has its names: what the other left must not be found under them.
+        # A later process group uses the same names: it must not find the entries of an earlier one.
         return distributed.PrefixStore(f"again-{before}", shared) if before else shared
 
     rendezvous._create_c10d_store = create_or_share

@@ -1,6 +1,6 @@
-"""What one rank sees of its attempt. The same script runs outside Headway too, where nothing is recorded.
+"""What one rank sees of its attempt. The same script also runs outside Headway; then nothing is recorded.
 
-It needs only the standard library until batches or a model are asked for, for a job's own environment may have no more.
+It needs only the standard library until batches or models are used: a job's own environment may have nothing else.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """One rank of one attempt: who it is, its parameters, and where its metrics and files go.
+    """One rank of one attempt: its numbers, its parameters, and where its metrics and files go.
 
-    `data_directory`: the job's dataset, a .npy file per array and dataset.json; None if it asked for none.
+    `data_directory`: the job's dataset, a .npy file per array and dataset.json; None if the job has none.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ class Run:
     def of_rank(cls) -> Run:
         """The run of this process, from its variables.
 
-        Raises EnvironmentFailed when its Headway and the worker's do not understand each other.
+        Raises EnvironmentFailed when its Headway and the worker's have different protocols.
         """
         run = cls(os.environ)
         problem = mismatch_with_worker(os.environ)
@@ -85,15 +85,15 @@ class Run:
 
     @property
     def of_this_process(self) -> bool:
-        """Whether this process is the rank's own, and not a fork of it, whose end is not the rank's."""
+        """Whether this process is the rank itself. The end of a fork is not the rank's end."""
         return os.getpid() == self._process
 
     def log(self, step: int, **values: float) -> None:
         """Record metrics of a step. A name may have a slash: `run.log(5, **{"train/loss": 0.3})`.
 
-        Step and values may be NumPy's numbers, tensors or JAX arrays with one number each. It costs a few
-        microseconds: one small append to a local file, which the worker reads. Raises TypeError, with the metric's
-        name, for a value that is not a number, and ValueError for a step beyond 2**53 or a name of more than 200
+        Step and values may be NumPy numbers, tensors or JAX arrays with one number each. A call takes a few
+        microseconds: one small append to a local file, which the worker reads. Raises TypeError, which names the
+        metric, for a value that is not a number, and ValueError for a step beyond 2**53 or a name of more than 200
         characters.
         """
         step = checked_step(whole_number(step, "step"))
@@ -106,26 +106,26 @@ class Run:
                 self.reached("first_step")
 
     def reached(self, stage: str, total_steps: int | None = None) -> None:
-        """Record that a stage of the training was reached, for the job's stage times.
+        """Record that training reached a stage, for the job's stage times.
 
-        With `total_steps` whoever follows the job sees how far it is.
+        With `total_steps`, people who follow the job see its progress.
         """
         total_steps = None if total_steps is None else whole_number(total_steps, "total_steps")
         self.record(records.StageReached(stage, time.time(), total_steps))
 
     def finish(self, **result: Any) -> None:
-        """Record the job's result: figures for JSON, such as `run.finish(test={"accuracy": 0.98})`. Rank 0's counts.
+        """Record the job's result, such as `run.finish(test={"accuracy": 0.98})`. Only rank 0's counts.
 
-        NumPy's numbers, arrays and tensors are written as numbers and lists. Raises TypeError for what is neither, and
-        ValueError for more than 256 KiB of JSON, for more than 32 levels of dicts and lists, and for whole numbers of
-        more than 64 bits. Larger results belong into a file in `output_directory`.
+        NumPy numbers, arrays and tensors are written as numbers and lists. Raises TypeError for other objects that JSON
+        cannot represent, and ValueError for more than 256 KiB of JSON, more than 32 levels of dicts and lists, and
+        whole numbers of more than 64 bits. Write larger results to a file in `output_directory`.
         """
         result = checked_result(result)
         if self.rank == 0:
             self.record(records.ResultStored(result))
 
     def record(self, record: records.Record) -> None:
-        """Append one record for the worker; whole, since appends of this size are atomic.
+        """Append one record for the worker. Appends of this size are atomic.
 
         Raises ValueError for more than 256 KiB of JSON.
         """
@@ -139,10 +139,10 @@ class Run:
         os.write(self._descriptor, encoded_record(values))
 
     def should_save(self, step: int, *, epoch_end: bool = False) -> bool:
-        """Whether to save after this step, by the job's `checkpoints`; to be asked once after each step, on every rank.
+        """Whether to save after this step, by the job's `checkpoints`. Call it once after each step, on every rank.
 
-        All ranks get the same answer. It is yes, too, when a rank was asked to end: save, and leave when `should_stop`
-        says so. Several ranks agree on what needs a clock only once torch.distributed is initialised.
+        All ranks get the same answer. The answer is also yes when a rank was asked to end: save, then exit if
+        `should_stop` is true. Several ranks can agree on time limits only once torch.distributed is initialised.
         """
         return self._schedule.due(whole_number(step, "step"), epoch_end=epoch_end)
 
@@ -154,14 +154,15 @@ class Run:
         return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:
-        """Save what this rank needs to continue from `step`; every rank calls it for the same steps.
+        """Save the state that this rank needs to continue from `step`. Every rank calls it for the same steps.
 
         `state` is a dict of models, optimizers, schedules and plain values, or anything else that torch can save. A
-        rank that gives None will get rank 0's, as suits DistributedDataParallel. Random numbers and the position of
-        `batches` are kept without asking. A folder as state is kept by its files; then only rank 0's counts.
+        rank that passes None gets rank 0's state back, which suits DistributedDataParallel. Random states and the
+        position of `batches` are always saved. `state` may also be a folder: then its files are saved, and only rank
+        0's folder counts.
 
-        It returns once the state is copied: it is written beside training, and the worker stores what is written.
-        Once all ranks' parts are stored they are a checkpoint, from which the job's next attempt starts.
+        It returns once the state is copied. A thread writes the copy during training, and the worker stores it. Once
+        the parts of all ranks are stored, they are a checkpoint, from which the job's next attempt starts.
         """
         step = checked_step(whole_number(step, "step"))
         if step < 0:
@@ -216,19 +217,19 @@ class Run:
                 self._record_saved(step, began_at, kind, replica=replica)
                 return
             words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}."
-            print(f"headway: {words} Training goes on.", file=sys.stderr, flush=True)
+            print(f"headway: {words} Training continues.", file=sys.stderr, flush=True)
             self.record(records.CheckpointNotSaved(step, self.rank, error[:1000]))
 
         self._saver.start(write, self._saved(step), then)
 
     def _record_begun(self) -> float:
-        """The time at which the state is what is saved. What is printed from here on, an attempt from it repeats."""
+        """The time of the saved state. An attempt from this checkpoint repeats all output after it."""
         began_at = time.time()
         if self.record_file is None:
             return began_at
         try:
             log_bytes = log_file(Path(self.record_file).parent, self.rank).stat().st_size
-        except OSError:  # the script has taken it away
+        except OSError:  # the script has deleted it
             return began_at
         self.record(records.CheckpointBegun(began_at, log_bytes))
         return began_at
@@ -237,12 +238,12 @@ class Run:
         self.record(records.CheckpointSaved(step, began_at, kind, replica))
 
     def restore(self, into: dict[str, Any] | None = None) -> Any:
-        """What this rank saved in the checkpoint that the attempt starts from; None if there is none.
+        """The state that this rank saved in the checkpoint where the attempt starts; None if there is none.
 
-        With `into`, state dicts are loaded into the models, optimizers and schedules of the same names. Random numbers
-        and the position of `batches` come back as well. Tensors come back on the CPU. With another number of ranks than
-        at the save, the parts are dealt out in turn, without random numbers; sharded models are sharded again. Of a
-        folder that was saved comes the path where its files are now. Outside Headway it is what was saved last.
+        With `into`, state dicts are loaded into the models, optimizers and schedules of the same names. Random states
+        and the position of `batches` are restored as well. Tensors are returned on the CPU. If the number of ranks has
+        changed, the parts are distributed in turn, without random states; sharded models are sharded again. For a saved
+        folder, the result is the path of its files. Outside Headway, the newest saved state is returned.
 
         Raises KeyError when `into` has a name that was not saved.
         """
@@ -260,9 +261,7 @@ class Run:
             from headway.training.shards import load_shards
 
             if into is None:
-                raise ValueError(
-                    "A checkpoint of sharded models needs to know them: run.restore({'model': model, ...})"
-                )
+                raise ValueError("A checkpoint of sharded models needs the models: run.restore({'model': model, ...})")
             load_shards(into, shards_folder(folder))
             into = {name: one for name, one in into.items() if name in (state or {})}
         if into is not None:
@@ -276,17 +275,17 @@ class Run:
 
     @property
     def restored_step(self) -> int | None:
-        """The step of the checkpoint that the attempt starts from; None if it starts at the beginning."""
+        """The step of the checkpoint where the attempt starts; None if it starts from the beginning."""
         found = self._restored()
         return None if found is None else found[1].step
 
     def checkpoint_directory(self) -> Path:
-        """A folder for a program that only writes files; those of the checkpoint it starts from are in it.
+        """A folder for checkpoint files. It contains the files of the checkpoint where the attempt starts.
 
-        What is written there becomes a checkpoint by itself, all or nothing, once it has not changed for half a second
-        and no file is open for writing. A name that begins with a dot or `tmp-`, or ends in .tmp, .new or .part, does
-        not count until it is renamed: a program that renames what is whole never has half of it kept. Rank 0's worker
-        keeps it. The path is in HEADWAY_CHECKPOINT_DIRECTORY, too.
+        The folder as a whole becomes a checkpoint, without a call, once it has not changed for half a second and no
+        file in it is open for writing. Names that start with a dot or `tmp-`, or end in .tmp, .new or .part, are
+        ignored until they are renamed. So a program that renames complete files never has an incomplete file saved.
+        Rank 0's worker stores it. The path is also in HEADWAY_CHECKPOINT_DIRECTORY.
         """
         folder = Path(
             os.environ.get(rank_variables.CHECKPOINT_DIRECTORY, checkpoint_files_folder(self.output_directory))
@@ -295,17 +294,17 @@ class Run:
         return folder
 
     def warm_up(self, model: torch.nn.Module, *inputs: Any) -> None:
-        """Make sums exact from three ranks on, where DistributedDataParallel orders its buckets after the first step.
+        """Make a resumed run of three or more ranks exact, although DistributedDataParallel reorders its buckets.
 
-        To be called in every attempt before `restore`, with one batch of inputs. It changes neither weights nor random
-        numbers. Without it a resumed run of three ranks or more may differ from an unbroken one in the last bits.
+        Call it in every attempt before `restore`, with one batch of inputs. It changes neither weights nor random
+        states. Without it, a resumed run of three or more ranks may differ from an uninterrupted one in the last bits.
         """
         from headway.training.warm_up import warm_up
 
         warm_up(model, *inputs)
 
     def _restored(self) -> tuple[Path, RestoredCheckpoint] | None:
-        """Where the checkpoint to start from lies, and what it is; outside Headway what was saved last is made one."""
+        """The folder and description of the checkpoint to start from. Outside Headway: of the newest save."""
         if self.record_file is not None:
             folder = restore_folder(Path(self.record_file).parent)
         else:
@@ -322,11 +321,11 @@ class Run:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the rank was asked to end (SIGTERM). Who asks for this takes over: save what is needed, and return.
+        """Whether the rank was asked to end (SIGTERM). A script that uses this has to save and return when it is true.
 
-        Before the first use SIGTERM ends the process at once. With `should_save` all ranks get the same answer after
-        the same step. A script that returns after a yes counts as interrupted, not as finished. To be used in the
-        main thread.
+        Before the first use, SIGTERM ends the process at once. Together with `should_save`, all ranks get the same
+        answer after the same step. A script that returns after a yes counts as interrupted, not as finished. Use it in
+        the main thread.
         """
         self._obey_sigterm()
         stop = self._schedule.stop if "_schedule" in self.__dict__ else self.asked_to_stop
@@ -348,10 +347,10 @@ class Run:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """This rank's part of each batch of the job's dataset: inputs float32 (n, ...), labels int64 (n,).
 
-        All samples come `epochs` times. `batch_size` counts all ranks together. Inputs are normalised to the training
-        split's mean and deviation; an image (height, width) gets a channel. The order depends on the seed and the
-        epoch only, whatever the world size. After `restore` the same call continues behind the last batch before the
-        save. Raises InvalidInput when the job has no dataset.
+        Each sample comes `epochs` times. `batch_size` counts all ranks together. Inputs are normalised by the training
+        split's mean and deviation; an image (height, width) gets a channel. The order depends only on the seed and the
+        epoch, not on the world size. After `restore`, the same call continues after the last batch before the save.
+        Raises InvalidInput when the job has no dataset.
         """
         from headway.training.script_data import script_samples
 
@@ -369,7 +368,7 @@ class Run:
         return self._counted(((batch.inputs, batch.labels) for batch in batches), name, start)
 
     def _counted(self, batches: Iterator[Any], name: str, position: int) -> Iterator[Any]:
-        """Note how many batches were handed out, for the next save, until they are through."""
+        """Count the batches that were handed out, for the next save."""
         for batch in batches:
             position += 1
             self._positions[name] = position
@@ -377,9 +376,10 @@ class Run:
         self._positions.pop(name, None)
 
     def save_model(self, model: torch.nn.Module, **card: Any) -> None:
-        """Keep a model's weights as the job's model: safetensors, a plain state dict, and a card with what is given.
+        """Store a model's weights as the job's model: safetensors, a plain state dict, and a card with the given
+        values.
 
-        Every rank may call it; rank 0 writes. A parallel or compiled model is unwrapped, as by `save`.
+        Every rank may call it; only rank 0 writes. Parallel and compiled models are unwrapped, as in `save`.
         """
         if self.rank == 0:
             from headway.training.model_files import write_model

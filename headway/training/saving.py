@@ -1,4 +1,4 @@
-"""Saving: a copy that the step waits for, and a thread that writes it; and loading. Standard library until needed."""
+"""Saving and loading. The step waits only for a copy; a thread writes it. Imports torch only when needed."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, write_
 
 
 class Saver:
-    """Writes one part at a time in a thread of its own; the next save waits until it is written."""
+    """Writes one part at a time in its own thread. The next save waits until it is written."""
 
     def __init__(self) -> None:
         self._copies: dict[str, Any] = {}
         self._thread: threading.Thread | None = None
 
     def start(self, write: Callable[[Path], None], path: Path, then: Callable[[str | None], None]) -> None:
-        """Let `write` fill a file; once it is on the disk, whole, call `then(None)`, or with why it could not be."""
+        """Let `write` fill a file. Call `then(None)` once it is completely on the disk, or `then(error)` if that
+        failed.
+        """
         self._thread = threading.Thread(target=_write, args=(write, path, then), name="headway-save")
         self._thread.start()
 
     def wait(self) -> None:
-        """Return once what was saved before is on the disk."""
+        """Wait until the previous save is on the disk."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
 
     def copy(self, state: Any) -> Any:
-        """A copy on the CPU. Those of tensors are used again: memory costs once, without page faults later."""
+        """A copy on the CPU. Buffers for tensors are reused, so that later copies cause no page faults."""
         return self._copy(state, "")
 
     def _copy(self, value: Any, place: str) -> Any:
@@ -71,7 +73,7 @@ def _write(write: Callable[[Path], None], path: Path, then: Callable[[str | None
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.rename(path)
-    except Exception as error:  # torch's writers raise what they like on a full disk
+    except Exception as error:  # torch's writers raise various errors on a full disk
         temporary.unlink(missing_ok=True)
         then(str(error) or type(error).__name__)
     else:
@@ -95,7 +97,7 @@ def dump(state: Any, path: Path) -> None:
 
 
 def load_part(path: Path) -> dict[str, Any]:
-    """A rank's part: its `state`, `random` numbers and `positions`; of format 1, the state alone."""
+    """A rank's part: its `state`, `random` states and `positions`; in format 1, only the state."""
     part = _load(path)
     if isinstance(part, dict) and {"format", "state", "random", "positions"} <= part.keys():
         return part
@@ -103,7 +105,7 @@ def load_part(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path) -> Any:
-    """What was saved, tensors on the CPU. Only ranks open it, and only what a rank of Headway wrote."""
+    """The saved values, with tensors on the CPU. Only ranks load it, and only files that Headway's ranks wrote."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"  # as torch writes
         file.seek(0)
@@ -111,12 +113,12 @@ def _load(path: Path) -> Any:
             return pickle.load(file)  # noqa: S301
     import torch
 
-    # Mapped into memory: what is then copied into parameters is read once.
+    # Mapped into memory, so that data for parameters is read only once.
     return torch.load(path, map_location="cpu", weights_only=False, mmap=True)
 
 
 def plain(state: Any) -> Any:
-    """The state with models, optimizers and whatever else has a state dict replaced by it."""
+    """The state, where models, optimizers and other objects with a state dict are replaced by it."""
     if isinstance(state, dict):
         return {name: plain(one) for name, one in state.items()}
     unwrapped = unwrap(state)
@@ -124,7 +126,7 @@ def plain(state: Any) -> Any:
 
 
 def put_back(saved: Any, into: dict[str, Any]) -> None:
-    """Load what was saved into the objects of the same names. Raises KeyError for a name that was not saved."""
+    """Load saved states into the objects of the same names. Raises KeyError for a name that was not saved."""
     for name, one in into.items():
         target = unwrap(one)
         if hasattr(target, "load_state_dict"):
@@ -151,7 +153,7 @@ def sharded(state: dict[str, Any]) -> bool:
 def unwrap(model: Any) -> Any:
     """The model inside torch's wrappers: DistributedDataParallel, DataParallel and torch.compile, in any order.
 
-    A model's own attribute of such a name is a part of it and stays.
+    A model's own attribute with the name of a wrapper's attribute stays part of the model.
     """
     if "torch" not in sys.modules:
         return model
@@ -169,10 +171,10 @@ def unwrap(model: Any) -> Any:
 
 
 def prepare_restore(output: Path, world_size: int, files_folder: Callable[[], Path]) -> Path | None:
-    """Outside Headway: make the newest step in the output directory what the ranks start from, as a worker would.
+    """Outside Headway: prepare the newest step in the output directory for a restore, as a worker would.
 
-    Only a step counts of which every rank saved its part; None if there is none. Ranks of one machine may do it at the
-    same time.
+    Only steps with the parts of all ranks count; None if there is none. Ranks of one machine may do this at the same
+    time.
     """
     for step in sorted((int(path.name) for path in saved_parts(output).glob("[0-9]*")), reverse=True):
         parts = [saved_part(output, step, rank) for rank in range(world_size)]

@@ -1,4 +1,4 @@
-"""Samples for scripts, from the dataset directory of their job."""
+"""Samples for scripts, from the dataset directory of the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharded state (FSDP2): each rank saves what it holds, and another number of ranks can load it.
+"""Sharded state (FSDP2): each rank saves its shards, and any number of ranks can load them.
 
 torch.distributed.checkpoint writes and reads it: https://docs.pytorch.org/docs/stable/distributed.checkpoint.html
 """
@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_map_only
 
 
 def copy_shards(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """This rank's shards of models and optimizers, as copies; and what else is in the state, as it is."""
+    """Copies of this rank's shards of models and optimizers; and the rest of the state, unchanged."""
     tensors = _by_name(state)
     copied = {name: tree_map_only(torch.Tensor, lambda one: one.detach().clone(), one) for name, one in tensors.items()}
     return copied, {name: one for name, one in state.items() if name not in tensors}
@@ -29,14 +29,14 @@ def copy_shards(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @cache
 def saving_group() -> dist.ProcessGroup:
-    """Ranks talk about saving apart from training, so that both go on at once. All ranks ask for it together."""
+    """A process group for saving, so that it runs in parallel with training. All ranks must call this together."""
     group = dist.new_group(backend="gloo")
-    assert not isinstance(group, int)  # that is for ranks which are not members
+    assert not isinstance(group, int)  # an int is for ranks which are not members
     return group
 
 
 def write_shards(shards: dict[str, Any], folder: Path, group: dist.ProcessGroup) -> None:
-    """Write this rank's shards into a folder, while every other rank does so. For a thread beside training."""
+    """Write this rank's shards into a folder, together with all other ranks. Runs in a thread beside training."""
     folder.mkdir(parents=True, exist_ok=True)
     writer = FileSystemWriter(folder, single_file_per_rank=True, sync_files=True)
     try:
@@ -46,7 +46,7 @@ def write_shards(shards: dict[str, Any], folder: Path, group: dist.ProcessGroup)
 
 
 def load_shards(into: dict[str, Any], folder: Path) -> None:
-    """Load shards, of whatever number of ranks, into the models and optimizers of `into`."""
+    """Load shards, saved by any number of ranks, into the models and optimizers of `into`."""
     tensors = _by_name(into)
     load(tensors, storage_reader=FileSystemReader(folder))
     model = _model(into)
@@ -62,7 +62,7 @@ def _model(state: dict[str, Any]) -> nn.Module | None:
 
 
 def _by_name(state: dict[str, Any]) -> dict[str, Any]:
-    """State dicts whose keys are parameters' full names, which mean the same whatever the number of ranks."""
+    """State dicts with the full names of parameters as keys, which do not depend on the number of ranks."""
     model = _model(state)
     found: dict[str, Any] = {}
     for name, one in state.items():

@@ -1,4 +1,4 @@
-"""The loop of the built-in trainers: train, evaluate, store the model. Made to be read in one sitting."""
+"""The loop of the built-in trainers: train, evaluate, store the model. It is short enough to read in one sitting."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _WARM_UP_SHARE = 0.25
 
 
 def train(plan: Plan, run: Run) -> None:
-    """Train the job's model on this rank's part of the data; rank 0 leaves it in the output directory.
+    """Train the job's model on this rank's part of the data. Rank 0 stores it in the output directory.
 
-    Raises ValueError when the parameters do not suit the dataset.
+    Raises ValueError when the parameters do not fit the dataset.
     """
     if plan.trainer is None or plan.data is None:
         raise ValueError("The plan has no trainer, or no dataset for it.")
@@ -54,7 +54,7 @@ def train(plan: Plan, run: Run) -> None:
 
     torch.manual_seed(parameters.seed)  # the same weights on every rank
     model = build_model(plan.trainer, dataset, parameters).to(device).to(memory_format=torch.channels_last)
-    seed_dropout(parameters.seed, run.rank)  # but dropout of its own
+    seed_dropout(parameters.seed, run.rank)  # but different dropout
 
     if not fit(model, training, validation, parameters, run, classes=dataset.classes):
         return
@@ -77,9 +77,9 @@ def fit(
     *,
     classes: int,
 ) -> bool:
-    """Train `model` in place, with DDP where there are several ranks, from the checkpoint that the run starts from.
+    """Train `model` in place, from the run's checkpoint if there is one; with DDP if there are several ranks.
 
-    One cycle of the learning rate, AdamW. False: the ranks were asked to end before they were through.
+    Uses AdamW and a one-cycle learning rate. Returns False if the ranks were asked to end before they were done.
     """
     device = next(model.parameters()).device
     epoch_steps = steps_per_epoch(len(training.indices), parameters.batch_size)
@@ -96,7 +96,9 @@ def fit(
         ranks_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
         with precision:
             run.warm_up(ranks_model, training.reader.read(training.indices[:1])[0])
-    totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss sum, right answers, samples; since last logged
+    totals = torch.zeros(
+        3, dtype=torch.float64, device=device
+    )  # loss sum, correct answers, samples; since the last log
     state = TrainingState(model, optimizer, schedule, totals, parameters.seed)
     if run.rank == 0:
         run.reached("data_ready", total_steps)
@@ -137,7 +139,7 @@ def build_model(trainer: str, dataset: Dataset, parameters: TrainerParameters) -
 
 
 def load_all() -> None:
-    """Import every trainer, so that a fork need not."""
+    """Import every trainer, so that forks need not."""
     for target in TRAINERS.values():
         import_module(f"headway.training.trainers.{target.partition(':')[0]}")
 
@@ -150,7 +152,7 @@ def _device(run: Run) -> torch.device:
 
 
 def _precision(name: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to bfloat16 where asked for, or by `auto` where the device computes with it natively."""
+    """Autocast to bfloat16 if requested, or with `auto` if the device supports it natively."""
     if name == "fp32" or (name == "auto" and not _fast_bfloat16(device)):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
@@ -166,7 +168,7 @@ def _fast_bfloat16(device: torch.device) -> bool:
 def _batches(
     training: Samples, parameters: TrainerParameters, run: Run, first: int, total_steps: int
 ) -> Iterator[Batch]:
-    """This rank's part of each step's batch, behind step `first` and up to step `total_steps`."""
+    """This rank's part of each step's batch, after step `first` and up to step `total_steps`."""
     batches = training.epochs(
         parameters.epochs,
         seed=parameters.seed,
@@ -189,7 +191,7 @@ def _all(reader: SplitReader) -> Samples:
 
 
 def _add(totals: torch.Tensor, batch: Batch, loss: torch.Tensor, logits: torch.Tensor) -> None:
-    """Count a step without waiting for the device; a part of weight 0 is no part of the batch."""
+    """Add a step to the totals without waiting for the device. A part of weight 0 does not count."""
     if batch.weight > 0:
         count = len(batch.labels)
         totals[0].add_(loss.detach(), alpha=count)

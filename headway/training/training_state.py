@@ -1,4 +1,4 @@
-"""What the built-in trainers keep in a checkpoint, and how they go on from it."""
+"""What the built-in trainers save in a checkpoint, and how they continue from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headway.training.run import Run
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that changes from step to step. `totals`: sums since the last logged step, a part of them on each rank."""
+    """Everything that changes from step to step. `totals`: this rank's part of the sums since the last logged step."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -22,7 +22,7 @@ class TrainingState:
     seed: int
 
     def save(self, run: Run, step: int) -> None:
-        """Save on all ranks. Models and optimizers are the same on each, so rank 0's are kept."""
+        """Save on all ranks. Models and optimizers are the same on all ranks, so only rank 0's are saved."""
         if run.world_size > 1:
             dist.reduce(self.totals, 0)
             if run.rank > 0:
@@ -37,10 +37,10 @@ class TrainingState:
         run.save(state if run.rank == 0 else None, step)
 
     def restore(self, run: Run, total_steps: int) -> int:
-        """Go on from the checkpoint; the steps done before it, 0 if there is none.
+        """Continue from the checkpoint. Returns the steps before it, 0 if there is none.
 
-        The learning rate follows from the step and the job's own parameters, so that a fork may change them. Raises
-        ValueError when these end training before that step.
+        The learning rate is computed from the step and the job's own parameters, so that a fork may change them. Raises
+        ValueError when the parameters end training before that step.
         """
         saved = run.restore()
         if saved is None:
@@ -48,8 +48,8 @@ class TrainingState:
         step: int = saved["step"]
         if step > total_steps:
             raise ValueError(
-                f"The checkpoint is of step {step}, and with these parameters training ends after {total_steps}. "
-                "Give more epochs or max_steps, or an earlier checkpoint."
+                f"The checkpoint is of step {step}, but with these parameters training ends after {total_steps}. "
+                "Set more epochs or max_steps, or use an earlier checkpoint."
             )
         self.model.load_state_dict(saved["model"])
         groups = self.optimizer.state_dict()["param_groups"]
@@ -58,11 +58,13 @@ class TrainingState:
         self.schedule.step()
         if run.rank == 0:
             self.totals.copy_(saved["totals"])
-        if saved["world_size"] != run.world_size:  # no rank's random numbers fit: draw anew, and not as at the start
+        if (
+            saved["world_size"] != run.world_size
+        ):  # the saved random states do not fit: seed again, but differently from the start
             seed_dropout(self.seed + step, run.rank)
         return step
 
 
 def seed_dropout(seed: int, rank: int) -> None:
-    """Let each rank drop activations of its own."""
+    """Give each rank its own dropout."""
     torch.manual_seed(((seed + 1) * 1_000_003 + rank) % 2**63)

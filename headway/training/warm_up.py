@@ -1,4 +1,4 @@
-"""A throw-away step, so that every start of a model computes in the same order."""
+"""A step without effect, after which every start of a model computes in the same order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from headway.training.random_state import random_state, set_random_state
 
 
 def warm_up(model: nn.Module, *inputs: Any) -> None:
-    """Run the model forward and backward once, and leave weights, buffers, gradients and random numbers as they were.
+    """Run the model forward and backward once. Weights, buffers, gradients and random states stay as they were.
 
-    DistributedDataParallel orders its gradient buckets anew after the first step, and with that the summation: an
-    attempt that goes on from a checkpoint would sum differently from one that was never broken. After this both have
-    the order that stays. Call it in every attempt, before the checkpoint is restored.
+    DistributedDataParallel reorders its gradient buckets after the first step, which changes the order of summation. So
+    an attempt that continues from a checkpoint would sum differently from an uninterrupted one. After this call both
+    have the final order. Call it in every attempt, before the checkpoint is restored.
     """
     before = random_state()
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -30,7 +30,7 @@ def warm_up(model: nn.Module, *inputs: Any) -> None:
 
 
 def _sum(output: Any) -> torch.Tensor:
-    """A scalar that depends on everything that the model gave."""
+    """A scalar that depends on all outputs of the model."""
     if isinstance(output, torch.Tensor):
         return output.float().sum()
     parts = output.values() if isinstance(output, dict) else output

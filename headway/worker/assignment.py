@@ -50,15 +50,15 @@ from headway.worker.spool import SpooledStream, stream_folder
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 _STACKS_SECONDS = 1.0
-"""For the other workers to write the stacks of theirs, before a rank is ended."""
+"""Time for the other workers to write the stacks of their ranks, before any rank is ended."""
 _NOTICE_SECONDS = 1.0
-"""A signal to all of a worker's processes comes to a build and to the worker within this time."""
+"""A signal to all of a worker's processes reaches a build and the worker within this time of each other."""
 
 
 class RunningAssignment:
-    """Goes through the phases (see `phase`), and does in each what is to be done.
+    """Goes through the phases (see `phase`) and does the work of each.
 
-    Whatever goes wrong ends the attempt with its cause as a fact, and gives the slots back.
+    Any error ends the attempt with its cause as a fact, and frees the slots.
     """
 
     def __init__(self, session: Session, job: str, attempt: int) -> None:
@@ -74,7 +74,7 @@ class RunningAssignment:
 
     @property
     def phase(self) -> Phase:
-        """What is done for it now."""
+        """The current phase."""
         return self._lifecycle.phase
 
     @property
@@ -82,14 +82,14 @@ class RunningAssignment:
         """The newest step that its ranks logged."""
         return None if self._reporter is None else self._reporter.logged_step
 
-    # What the server and the worker ask of it
+    # Requests from the server and from the worker
 
     def wake(self) -> None:
-        """Something about the assignment changed at the server."""
+        """The assignment changed at the server."""
         self._lifecycle.wake()
 
     async def stop(self, request: StopRequest) -> None:
-        """End the ranks, also before they have started."""
+        """End the ranks, even if they have not started yet."""
         if request.worker_stops and not self._lifecycle.worker_stops:
             self._facts.put(WorkerStopping())
         self._lifecycle.ask_to_stop(request)
@@ -98,21 +98,23 @@ class RunningAssignment:
             await self._attendance.stop(stop.grace_seconds)
 
     async def stop_with_stacks(self, request: StopRequest) -> None:
-        """End the ranks of a job that has stalled; those that run first write down where they are."""
+        """End the ranks of a stalled job. Running ranks write their stacks first."""
         if self._lifecycle.write_stacks():
             self._writing_stacks = asyncio.create_task(self._stop_after_stacks(request))
         elif self.phase is not Phase.WRITING_STACKS:
             await self.stop(request)
 
     async def _stop_after_stacks(self, request: StopRequest) -> None:
-        """Once a rank is gone, those that wait for it fail and can tell nothing: so all workers write, then stop."""
+        """Write the stacks on all workers, then stop: once one rank is gone, ranks that wait for it fail without
+        stacks.
+        """
         if self._attendance is not None:
             await self._attendance.keep_stacks()
         await asyncio.sleep(_STACKS_SECONDS)
         await self.stop(request)
 
     def all_finished(self) -> None:
-        """Every rank of the attempt, here and elsewhere, has said that it finished."""
+        """Every rank of the attempt, on all workers, has finished."""
         if self._attendance is not None:
             self._attendance.all_finished()
 
@@ -122,7 +124,7 @@ class RunningAssignment:
             self._reporter.watched = watched
 
     async def inquire(self, inquiry: Inquiry) -> None:
-        """Answer what a user asks of the ranks."""
+        """Answer a user's inquiry."""
         if self._attendance is not None:
             await self._attendance.inquire(inquiry)
         else:
@@ -131,7 +133,7 @@ class RunningAssignment:
     # The phases
 
     async def run(self) -> None:
-        """The whole life of the assignment; it ends with the last report in the spool."""
+        """Run the assignment from the claim until its last report is in the spool."""
         try:
             with MeetingPorts(self.session.host) as ports:
                 claimed = await self._claim(ports)
@@ -148,7 +150,7 @@ class RunningAssignment:
             try:
                 return await self.session.connection.claim(self.key.job, self.key.attempt, ports.endpoint)
             except Unavailable:
-                await asyncio.sleep(_LOOK_SECONDS)  # the server's deadline, or its answer, ends this
+                await asyncio.sleep(_LOOK_SECONDS)  # the server's deadline or its answer ends this wait
                 if self._lifecycle.stop is not None:
                     return None
             except AnswerUnreadable as error:
@@ -166,7 +168,7 @@ class RunningAssignment:
             return
         try:
             self._reporter = reporter = self._open_reports(claimed, self.session.devices.of_slots(slots))
-        except Exception:  # without a place for reports all that the server can be told is that there is no room
+        except Exception:  # without a place for reports, the worker can only tell the server that it has no room
             _log.exception("Attempt %d of job %s is refused.", self.key.attempt, self.key.job)
             self.session.slots.give_back(slots)
             await self._refuse()
@@ -197,7 +199,7 @@ class RunningAssignment:
         return reporter
 
     async def _run_reported(self, claimed: Claimed, ports: MeetingPorts, reporter: Reporter, slots: list[int]) -> None:
-        """All that can fail with a cause that is reported, until the slots are free."""
+        """Everything whose failure can be reported, until the slots are free."""
         prepared: Prepared | None = None
         launcher: Launcher | None = None
         try:
@@ -208,7 +210,7 @@ class RunningAssignment:
                 warnings = await self._look_after(claimed, prepared, reporter, launcher)
                 await self._store_outputs(claimed, prepared, warnings)
         except Exception as error:
-            # Its ranks are gone by now; were that not reported, the whole gang would wait for it.
+            # Its ranks have ended. Without a report, the whole gang would wait for them.
             _log.exception("A defect in attempt %d of job %s; please report it.", self.key.attempt, self.key.job)
             self._facts.put(WorkerFailed(error=clean_text(f"{type(error).__name__}: {error}")[:1_000]))
         finally:
@@ -224,7 +226,7 @@ class RunningAssignment:
                 self.session.slots.give_back(slots)
 
     async def _prepare(self, claimed: Claimed, reporter: Reporter) -> Prepared | None:
-        """Prepare, while what that prints is reported; None if it failed or the attempt is not to start any more."""
+        """Prepare, and meanwhile report what it prints. None if it failed or the attempt must not start any more."""
         self._lifecycle.enter(Phase.PREPARING)
         preparing = asyncio.create_task(self.session.preparation.prepare(claimed, self._folder))
         try:
@@ -250,7 +252,7 @@ class RunningAssignment:
 
     async def _cannot_prepare(self, claimed: Claimed, error: Exception) -> None:
         if isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]  # one block of many that were fetched
+            error = error.exceptions[0]  # the first of the blocks that failed
         if isinstance(error, CheckpointCorrupt) and claimed.checkpoint is not None:
             damaged = claimed.checkpoint
             words = str(error)[:4000]
@@ -258,7 +260,7 @@ class RunningAssignment:
         environment = isinstance(error, EnvironmentFailed)
         if environment:
             await self._lifecycle.wait_for_stop(_NOTICE_SECONDS)
-        if not self._lifecycle.worker_stops:  # else what ended the worker ended the build as well
+        if not self._lifecycle.worker_stops:  # otherwise the signal that ended the worker ended the build as well
             self._cannot_start(error, environment=environment)
 
     def _cannot_start(self, error: Exception, *, environment: bool) -> None:
@@ -275,7 +277,7 @@ class RunningAssignment:
     async def _launch(
         self, claimed: Claimed, ports: MeetingPorts, prepared: Prepared, slots: list[int]
     ) -> Launcher | None:
-        """Start the ranks, once every worker has claimed; None if they do not start."""
+        """Start the ranks once every worker has claimed. None if they do not start."""
         self._lifecycle.enter(Phase.MEETING)
         endpoint = await self._endpoint(claimed, ports)
         if endpoint is None:
@@ -294,7 +296,7 @@ class RunningAssignment:
         return launcher
 
     async def _endpoint(self, claimed: Claimed, ports: MeetingPorts) -> str | None:
-        """The rendezvous store's address, once every worker has claimed; None if the ranks are not to start."""
+        """The rendezvous store's address, once every worker has claimed. None if the ranks must not start."""
         while self._lifecycle.stop is None:
             if claimed.endpoint is not None:
                 return claimed.endpoint
@@ -312,7 +314,7 @@ class RunningAssignment:
     async def _look_after(
         self, claimed: Claimed, prepared: Prepared, reporter: Reporter, launcher: Launcher
     ) -> list[str]:
-        """Until no rank is left, and what they saved last is stored, for the next attempt to start from. Warnings."""
+        """Wait until all ranks have ended and their last checkpoint is stored. Returns warnings for the user."""
         sender = CheckpointSender(claimed, self._folder, self.session.connection, self._facts)
         watch = None
         if claimed.first_rank == 0 and claimed.spec.trainer is None:
@@ -344,7 +346,7 @@ class RunningAssignment:
         return [*attendance.warnings, *reporter.files.warnings]
 
     async def _wait_for_parts(self, sender: CheckpointSender, sending: asyncio.Task[None]) -> None:
-        """Wait until what the ranks saved is sent. A worker that stops has a grace time: the job continues from it."""
+        """Wait until the saved parts are sent: the job continues from them. A worker that stops has a time limit."""
         waiting = asyncio.create_task(sender.wait())
         while not (waiting.done() or sending.done() or self._lifecycle.out_of_time()):
             await asyncio.wait({waiting, sending}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -352,7 +354,7 @@ class RunningAssignment:
         await asyncio.gather(waiting, return_exceptions=True)
 
     async def _store_outputs(self, claimed: Claimed, prepared: Prepared, warnings: list[str]) -> None:
-        """Keep what the ranks left, also of a failed attempt; then the assignment has done all it was for."""
+        """Store the outputs of the ranks, also of a failed attempt. This is the last work of the assignment."""
         try:
             stored = await store_results(
                 claimed,
@@ -365,6 +367,8 @@ class RunningAssignment:
             _log.exception("A defect while storing outputs of job %s; please report it.", self.key.job)
             stored = Stored(problems=[f"The outputs were not stored: {error}."], cut_off=True)
         self._facts.put(*stored.facts)
-        if not (self._lifecycle.course.abandoned and stored.cut_off):  # else a finished job would run again elsewhere
+        if not (
+            self._lifecycle.course.abandoned and stored.cut_off
+        ):  # otherwise a finished job would run again elsewhere
             said = clean_text(" ".join([*warnings, *stored.problems]))
             self._facts.put(OutputsStored(warning=said[:1000] or None))

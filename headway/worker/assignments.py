@@ -1,4 +1,4 @@
-"""The assignments of a worker: started, woken and stopped as the server says."""
+"""The assignments of a worker. The server tells it to start, wake and stop them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from headway.worker.spool import SpooledStream, stream_folder
 
 _log = logging.getLogger(__name__)
 _END_SECONDS = 30.0
-"""Beyond their grace time, for assignments to end their processes and to report that."""
+"""Extra time after the grace time, for assignments to end their processes and report that."""
 
 
 class Assignments:
-    """Those that run here, and those that have ended and whose reports are not all committed."""
+    """The assignments that run here, and ended ones whose reports are not all committed."""
 
     def __init__(self, heartbeat_due: asyncio.Event) -> None:
         self._heartbeat_due = heartbeat_due
@@ -37,11 +37,11 @@ class Assignments:
         return bool(self._running)
 
     def held(self) -> list[RunningAssignment]:
-        """Those that the server knows to be claimed, and that have not ended."""
+        """Those that the server knows as claimed, and that have not ended."""
         return [one for one in self._running.values() if one.phase.held]
 
     async def receive_wakeups(self, broker: WorkerBroker, session: Session) -> None:
-        """Start or wake what the broker's wake-ups name, until its connection ends."""
+        """Start or wake the assignments that the broker's wake-ups name, until the connection ends."""
         while True:
             wakeup = await broker.wakeup()
             running = self._running.get((wakeup.job, wakeup.attempt))
@@ -52,9 +52,9 @@ class Assignments:
                 self._heartbeat_due.set()
 
     async def follow(self, session: Session, answer: HeartbeatAnswer, held: list[RunningAssignment]) -> None:
-        """Do what the server says: start what is new, wake or stop what changed, end what is not listed.
+        """Follow the server's list: start new assignments, wake or stop changed ones, end those that are not listed.
 
-        `held`: what the server was told of when it answered.
+        `held`: the assignments that the heartbeat named.
         """
         for committed in answer.committed:
             if session.outbox.committed(committed):
@@ -86,7 +86,7 @@ class Assignments:
                 await running.stop(StopRequest(0.0, store_seconds=0.0))
 
     async def end_all(self, request: StopRequest) -> None:
-        """End all ranks, and return once their assignments have ended, or have taken longer than all their limits."""
+        """End all ranks. Returns when their assignments have ended, or have exceeded all their time limits."""
         running = [one for one in self._running.values() if one.phase is not Phase.ENDED]
         await asyncio.gather(*(one.stop(request) for one in running))
         if not self._tasks:
@@ -94,7 +94,7 @@ class Assignments:
         store_seconds = request.store_seconds if isfinite(request.store_seconds) else 0.0
         _, late = await asyncio.wait(self._tasks, timeout=request.grace_seconds + store_seconds + _END_SECONDS)
         if late:
-            _log.error("%d assignments do not end; they are left as they are, and their processes killed.", len(late))
+            _log.error("%d assignments do not end. Their processes are killed.", len(late))
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=_END_SECONDS)
@@ -117,14 +117,14 @@ class Assignments:
                 self._forget_unless_running(running.session, running.key)
 
     def _forget_unless_running(self, session: Session, key: AssignmentKey) -> None:
-        """The server wants no report of an assignment, or no more: once that has ended its files are not needed."""
+        """The server accepts no more reports of an assignment. Once it has ended, its files are not needed."""
         running = self._running.get((key.job, key.attempt))
         if running is None or running.phase is Phase.ENDED:
             self._running.pop((key.job, key.attempt), None)
             self._do_aside(asyncio.to_thread(remove_attempt, session.home, key))
 
     def _do_aside(self, aside: Coroutine[Any, Any, None]) -> None:
-        """Do something beside all else, which may fail."""
+        """Run a coroutine in the background. It may fail."""
 
         async def do() -> None:
             try:
@@ -144,7 +144,7 @@ def _stop_request(assignment: OpenAssignment, timeouts: Timeouts) -> StopRequest
 
 
 def _release_unknown(session: Session, key: AssignmentKey) -> None:
-    """The server believes that this worker has ranks which it never started: report that they are gone."""
+    """The server expects ranks that this worker never started: report that they have ended."""
     if not session.outbox.sends(key):
         stream = SpooledStream(stream_folder(session.home, key), key)
         finish_stream(session.home, stream, session.outbox.counters)

@@ -1,4 +1,4 @@
-"""The folder of one attempt on this worker, and what is done with it once its ranks are gone."""
+"""The folder of one attempt on this worker, and its clean-up once its ranks have ended."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _log = logging.getLogger(__name__)
 
 
 def attempt_folder(home: Path, key: AssignmentKey) -> Path:
-    """Where the files of an attempt's ranks lie."""
+    """The folder with the files of an attempt's ranks."""
     return home / "attempts" / f"{key.job}.{key.attempt}.{key.worker}"
 
 
 def remove_attempt(home: Path, key: AssignmentKey) -> None:
-    """Delete the files and reports of an attempt of which the server wants no more."""
+    """Delete the files and reports of an attempt that the server no longer needs."""
     remove(attempt_folder(home, key))
     remove(stream_folder(home, key))
 
 
 def finish_stream(home: Path, stream: SpooledStream, counters: WorkerCounters) -> None:
-    """Close a stream whose ranks are gone: a last report with what their files still have."""
+    """Close a stream whose ranks have ended, by a last report with the unread rest of their files."""
     if stream.ended:
         return
     folder = attempt_folder(home, stream.key)
@@ -46,6 +46,6 @@ def finish_stream(home: Path, stream: SpooledStream, counters: WorkerCounters) -
             counters.add_dropped(harvest)
     except OSError:
         raise
-    except Exception:  # the worker has to start, whatever lies there
-        _log.exception("What attempt %d of job %s left cannot be read.", stream.key.attempt, stream.key.job)
+    except Exception:  # the worker has to start, whatever is in the files
+        _log.exception("The files of attempt %d of job %s cannot be read.", stream.key.attempt, stream.key.job)
         stream.add(stream.write((Released(),), [], [], stream.offsets, last=True))

@@ -1,4 +1,4 @@
-"""Looks after the launched ranks of one attempt: hears its launcher, reports what they write, ends what hangs."""
+"""Watches the launched ranks of one attempt: hears the launcher, reports what ranks write, ends processes that hang."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from headway.worker.survivors import remember_processes
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.25
 _END_SECONDS = 15.0
-"""For a launcher that was told that all is over to kill what is left, and to go."""
+"""Time for a launcher that was told to end, to kill the remaining processes and exit."""
 _NOTICE_SECONDS = 1.0
-"""A signal to all of a worker's processes comes to the ranks and to the worker within this time."""
+"""A signal to all of a worker's processes reaches the ranks and the worker within this time of each other."""
 
 
 class Attendance:
-    """From the launch until none of the processes is left.
+    """Lasts from the launch until all processes have ended.
 
-    `warnings`: what the user is to know, though nothing fails for it.
+    `warnings`: sentences for the user about problems that did not make the job fail.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Attendance:
         self._facts = facts
         self._lifecycle = lifecycle
         self._processes: dict[int, int] = {}
-        """Rank to pid of what runs now."""
+        """Rank to pid of the running ranks."""
         self._watch = LauncherWatch(_lives)
         self._exit = ExitWatch(timeouts.exit_limit_seconds)
         self._stacks: asyncio.Task[dict[int, str]] | None = None
@@ -82,25 +82,25 @@ class Attendance:
         limit_seconds = claimed.spec.stall_seconds
         self._idle: IdleWatch | None = None
         if claimed.spec.trainer is None and limit_seconds != 0:
-            least_seconds = 2 * timeouts.resource_sample_seconds  # a sample is to fall into it
+            least_seconds = 2 * timeouts.resource_sample_seconds  # long enough to contain a sample
             limit_seconds = max(least_seconds, limit_seconds or timeouts.startup_limit_seconds)
             self._idle = IdleWatch(limit_seconds, time.monotonic())
 
     async def stop(self, grace_seconds: float) -> None:
-        """End the ranks; they have the grace time to save."""
+        """End the ranks. They have the grace time to save."""
         self._watch.stops(grace_seconds, time.monotonic())
         await self._launcher.stop(grace_seconds)
 
     def all_finished(self) -> None:
-        """Every rank of the attempt has said that it finished: what is left is the end of the processes."""
+        """Every rank of the attempt has finished: only the processes still have to end."""
         self._exit.finished(time.monotonic())
 
     async def inquire(self, inquiry: Inquiry) -> None:
-        """Answer what a user asks of the ranks."""
+        """Answer a user's inquiry."""
         await self._inquiries.begin(inquiry, self._launcher, dict(self._processes))
 
     async def run(self, sender: CheckpointSender, watch: CheckpointWatch | None) -> None:
-        """Until no process is left; what the ranks saved goes to the sender."""
+        """Run until all processes have ended. Saved parts go to the sender."""
         messages = asyncio.create_task(self._launcher.message())
         patience_seconds = 0.0
         try:
@@ -117,7 +117,7 @@ class Attendance:
                     await self._hear(message)
                     self._watch.heard()
                     if isinstance(message, RankExited) and message.rank not in self._reporter.ended_well:
-                        watch = None  # what it was writing may be there in half
+                        watch = None  # a file that it was writing may be incomplete
                 elif why := self._watch.stuck(self._processes.values(), time.monotonic()):
                     _log.error("The launcher of job %s is stuck: %s.", self._claimed.job, why)
                     break
@@ -139,7 +139,7 @@ class Attendance:
             sender.add(part)
 
     async def _hear(self, message: FromLauncher) -> None:
-        """The launcher says that the ranks have started, that one has ended, or what a user's inquiry gave."""
+        """Handle a message of the launcher: ranks have started, one has ended, or an inquiry's command has ended."""
         match message:
             case RanksStarted():
                 self._note_started(message)
@@ -159,11 +159,11 @@ class Attendance:
         self._facts.put(StageReached(stage="launched", at=time.time()))
         try:
             remember_processes(self._folder, [started.launcher, *pids.values()])
-        except OSError as error:  # as when a rank has deleted the folder; only the worker's next start needs it
-            _log.warning("The processes of job %s are not noted: %s", self._claimed.job, error)
+        except OSError as error:  # for example, a rank deleted the folder; only the worker's next start needs the note
+            _log.warning("The process ids of job %s could not be written: %s", self._claimed.job, error)
 
     async def _ended_with_the_worker(self) -> bool:
-        """Whether a signal that ended a rank came to the worker as well. Its own may come a moment later."""
+        """Whether a signal that ended a rank was sent to the worker as well, perhaps a moment later."""
         if self._notice_until is None:
             self._notice_until = time.monotonic() + _NOTICE_SECONDS
         await self._lifecycle.wait_for_stop(max(0.0, self._notice_until - time.monotonic()))
@@ -172,7 +172,7 @@ class Attendance:
     async def _look_for_files(
         self, watch: CheckpointWatch | None, sender: CheckpointSender, *, final: bool = False
     ) -> None:
-        """See whether a program has written checkpoint files."""
+        """Check whether a program has written checkpoint files."""
         if watch is None:
             return
         step, ranks = self._reporter.logged_step, [*self._processes.values()]
@@ -186,7 +186,7 @@ class Attendance:
             self._facts.put(found)
 
     async def _look_for_stall(self) -> None:
-        """Report a training that has stalled; the server then ends the attempt."""
+        """Report training that has stalled. Then the server ends the attempt."""
         if self._stall is None:
             return
         step, now = self._reporter.logged_step, time.monotonic()
@@ -202,9 +202,9 @@ class Attendance:
         self._facts.put(Stalled(step=step or 0, silent_seconds=silent, absent_ranks=absent))
 
     async def _look_for_idle_ranks(self) -> None:
-        """Report ranks that log no steps and wait for what never comes. With `stall_seconds` that ends the attempt.
+        """Report idle ranks that log no steps. With `stall_seconds` this ends the attempt.
 
-        It does so only if all its ranks are here: those of other workers may compute what these wait for.
+        It ends only if all its ranks are here: ranks on other workers may compute what these wait for.
         """
         if self._idle is None or self._lifecycle.stop is not None or self._reporter.logged_step is not None:
             return
@@ -220,20 +220,20 @@ class Attendance:
             self._facts.put(RanksIdle(idle_seconds=idle))
 
     async def _look_for_exit(self) -> None:
-        """End processes that do not end by themselves, though all ranks have finished."""
+        """End processes that do not end by themselves after all ranks have finished."""
         if not self._processes or not self._exit.overdue(time.monotonic()):
             return
         ranks = sorted(self._processes)
         several = f"ranks {', '.join(map(str, ranks[:10]))}" if len(ranks) > 1 else f"rank {ranks[0]}"
         self.warnings.append(
             f"The process of {several} did not end within {self._timeouts.exit_limit_seconds:g} s after all ranks had "
-            "finished, so it was killed (HEADWAY_EXIT_LIMIT_SECONDS). Look at its exit handlers and threads."
+            "finished, so it was killed (HEADWAY_EXIT_LIMIT_SECONDS). Check its exit handlers and threads."
         )
         self._watch.stops(0, time.monotonic())
         await self._launcher.stop(0)
 
     async def keep_stacks(self) -> dict[int, str]:
-        """Write where the ranks are into the attempt's outputs, once; who asks later gets what was written then."""
+        """Write the ranks' stacks into the attempt's outputs, once. Later calls return the same stacks."""
         if self._stacks is None:
             if not self._processes:
                 return {}

@@ -1,4 +1,4 @@
-"""The brokers that a worker is connected to, and what each is used for."""
+"""The brokers that a worker is connected to, and the use of each."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Use = Callable[[WorkerBroker], Coroutine[Any, Any, None]]
 
 
 class BrokerLink(NamedTuple):
-    """A broker, made again for each connection, and its uses."""
+    """Creates a broker for each connection, and knows its uses."""
 
     make: Callable[[], WorkerBroker]
     uses: Sequence[Use]
 
     async def keep(self, connected: Callable[[], None]) -> None:
-        """Connect and use the broker, again whenever its connection ends; `connected` is called each time.
+        """Connect and use the broker, again each time its connection ends. Each time `connected` is called.
 
-        What follows from a refusal is decided by the answer to the next heartbeat.
+        If the server refuses the connection, the answer to the next heartbeat decides what happens.
         """
         said = ""
         while True:
@@ -57,7 +57,7 @@ class BrokerLink(NamedTuple):
 
 
 class Uses(NamedTuple):
-    """What a worker does with brokers: it receives wake-ups, and sends reports, sealed where others might send some."""
+    """The uses of a broker: receive wake-ups, and send reports. They are sealed if others can write to it."""
 
     receive: Use
     send_plain: Use
@@ -72,10 +72,10 @@ def broker_links(
     wakeups_url: str | None,
     reports_url: str | None,
 ) -> list[BrokerLink]:
-    """The worker's connection to the server, and to other brokers if that has such. Raises SettingInvalid.
+    """The worker's connection to the server, and to other brokers that the server uses. Raises SettingInvalid.
 
-    `server_url`: the server that is asked now, for another may lead when a connection is made again.
-    `wakeups_url` and `reports_url` take the place of what the server says. Reports go sealed through other brokers.
+    `server_url` gives the current server: another one may lead when the worker reconnects. `wakeups_url` and
+    `reports_url` replace the URLs that the server names. Reports through other brokers are sealed.
     """
 
     def embedded() -> WorkerBroker:
@@ -94,7 +94,7 @@ def broker_links(
 
 
 def _external(url: str, worker: str) -> Callable[[], WorkerBroker]:
-    """Makes a worker's side of a broker, again for each connection. Raises SettingInvalid for a URL that cannot be."""
+    """Returns a function that creates the worker's side of a broker. Raises SettingInvalid for an invalid URL."""
     made: Callable[[str, str], WorkerBroker] = backend("worker_broker", url)
     made(url, worker)
     return lambda: made(url, worker)

@@ -19,7 +19,7 @@ _SAID_LINES = 12
 _KEPT_LINES = 1_000
 _PIECE_BYTES = 1 << 16
 _ERROR_SIGNS = ("error", "×")  # noqa: RUF001
-"""What the first line of a failure begins with; before it is progress."""
+"""The first line of a failure starts with one of these; lines before it are progress."""
 _DISK_FULL = os.strerror(errno.ENOSPC)
 _DECORATION = " ×╰─▶│"  # noqa: RUF001 - what uv draws around its messages
 
@@ -32,12 +32,12 @@ def find_uv() -> str:
         return str(find_uv_bin())
     found = shutil.which("uv")
     if found is None:
-        raise EnvironmentFailed("This worker has no uv to build it with: pip install 'headway[torch]', or uv itself.")
+        raise EnvironmentFailed("This worker has no uv, which builds environments. Install it: pip install uv")
     return found
 
 
 async def _lines_of(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
-    """What a program prints, line by line; one that is too long comes in pieces."""
+    """The lines that a program prints. A line that is too long comes in pieces."""
     unread = b""
     while process.stdout is not None and (content := await process.stdout.read(_PIECE_BYTES)):
         *whole, unread = (unread + content).split(b"\n")
@@ -52,9 +52,9 @@ async def _lines_of(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
 async def run_build(
     command: list[str], work: Path, say: Callable[[str], None] = lambda _line: None, **variables: str
 ) -> list[str]:
-    """Run a program in the folder `work`; its lines.
+    """Run a program in the folder `work`. Returns its lines.
 
-    Raises EnvironmentFailed with what it said last, CannotStartRanks for a full disk.
+    Raises EnvironmentFailed with its last lines, CannotStartRanks for a full disk.
     """
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("HEADWAY_", "VIRTUAL_ENV"))
@@ -77,7 +77,7 @@ async def run_build(
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with all that it has started
+                os.killpg(process.pid, signal.SIGKILL)  # with all processes that it has started
             await process.wait()
     lines = [*kept]
     if status != 0:

@@ -1,4 +1,4 @@
-"""Watches the directory of a program that only writes files, and keeps what it wrote as a checkpoint."""
+"""Watches the checkpoint directory of a program that does not call Headway, and keeps its files as a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from headway.worker.read_watch import ReadWatch
 
 _log = logging.getLogger(__name__)
 _QUIET_SECONDS = 0.5
-"""How long nothing may change before what is there is taken for whole."""
+"""How long files must stay unchanged before they count as complete."""
 _RESTLESS_SECONDS = 30.0
 _NUMBER = re.compile(r"\d{1,15}")
 _EXITING = 0x4
-"""Flag of a process that ends (PF_EXITING, see proc_pid_stat(5))."""
+"""The flag of a process that is ending (PF_EXITING, see proc_pid_stat(5))."""
 
 
 class CheckpointWatch:
-    """Takes the directory's files, all or nothing, when they have changed and then been quiet, and no process has
-    one open for writing.
+    """Takes all files of the directory when they have changed, have then stayed unchanged, and no process has one open
+    for writing.
 
-    A process that is killed closes its files, however much of them it had written. So nothing is taken while a rank
-    ends, and a writer that is gone counts as a change. `left_out`: links that the newest part does not have, as they
-    lead out of the directory.
+    A process that is killed closes its files, even incomplete ones. So nothing is taken while a rank is ending, and a
+    writer that has gone counts as a change. `left_out`: links that the newest part does not contain, because they lead
+    out of the directory.
     """
 
     def __init__(
         self, folder: Path, attempt_folder: Path, restored: ReadWatch | None = None, *, last_count: int = 0
     ) -> None:
-        """`restored` watches whether ranks read the files that they start from; packing these is none of it.
+        """`restored` watches whether ranks read the files that they start from. Packing does not count as reading.
 
-        `last_count`: of the checkpoint that they start from, if its step is a count.
+        `last_count`: the step of the checkpoint that they start from, if that is a count.
         """
         self.folder = folder
         self._attempt_folder = attempt_folder
@@ -60,24 +60,24 @@ class CheckpointWatch:
     async def look(
         self, logged_step: int | None, ranks: Collection[int], *, now: float, final: bool = False
     ) -> SavedPart | CheckpointNotSaved | None:
-        """A new part, if there is one to take; once, the fact that the files change too often for that.
+        """A new part, if there is one; or, once, the fact that the files change too often to be taken.
 
-        `ranks`: the pids of those that run; `now`: seconds on the monotonic clock; `final`: all ranks have ended well,
-        so that nothing is being written. A part's step is the last number in the newest name that has one, else the
-        step that was logged last, else a count.
+        `ranks`: the pids of running ranks. `now`: seconds on the monotonic clock. `final`: all ranks have ended well,
+        so nothing is being written. A part's step is the last number in the newest name that has one, else the last
+        logged step, else a count.
         """
         if not final and now - self._looked_at < _QUIET_SECONDS:
             return None
         self._looked_at = now
         try:
             part = await asyncio.to_thread(self._take, logged_step, ranks, final)
-        except OSError as error:  # as when the disk is full
+        except OSError as error:  # for example, the disk is full
             _log.warning("The checkpoint files in %s were not taken: %s", self.folder, error)
             return None
         if part is None and self._restless(now) and not self._warned:
             self._warned = True
-            words = "its files have not been quiet for half a second in half a minute. Write them less often, or say "
-            words += "when they are whole: run.save(folder, step)."
+            words = "its files never stayed unchanged for half a second in half a minute. Write them less often, or "
+            words += "tell Headway when they are complete: run.save(folder, step)."
             return CheckpointNotSaved(step=logged_step or 0, rank=0, error=words)
         return part
 
@@ -94,7 +94,7 @@ class CheckpointWatch:
         if (now, writers) != (self._seen, self._writers):
             self._seen, self._writers, self._seen_at = now, writers, self._looked_at
         quiet = not writers and self._looked_at - self._seen_at >= _QUIET_SECONDS
-        # The ranks are looked at last: what a rank that lives now had open, it had open before.
+        # Check the ranks last: if a rank still lives now, the files that it has open were open before as well.
         if not final and not (quiet and all(_lives(pid) for pid in ranks)):
             return None
         told = self._told_step(logged_step)
@@ -105,7 +105,7 @@ class CheckpointWatch:
         try:
             self.left_out = pack_files(self.folder, path, tuple(name for name, *_ in now))
         except FileNotFoundError:
-            return None  # a file went away meanwhile: look again
+            return None  # a file disappeared meanwhile: try again
         except TooLarge as error:
             self._taken, self._restless_since = now, None
             return CheckpointNotSaved(step=step, rank=0, error=str(error))
@@ -123,7 +123,7 @@ class CheckpointWatch:
         return SavedPart(rank=0, step=step, saved_at=time.time(), kind=PartKind.FILES, counted=told is None)
 
     def _restless(self, now: float) -> bool:
-        """Whether the files change so often that nothing could be taken for long."""
+        """Whether the files changed so often that for a long time none could be taken."""
         return self._restless_since is not None and now - self._restless_since > _RESTLESS_SECONDS
 
     def _told_step(self, logged_step: int | None) -> int | None:
@@ -137,7 +137,7 @@ class CheckpointWatch:
 
 
 def _writers(folder: Path) -> frozenset[int]:
-    """The processes that have a file of the folder open for writing; known on Linux only."""
+    """The processes that have a file of the folder open for writing. Only known on Linux."""
     if sys.platform != "linux":
         return frozenset()
     inside = f"{folder.resolve()}{os.sep}"
@@ -148,7 +148,7 @@ def _writes(process: Path, inside: str) -> bool:
     try:
         descriptors = list((process / "fd").iterdir())
     except OSError:
-        return False  # it ended, or is another user's
+        return False  # it ended, or belongs to another user
     for descriptor in descriptors:
         try:
             if os.readlink(descriptor).startswith(inside) and _for_writing(process / "fdinfo" / descriptor.name):
@@ -167,7 +167,7 @@ def _for_writing(information: Path) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    """Whether a process lives and is not about to end; known on Linux only."""
+    """Whether a process lives and is not ending. Only known on Linux."""
     if sys.platform != "linux":
         return True
     try:

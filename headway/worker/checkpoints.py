@@ -1,4 +1,4 @@
-"""Checkpoints on the worker: what ranks saved is sent to the server; what they are to start from is fetched."""
+"""Checkpoints on the worker: sends saved parts to the server, and fetches the parts that ranks start from."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 _MAXIMUM_WAITING_BYTES = 4 << 30
 _LEAST_WAITING_STEPS = 2
-"""What may wait on the disk for a server that is away, or slower than the ranks save; older steps are dropped."""
+"""How many bytes may wait on the disk while the server is down or slow. Beyond that, older steps are dropped."""
 
 
 @dataclass(frozen=True)
 class SavedPart:
-    """A part that lies on this machine's disk: see CheckpointPart and CheckpointPartStored."""
+    """A part on this machine's disk: see CheckpointPart and CheckpointPartStored."""
 
     rank: int
     step: int
@@ -43,7 +43,8 @@ class SavedPart:
 
 
 class CheckpointSender:
-    """Sends the parts of one attempt, one after the other, while training goes on. What became of them are facts."""
+    """Sends the parts of one attempt, one after the other, while training continues. It reports the result of each as a
+    fact."""
 
     def __init__(self, claimed: Claimed, folder: Path, connection: Connection, facts: FactQueue) -> None:
         self._claimed = claimed
@@ -56,7 +57,7 @@ class CheckpointSender:
         self._idle.set()
 
     def add(self, part: SavedPart) -> None:
-        """The rank has written its part of a step to its disk. Older ones may be dropped for it."""
+        """Queue a part that a rank has written to the disk. Older parts may be dropped for it."""
         self._waiting[part.step, part.rank] = part
         self._idle.clear()
         self._news.set()
@@ -67,12 +68,12 @@ class CheckpointSender:
             for key in [key for key in self._waiting if key[0] == step]:
                 del self._waiting[key]
                 _remove(saved_part(self._folder, *key))
-                words = "it and newer ones wait for the server, and take too much of the worker's disk"
+                words = "this and newer checkpoints wait for the server and use too much of the worker's disk"
                 _log.warning("The checkpoint of step %d, rank %d, was dropped: %s", *key, words)
                 self._facts.put(CheckpointNotSaved(step=step, rank=key[1], error=words))
 
     async def run(self) -> None:
-        """Send for ever. What the server does not want is dropped: the attempt has ended."""
+        """Send forever. A part that the server refuses is dropped: its attempt has ended."""
         while True:
             while not self._waiting:
                 self._idle.set()
@@ -95,12 +96,15 @@ class CheckpointSender:
                         metrics=part.metrics,
                     )
                 )
-            except (Conflict, TokenExpired) as error:  # the attempt has ended: what else waits is not wanted either
-                _log.warning("Checkpoints of job %s are not stored any more: %s", self._claimed.job, error)
+            except (
+                Conflict,
+                TokenExpired,
+            ) as error:  # the attempt has ended: the server refuses the other parts as well
+                _log.warning("Checkpoints of job %s are no longer stored: %s", self._claimed.job, error)
                 for step, rank in self._waiting:
                     _remove(saved_part(self._folder, step, rank))
                 self._waiting.clear()
-            except Exception as error:  # whatever it is, the next part may go better
+            except Exception as error:  # any error: the next part may succeed
                 _log.warning("The checkpoint of step %d, rank %d, was not stored: %s", part.step, part.rank, error)
                 self._facts.put(CheckpointNotSaved(step=part.step, rank=part.rank, error=clean_text(str(error))[:1000]))
             finally:
@@ -122,10 +126,9 @@ class CheckpointSender:
 
 
 async def fetch_checkpoint(claimed: Claimed, folder: Path, files_folder: Path, connection: Connection) -> None:
-    """Write what the ranks are to start from into `folder`; files that they saved as such into `files_folder`.
+    """Write the checkpoint that the ranks start from into `folder`; checkpoint files of programs into `files_folder`.
 
-    Beside the parts lies what says what they are. Raises CheckpointCorrupt: a part is missing,
-    changed, or of a newer format.
+    A description lies beside the parts. Raises CheckpointCorrupt if a part is missing, changed, or of a newer format.
     """
     checkpoint = claimed.checkpoint
     if checkpoint is None:
@@ -155,7 +158,7 @@ def _part(claimed: Claimed, rank: int) -> CheckpointPart:
         raise CheckpointCorrupt(f"its part of rank {rank} is missing")
     if part.format > CHECKPOINT_FORMAT:
         raise CheckpointCorrupt(
-            f"its part of rank {rank} has format {part.format}, and this worker's Headway reads up to "
+            f"its part of rank {rank} has format {part.format}, but this worker's Headway reads formats up to "
             f"{CHECKPOINT_FORMAT}: update the worker"
         )
     return part
@@ -174,5 +177,5 @@ async def _fetch(
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # a rank may have put anything there
+    with suppress(OSError):  # a rank may have put anything in its place
         path.unlink()

@@ -1,4 +1,4 @@
-"""What the worker asks of the server over HTTP."""
+"""The worker's HTTP requests to the server."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ from headway.worker.regular_files import open_file
 _TIMEOUT_SECONDS = 5.0
 _UPLOAD_TIMEOUT_SECONDS = 60.0
 _BLOCK_SECONDS = 600.0
-"""For a whole block, however slow the network is."""
+"""The time limit for a whole block, also on a slow network."""
 _CHUNK_BYTES = 1 << 20
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class Connection:
-    """Raises Unavailable when no server answers, and otherwise the error that the server names.
+    """Its methods raise Unavailable when no server answers, and otherwise the error that the server names.
 
-    A server may be newer than its workers: what its answers have beyond what is known here is ignored.
+    A server may be newer than its workers: unknown fields in its answers are ignored.
     """
 
     def __init__(self, server_urls: str) -> None:
-        """`server_urls`: of one server, or of several on one database, with commas between."""
+        """`server_urls`: the URL of one server, or of several on one database, separated by commas."""
         self._server_urls = [url.strip().rstrip("/") for url in server_urls.split(",")]
         self._http = httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False)
         self._use(self._server_urls[0])
@@ -56,32 +56,32 @@ class Connection:
         self._http.base_url = httpx.URL(server_url)
 
     def use_next(self) -> None:
-        """Ask the next server, if there are several."""
+        """Use the next server, if there are several."""
         self._use(self._server_urls[(self._server_urls.index(self.server_url) + 1) % len(self._server_urls)])
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def register(self, registration: Registration, join_token: str) -> Registered:
-        """Get an id and a token, which are used from now on."""
+        """Get an id and a token, and use them from now on."""
         self._token = join_token
         registered = await self._post("/api/v1/workers", registration, Registered)
         self._token, self._worker = registered.token, registered.id
         return registered
 
     async def heartbeat(self, heartbeat: Heartbeat, timeout_seconds: float) -> HeartbeatAnswer:
-        """Say that we live. Raises WorkerLost."""
+        """Send a heartbeat. Raises WorkerLost."""
         path = f"/api/v1/workers/{self._worker}/heartbeat"
         return await self._post(path, heartbeat, HeartbeatAnswer, timeout_seconds)
 
     async def ended_jobs(self, jobs: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of the jobs that have ended or do not exist."""
+        """Which of the jobs have ended or do not exist."""
         asked = JobIds(jobs=jobs)
         return (await self._post(f"/api/v1/workers/{self._worker}/ended-jobs", asked, JobIds)).jobs
 
     async def leave(self) -> None:
-        """Say that this worker ends, so that nobody waits for it."""
+        """Tell the server that this worker shuts down, so that it does not wait for it."""
         await self._send("DELETE", f"/api/v1/workers/{self._worker}")
 
     async def claim(self, job: str, attempt: int, endpoint: str) -> Claimed:
@@ -139,19 +139,19 @@ class Connection:
     async def store_checkpoint_part(
         self, claimed: Claimed, step: int, rank: int, path: Path, *, kind: PartKind, replica: bool
     ) -> None:
-        """Store what a rank saved. Raises Conflict, TokenExpired when the attempt has ended."""
+        """Store a rank's part. Raises Conflict, TokenExpired when the attempt has ended."""
         query = f"kind={kind.value}&replica={str(replica).lower()}&format={CHECKPOINT_FORMAT}"
         await self._put_file(claimed, f"checkpoints/{step}/{rank}?{query}", path)
 
     async def checkpoint_part(self, claimed: Claimed, part: CheckpointPart, source: str | None) -> AsyncIterator[bytes]:
-        """What a rank saved in an earlier attempt, or in the job `source` of which this is a fork. Raises NotFound."""
+        """A part of an earlier attempt, or of the job `source` from which this one was forked. Raises NotFound."""
         path = f"checkpoints/{part.attempt}/{part.step}/{part.rank}" + (f"?source={source}" if source else "")
         headers = {"Authorization": f"Bearer {claimed.rank_token}"}
         async for chunk in self._get_file(f"/api/v1/jobs/{claimed.job}/attempts/{claimed.attempt}/{path}", headers):
             yield chunk
 
     async def answer(self, inquiry: str, answer: InquiryAnswer) -> None:
-        """Answer what a user asked of a running job."""
+        """Answer a user's inquiry."""
         path = f"/api/v1/workers/{self._worker}/inquiries/{inquiry}"
         await self._send("POST", path, answer.model_dump_json().encode())
 
@@ -180,7 +180,7 @@ class Connection:
         timeout_seconds: float = _TIMEOUT_SECONDS,
         limit_seconds: float | None = None,
     ) -> httpx.Response:
-        """`timeout_seconds`: for each part of the answer; `limit_seconds`: for all of it, by default twice as long."""
+        """`timeout_seconds`: for each part of the answer. `limit_seconds`: for the whole; by default twice as long."""
         try:
             async with asyncio.timeout(limit_seconds or 2 * timeout_seconds):
                 response = await self._http.request(
@@ -201,7 +201,7 @@ def _read(model: type[_Answer], response: httpx.Response) -> _Answer:
         where = ".".join(map(str, first["loc"])) or "it"
         raise AnswerUnreadable(
             f"The answer of server {response.url.host} cannot be read ({where}: {first['msg']}): "
-            f"this is Headway {__version__}, update it to the server's version."
+            f"this worker has Headway {__version__}. Update it to the server's version."
         ) from error
 
 
@@ -210,7 +210,7 @@ def _error(response: httpx.Response) -> HeadwayError:
 
 
 async def _chunks(file: BinaryIO, size_bytes: int) -> AsyncIterator[bytes]:
-    """As much as the request says that it has, should the file grow meanwhile. Raises OSError if it shrinks."""
+    """The first `size_bytes` of the file, even if it grows meanwhile. Raises OSError if it shrinks."""
     left = size_bytes
     while left > 0:
         chunk = await asyncio.to_thread(file.read, min(left, _CHUNK_BYTES))

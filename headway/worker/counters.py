@@ -1,4 +1,4 @@
-"""What a worker process has counted since it started: the one source of what metrics show of it."""
+"""What a worker process has counted since it started: the only source for metrics about it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from headway.worker.harvest import Harvest
 
 @dataclass
 class WorkerCounters:
-    """Whoever drops or replaces something adds it here; the jobs' logs say so as well."""
+    """Counts of everything that the worker dropped or replaced. The jobs' logs name it as well."""
 
     dropped_output_bytes: int = 0
-    """What ranks printed beyond HEADWAY_MAXIMUM_LOG_BYTES."""
+    """Output of ranks beyond HEADWAY_MAXIMUM_LOG_BYTES, in bytes."""
     dropped_records: int = 0
     """Records of ranks that were too large or could not be read."""
     dropped_points: int = 0
-    """Metric points of ranks that log more metrics than are kept."""
+    """Metric points of series beyond the limit per rank."""
     stripped_reports: int = 0
-    """Reports that were sent without lines and metrics, which were more than can be sent."""
+    """Reports that were sent without lines and metrics, because these were too large to send."""
     replaced_reports: int = 0
-    """Reports that were lost on the disk or on their way: gaps in a spool, of which the server is told."""
+    """Reports that were lost on the disk or in transit. The server is told of these gaps."""
 
     def add_dropped(self, harvest: Harvest) -> None:
-        """Add what was not kept of what ranks left."""
+        """Add what a harvest dropped."""
         self.dropped_output_bytes += harvest.dropped_output_bytes
         self.dropped_records += harvest.dropped_records
         self.dropped_points += harvest.dropped_points

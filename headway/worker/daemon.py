@@ -1,4 +1,4 @@
-"""The worker's daemon: puts its parts together, and holds one session with the server after the other."""
+"""The worker's daemon: connects its parts, and runs one session with the server after the other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CLOSE_SECONDS = 5.0
 
 
 class Worker:
-    """One start of a worker. When the server declares it lost it ends its ranks and registers under another id."""
+    """One start of a worker. When the server declares it lost, it ends its ranks and registers under a new id."""
 
     def __init__(self, settings: WorkerSettings, devices: Devices) -> None:
         self._settings = settings
@@ -74,7 +74,7 @@ class Worker:
         self._join_token = JoinToken(settings.token_file)
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Work until `stopped` is set, then end the ranks, send what is left, and return.
+        """Work until `stopped` is set. Then end the ranks, send the remaining reports, and return.
 
         Raises SettingInvalid when the home is in use by another worker, or the token is refused.
         """
@@ -105,7 +105,7 @@ class Worker:
             await asyncio.gather(session, return_exceptions=stopped.is_set())
 
     async def _hold_session(self, port: int, stopped: asyncio.Event) -> None:
-        """From a registration until the server declares this worker id lost."""
+        """Run from a registration until the server declares this worker id lost."""
         description = self._description(port)
         registered = await register(self._connection, description, self._join_token, self._home)
         self._timeouts = registered.timeouts
@@ -153,7 +153,7 @@ class Worker:
         )
 
     def _broker_links(self, registered: Registered, session: Session) -> list[BrokerLink]:
-        """The connection to the server, and to other brokers if it has such. Raises SettingInvalid."""
+        """The connection to the server, and to other brokers that it uses. Raises SettingInvalid."""
         return broker_links(
             registered,
             lambda: self._connection.server_url,
@@ -171,7 +171,7 @@ class Worker:
         await self._outbox.run(broker, sealed)
 
     def _advertised_host(self) -> str:
-        """The address of this machine on the route to the server, unless a setting names another."""
+        """The address of this machine on the route to the server, or the one in the settings."""
         if self._settings.host is not None:
             return self._settings.host
         if self._settings.interface is not None:
@@ -184,6 +184,6 @@ class Worker:
 
 
 def _greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the server's probe: this process lives."""
+    """Answer the server's probe: this process is alive."""
     writer.write(b".")
     writer.close()

@@ -1,4 +1,4 @@
-"""Datasets on the worker's disk: flat files that all its ranks map into memory."""
+"""Datasets on the worker's disk, as flat files that all its ranks map into memory."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _UNFINISHED = ".new-"
 
 
 class DatasetCache:
-    """One folder per dataset, complete or absent; fetched once however many attempts ask.
+    """One folder per dataset, complete or absent. A dataset is fetched once, however many attempts need it.
 
-    What is used or being assembled counts as much as what lies there, and is never dropped. A dataset for which there
-    is no room beside these waits until one is released.
+    Datasets in use or being assembled count towards the bound and are never dropped. A dataset that does not fit beside
+    them waits until one is released.
     """
 
     def __init__(self, folder: Path, maximum_bytes: int, fetch: Callable[[str], Awaitable[bytes]]) -> None:
@@ -40,10 +40,10 @@ class DatasetCache:
         self._swept = False
 
     async def acquire(self, dataset: Dataset) -> Path:
-        """The dataset's folder, with a file `SPLIT.ARRAY.npy` per array and the index; it stays until released.
+        """The dataset's folder, with the index and a file `SPLIT.ARRAY.npy` per array. It stays until it is released.
 
-        Raises TooLarge for a dataset above the cache's bound, Corrupt when a block does not match its hash, and what
-        `fetch` raises.
+        Raises TooLarge for a dataset above the cache's bound, Corrupt when a block does not match its hash, and the
+        errors of `fetch`.
         """
         name = _folder_name(dataset)
         self._used[name] = self._used.get(name, 0) + 1
@@ -59,7 +59,7 @@ class DatasetCache:
             raise
 
     def release(self, dataset: Dataset) -> None:
-        """The attempt that acquired it needs it no more."""
+        """Release a dataset that was acquired."""
         name = _folder_name(dataset)
         self._used[name] -= 1
         if not self._used[name]:
@@ -70,7 +70,7 @@ class DatasetCache:
         size_bytes = sum(split.bytes for split in dataset.splits.values())
         if size_bytes > self._maximum_bytes:
             raise TooLarge(
-                f"Dataset {dataset.name} has {size_bytes:,} bytes, and this worker's cache of datasets holds "
+                f"Dataset {dataset.name} has {size_bytes:,} bytes, but this worker's dataset cache holds "
                 f"{self._maximum_bytes:,}. Start the worker with a larger --dataset-cache."
             )
         try:
@@ -110,7 +110,7 @@ class DatasetCache:
                 first_sample += block.sample_count
 
     async def _make_room(self, needed_bytes: int) -> None:
-        """Drop what is not used, the least recently used first, until so much fits; wait while that does not do."""
+        """Drop unused datasets, the least recently used first, until `needed_bytes` fit. Wait if that is not enough."""
         if not self._swept:
             self._swept = True
             for path in self._folder.glob(f"{_UNFINISHED}*"):  # left by a worker that was killed
@@ -127,18 +127,18 @@ class DatasetCache:
                     excess_bytes -= size_bytes
             if excess_bytes <= 0:
                 return
-            _log.info("The cache of datasets waits for room for %d bytes: the rest is used.", needed_bytes)
+            _log.info("The dataset cache waits for room for %d bytes: all other datasets are in use.", needed_bytes)
             await self._released.wait()
 
     async def _drop(self, path: Path) -> None:
-        """It is gone at once: who asks for it from now on fetches it again."""
+        """Drop a dataset at once. The next attempt that needs it fetches it again."""
         doomed = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._folder))
         path.rename(doomed)
         await asyncio.to_thread(shutil.rmtree, doomed, ignore_errors=True)
         _log.info("Dataset %s was dropped from the cache to make room.", path.name)
 
     def _sizes(self) -> dict[Path, int]:
-        """The complete datasets by size in bytes, the least recently used first."""
+        """The sizes of complete datasets in bytes, the least recently used first."""
         folders = [path for path in self._folder.glob("*") if not path.name.startswith(_UNFINISHED)]
         folders.sort(key=lambda path: path.stat().st_mtime)
         return {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders if path.is_dir()}

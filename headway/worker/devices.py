@@ -1,4 +1,4 @@
-"""The accelerators that this worker may use, and what its ranks are told of them."""
+"""The accelerators that this worker may use, and the variables that tell its ranks about them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _log = logging.getLogger(__name__)
 _DRIVER_TIMEOUT_SECONDS = 20.0
 _CUDA, _CUDA_ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 _AMD = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
-"""The first that is set counts: HIP's numbers are those of the devices that ROCR_VISIBLE_DEVICES leaves."""
+"""The first variable that is set counts. HIP's numbers count only the devices in ROCR_VISIBLE_DEVICES."""
 _DIGITS = 10
 _BY_BUS = "PCI_BUS_ID"
 _UUID_PREFIXES = ("GPU-", "MIG-")
 
 
 class Device(NamedTuple):
-    """One accelerator. `id`: what a rank is told; `driver_index`: the driver's number, if known."""
+    """One accelerator. `id`: its id in a rank's variable. `driver_index`: the driver's number, if known."""
 
     id: str
     name: str
@@ -31,7 +31,9 @@ class Device(NamedTuple):
 
 @dataclass(frozen=True)
 class Devices:
-    """The accelerators of a worker, in the order of its slots. `variable` tells a rank which of them it may use."""
+    """The accelerators of a worker, in the order of its slots. `variable`: the name of the variable with a rank's
+    devices.
+    """
 
     variable: str = _CUDA
     found: tuple[Device, ...] = ()
@@ -39,33 +41,33 @@ class Devices:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each is called."""
+        """The name of each device."""
         return tuple(device.name for device in self.found)
 
     def of_slots(self, slots: Sequence[int]) -> list[Device]:
-        """The device of each slot; none where there are no devices."""
+        """The device of each slot; empty for a worker without devices."""
         return [self.found[slot] for slot in slots if slot < len(self.found)]
 
     def variables(self, devices: Sequence[Device]) -> dict[str, str]:
-        """What ranks are told that use these devices: LOCAL_RANK counts them. Nothing where there are none."""
+        """The variables for ranks that use these devices; LOCAL_RANK is an index into them. Empty without devices."""
         if not devices:
             return {}
         told = {self.variable: ",".join(device.id for device in devices)}
         return told | ({_CUDA_ORDER: _BY_BUS} if self.by_bus else {})
 
     def check_slots(self, slots: int) -> None:
-        """Each slot has its device, or none has. Raises SettingInvalid."""
+        """Check that either each slot has a device or none has. Raises SettingInvalid."""
         count = len(self.found)
         if count and slots > count:
             devices = "1 device" if count == 1 else f"{count} devices"
             raise SettingInvalid(
-                f"--slots is {slots}, and this worker may use {devices}: each slot needs its own. "
-                f"Give --slots {count}, or set {self.variable} to an empty value for a worker without devices."
+                f"--slots is {slots}, but this worker may use {devices}: each slot needs its own. "
+                f"Use --slots {count}, or set {self.variable} to an empty value for a worker without devices."
             )
 
 
 class DeviceUse(NamedTuple):
-    """What is used of a device: 1.0 is all of its time."""
+    """The use of a device; 1.0 is all of its time."""
 
     busy_fraction: float
     memory_bytes: float
@@ -80,10 +82,10 @@ class _Listed(NamedTuple):
 
 
 def find_devices(environment: Mapping[str, str]) -> Devices:
-    """The devices that the driver's tool lists, as far as the worker's own variables let it use them.
+    """The devices that the driver's tool lists and that the worker's own variables allow.
 
-    Those variables mean what they mean to CUDA and torch: numbers or the beginnings of UUIDs; what comes behind a value
-    that names no device does not count; a device that is named twice makes the whole list empty.
+    The variables have the same meaning as for CUDA and torch: numbers or prefixes of UUIDs. Entries after one that
+    names no device are ignored. A device that is named twice makes the whole list empty.
     """
     listed = _listed()
     if not listed:
@@ -93,7 +95,7 @@ def find_devices(environment: Mapping[str, str]) -> Devices:
         return Devices(
             found=tuple(Device(str(one.driver_index), one.name, one.driver_index) for one in listed), by_bus=True
         )
-    # CUDA counts the fastest first unless told otherwise, so numbers may mean others to it than to the driver.
+    # By default CUDA numbers the fastest device first, so its numbers may differ from the driver's.
     numbers_agree = environment.get(_CUDA_ORDER) == _BY_BUS or len({one.name for one in listed}) == 1
     found: list[Device] = []
     for token in _tokens(visible, len(listed)):
@@ -118,7 +120,7 @@ def _listed() -> list[_Listed]:
 
 
 def _find_amd(environment: Mapping[str, str]) -> Devices:
-    """AMD's devices, where a variable names them: no tool of theirs is asked."""
+    """AMD devices, if a variable names them. No AMD tool is called."""
     for variable in _AMD:
         if variable in environment:
             tokens = _tokens(environment[variable], None)
@@ -127,7 +129,7 @@ def _find_amd(environment: Mapping[str, str]) -> Devices:
 
 
 def _tokens(visible: str, count: int | None) -> list[str]:
-    """The entries of a list of devices that count. `count`: how many devices there are, if known."""
+    """The valid entries of a device list. `count`: how many devices there are, if known."""
     tokens: list[str] = []
     for entry in visible.split(","):
         token = entry.strip()
@@ -149,19 +151,19 @@ def _tokens(visible: str, count: int | None) -> list[str]:
 
 
 def device_use() -> dict[int, DeviceUse]:
-    """By the device's index, as the driver's tool tells; what it does not tell is left out."""
+    """The use of each device by its index, from the driver's tool. Devices without figures are left out."""
     found = {}
     for line in _ask_driver("index,utilization.gpu,memory.used"):
         try:
             index, percent, mebibytes = line.split(",")
             found[int(index)] = DeviceUse(float(percent) / 100, float(mebibytes) * (1 << 20))
-        except ValueError:  # a device that says [N/A], as some virtual ones do
+        except ValueError:  # [N/A], which some virtual devices report
             continue
     return found
 
 
 def _ask_driver(fields: str) -> list[str]:
-    """A line per device, as nvidia-smi --help-query-gpu describes them; none where it is not installed."""
+    """A line per device, in the format of nvidia-smi --help-query-gpu. Empty if the tool is not installed."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []

@@ -1,7 +1,7 @@
-"""Projects that a lock file installs in place: each job has its own working copy of them.
+"""Projects that a lock file installs in place. Each job has its own working copy of them.
 
-The environment that is kept has none of them, for it outlives the copy. A small one of the attempt's own has, and finds
-everything else in the kept one.
+The cached environment contains none of them, since it outlives the copy. They are in a small environment of the
+attempt, the overlay, which finds everything else in the cached one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LEFT_BY_BUILDS = ("build", "*.egg-info", "src/*.egg-info")
 
 @dataclass(frozen=True)
 class Overlay:
-    """An attempt's own environment in `folder`, over a kept one."""
+    """An attempt's own environment in `folder`, on top of a cached one."""
 
     folder: Path
 
@@ -31,21 +31,21 @@ class Overlay:
 
     @property
     def packages(self) -> Path:
-        """Where its packages are."""
+        """The folder of its packages."""
         return packages_of(self.folder)
 
     def metadata(self) -> bytes:
-        """What its projects say of themselves, with what they need."""
+        """The metadata of its projects, with their requirements."""
         return b"\0".join(path.read_bytes() for path in sorted(self.packages.glob("*.dist-info/METADATA")))
 
     def link(self, kept: Path) -> None:
-        """Find everything else in the kept environment."""
+        """Let the overlay find everything else in the cached environment."""
         (self.packages / _LINK).write_text(f"import site; site.addsitedir({str(packages_of(kept))!r})\n")
 
 
 @contextmanager
 def without_leftovers(projects: Iterable[Path]) -> Iterator[None]:
-    """Take away what builds leave in the projects: it would count as files that the job made."""
+    """Remove files that builds leave in the projects. They would count as files that the job wrote."""
     before = _left_by_builds(projects)
     try:
         yield
@@ -57,7 +57,7 @@ def without_leftovers(projects: Iterable[Path]) -> Iterator[None]:
 async def build_overlay(
     projects: Iterable[Path], python: str, folder: Path, work: Path, say: Callable[[str], None]
 ) -> Overlay:
-    """Install the projects in place, without what they need. Raises EnvironmentFailed."""
+    """Install the projects in place, without their requirements. Raises EnvironmentFailed."""
     uv = find_uv()
     overlay = Overlay(folder.absolute())
     await run_build([uv, "venv", "--quiet", "--clear", "--python", python, str(overlay.folder)], work, say)
@@ -69,7 +69,7 @@ async def build_overlay(
 
 
 async def remove_editables(environment: Path, work: Path, say: Callable[[str], None]) -> None:
-    """Take away what was installed in place: it would point to a working copy that will be gone."""
+    """Remove packages that were installed in place. They would point to a working copy that will be deleted."""
     found = [path.parent for path in packages_of(environment).glob("*.dist-info/direct_url.json")]
     names = [folder.name.partition("-")[0] for folder in found if '"editable":true' in _compact(folder)]
     if names:

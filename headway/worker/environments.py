@@ -24,7 +24,7 @@ from headway.worker.forkserver import Forkserver
 
 _log = logging.getLogger(__name__)
 _WARM = 2
-"""Forkservers kept beside the worker's own, each some hundred megabytes: those of the environments used last."""
+"""How many forkservers of recent environments are kept beside the worker's own. Each takes hundreds of megabytes."""
 _OLDEST_PYTHON = (3, 11)
 _PACKAGE = Path(__file__).parent.parent
 _COMPLETE = "headway-complete"
@@ -32,10 +32,9 @@ _COMPLETE = "headway-complete"
 
 @dataclass(frozen=True)
 class BuildSite:
-    """What an attempt's environment is made from: its working directory `work`, and a folder of its own.
+    """The inputs of an attempt's environment: its working directory `work`, and a folder of its own.
 
-    `say` gets the lines of a build. `unpack` writes what was sent into a folder that it makes; None if `work` still is
-    as it was sent.
+    `say` gets the lines of a build. `unpack` unpacks the snapshot into a new folder; None if `work` is unchanged.
     """
 
     work: Path
@@ -57,7 +56,7 @@ class Environments:
         self._used: dict[Path, int] = {}
 
     async def run(self) -> None:
-        """Keep the worker's own forkserver warm for ever; when cancelled, end all of them."""
+        """Keep the worker's own forkserver warm forever. When cancelled, end all forkservers."""
         try:
             await self.own.run()
         finally:
@@ -66,10 +65,10 @@ class Environments:
             await asyncio.gather(*(task for _, task in self._warm.values()), return_exceptions=True)
 
     async def acquire(self, environment: Environment, site: BuildSite) -> tuple[Forkserver, Overlay | None]:
-        """The forkserver of an environment, which stays until released.
+        """The forkserver of an environment, which stays until it is released, and the attempt's overlay, if its lock
+        file installs projects in place.
 
-        Second: what the attempt has over it, in its own folder, if its lock file installs projects in place. Raises
-        EnvironmentFailed when the environment cannot be had, CannotStartRanks when this worker is to blame.
+        Raises EnvironmentFailed when the environment cannot be built, CannotStartRanks when this worker is the cause.
         """
         if not environment.foreign:
             await self.own.wait_until_warm()
@@ -98,12 +97,12 @@ class Environments:
         return forkserver, overlay
 
     def release(self, forkserver: Forkserver) -> None:
-        """The attempt that acquired it needs it no more."""
+        """Release a forkserver that was acquired."""
         if forkserver.python in self._used:
             self._used[forkserver.python] -= 1
 
     async def _cool(self) -> None:
-        """End the forkservers that were not used lately."""
+        """End the forkservers that were not used recently."""
         for python in [python for python in self._warm if not self._used.get(python)]:
             if len(self._warm) <= _WARM:
                 return
@@ -112,7 +111,7 @@ class Environments:
             await asyncio.gather(task, return_exceptions=True)
 
     def _packages(self) -> Path:
-        """A folder from which nothing but Headway itself can be imported."""
+        """A folder from which only Headway itself can be imported."""
         folder = self._home / "packages"
         link = folder / _PACKAGE.name
         if not link.exists():
@@ -126,7 +125,7 @@ class Environments:
             return await self._locked(environment.lock, environment.python or sys.executable, site)
         python = Path(environment.python or sys.executable)
         if not python.is_absolute() or not os.access(python, os.X_OK) or not python.is_file():
-            raise EnvironmentFailed(f"{python} is not the path of an interpreter on this worker.")
+            raise EnvironmentFailed(f"{python} is not the path of a Python interpreter on this worker.")
         await self._check_version(python, site.work)
         return python, None
 
@@ -140,7 +139,7 @@ class Environments:
             raise EnvironmentFailed(f"{python} is Python {answer[-1].replace(' ', '.')}; 3.11 or newer is needed.")
 
     async def _locked(self, name: str, python: str, site: BuildSite) -> tuple[Path, Overlay | None]:
-        """The interpreter of the lock's environment, built unless it is there already, and what goes over it."""
+        """The interpreter of the lock's environment, which is built if needed, and the overlay."""
         work = site.work.absolute()
         contents = await asyncio.to_thread(read_lock, work / name, work)
         with without_leftovers({*contents.editables, *contents.packages}):
@@ -150,7 +149,7 @@ class Environments:
             copied = any(package.is_relative_to(work) for package in contents.packages)
             if site.unpack is None or not copied:
                 folder = await self._kept(work / name, python, work, overlay, site.say)
-            else:  # earlier attempts have left files among those that are copied
+            else:  # earlier attempts may have left files in the folders that are copied
                 sent = site.own.with_name("sent").absolute()
                 try:
                     await site.unpack(sent)
@@ -164,14 +163,14 @@ class Environments:
     async def _kept(
         self, lock: Path, python: str, work: Path, overlay: Overlay | None, say: Callable[[str], None]
     ) -> Path:
-        """The environment that is kept for all jobs with the same lock, built unless it is there already."""
+        """The cached environment for all jobs with the same lock. It is built if needed."""
         contents = await asyncio.to_thread(read_lock, lock, work)
         key = await asyncio.to_thread(_key, python, lock, work, contents, overlay)
         folder = (self._home / "environments" / key).absolute()
         async with self._building.setdefault(key, asyncio.Lock()):
             if not ((folder / _COMPLETE).exists() and (folder / "bin" / "python").exists()):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                say(f"Building the environment of {lock.name}; it is kept for later jobs.")
+                say(f"Building the environment of {lock.name}. Later jobs reuse it.")
                 await self._build(lock, python, folder, work, say)
                 (folder / _COMPLETE).touch()
                 await self._evict(keep=folder)
@@ -193,7 +192,9 @@ class Environments:
             raise
 
     async def _evict(self, keep: Path) -> None:
-        """Drop what is not used, the least recently used first, with its forkserver; and what a killed build left."""
+        """Drop unused environments with their forkservers, the least recently used first; and the remains of killed
+        builds.
+        """
         sizes = await asyncio.to_thread(_sizes, (self._home / "environments").absolute())
         total_bytes = sum(sizes.values())
         for path, size_bytes in sizes.items():
@@ -204,7 +205,7 @@ class Environments:
             complete = (path / _COMPLETE).exists()
             if self._used.get(python) or (complete and total_bytes <= self._maximum_bytes):
                 continue
-            # Whoever asks for it from now on builds it again.
+            # The next attempt that needs it builds it again.
             (path / _COMPLETE).unlink(missing_ok=True)
             async with self._building.setdefault(path.name, asyncio.Lock()):
                 if python in self._warm:
@@ -217,7 +218,9 @@ class Environments:
 
 
 def _key(python: str, lock: Path, work: Path, contents: LockContents, overlay: Overlay | None) -> str:
-    """What decides an environment: the lock, all that it includes and copies, and what projects in place need."""
+    """The cache key of an environment: the lock, the files that it includes and copies, and requirements of the
+    overlay.
+    """
     digest = hashlib.sha256()
     for part in (lock.name, python, sys.version, platform.platform(), *contents.settings):
         digest.update(part.encode() + b"\0")
@@ -238,7 +241,7 @@ def _add(digest: hashlib._Hash, path: Path, work: Path, content: bytes) -> None:
 
 
 def _sizes(environments: Path) -> dict[Path, int]:
-    """The environments by size in bytes, the least recently used first."""
+    """The sizes of environments in bytes, the least recently used first."""
     used_at = {folder: folder.stat().st_mtime for folder in environments.iterdir() if folder.exists()}
     return {folder: sum(map(_size_bytes, folder.rglob("*"))) for folder in sorted(used_at, key=used_at.__getitem__)}
 
@@ -246,5 +249,5 @@ def _sizes(environments: Path) -> dict[Path, int]:
 def _size_bytes(path: Path) -> int:
     try:
         return path.lstat().st_size
-    except FileNotFoundError:  # a build beside this one has just moved it
+    except FileNotFoundError:  # a concurrent build has just moved it
         return 0

@@ -1,9 +1,9 @@
 """Scalars from TensorBoard's event files, read while they grow.
 
-A file is a row of TFRecords (length, checksum, protobuf `Event`, checksum), see
-https://www.tensorflow.org/tutorials/load_data/tfrecord and tensorboard/compat/proto/{event,summary,tensor}.proto.
-Only the few fields of a scalar are read, so no protobuf library is needed. Checksums are not verified: a record that
-is still being written is known by its length.
+A file is a sequence of TFRecords (length, checksum, protobuf `Event`, checksum), see
+https://www.tensorflow.org/tutorials/load_data/tfrecord and tensorboard/compat/proto/{event,summary,tensor}.proto. Only
+the few fields of a scalar are read, so no protobuf library is needed. Checksums are not verified: the length shows
+whether a record is still being written.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from headway.folders import walk
 _FILE_NAME = re.compile(r"events\.out\.tfevents\.\d+\..*?(?:\.(\d+)\.\d+(?:\..*)?)?$")
 _MAXIMUM_RECORD_BYTES = 64 << 20
 MAXIMUM_SCALARS_BYTES = 256 << 10
-"""A record that is larger holds images or the like, and is passed over."""
+"""A larger record holds images or the like, and is skipped."""
 _FLOAT, _DOUBLE = 1, 2
-"""Types of a tensor, in tensorboard/compat/proto/types.proto."""
+"""Tensor types, see tensorboard/compat/proto/types.proto."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Scalar:
 
 
 def is_event_file(path: Path) -> bool:
-    """Whether the name is that of an event file."""
+    """Whether the path has the name of an event file."""
     return path.name.startswith("events.out.tfevents.")
 
 
@@ -46,15 +46,15 @@ def find_event_files(folder: Path) -> Iterator[Path]:
 
 
 def process_of(path: Path) -> int | None:
-    """The id of the process that writes the file, which its name tells."""
+    """The id of the process that writes the file, from the file's name."""
     match = _FILE_NAME.fullmatch(path.name)
     return int(match[1]) if match and match[1] else None
 
 
 def read_records(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Whole records, each with the position behind it; one that is too large for scalars comes empty, once it begins.
+    """Complete records, each with the position after it. A record too large for scalars comes empty, when it starts.
 
-    Raises ValueError where the file is no event file.
+    Raises ValueError if the file is not an event file.
     """
     position = 0
     while position + 12 <= len(content):

@@ -1,4 +1,4 @@
-"""Tails TensorBoard's event files of an attempt, wherever in its folders they appear."""
+"""Tails the TensorBoard event files of an attempt, wherever they appear in its folders."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from headway.worker.regular_files import read_part, size_of
 _SEARCH_SECONDS = 2.0
 _MAXIMUM_READ_BYTES = 1 << 20
 _MAXIMUM_FILES = 1_000
-"""Each is named in every report, with how far it is read."""
+"""Every report names each file with its offset, so their number is limited."""
 _EVENTS = "events:"
-"""What the offsets of event files are called."""
+"""The prefix of the names of event files in the offsets."""
 _NEVER = 1 << 62
 
 
 class EventTail:
-    """The event files below some folders. `rank_of_process`: whose they are, by the process that writes one."""
+    """The event files below some folders. `rank_of_process`: maps the pid that writes a file to its rank."""
 
     def __init__(self, first_rank: int) -> None:
         self.rank_of_process: dict[int, int] = {}
@@ -37,22 +37,22 @@ class EventTail:
         self._too_many = False
 
     def begin(self, folders: dict[str, Path]) -> None:
-        """Read the event files below these folders, by name, from now on; what is in them already is no news."""
+        """Start to read the event files below these folders (by name). Their present content is skipped."""
         self._starts = {key: size_of(path) for key, path in _find(folders)}
         self._event_folders = folders
 
     def start(self, key: str) -> list[int]:
-        """Where reading begins, as an offset."""
+        """The offset where reading starts."""
         start = self._starts.get(key, 0)
         return [start, start]
 
     def sizes(self) -> dict[str, list[int]]:
-        """How large the files are, as offsets."""
+        """The sizes of the files, as offsets."""
         self._search()
         return {key: [size_of(path)] for key, path in self._files.items()}
 
     def read(self, harvest: Harvest, *, final: bool) -> None:
-        """Take the scalars that are new behind the harvest's offsets."""
+        """Take the new scalars after the harvest's offsets."""
         if final:
             self._searched_at = float("-inf")
         self._search()
@@ -67,11 +67,11 @@ class EventTail:
             if harvest.read_bytes - read_before_bytes >= MAXIMUM_HARVEST_BYTES:
                 harvest.more = True
                 break
-            self._files[key] = self._files.pop(key)  # each gets its turn
+            self._files[key] = self._files.pop(key)  # so that each file gets its turn
             self._read(key, path, harvest)
 
     def _search(self) -> None:
-        """Look for files now and then: a walk through the working directory is not free."""
+        """Search for files from time to time: a walk through the working directory is expensive."""
         if not self._event_folders or time.monotonic() - self._searched_at < _SEARCH_SECONDS:
             return
         self._searched_at = time.monotonic()
@@ -97,7 +97,7 @@ class EventTail:
                     self._add(scalar, rank, harvest)
             harvest.more |= read > 0 and len(content) == _MAXIMUM_READ_BYTES
         except (ValueError, struct.error, OSError) as error:
-            why = "cannot be read" if isinstance(error, OSError) else "is not read any further, it is damaged"
+            why = "cannot be read" if isinstance(error, OSError) else "is damaged and is not read further"
             words = f"headway: {legal_name(path.name)} {why}: {error}"
             harvest.lines.append(LogLine(rank, time.time(), words))
             read = _NEVER
@@ -109,7 +109,7 @@ class EventTail:
 
 
 def _find(folders: dict[str, Path]) -> Iterator[tuple[str, Path]]:
-    """The event files below folders, with what their offsets are called."""
+    """The event files below folders, with their names in the offsets."""
     for folder_name, folder in folders.items():
         for path in find_event_files(folder):
             yield f"{_EVENTS}{folder_name}/{legal_name(str(path.relative_to(folder)))}", path

@@ -1,4 +1,4 @@
-"""Notices processes that do not end though all ranks have finished."""
+"""Detects processes that do not end after all ranks have finished."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ExitWatch:
             self._due_at = now + self._limit_seconds
 
     def overdue(self, now: float) -> bool:
-        """Whether what still runs has had its time; true once."""
+        """Whether the time limit of running processes is over. True only once."""
         if self._due_at is None or now < self._due_at:
             return False
         self._due_at = inf

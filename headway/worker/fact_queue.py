@@ -1,4 +1,4 @@
-"""Facts of one assignment on their way into the next report."""
+"""Facts of one assignment that wait for the next report."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from headway.core.facts import Fact
 
 
 class FactQueue:
-    """Whoever learns a fact puts it in; only the assignment's reporter takes facts out, once they are on the disk.
+    """Any part of the assignment adds facts. Only its reporter removes them, once they are on the disk.
 
-    For the event loop's thread only: a thread that writes a report gets what was waiting as a tuple of its own, so what
-    comes meanwhile waits for the next report.
+    Use it only in the event loop's thread. A thread that writes a report gets a tuple of the waiting facts; facts that
+    come meanwhile wait for the next report.
     """
 
     def __init__(self) -> None:
@@ -21,14 +21,14 @@ class FactQueue:
         return len(self._waiting)
 
     def put(self, *facts: Fact) -> None:
-        """Have these reported, in this order."""
+        """Add facts to be reported, in this order."""
         self._waiting.extend(facts)
 
     def waiting(self) -> tuple[Fact, ...]:
-        """What is to be reported, in order; it stays."""
+        """The facts to report, in order. They stay in the queue."""
         return tuple(self._waiting)
 
     def reported(self, count: int) -> None:
-        """The first `count` are in a report on the disk."""
+        """Remove the first `count` facts: they are in a report on the disk."""
         for _ in range(count):
             self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""The worker's side of the forkserver: keeps it running, and asks it for a launcher per attempt."""
+"""The worker's side of the forkserver: keeps it running, and lets it fork a launcher per attempt."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from headway.worker.launcher import Launcher
 _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 2.0
 _READY_BYTES = 1 << 14
-"""More than a forkserver has to say."""
+"""Larger than any message of a forkserver."""
 _LAST_LINES_SECONDS = 1.0
-"""For the last lines of a forkserver; its launchers keep its stderr open as long as they live."""
+"""How long to wait for the last lines of a forkserver: its launchers keep its stderr open as long as they live."""
 _ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
-"""glibc (mallopt(3)) keeps up to a gigabyte of freed memory for the next step: by default it gives large tensors
-back to the kernel each time, and the page faults of getting them again cost a fifth of a CNN step on a CPU."""
+"""Let glibc (mallopt(3)) keep up to a gigabyte of freed memory. By default it returns large tensors to the kernel each
+time; the page faults to get the memory back cost a fifth of a CNN step on a CPU."""
 
 
 class Forkserver:
-    """A process with torch imported. Forking it takes milliseconds where starting Python takes seconds."""
+    """A process that has imported torch. Forking it takes milliseconds; starting Python takes seconds."""
 
     def __init__(self, threads: int, python: Path, packages: Path | None = None) -> None:
-        """Of the interpreter `python`; `packages` is where it finds Headway, if it has not installed it."""
+        """`python`: the interpreter. `packages`: the folder where it finds Headway, if it has none installed."""
         self.python = python
         self._threads = threads
         self._packages = packages
@@ -46,7 +46,7 @@ class Forkserver:
         self._failure: HeadwayError = CannotStartRanks("the forkserver does not start")
 
     async def run(self) -> None:
-        """Keep a forkserver alive for ever."""
+        """Keep a forkserver running forever."""
         while True:
             ours, theirs = socket.socketpair()
             try:
@@ -65,7 +65,7 @@ class Forkserver:
     async def _start(self, theirs: socket.socket) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             self.python,
-            "-P",  # files where the worker was started must not stand in for modules
+            "-P",  # files in the worker's current directory must not be imported as modules
             "-m",
             "headway.training.forkserver",
             str(theirs.fileno()),
@@ -91,7 +91,7 @@ class Forkserver:
                 await process.wait()
 
     def _variables(self) -> dict[str, str]:
-        """What the ranks inherit: their interpreter's programs come first."""
+        """The variables that the ranks inherit. The programs of their interpreter come first in PATH."""
         folder = self.python.parent
         variables = {**_ALLOCATOR, **os.environ, "PATH": f"{folder}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         variables |= {"OMP_NUM_THREADS": str(self._threads), "PYTHONUNBUFFERED": "1"}
@@ -119,17 +119,17 @@ class Forkserver:
         cause = f"it was ended by signal {-status}" if status < 0 else f"exit status {status}"
         cause = last_lines.strip().rpartition("\n")[2] or cause
         if started:
-            _log.error("The forkserver ended (%s); it is started again.", cause)
+            _log.error("The forkserver ended (%s); it is restarted.", cause)
         else:
             self._start_failed(CannotStartRanks(f"the forkserver does not start: {cause}"))
 
     def _start_failed(self, error: HeadwayError) -> None:
         self._failed_starts += 1
         self._failure = error
-        _log.error("No ranks can be started, which is tried again: %s", error)
+        _log.error("No ranks can be started; this is tried again: %s", error)
 
     async def wait_until_warm(self) -> None:
-        """Return when a launch is quick. Raises CannotStartRanks or EnvironmentFailed when a start fails."""
+        """Wait until launches are fast. Raises CannotStartRanks or EnvironmentFailed when a start fails."""
         failed_starts = self._failed_starts
         waiting = asyncio.create_task(self._warm.wait())
         try:
@@ -141,7 +141,7 @@ class Forkserver:
             waiting.cancel()
 
     async def launch(self, plan: Plan, listener: socket.socket | None) -> Launcher:
-        """Fork a launcher and give it its plan. `listener` is the rendezvous store's socket, for rank 0's worker.
+        """Fork a launcher and give it its plan. `listener` is the rendezvous store's socket, on rank 0's worker.
 
         Raises CannotStartRanks.
         """
@@ -163,13 +163,13 @@ class Forkserver:
         except BaseException as error:
             await launcher.end(0.0)
             if isinstance(error, CannotStartRanks) and self._process is not None:
-                _log.error("The forkserver does not launch (%s); it is started again.", error)
+                _log.error("The forkserver does not launch (%s); it is restarted.", error)
                 self._process.kill()
             raise
         return launcher
 
     async def _pass_on(self, process: asyncio.subprocess.Process) -> None:
-        """Pass on what it and its launchers write to stderr, into the worker's own log."""
+        """Copy the stderr of the forkserver and its launchers into the worker's own log."""
         self._tail = b""
         while process.stderr is not None and (content := await process.stderr.read(1 << 16)):
             sys.stderr.buffer.write(content)

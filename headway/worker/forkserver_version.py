@@ -1,4 +1,4 @@
-"""Whether a forkserver's Headway and this worker's understand each other."""
+"""Checks that a forkserver's Headway has the same rank protocol as this worker."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _OR_NONE = ", or take Headway out of the environment: the worker brings its own"
 
 
 def refusal(said: bytes, python: str) -> HeadwayError | None:
-    """Why a forkserver of the interpreter `python` that has said so cannot start ranks; None if it can."""
+    """Why the forkserver of interpreter `python`, which sent `said`, cannot start ranks; None if it can."""
     try:
         ready = decode_message(said)
     except Corrupt:
         ready = None
     if not isinstance(ready, ForkserverReady):
-        words = f"{python} has a Headway that does not tell its version. Install headway=={__version__} there"
+        words = f"{python} has a Headway that does not report its version. Install headway=={__version__} there"
         return EnvironmentFailed(words + _OR_NONE)
     own, theirs = own_version(), HeadwayVersion(*ready)
     if theirs.protocol == own.protocol:
         return None
     if theirs.package == own.package:
         return WorkerOutdated(
-            f"Headway {theirs.release} was installed over this worker's {own.release} while it ran; start it again"
+            f"Headway {theirs.release} was installed over this worker's {own.release} while it ran; restart the worker"
         )
     return EnvironmentFailed(mismatch(python, theirs, str(RANK_PROTOCOL), __version__) + _OR_NONE)

@@ -1,4 +1,4 @@
-"""What was new in the files of an attempt's ranks."""
+"""The new content of the files of an attempt's ranks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from headway.rank_protocol.records import RankError
 from headway.worker.checkpoints import SavedPart
 
 MAXIMUM_HARVEST_BYTES = 6 << 20
-"""Read for one report, from which on further files wait for the next report: a broker carries 16 MiB."""
+"""After reading this much for one report, other files wait for the next: a broker carries at most 16 MiB."""
 MAXIMUM_SERIES = 5_000
-"""Metrics of one rank in one attempt; a script that makes up a name per step must not fill the server's memory."""
+"""The most metrics of one rank in an attempt: a script with a new name per step must not fill the server's memory."""
 _MAXIMUM_COUNTED = 20_000
-"""Names beyond that which are counted, per rank."""
+"""How many dropped names are counted, per rank."""
 
 
 class KnownSeries:
-    """The metrics that the ranks of one attempt have logged, within a bound per rank; names beyond it are counted."""
+    """The metrics that the ranks of one attempt have logged, up to a limit per rank. Names beyond it are counted."""
 
     def __init__(self) -> None:
         self._names: dict[int, set[str]] = {}
@@ -28,7 +28,7 @@ class KnownSeries:
         self._told: dict[int, int] = {}
 
     def admit(self, name: str, rank: int) -> bool:
-        """Count the name as one of the rank's. False if the rank has MAXIMUM_SERIES others."""
+        """Add the name to the rank's metrics. False if the rank already has MAXIMUM_SERIES others."""
         names = self._names.setdefault(rank, set())
         if name not in names and len(names) >= MAXIMUM_SERIES:
             dropped = self._dropped.setdefault(rank, {})
@@ -39,7 +39,7 @@ class KnownSeries:
         return True
 
     def news(self, now: float) -> list[LogLine]:
-        """A line about each rank with dropped names, again whenever these have become ten times as many."""
+        """A line about each rank with dropped names, and again each time their number has grown tenfold."""
         lines = []
         for rank, dropped in self._dropped.items():
             if len(dropped) >= 10 * self._told.get(rank, 0) > 0 or rank not in self._told:
@@ -50,7 +50,7 @@ class KnownSeries:
 
     @property
     def warnings(self) -> list[str]:
-        """What the job's user is to know at the end of the attempt."""
+        """Warnings for the job's user at the end of the attempt."""
         if not self._dropped:
             return []
         rank, dropped = min(self._dropped.items())
@@ -68,11 +68,11 @@ def _named(dropped: dict[str, None], what: str) -> str:
 
 @dataclass
 class Harvest:
-    """What was new in the files, and how far they are read then.
+    """The new content of the files, and the offsets after it.
 
-    `saved`: parts of checkpoints; `interrupted`: ranks that left because they were asked to, not because they were
-    through. `marks`: how long a rank's log was when it saved a checkpoint, and when that was. `more`: the files have
-    more; `read_bytes`: how much was read. `dropped_...`: what is beyond a bound, or cannot be read.
+    `saved`: parts of checkpoints. `interrupted`: ranks that ended because they were asked to, before their script was
+    done. `marks`: the size of a rank's log when it saved a checkpoint, and the time. `more`: the files have more.
+    `read_bytes`: how much was read. `dropped_...`: content beyond a limit, or unreadable.
     """
 
     known: KnownSeries = field(default_factory=KnownSeries)
@@ -91,7 +91,7 @@ class Harvest:
     dropped_output_bytes: int = 0
 
     def add_point(self, name: str, rank: int, step: int, at: float, value: float) -> None:
-        """One more point of a series, unless its rank has too many.
+        """Add a point to a series, unless its rank has too many series.
 
         Raises ValueError for a name or a step that cannot be stored.
         """
@@ -109,5 +109,5 @@ class Harvest:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was new."""
+        """Whether there is no new content."""
         return not (self.lines or self.series or self.facts or self.saved)

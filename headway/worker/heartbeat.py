@@ -1,4 +1,4 @@
-"""The worker's heartbeat: tells the server that it lives and what it has, and hears what it is to have."""
+"""The worker's heartbeat: reports that it is alive and its assignments; the answer lists those it should have."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _RETRY_SECONDS = 0.5
 
 
 class HeartbeatLoop:
-    """Sends the heartbeats of one session, and has their answers followed."""
+    """Sends the heartbeats of one session, and acts on the answers."""
 
     def __init__(
         self, session: Session, assignments: Assignments, *, due: asyncio.Event, stopped: asyncio.Event
     ) -> None:
-        """`due` makes the next heartbeat come at once; `stopped`: the worker shuts down, which the server is told."""
+        """`due` triggers the next heartbeat at once. `stopped`: the worker shuts down and tells the server."""
         self._session = session
         self._assignments = assignments
         self._due = due
@@ -34,7 +34,7 @@ class HeartbeatLoop:
         self._reached_at = time.monotonic()
 
     async def run(self) -> None:
-        """Until the server has declared the worker lost: raises WorkerLost."""
+        """Send heartbeats until the server has declared the worker lost. Raises WorkerLost."""
         counter = 0
         while True:
             held = self._assignments.held()
@@ -46,7 +46,7 @@ class HeartbeatLoop:
             except HeadwayError as error:
                 await self._unreached(error)
             except Exception:
-                _log.exception("A defect while following the server's answer; the worker continues.")
+                _log.exception("A defect while acting on the server's answer; the worker continues.")
             counter += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._session.timeouts.heartbeat_seconds):
@@ -62,7 +62,7 @@ class HeartbeatLoop:
             leaving=self._stopped.is_set(),
             steps={one.key.job: one.logged_step for one in held if one.logged_step is not None},
         )
-        # One that is lost on the way must leave time for others within the lease.
+        # A lost heartbeat must leave time for others within the lease.
         patience_seconds = self._session.timeouts.lease_seconds / 4
         answer = await self._session.connection.heartbeat(heartbeat, patience_seconds)
         self._last_answer = answer.counter

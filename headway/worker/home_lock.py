@@ -1,4 +1,4 @@
-"""The worker's home, which one worker uses at a time."""
+"""The worker's home. Only one worker uses it at a time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from headway.errors import SettingInvalid
 from headway.private_files import private_home
 
 _NAMES = ("worker.lock", "session.*", "spool", "attempts", "jobs", "cache", "environments", "packages")
-"""What a worker's home has."""
+"""The folders in a worker's home."""
 
 
 @contextmanager
 def locked_home(home: Path) -> Iterator[None]:
-    """Make the home, close it to other users, and hold its lock.
+    """Create the home, make it private, and hold its lock.
 
-    Raises SettingInvalid: the home cannot be used, or another worker runs in it.
+    Raises SettingInvalid if the home cannot be used, or another worker runs in it.
     """
     try:
         private_home(home, _NAMES)
@@ -29,5 +29,7 @@ def locked_home(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SettingInvalid(f"Another worker runs in {home}. Give this one another --name or --home.") from None
+            raise SettingInvalid(
+                f"Another worker runs in {home}. Start this one with another --name or --home."
+            ) from None
         yield

@@ -1,4 +1,4 @@
-"""Answers what users ask of the ranks of one attempt."""
+"""Answers users' inquiries to the ranks of one attempt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAXIMUM_ANSWER_BYTES = 1 << 20
 
 
 class Inquiries:
-    """Stacks are answered at once, a command when it has ended. The server repeats what is not answered yet."""
+    """Stacks are answered at once, a command when it has ended. The server repeats unanswered inquiries."""
 
     def __init__(self, folder: Path, connection: Connection) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class Inquiries:
         self._begun: set[str] = set()
 
     async def begin(self, inquiry: Inquiry, launcher: Launcher | None, processes: dict[int, int]) -> None:
-        """Take an inquiry up, once. `processes` maps ranks to pids."""
+        """Start to answer an inquiry; a repeated one is ignored. `processes` maps ranks to pids."""
         if inquiry.id in self._begun:
             return
         self._begun.add(inquiry.id)
@@ -43,7 +43,7 @@ class Inquiries:
             await launcher.execute(inquiry, self._file(inquiry.id))
 
     async def ended(self, ended: CommandEnded) -> None:
-        """The launcher says that a command has ended."""
+        """Answer with the command that has ended."""
         path = self._file(ended.inquiry)
         size_bytes, content = size_of(path), b""
         with suppress(OSError):

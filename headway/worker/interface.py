@@ -1,4 +1,4 @@
-"""Which of this machine's network interfaces leads to a peer."""
+"""Finds the network interface of this machine that leads to a peer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
 def address_towards(host: str, port: int) -> str:
-    """The address of ours that packets to `host` leave from. Nothing is sent. Raises OSError without a route."""
+    """The local address from which packets to `host` are sent. Sends nothing. Raises OSError without a route."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, port))
         return str(probe.getsockname()[0])
@@ -39,9 +39,9 @@ def address_of(interface: str) -> str:
 
 
 def interface_for_ranks(own_host: str, endpoint: str, group_rank: int, group_count: int) -> str | None:
-    """The interface by which this worker's ranks reach the others: on the route to rank 0's worker.
+    """The interface by which this worker's ranks reach the others: the one on the route to rank 0's worker.
 
-    On that worker itself it is the one that has its address. A gang of one worker needs no network.
+    On rank 0's worker it is the one with the worker's address. A gang on one worker needs none.
     """
     if group_count == 1:
         return LOOPBACK

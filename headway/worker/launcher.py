@@ -29,16 +29,16 @@ _log = logging.getLogger(__name__)
 _MESSAGE_BYTES = 1 << 16
 _MAXIMUM_MESSAGE_BYTES = 1 << 20
 _SEND_SECONDS = 5.0
-"""A launcher reads at once what it is told; one that does not is stopped or stuck."""
+"""A launcher reads messages at once; one that does not is stopped or stuck."""
 _START_SECONDS = 60.0
-"""From the fork to its first word, on a machine that is overloaded."""
+"""Time from the fork to the first message, even on an overloaded machine."""
 
 
 class Launcher:
-    """Nothing here waits for ever: a launcher may be stopped, stuck or gone.
+    """Every wait here has a limit: a launcher may be stopped, stuck or gone.
 
-    asyncio's streams would not do: once writing to a launcher that has ended fails, they give out no more of what it
-    said before.
+    It does not use asyncio's streams: once writing to a launcher that has ended fails, they drop the messages that it
+    sent before.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -50,7 +50,7 @@ class Launcher:
         self._ended = False
 
     async def message(self) -> FromLauncher | None:
-        """What the launcher says next; None when it is gone, or says what is no message."""
+        """The launcher's next message; None when it has gone, or sends something invalid."""
         while b"\n" not in self._unread:
             content = await self._receive()
             if not content or len(self._unread) > _MAXIMUM_MESSAGE_BYTES:
@@ -60,7 +60,7 @@ class Launcher:
         try:
             message = decode_message(line)
         except Corrupt as error:
-            _log.error("A launcher counts as gone, for it does not speak as it should: %s", error)
+            _log.error("A launcher sent an invalid message and counts as gone: %s", error)
             return None
         return message if isinstance(message, FromLauncher) else None
 
@@ -71,13 +71,13 @@ class Launcher:
             return b""
 
     async def begin(self, plan: Plan) -> None:
-        """Give it its plan. Raises CannotStartRanks when it does not come to life."""
+        """Send the launcher its plan. Raises CannotStartRanks when it does not start."""
         content = plan.to_json()
         try:
             async with asyncio.timeout(_START_SECONDS):
                 first = await self.message()
                 if not isinstance(first, LauncherStarted):
-                    raise CannotStartRanks("the launcher ended before it was given its plan")
+                    raise CannotStartRanks("the launcher ended before it got its plan")
                 with suppress(psutil.Error):
                     self._process = psutil.Process(first.pid)
                 await self._send(struct.pack("!I", len(content)) + content)
@@ -85,19 +85,19 @@ class Launcher:
             raise CannotStartRanks(f"the launcher does not start: {error or 'it does not answer'}") from error
 
     async def stop(self, grace_seconds: float) -> None:
-        """Have the ranks ended: SIGTERM, and SIGKILL after the grace time."""
+        """Let the launcher end the ranks: SIGTERM, then SIGKILL after the grace time."""
         await self._say(Stop(grace_seconds))
 
     async def execute(self, inquiry: Inquiry, file: Path) -> None:
-        """Have a command run beside a rank, its output written to a file; `CommandEnded` tells its end."""
+        """Let the launcher run a command beside a rank, with its output in a file. `CommandEnded` reports its end."""
         command = [*inquiry.command]
         await self._say(RunCommand(inquiry.id, inquiry.rank, command, inquiry.timeout_seconds, str(file)))
 
     async def _say(self, message: ToLauncher) -> None:
-        # One that has ended has said so; one that does not read is ended in time by whoever waits for it.
+        # If it has ended, it has sent that. If it does not read, the caller that waits for it ends it in time.
         if self._ended:
             return
-        with suppress(OSError, ValueError, TimeoutError):  # ValueError: it was ended meanwhile
+        with suppress(OSError, ValueError, TimeoutError):  # ValueError: the socket was closed meanwhile
             async with asyncio.timeout(_SEND_SECONDS):
                 await self._send(encode_message(message))
 
@@ -106,19 +106,19 @@ class Launcher:
             await asyncio.get_running_loop().sock_sendall(self._socket, content)
 
     async def end(self, patience_seconds: float) -> None:
-        """Return once it and its ranks are gone: by themselves, or, if that takes longer than the patience, killed."""
+        """Wait until the launcher and its ranks have ended. After `patience_seconds` they are killed."""
         if self._ended:
             return
         self._ended = True
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)  # it ends everything when it reads the end
+            self._socket.shutdown(socket.SHUT_WR)  # the launcher ends everything when it reads the end of the stream
         try:
             async with asyncio.timeout(patience_seconds):
                 while await self._receive():
                     pass
         except TimeoutError:
             if self._process is not None:
-                _log.warning("Launcher %d does not end by itself; it is killed with its ranks.", self._process.pid)
+                _log.warning("Launcher %d does not end by itself. It is killed with its ranks.", self._process.pid)
                 if not await asyncio.to_thread(end_tree, self._process):
                     _log.error("Launcher %d cannot be killed; its ranks may still run.", self._process.pid)
         finally:

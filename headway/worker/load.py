@@ -1,4 +1,4 @@
-"""What is used of this machine, or of the pod that the worker runs in."""
+"""The load of this machine, or of the pod where the worker runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headway.worker.cgroup import Cgroup
 
 
 class Load:
-    """Processor and memory use: of the control group where it limits them, else of the machine."""
+    """Processor and memory use: of the control group if it limits them, otherwise of the machine."""
 
     def __init__(self, cgroup: Cgroup | None = None) -> None:
         self._cgroup = cgroup or Cgroup()

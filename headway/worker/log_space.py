@@ -1,4 +1,4 @@
-"""Gives back the room on the disk of what was read of a file that its writer only ever appends to."""
+"""Frees the disk space of the part of an append-only file that was already read."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pathlib import Path
 from headway.worker.regular_files import open_regular
 
 _STEP_BYTES = 8 << 20
-"""So much is read before its room is given back."""
+"""Space is freed each time this much has been read."""
 _KEPT_BYTES = 1 << 20
-"""Stays before what was read last, for the last lines of a failure."""
+"""This much before the read position stays, for the last lines of a failure."""
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 """Flags of fallocate(2)."""
 
 
 class LogSpace:
-    """Makes holes where files were read. Sizes and positions stay as they are, so no line is lost or read twice."""
+    """Punches holes into the parts of files that were read. Sizes and positions do not change, so no line is lost or
+    read twice."""
 
     def __init__(self) -> None:
         self._given_back: dict[Path, int] = {}
 
     def give_back(self, path: Path, read_bytes: int) -> bool:
-        """Free what lies well before `read_bytes`, once it is much. False if the file system cannot do that."""
+        """Free space well before `read_bytes`, once there is enough. False if the file system does not support it."""
         start, end = self._given_back.get(path, 0), read_bytes - _KEPT_BYTES
         if end - start < _STEP_BYTES:
             return True

@@ -12,10 +12,10 @@ _TRIES = 100
 
 
 class MeetingPorts:
-    """Two ports, one behind the other, that nobody else is given.
+    """Two consecutive ports, reserved for the attempt.
 
-    Headway's store listens on the first. The second is the ranks' MASTER_PORT: bound, so that no other program gets it,
-    but without a listener, so that rank 0 may serve there what it likes, such as JAX's coordinator.
+    Headway's store listens on the first. The second is the ranks' MASTER_PORT. It is bound, so that no other program
+    gets it, but has no listener, so that rank 0 may serve anything there, such as JAX's coordinator.
     """
 
     def __init__(self, host: str) -> None:
@@ -32,10 +32,10 @@ class MeetingPorts:
             except (OSError, OverflowError):
                 self.close()
                 continue
-            # Linux lets another socket bind the port, too, if both say so and nobody listens there.
+            # Linux lets another socket bind the same port if both set SO_REUSEADDR and neither listens.
             self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             return
-        raise CannotStartRanks(f"{_TRIES} times no two free ports were found in a row on {host}")
+        raise CannotStartRanks(f"no two consecutive free ports were found on {host} in {_TRIES} tries")
 
     @property
     def endpoint(self) -> str:
@@ -43,13 +43,13 @@ class MeetingPorts:
         return f"{self._host}:{self._reserved.getsockname()[1]}"
 
     def launched(self) -> None:
-        """The launcher has the listener now; elsewhere than on Linux the ranks need the other port for themselves."""
+        """The launcher has the listener now. On other systems than Linux, the second port is released for the ranks."""
         self.listener.close()
         if sys.platform != "linux":
             self._reserved.close()
 
     def close(self) -> None:
-        """Let go of both."""
+        """Release both ports."""
         self.listener.close()
         self._reserved.close()
 
@@ -61,6 +61,6 @@ class MeetingPorts:
 
 
 def store_of(endpoint: str) -> str:
-    """`host:port` of the store, by the ranks' endpoint."""
+    """`host:port` of the store, from the ranks' endpoint."""
     host, _, port = endpoint.rpartition(":")
     return f"{host}:{int(port) - 1}"

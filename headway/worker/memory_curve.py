@@ -1,4 +1,4 @@
-"""How much memory each rank held over its life, for the record of its failure."""
+"""The memory of each rank over its lifetime, for the record of its failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS = 1.0
 
 
 class MemoryCurves:
-    """Resident bytes of each rank's process: a point each second at first, ever rarer as the curve grows long."""
+    """Resident bytes of each rank's process: a point each second at first, and fewer as the curve grows."""
 
     def __init__(self) -> None:
         self._curves: dict[int, list[tuple[float, int]]] = {}
@@ -21,7 +21,7 @@ class MemoryCurves:
         self._looked_at = 0.0
 
     def look(self, processes: Mapping[int, int]) -> None:
-        """Add a point for each rank (rank to pid), if it is time for the next."""
+        """Add a point for each rank (rank to pid), if the next one is due."""
         now = time.monotonic()
         if now - self._looked_at < self._every_seconds:
             return
@@ -37,8 +37,8 @@ class MemoryCurves:
     def of(self, rank: int, ended_at: float, peak_bytes: int | None) -> tuple[tuple[float, int], ...]:
         """The rank's curve as (seconds since the epoch, bytes); its last point is the peak.
 
-        That is what the kernel counted, or what was seen: the kernel's counters of threads are added up only now and
-        then, so that its peak may be some pages less.
+        The peak is the larger of the kernel's figure and the largest point: the kernel adds up counters of threads only
+        from time to time, so its figure may be several pages too low.
         """
         curve = self._curves.get(rank, [])
         if peak_bytes is None:

@@ -1,4 +1,4 @@
-"""Sends spooled reports through the broker, and again until the server says that they are committed."""
+"""Sends spooled reports through the broker, and repeats them until the server has committed them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RETRY_SECONDS = 0.2
 
 
 class Outbox:
-    """All streams that still have something to send. At most a window of bytes is on its way at a time."""
+    """All streams that still have reports to send. At most a window of bytes is in transit at a time."""
 
     def __init__(self, heartbeat_now: Callable[[], None], counters: WorkerCounters) -> None:
         self._streams: dict[AssignmentKey, SpooledStream] = {}
@@ -29,12 +29,12 @@ class Outbox:
         self._unchanged: dict[AssignmentKey, tuple[int, int]] = {}
 
     def add(self, stream: SpooledStream) -> None:
-        """Send the stream's reports from now on."""
+        """Start to send the stream's reports."""
         self._streams[stream.key] = stream
         self.wake()
 
     def wake(self) -> None:
-        """There is something to send."""
+        """Note that there are reports to send."""
         self._woken.set()
 
     def keys(self) -> tuple[AssignmentKey, ...]:
@@ -46,7 +46,7 @@ class Outbox:
         return key in self._streams
 
     def committed(self, committed: CommittedStream) -> bool:
-        """The server says how far it has committed a stream, or that it wants no more. True if no more is sent."""
+        """Note how far the server has committed a stream, or that it accepts no more. True if no more is sent."""
         key, through = committed.stream, committed.through
         stream = self._streams.get(key)
         if stream is None:
@@ -59,11 +59,11 @@ class Outbox:
         stream.cut(through)
         for number in committed.unreadable:
             self.counters.replaced_reports += stream.replace(number, "could not be read by the server")
-        # What is not committed two heartbeats after it was sent was lost on its way.
+        # A report that is not committed two heartbeats after it was sent was lost in transit.
         seen, times = self._unchanged.get(key, (-1, 0))
         times = times + 1 if seen == through and stream.unacknowledged else 0
         if times >= _RESEND_HEARTBEATS:
-            self.counters.replaced_reports += stream.check(through + 1)  # the one that all others wait for
+            self.counters.replaced_reports += stream.check(through + 1)  # all later reports wait for this one
             stream.resend(through)
             times = 0
         self._unchanged[key] = (through, times)
@@ -71,7 +71,7 @@ class Outbox:
         return False
 
     def restart(self) -> None:
-        """The broker's connection is new: what was on its way may be lost."""
+        """The broker's connection is new: reports in transit may be lost."""
         for stream in self._streams.values():
             stream.resend(0)
         self.wake()
@@ -92,7 +92,7 @@ class Outbox:
             number = stream.unsent.pop(0)
             try:
                 body = stream.read(number)
-            except OSError as error:  # when the server asks for it again, another takes its place
+            except OSError as error:  # when the server asks for it again, it is replaced
                 _log.error("Report %d of job %s cannot be read: %s", number, stream.key.job, error)
                 stream.unacknowledged[number] = 0
                 continue

@@ -1,4 +1,4 @@
-"""What an attempt's ranks left: files in the output directory, and in the working directory what is new or changed."""
+"""The outputs of an attempt: files in the output directory, and new or changed files in the working directory."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from headway.worker.work_folders import ChangedFile, WorkFolders
 _log = logging.getLogger(__name__)
 MAXIMUM_FILES = 500
 MAXIMUM_UNASKED_FILES = 200
-"""Files of the working directory that are stored where the job does not say what is wanted."""
+"""The most files of the working directory that are stored if the job names no outputs."""
 _RETRY_SECONDS = 0.5
 _STARS = re.compile(r"\*\*+")
 
 
 @dataclass
 class Outputs:
-    """What is to be stored: paths by name. `links` lead to files inside their folder, which is the second value.
+    """The files to store: paths by name. `links` lead to files inside their folder, which is the second value.
 
-    `names`: of all that was added, as the disk has them. `explained`: places of what is not stored for a reason that
+    `names`: the original names of everything that was added. `explained`: files that are not stored, for a reason that
     `problems` gives.
     """
 
@@ -50,7 +50,7 @@ class Outputs:
     _suffixes: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, path: Path, folder: Path) -> None:
-        """Add a file or link once, under a name that an artifact may have."""
+        """Add a file or link once, under a valid artifact name."""
         if name in self.names:
             return
         self.names.add(name)
@@ -64,31 +64,29 @@ class Outputs:
             self.files[legal] = path
         elif inner_target(path, folder) is None:
             why = "outside its folder. Copy the file instead." if path.exists() else "that does not exist."
-            self.problems.append(f"{legal} was not stored: it is a link to something {why}")
+            self.problems.append(f"{legal} was not stored: it is a link to a file {why}")
             self.explained.add(_place(path))
         else:
             self.links[legal] = path, folder
 
     @property
     def all_problems(self) -> list[str]:
-        """What is known already not to be stored, or not as it is."""
+        """The known problems: files that are not stored, or stored under another name."""
         if not self.renamed:
             return self.problems
-        several = "1 file name is" if self.renamed == 1 else f"{self.renamed:,} file names are"
+        several = "1 file name has" if self.renamed == 1 else f"{self.renamed:,} file names have"
         words = (
-            f"{several} not UTF-8, or with control characters or backslashes: such a byte is stored as a percent sign "
-            "and its number, as in URLs."
+            f"{several} bytes that are not UTF-8, control characters or backslashes. Each is stored as a percent "
+            "sign and its number, as in URLs."
         )
         return [*self.problems, words]
 
     def cut(self) -> None:
-        """Leave out what is beyond MAXIMUM_FILES."""
+        """Leave out files beyond MAXIMUM_FILES."""
         count = len(self.files) + len(self.links)
         if count <= MAXIMUM_FILES:
             return
-        self.problems.append(
-            f"{count:,} files were to be kept and {MAXIMUM_FILES} of them are stored: pack many files into an archive."
-        )
+        self.problems.append(f"Only {MAXIMUM_FILES} of {count:,} files are stored: pack many files into an archive.")
         for name in list(self.files)[MAXIMUM_FILES:]:
             self.explained.add(_place(self.files.pop(name)))
         for name in list(self.links)[MAXIMUM_FILES - len(self.files) :]:
@@ -97,9 +95,9 @@ class Outputs:
 
 @dataclass
 class Stored:
-    """What was stored, and a sentence about what was not. `cut_off`: there was no time for all of it.
+    """The stored files, and a sentence about each problem. `cut_off`: there was not enough time for all files.
 
-    `explained`: places of what is not stored for a reason that `problems` gives.
+    `explained`: files that are not stored, for a reason that `problems` gives.
     """
 
     facts: list[Fact] = field(default_factory=list)
@@ -110,7 +108,7 @@ class Stored:
 
     @property
     def warning(self) -> str | None:
-        """All that went wrong, short enough for a fact."""
+        """All problems, short enough for a fact."""
         return " ".join(self.problems)[:1000] or None
 
     def has(self, path: Path) -> bool:
@@ -118,7 +116,7 @@ class Stored:
         return _place(path) in self.places
 
     def unexplained(self, path: Path) -> bool:
-        """Whether the file or link is not stored, and `problems` does not say why."""
+        """Whether the file or link is not stored and `problems` does not explain it."""
         place = _place(path)
         return place not in self.places and place not in self.explained
 
@@ -126,9 +124,9 @@ class Stored:
 def find_outputs(
     output: Path, work: Path, patterns: Sequence[str], changed: Sequence[ChangedFile], maximum_bytes: int
 ) -> Outputs:
-    """All of the output directory; of what is `changed` in the working directory what the patterns match.
+    """All files of the output directory, and those `changed` files of the working directory that the patterns match.
 
-    Without patterns it is what was written last, caches left out, up to `maximum_bytes` and MAXIMUM_UNASKED_FILES.
+    Without patterns: the files written last, without caches, up to `maximum_bytes` and MAXIMUM_UNASKED_FILES.
     """
     outputs = Outputs()
     for path in sorted(_files(output)):
@@ -139,7 +137,7 @@ def find_outputs(
             if _place(path) in places:
                 outputs.add(name, path, work)
     except RecursionError:  # pathlib calls itself once per level
-        outputs.problems.append("Folders of the working directory are too deep to look for --output in them.")
+        outputs.problems.append("Folders of the working directory are nested too deeply to search them for --output.")
     outputs.cut()
     if not patterns:
         _add_unasked(outputs, work, changed, maximum_bytes)
@@ -147,12 +145,12 @@ def find_outputs(
 
 
 def _place(path: Path) -> str:
-    """What tells a file or link from others, whatever links its folders are."""
+    """A unique path of a file or link, with links in its folders resolved."""
     return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def _leads_out(file: ChangedFile) -> bool:
-    """Whether it is a link out of the working directory, or to nothing: no option keeps what it leads to."""
+    """Whether it is a broken link, or one that leads out of the working directory. No option keeps its target."""
     work = file.path.parents[file.name.count("/")]
     return file.path.is_symlink() and inner_target(file.path, work) is None
 
@@ -178,7 +176,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _matches(work: Path, patterns: Sequence[str]) -> Iterator[tuple[str, Path]]:
     for pattern in patterns:
         parts = [part for part in pattern.split("/") if part not in ("", ".")]
-        # ** is a whole part; beside something else it is *, as for shells and git, where pathlib knows no such thing.
+        # ** is a whole part. Beside other characters it means *, as in shells and git; pathlib does not support that.
         glob = "/".join(part if part == "**" else _STARS.sub("*", part) for part in parts)
         for path in work.glob(glob) if glob else (work,):
             for file in _files(path) if path.is_dir() and not path.is_symlink() else (path,):
@@ -193,7 +191,7 @@ async def store_results(
     *,
     out_of_time: Callable[[], bool],
 ) -> Stored:
-    """Store what the ranks left, and tell what stays on this worker."""
+    """Store the outputs, and say which files stay on this worker."""
     changed = await asyncio.to_thread(folders.changed, claimed.job)
     outputs = await asyncio.to_thread(
         find_outputs, prepared.output, prepared.work, claimed.spec.outputs, changed, folders.unasked_bytes
@@ -210,7 +208,7 @@ async def store_results(
 async def store_outputs(
     claimed: Claimed, outputs: Outputs, connection: Connection, out_of_time: Callable[[], bool]
 ) -> Stored:
-    """Upload every file; a bad one does not stop the rest. Waits for a server that is away until `out_of_time`."""
+    """Upload every file. A bad file does not stop the others. Waits for a server that is down until `out_of_time`."""
     stored = Stored(problems=[*outputs.all_problems], explained={*outputs.explained})
     prefix = f"worker-{claimed.group_rank}/" if claimed.group_rank else ""
     known: dict[str, Artifact] = {}
@@ -225,10 +223,10 @@ async def store_outputs(
             stored.explained.add(_place(link))
             continue
         if not behind:
-            stored.problems.append(f"{name} was not stored: nothing is stored of the folder that it is a link to.")
+            stored.problems.append(f"{name} was not stored: it is a link to a folder of which no file is stored.")
         for alias, path in behind:
             same = known.get(os.path.realpath(path))
-            if same is None:  # its file is no output by itself
+            if same is None:  # the file itself is not an output
                 await _store(claimed, prefix + alias, path, connection, out_of_time, stored)
             else:
                 _link(prefix + alias, same, stored)
@@ -237,7 +235,7 @@ async def store_outputs(
 
 
 def _link(name: str, same: Artifact, stored: Stored) -> None:
-    """Another name for an artifact, where the ranks left a link to its file."""
+    """Add another name for an artifact, for a link to its file."""
     try:
         artifact = Artifact.model_validate({**same.model_dump(), "name": name, "link_to": same.name})
         stored.facts.append(ArtifactStored(artifact=artifact))
@@ -246,12 +244,12 @@ def _link(name: str, same: Artifact, stored: Stored) -> None:
 
 
 def _behind(name: str, link: Path, folder: Path, known: dict[str, Artifact]) -> list[tuple[str, Path]]:
-    """The names that a link gives: its own for a file; of a folder, one for each of its files that is stored."""
+    """The names for a link: its own for a link to a file; one per stored file for a link to a folder."""
     target = os.path.realpath(link)
     if os.path.isfile(target):
         return [(name, Path(target))]
     if Path(os.path.realpath(folder)).is_relative_to(target):
-        return []  # a link to the folder itself would give each file again
+        return []  # a link to its own folder would name each file twice
     inside = sorted(path for path in known if path.startswith(target + os.sep))
     return [(f"{name}/{legal_name(os.path.relpath(path, target))}", Path(path)) for path in inside]
 
@@ -280,7 +278,8 @@ async def _store(
 def _left_files(
     claimed: Claimed, prepared: Prepared, folders: WorkFolders, changed: Sequence[ChangedFile], stored: Stored
 ) -> list[FilesLeft]:
-    """What the ranks left, for the user and for the next attempt; nothing if they left nothing.
+    """A sentence for the user and a fact for the next attempt about files that were not stored; empty if there are
+    none.
 
     An output directory that could not be stored is kept beside the working directory.
     """
@@ -295,7 +294,7 @@ def _left_files(
         hours = f"{folders.retention_seconds / 3600:.0f} h"
         stored.problems.append(
             f"Files that were not stored stay in {folders.folder(claimed.job)} on the worker until {hours} after the "
-            "job's end, or until others need the room."
+            "job's end, or until other jobs need the space."
         )
     sizes = [
         (legal_name(path.relative_to(prepared.output).as_posix()), path.lstat().st_size)
@@ -303,7 +302,7 @@ def _left_files(
         if stored.unexplained(path)
     ]
     if outputs:
-        with suppress(OSError):  # then they are gone, and were named
+        with suppress(OSError):  # then the files are gone, but they were named
             folders.keep_output(claimed.job, claimed.attempt, prepared.output)
     return [
         FilesLeft(

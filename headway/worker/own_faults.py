@@ -1,4 +1,4 @@
-"""Which errors are a worker's own fault: it could not have started any job's ranks."""
+"""Decides which errors are a worker's own fault: it could not have started the ranks of any job."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OF_THE_MACHINE = frozenset(
         errno.EPERM,
     }
 )
-"""Its disk is full, read-only or broken; it has no more memory, processes or descriptors; it may not write its home."""
+"""The disk is full, read-only or broken; memory, processes or descriptors are exhausted; the home is not writable."""
 
 
 def is_own_fault(error: BaseException) -> bool:
-    """Whether an error of preparing or launching tells of the machine, and not of the job or the server."""
+    """Whether the cause of an error in preparing or launching is this machine, not the job or the server."""
     if isinstance(error, BaseExceptionGroup):
         return any(is_own_fault(one) for one in error.exceptions)
     return isinstance(error, CannotStartRanks) or (isinstance(error, OSError) and error.errno in _OF_THE_MACHINE)

@@ -1,4 +1,4 @@
-"""Where an assignment stands on its worker, with the moves that are allowed. Pure: no I/O, no clock."""
+"""The phases of an assignment on its worker, and the allowed transitions. Pure: no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from math import inf, isfinite
 
 
 class Phase(StrEnum):
-    """What a worker does for an assignment now. `docs/internals/worker.md` says what ends each phase."""
+    """What a worker does for an assignment now. `docs/internals/worker.md` describes what ends each phase."""
 
     CLAIMING = "claiming"
-    """Asks the server for the assignment, and looks for slots and for a place for its reports."""
+    """Claims the assignment at the server, and gets slots and a place for its reports."""
     PREPARING = "preparing"
-    """Makes ready what the ranks need: working directory, checkpoint, dataset, environment."""
+    """Prepares what the ranks need: working directory, checkpoint, dataset, environment."""
     MEETING = "meeting"
-    """Waits until the workers of all ranks have claimed: rank 0's address is known then."""
+    """Waits until the workers of all ranks have claimed. Then rank 0's address is known."""
     LAUNCHING = "launching"
-    """Has the forkserver start a launcher, which starts the ranks."""
+    """Lets the forkserver start a launcher, which starts the ranks."""
     RUNNING = "running"
-    """The ranks run. Their output is reported, and what they save is sent."""
+    """The ranks run. Their output is reported, and saved checkpoints are sent."""
     WRITING_STACKS = "writing_stacks"
-    """The job has stalled: the ranks write down where they are, on all workers, before any of them is ended."""
+    """The job has stalled: the ranks on all workers write their stacks before any of them is ended."""
     STOPPING = "stopping"
     """The ranks were asked to end, and run until they do or are killed."""
     STORING = "storing"
-    """No rank is left. What they saved and wrote is sent."""
+    """All ranks have ended. Their checkpoints and outputs are sent."""
     RELEASING = "releasing"
-    """What the assignment used is given back, and the last report is written."""
+    """Slots and data are released, and the last report is written."""
     ENDED = "ended"
-    """The last report is in the spool; or the assignment was never this worker's."""
+    """The last report is in the spool, or this worker never had the assignment."""
 
     @property
     def held(self) -> bool:
-        """Whether the worker holds the assignment: it has claimed it, and has not ended it."""
+        """Whether the worker holds the assignment: it has claimed and not ended it."""
         return self not in (Phase.CLAIMING, Phase.ENDED)
 
     @property
     def busy(self) -> bool:
-        """Whether the worker itself has work to do for it, for which the server grants more time."""
+        """Whether the worker itself works for the assignment. The server grants more time for that."""
         return self in (Phase.PREPARING, Phase.STORING)
 
 
@@ -54,22 +54,22 @@ PHASE_TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     Phase.RELEASING: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
 }
-"""An error in any phase leads to RELEASING. A worker that shuts down cuts off what outlives all limits: ENDED."""
+"""An error in any phase leads to RELEASING. A worker that shuts down ends phases that exceed all limits: ENDED."""
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """The ranks are to end, also if they have not started."""
+    """A request to end the ranks, even if they have not started."""
 
     grace_seconds: float
-    """What ranks have to save and end before they are killed."""
+    """The time that ranks have to save and end before they are killed."""
     store_seconds: float = inf
-    """How long what they left may be sent, once they have ended."""
+    """The time to send their outputs after they have ended."""
     worker_stops: bool = False
-    """The worker itself shuts down; else it is for the job."""
+    """Whether the worker shuts down; otherwise only the job has to stop."""
 
     def joined(self, other: StopRequest) -> StopRequest:
-        """What two requests ask for together: the shorter times."""
+        """Both requests in one, with the shorter times."""
         return StopRequest(
             min(self.grace_seconds, other.grace_seconds),
             min(self.store_seconds, other.store_seconds),
@@ -79,16 +79,16 @@ class StopRequest:
 
 @dataclass(frozen=True)
 class Course:
-    """How far an assignment has come, and whether it is to stop. `now` is seconds on a monotonic clock."""
+    """The state of an assignment: its phase, and whether it has to stop. Times are seconds on a monotonic clock."""
 
     phase: Phase = Phase.CLAIMING
     stop: StopRequest | None = None
     store_until: float = inf
-    """When sending what the ranks left is broken off."""
+    """When sending the ranks' outputs stops."""
 
     @property
     def abandoned(self) -> bool:
-        """Whether what the ranks left may be broken off before it is sent."""
+        """Whether sending the ranks' outputs may be cut off."""
         return isfinite(self.store_until)
 
 
@@ -101,12 +101,12 @@ def enter(course: Course, phase: Phase, now: float) -> Course:
 
 
 def launch(course: Course, now: float) -> Course:
-    """The launcher has its plan. It is told to stop at once if that was asked for meanwhile."""
+    """The launcher has its plan. If a stop was requested meanwhile, it is told to stop at once."""
     return enter(course, Phase.RUNNING if course.stop is None else Phase.STOPPING, now)
 
 
 def ask_to_stop(course: Course, request: StopRequest, now: float) -> Course:
-    """Have the ranks end. What comes before their start is skipped; what they leave is stored as long as it may be."""
+    """End the ranks. Phases before their start are skipped. Their outputs are stored within the time limit."""
     if course.phase is Phase.ENDED:
         return course
     course = replace(course, stop=request if course.stop is None else course.stop.joined(request))
@@ -116,7 +116,7 @@ def ask_to_stop(course: Course, request: StopRequest, now: float) -> Course:
 
 
 def write_stacks(course: Course, now: float) -> Course:
-    """Have running ranks write down where they are; a request to stop follows. Ranks that end anyway are left alone."""
+    """Let running ranks write their stacks; a stop request follows. Ranks that are already ending are left alone."""
     return enter(course, Phase.WRITING_STACKS, now) if course.phase is Phase.RUNNING else course
 
 

@@ -1,4 +1,4 @@
-"""Writes the plan of an attempt: what a launcher and its ranks need to know."""
+"""Writes the plan of an attempt for its launcher and ranks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from headway.worker.session import Session
 def launch_plan(
     claimed: Claimed, prepared: Prepared, session: Session, devices: Sequence[Device], *, folder: Path, endpoint: str
 ) -> Plan:
-    """The plan of one attempt on this worker, whose files are in `folder`. `devices`: those of its ranks, in order.
+    """The plan of one attempt on this worker. `folder` has its files. `devices`: one per rank, in order.
 
     Raises OSError when no interface leads to the other workers.
     """
@@ -28,7 +28,7 @@ def launch_plan(
     parameters = {} if spec.trainer else variables_of_parameters(spec.parameters)
     cold = cold_reason(spec)
     saves = spec.checkpoints
-    # All ranks of a job meet at the same place, and a rank may start cold for its PYTHONPATH.
+    # All ranks of a job must meet at the same port, even if one starts cold because of its PYTHONPATH.
     shares_store = cold is None and "PYTHONPATH" not in spec.env
     return Plan(
         job=claimed.job,

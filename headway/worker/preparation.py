@@ -1,4 +1,4 @@
-"""What has to be there before an attempt's ranks start: its dataset, its working directory, its environment."""
+"""Prepares an attempt before its ranks start: its dataset, working directory, checkpoint and environment."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from headway.worker.work_folders import ChangedFile, WorkFolders
 
 @dataclass
 class Prepared:
-    """What is there. `work` is where the ranks run, `output` where they leave files, `data` their dataset's folder.
+    """A prepared attempt. The ranks run in `work` and write files to `output`; `data` is their dataset's folder.
 
-    `checkpoint_files`: where programs write checkpoint files, with those that they start from. `fresh`: the working
-    directory is as it was sent; else earlier attempts left `changed_count` new or changed files in it. `unstored`: it
-    has files that are nowhere else. `restored` watches whether ranks read the checkpoint files that they start from,
-    `left` whether they read what earlier attempts left. `overlay`: the attempt's own environment over the forkserver's.
+    `checkpoint_files`: the folder for programs' checkpoint files, with those that they start from. `fresh`: the working
+    directory is unchanged; otherwise earlier attempts left `changed_count` new or changed files in it. `unstored`: it
+    has files that are stored nowhere else. `restored` watches whether ranks read the checkpoint files that they start
+    from, `left` whether they read files of earlier attempts. `overlay`: the attempt's own environment on top of the
+    forkserver's.
     """
 
     work: Path
@@ -64,10 +65,10 @@ class Preparation:
         self.work_folders = work_folders
 
     async def prepare(self, claimed: Claimed, folder: Path) -> Prepared:
-        """Make ready what the attempt needs, in `folder`. What a build prints goes to its setup.log.
+        """Prepare the attempt in `folder`. The output of a build goes to its setup.log.
 
-        Raises EnvironmentFailed, CheckpointCorrupt, Corrupt, Unavailable, OSError. Whoever gets the answer has to
-        `release` it.
+        Raises EnvironmentFailed, CheckpointCorrupt, Corrupt, Unavailable, OSError. The caller has to `release` the
+        result.
         """
         fresh = await self._open_work_folder(claimed)
         try:
@@ -80,7 +81,7 @@ class Preparation:
         return await self.work_folders.open(claimed.job, partial(self._unpack, claimed.spec))
 
     async def _unpack(self, spec: JobSpec, folder: Path) -> None:
-        """Make a folder with what was sent."""
+        """Unpack the snapshot or script into a new folder."""
         if spec.snapshot is not None:
             await self._snapshots.unpack(spec.snapshot, folder)
         else:
@@ -116,7 +117,7 @@ class Preparation:
         )  # fmt: skip
 
     async def release(self, claimed: Claimed, prepared: Prepared) -> None:
-        """The attempt has ended."""
+        """Release the resources of an attempt that has ended."""
         if prepared.restored is not None:
             prepared.restored.close()
         prepared.left.close()
@@ -130,6 +131,6 @@ class Preparation:
 
 
 def _watch(left: list[ChangedFile]) -> LeftFilesWatch:
-    """Watch the files among these that only ranks read; the worker itself reads event files."""
+    """Watch those of these files that only ranks read. The worker itself reads event files."""
     ours = [file for file in left if not is_event_file(file.path) and not file.path.is_symlink()]
     return LeftFilesWatch({file.path: file.modified_ns / 1e9 for file in ours})

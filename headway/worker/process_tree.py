@@ -1,4 +1,4 @@
-"""Ends a process with all that it started, whatever state they are in."""
+"""Ends a process and everything that it started, in any process state."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LOOK_SECONDS = 0.02
 
 
 def end_tree(root: psutil.Process) -> bool:
-    """Kill a process that adopts its descendants' orphans, and all below it; blocks until they are gone.
+    """Kill a process that adopts its descendants' orphans, and all processes below it. Blocks until they have ended.
 
-    False if some are left: a driver or a file system holds them, and nobody can end them. Also stopped processes end.
+    False if some remain because a driver or a file system holds them. Stopped processes end as well.
     """
     deadline = time.monotonic() + _LIMIT_SECONDS
     with suppress(psutil.Error):
-        root.suspend()  # it starts nothing more, and while it is there, none of them goes to another parent
+        root.suspend()  # it starts no more processes, and while it exists, its orphans get no other parent
         while (left := _living(root)) and time.monotonic() < deadline:
             for process in left:
                 with suppress(psutil.Error):
@@ -36,7 +36,7 @@ def _living(root: psutil.Process) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it is still there, and no zombie."""
+    """Whether the process exists and is not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Tails the two files of each rank: what it prints, and what its run records (metrics and facts)."""
+"""Tails the two files of each rank: its output, and its run records (metrics and facts)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from headway.worker.unfinished_lines import UnfinishedLines, last_drawn
 MAXIMUM_LINE_BYTES = 64 << 10
 _MAXIMUM_BAR_BYTES = 1 << 10
 _MAXIMUM_READ_LINES = 1 << 14
-"""Of one rank for one report."""
+"""The most bytes to read of one rank for one report."""
 _MAXIMUM_HARVEST_LINES = 1 << 14
-"""Lines, or series, read for one report, from which on the next ranks' files wait: a server takes 65,536 lines."""
+"""After this many lines or series for one report, the files of the next ranks wait: a server accepts 65,536 lines."""
 _TAIL_BYTES = 64 << 10
 _DROPPED_BYTES = 16 << 20
-"""Dropped output that may lie on the disk before the file is emptied."""
+"""How much dropped output may be on the disk before the file is truncated."""
 _COUNT = "count:"
-"""What counts of a pattern's matches are called in the offsets."""
+"""The prefix of the names of a pattern's match counts in the offsets."""
 
 
 class _Printed(NamedTuple):
-    """How long a rank's log was, and when."""
+    """The size of a rank's log at a time."""
 
     size_bytes: int
     at: float
@@ -46,8 +46,8 @@ class _Printed(NamedTuple):
 class RankFiles:
     """The files of the ranks of one attempt on this worker, and of its preparation, which counts as rank -1.
 
-    Offsets are the whole memory of how far they are read: they are in every report, so that a restarted worker goes
-    on exactly behind the last one. Per rank: bytes read of its log and of its records, and bytes of its log kept.
+    The read positions are only in the offsets, which every report contains. So a restarted worker continues exactly
+    after the last report. Per rank: bytes read of its log and of its records, and bytes kept of its log.
     """
 
     def __init__(
@@ -72,25 +72,25 @@ class RankFiles:
         self._space = LogSpace()
 
     def name_processes(self, ranks: dict[int, int]) -> None:
-        """Which rank a process is (pid to rank): the names of event files tell the process that writes them."""
+        """Set the rank of each process (pid to rank). The names of event files contain the pid."""
         self._events.rank_of_process = ranks
 
     def read_events(self, folders: dict[str, Path]) -> None:
-        """From now on read the event files below these folders, by name; what is in them already is no news."""
+        """Start to read the event files below these folders (by name). Their present content is skipped."""
         self._events.begin(folders)
 
     @property
     def logged_step(self) -> int | None:
-        """The greatest step of what rank 0 logged last."""
+        """The largest step in what rank 0 logged last."""
         return max((step for step, _ in self._logged.values()), default=None)
 
     @property
     def warnings(self) -> list[str]:
-        """What the job's user is to know of what was read."""
+        """Warnings for the job's user about what was read."""
         return self._known.warnings
 
     def grown(self, offsets: dict[str, list[int]]) -> bool:
-        """Whether there is something to read behind `offsets`: a few stat calls per rank, and a walk now and then."""
+        """Whether there is something to read after `offsets`. Costs a few stat calls per rank, and sometimes a walk."""
         sizes = {
             str(rank): [size_of(log_file(self._folder, rank)), size_of(run_file(self._folder, rank))]
             for rank in self._ranks
@@ -103,16 +103,16 @@ class RankFiles:
         return grown or self._unfinished.waiting
 
     def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Harvest:
-        """Read what is new behind `offsets`; a line without end is `partial`, unless `final`. Blocks on the disk."""
+        """Read new content after `offsets`. A line without an end is `partial`, unless `final`. Blocks on the disk."""
         harvest = Harvest(self._known, offsets={key: list(values) for key, values in offsets.items()})
         for number, rank in enumerate(self._ranks):
             full = max(len(harvest.lines), len(harvest.series)) >= _MAXIMUM_HARVEST_LINES
             if full or harvest.read_bytes >= MAXIMUM_HARVEST_BYTES:
-                self._ranks = self._ranks[number:] + self._ranks[:number]  # each gets its turn
+                self._ranks = self._ranks[number:] + self._ranks[:number]  # so that each rank gets its turn
                 harvest.more = True
                 break
             log_offset, run_offset, kept_bytes = (*offsets.get(str(rank), ()), 0, 0, 0)[:3]
-            # What is printed behind a checkpoint is not read before its mark, which the rank records first.
+            # First the size: a rank records a checkpoint before it prints more, so lines up to here have their mark.
             printed = _Printed(size_of(log_file(self._folder, rank)), time.time())
             try:
                 run_offset = self._runs[rank].read(run_offset, harvest)
@@ -134,11 +134,11 @@ class RankFiles:
     def _say_unreadable(self, path: Path, rank: int, error: OSError, harvest: Harvest) -> None:
         if path not in self._unreadable:
             self._unreadable.add(path)
-            words = f"headway: {path.name} cannot be read, so what is in it is missing here: {error.strerror}"
+            words = f"headway: {path.name} cannot be read, so its lines are missing here: {error.strerror}"
             harvest.lines.append(LogLine(rank, time.time(), words))
 
     def _with_metrics(self, part: SavedPart, harvest: Harvest) -> SavedPart:
-        """Rank 0's part with what had been logged last up to its step."""
+        """Rank 0's part with the newest metrics up to its step."""
         if part.rank != 0:
             return part
         metrics = {name: value for name, (step, value) in self._logged.items() if step <= part.step}
@@ -161,7 +161,9 @@ class RankFiles:
     def _read_log(
         self, rank: int, offset: int, kept_bytes: int, printed: _Printed, harvest: Harvest, final: bool
     ) -> tuple[int, int]:
-        """Lines that were printed before a checkpoint was saved are no later than it."""
+        """Read new lines. Lines printed before a checkpoint was saved get a time that is not later than the
+        checkpoint's.
+        """
         path = log_file(self._folder, rank)
         if kept_bytes >= self._maximum_log_bytes:
             harvest.dropped_output_bytes += max(0, printed.size_bytes - offset)
@@ -200,12 +202,12 @@ class RankFiles:
             kept_bytes += len(bar)
             end = drawn
         elif end == 0 and len(content) == MAXIMUM_READ_BYTES:
-            end = drawn  # what was drawn over is passed over, or nothing behind it would ever be read
+            end = drawn  # skip overdrawn text, or nothing after it would ever be read
         if not self._space.give_back(path, offset):
-            kept_bytes = max(kept_bytes, offset)  # what was drawn over counts as well, for it stays on the disk
+            kept_bytes = max(kept_bytes, offset)  # overdrawn text counts as well, since it stays on the disk
         if kept_bytes >= self._maximum_log_bytes:
-            words = f"headway: {self._maximum_log_bytes:,} bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); "
-            harvest.lines.append(LogLine(rank, now, words + "what this rank prints from here on is dropped."))
+            words = f"headway: only {self._maximum_log_bytes:,} bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); "
+            harvest.lines.append(LogLine(rank, now, words + "the rest of this rank's output is dropped."))
         return offset + end, kept_bytes
 
     def _find_metrics(self, rank: int, text: str, now: float, harvest: Harvest) -> None:
@@ -213,12 +215,12 @@ class RankFiles:
             key = f"{_COUNT}{rank}:{name}"
             (count,) = harvest.offsets.get(key, [0])
             harvest.offsets[key] = [count + 1]
-            with suppress(ValueError):  # a step in the line that no step can be
+            with suppress(ValueError):  # the line has an impossible step
                 harvest.add_point(name, rank, count + 1 if step is None else step, now, value)
 
 
 def _drop(path: Path, maximum_log_bytes: int) -> int:
-    """Leave what is new unread; empty a file that grows on, for ranks append to it wherever its end is."""
+    """Skip new content. Truncate a file that keeps growing: ranks append to it, so they continue at its new end."""
     size = size_of(path)
     if size > maximum_log_bytes + _DROPPED_BYTES:
         descriptor = open_regular(path, os.O_WRONLY)
@@ -229,5 +231,5 @@ def _drop(path: Path, maximum_log_bytes: int) -> int:
 
 
 def _text(line: bytes) -> str:
-    # A progress bar redraws its line after carriage returns; what it showed last is what counts.
+    # A progress bar redraws its line after carriage returns. Only the last drawing counts.
     return line.rstrip(b"\r\n").rpartition(b"\r")[2].decode(errors="replace")

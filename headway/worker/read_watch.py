@@ -1,4 +1,4 @@
-"""Whether anything reads certain files: the kernel tells, see inotify(7), on Linux only."""
+"""Detects whether a process reads certain files, by inotify(7). Only on Linux."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from headway.folders import walk
 
 _ACCESSED, _CLOSED_UNCHANGED, _IS_FOLDER, _ONCE = 0x1, 0x10, 0x40000000, 0x80000000
-"""IN_ACCESS, IN_CLOSE_NOWRITE (of a file that is mapped into memory that is all), IN_ISDIR, IN_ONESHOT."""
+"""IN_ACCESS, IN_CLOSE_NOWRITE (the only event of a file that is mapped into memory), IN_ISDIR, IN_ONESHOT."""
 _HEADER = struct.Struct("iIII")
 _BUFFER_BYTES = 1 << 16
 
 
 class ReadWatch:
-    """Watches the files below a folder, as they are now, until one is read. `certain`: whether the system can tell."""
+    """Watches the existing files below a folder until one is read. `certain`: whether the system can detect it."""
 
     def __init__(self, folder: Path) -> None:
         self.read = False
@@ -33,7 +33,7 @@ class ReadWatch:
         return self._descriptor >= 0 and bool(self._names)
 
     def look(self, *, own: bool = False) -> bool:
-        """Whether a file was read so far. With `own` what happened since the last look was our own reading."""
+        """Whether a file was read so far. `own`: events since the last look came from the worker's own reading."""
         while not self.read and self._descriptor >= 0:
             try:
                 events = os.read(self._descriptor, _BUFFER_BYTES)
@@ -73,10 +73,12 @@ class ReadWatch:
 
 
 class LeftFilesWatch:
-    """Watches files that an earlier attempt left, each until it is read. Without Linux, or watches, none ever is."""
+    """Watches files that an earlier attempt left, each until it is read. Without Linux or free watches it detects
+    nothing.
+    """
 
     def __init__(self, modified_at: Mapping[Path, float]) -> None:
-        """`modified_at`: the files, and when each was written."""
+        """`modified_at`: the files, and the time when each was written."""
         self._descriptor = -1
         self._unread: dict[int, float] = {}
         self._newest_read = 0.0
@@ -86,20 +88,20 @@ class LeftFilesWatch:
             for path, at in modified_at.items():
                 mask = _ACCESSED | _CLOSED_UNCHANGED | _ONCE
                 watch = library.inotify_add_watch(self._descriptor, os.fsencode(path), mask)
-                if watch >= 0:  # else it has gone, or the user's limit of watches is reached
+                if watch >= 0:  # otherwise the file is gone, or the user's limit of watches is reached
                     self._unread[watch] = at
 
     def newest_read(self) -> float | None:
-        """When the newest file that was read so far was written, if that is news."""
+        """The write time of the newest file that was read so far, if it changed since the last call."""
         newest = self._newest_read
         while self._descriptor >= 0 and self._unread:
             try:
                 events = os.read(self._descriptor, _BUFFER_BYTES)
             except BlockingIOError:
                 break
-            for watch, mask, _, _ in _HEADER.iter_unpack(events):  # those of a file itself have no name behind them
+            for watch, mask, _, _ in _HEADER.iter_unpack(events):  # events of a watched file have no name after them
                 at = self._unread.pop(watch, 0.0)
-                if mask & (_ACCESSED | _CLOSED_UNCHANGED):  # and not that the file has gone
+                if mask & (_ACCESSED | _CLOSED_UNCHANGED):  # and not that the file is gone
                     newest = max(newest, at)
         if newest == self._newest_read:
             return None

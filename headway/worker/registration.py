@@ -1,4 +1,4 @@
-"""Registers the worker with its server, and keeps who it is for its next start."""
+"""Registers the worker with its server, and keeps its id for its next start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RETRY_SECONDS = 0.5
 
 
 class JoinToken:
-    """The token that lets this machine register. Its file is read each time, for the token in it may be renewed."""
+    """The token that lets this machine register. Its file is read each time, because the token may be renewed."""
 
     def __init__(self, path: Path) -> None:
         """Raises SettingInvalid."""
@@ -31,7 +31,7 @@ class JoinToken:
             ) from error
 
     def read(self) -> str:
-        """The token as it is now; as it was read last where there is no such file any more, as with a pipe."""
+        """The current token; the one that was read last if the file no longer exists, as with a pipe."""
         with suppress(OSError):
             if self._path.is_file():
                 self._text = self._path.read_text().strip() or self._text
@@ -41,7 +41,7 @@ class JoinToken:
 async def register(
     connection: Connection, description: WorkerDescription, join_token: JoinToken, home: Path
 ) -> Registered:
-    """Get a worker id; the former one, if there is one, is lost from then on. Retries until a server answers.
+    """Get a worker id. The former id, if any, is declared lost. Retries until a server answers.
 
     Raises SettingInvalid when the server refuses the worker.
     """
@@ -60,7 +60,7 @@ async def register(
         except HeadwayError as error:
             if former is None or not isinstance(error, NotAuthenticated) or isinstance(error, TokenExpired):
                 raise SettingInvalid(f"The server refuses this worker: {error}") from error
-            session_file.unlink(missing_ok=True)  # the server has a new home, where the former id means nothing
+            session_file.unlink(missing_ok=True)  # the server has a new home and does not know the former id
         else:
             _write_session(session_file, registered)
             _log.info("Registered as %s with %d slots.", registered.name, description.slots)
@@ -68,7 +68,7 @@ async def register(
 
 
 def _former_token(path: Path) -> str | None:
-    """The token of the worker's former start; None if there is none, or the file was damaged."""
+    """The token of the worker's former start; None if there is none, or the file is damaged."""
     try:
         return str(json.loads(path.read_text())["token"])
     except (OSError, ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""Reading what ranks left, which may be anything: a FIFO, a link, a folder, without permission, or gone."""
+"""Reading files of ranks safely. The path may be anything: a FIFO, a link, a folder, unreadable, or gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """A descriptor of a regular file; never waits. Raises OSError for whatever else it is, links included."""
+    """A descriptor of a regular file. Never blocks. Raises OSError for anything else, links included."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -24,7 +24,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_part(path: Path, offset: int, maximum_bytes: int) -> bytes:
-    """What the file has from `offset` on; nothing if there is none. Raises OSError if it cannot be read."""
+    """The content from `offset` on; empty if there is no file. Raises OSError if it cannot be read."""
     try:
         descriptor = open_regular(path)
     except FileNotFoundError:
@@ -36,14 +36,14 @@ def read_part(path: Path, offset: int, maximum_bytes: int) -> bytes:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file in a folder of the ranks, in place of whatever is there. Raises OSError."""
+    """Write a file in a folder of the ranks, and replace whatever is there. Raises OSError."""
     path.unlink(missing_ok=True)
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
 
 
 def size_of(path: Path) -> int:
-    """The size of a regular file; 0 for whatever else is there, or if nothing is."""
+    """The size of a regular file; 0 for anything else, or if it does not exist."""
     try:
         status = path.lstat()
     except OSError:

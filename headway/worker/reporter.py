@@ -1,4 +1,4 @@
-"""What one assignment reports: all that its ranks print, log and record, and what became of them."""
+"""Reports for one assignment: everything that its ranks print, log and record, and how they ended."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _WATCHED_REPORT_SECONDS = 0.2
 _DISK_FULL_SECONDS = 1.0
 _TAIL_LINES = 50
 Errors = Mapping[int, RankError]
-"""How ranks failed as they recorded it, by rank."""
+"""The failures that ranks recorded, by rank."""
 
 
 class _Content(NamedTuple):
-    """What is to go into one report beside what the ranks' files have. `exited`: a rank that has ended."""
+    """The input of one report beside the ranks' files. `exited`: a rank that has ended."""
 
     facts: tuple[Fact, ...]
     processes: dict[int, int]
@@ -53,10 +53,10 @@ class _Content(NamedTuple):
 
 
 class _Written(NamedTuple):
-    """What a report said, and what is known of the ranks with it."""
+    """A written report, and what it shows about the ranks."""
 
     report: SpooledReport | None
-    """None if there was nothing to say."""
+    """None if there was nothing to report."""
     harvest: Harvest
     finished: frozenset[int]
     interrupted: frozenset[int]
@@ -67,11 +67,10 @@ class _Written(NamedTuple):
 class Reporter:
     """Spools reports: facts at once, streams about once a second, or while a user follows the job, several times.
 
-    Reading and writing is done in threads, one at a time. They are given what they need and their results are taken
-    over on the event loop's thread, so others can read these attributes at any time: `finished`: ranks that said so;
-    `interrupted`: those that left because they were asked to; `ended_well`: those that are gone, and were not cut off;
-    `trained`: training is through, and what comes is evaluation and saving; `logged_step`: the greatest step of what
-    rank 0 logged last.
+    Threads read and write, one at a time. The event loop's thread passes their input and takes over their results, so
+    others can read these attributes at any time. `finished`: ranks that recorded it. `interrupted`: ranks that left
+    because they were asked to. `ended_well`: ranks that ended and were not cut off. `trained`: training is done;
+    evaluation and saving follow. `logged_step`: the largest step in what rank 0 logged last.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Reporter:
         samples: ResourceSamples,
         memory_bytes: int | None,
     ) -> None:
-        """`memory_bytes`: what each rank may use."""
+        """`memory_bytes`: the memory limit of each rank."""
         self.files = files
         self.finished: frozenset[int] = frozenset()
         self.interrupted: frozenset[int] = frozenset()
@@ -108,7 +107,7 @@ class Reporter:
     def watch_restored(self, watch: ReadWatch, step: int) -> None:
         """Report that the checkpoint of `step` was loaded once ranks have read one of its files.
 
-        Where the system cannot tell, report that the files are there.
+        If the system cannot detect reads, report that the files are there.
         """
         if watch.certain:
             self._restored = watch, step
@@ -116,7 +115,7 @@ class Reporter:
             self._facts.put(CheckpointRestored(step=step, certain=False))
 
     def watch_left(self, watch: LeftFilesWatch) -> None:
-        """Report when ranks read what an earlier attempt left in the working directory."""
+        """Report when ranks read files that an earlier attempt left in the working directory."""
         self._left = watch
 
     def _note_reading(self) -> None:
@@ -128,21 +127,21 @@ class Reporter:
 
     @property
     def read_bytes(self) -> int:
-        """How much was read of all that the ranks print and record; it grows as long as they do."""
+        """How many bytes of output and records were read. It grows as long as the ranks print and record."""
         return sum(map(sum, self._stream.offsets.values()))
 
     @property
     def cores(self) -> float | None:
-        """What the ranks used at the last sample; None as long as nobody knows."""
+        """The cores that the ranks used at the last sample; None if unknown."""
         return self._samples.cores
 
     def take_saved(self) -> list[SavedPart]:
-        """The parts of checkpoints that the ranks have saved since this was asked last."""
+        """The checkpoint parts that the ranks have saved since the last call."""
         saved, self._saved = self._saved, []
         return saved
 
     async def report_new(self, processes: Mapping[int, int]) -> None:
-        """Report if there are facts, and streams when it is time for that. `processes`: rank to pid of what runs."""
+        """Report facts at once, and streams when they are due. `processes`: rank to pid of the running ranks."""
         self._memory.look(processes)
         every_seconds = _WATCHED_REPORT_SECONDS if self.watched else _REPORT_SECONDS
         due = time.monotonic() - self._reported_at >= every_seconds
@@ -157,19 +156,21 @@ class Reporter:
             await self._report(processes)
 
     async def report_end(self, exited: RankExited, processes: Mapping[int, int]) -> None:
-        """The launcher says that a rank has ended: report that behind all that it wrote. `processes`: the others."""
+        """Report that a rank has ended, after all its output. `processes`: the other ranks."""
         await self._report(processes, exited=exited)
 
     async def report_last(self) -> None:
-        """The last report: what is left in the files, and that the slots are free."""
+        """Write the last report: the rest of the files, and that the slots are free."""
         try:
             await self._report({}, last=True)
         except Exception as error:
-            _log.exception("What ranks of job %s left cannot be reported; please report it.", self._stream.key.job)
+            _log.exception(
+                "The rest of the output of job %s cannot be reported. Please report this defect.", self._stream.key.job
+            )
             await self._report_failure(error)
 
     async def _report_failure(self, error: Exception) -> None:
-        """The last report without what the ranks left: with the facts, or, if those fail, with the failure alone."""
+        """Write the last report without the ranks' files: with the facts, or, if that fails, with the failure alone."""
         failed = WorkerFailed(error=clean_text(f"{type(error).__name__}: {error}")[:1_000])
         others = [fact for fact in self._facts.waiting() if not isinstance(fact, WorkerFailed)]
         for facts in ((*others, failed, Released()), (failed, Released())):
@@ -187,7 +188,7 @@ class Reporter:
     async def _report(
         self, processes: Mapping[int, int], *, exited: RankExited | None = None, last: bool = False
     ) -> None:
-        """Spool what is new. A full disk delays it: nothing is dropped, and the ranks continue."""
+        """Spool new content. A full disk delays this: nothing is dropped, and the ranks continue."""
         self._reported_at = time.monotonic()
         more = True
         while more:
@@ -206,7 +207,7 @@ class Reporter:
         await asyncio.sleep(_DISK_FULL_SECONDS)
 
     def _take_over(self, content: _Content, written: _Written) -> None:
-        """The report is on the disk: what it said is known from now on, and is not said again."""
+        """Note the content of a report that is on the disk, so that it is not reported again."""
         harvest = written.harvest
         if written.report is None:
             self._stream.skip(harvest.offsets)
@@ -227,12 +228,12 @@ class Reporter:
         if exited is not None and (exited.exit_code == 0 or exited.rank in written.finished):
             self.ended_well.add(exited.rank)
 
-    # From here on in a thread
+    # The methods below run in a thread
 
     def _write(self, content: _Content) -> _Written:
-        """Write one report of what is new. Raises OSError; nothing is kept of one that the disk did not take."""
+        """Write one report of the new content. Raises OSError; then nothing of the report is kept."""
         harvest = self.files.harvest(self._stream.offsets, final=content.last)
-        self._note_reading()  # what was logged after it must not come before it
+        self._note_reading()  # must be reported before anything that was logged later
         if self._samples.due():
             for sample in self._samples.take(content.processes):
                 harvest.add_point(sample.name, sample.rank, self.files.logged_step or 0, sample.at, sample.value)
@@ -240,7 +241,7 @@ class Reporter:
         interrupted = self.interrupted | harvest.interrupted
         errors = {**self._errors, **harvest.errors}
         facts = [*harvest.facts]
-        if not harvest.more:  # facts of an end follow all that its rank wrote
+        if not harvest.more:  # the facts of an end follow all output of the rank
             facts = [*content.facts, *self._read, *facts]
             if content.exited is not None:
                 left = _left(content.exited, finished | interrupted)
@@ -265,7 +266,7 @@ class Reporter:
         if exited.out_of_memory:
             error = f"each rank may use {self._memory_bytes:,} bytes (--memory)"
         elif exited.machine_out_of_memory and exited.signal == "SIGKILL":
-            hint = "the machine ran out of memory, and its kernel ended a process at that time"
+            hint = "the machine ran out of memory, and the kernel killed a process at that time"
         failed = not clean and rank not in finished
         end = RankEnded(
             rank=rank,
@@ -290,9 +291,9 @@ class Reporter:
 
 
 def _left(exited: RankExited, known: Set[int]) -> bool:
-    """Whether a rank that was asked to end exited with 0, and nothing is `known` of whether its script was through.
+    """Whether a rank that was asked to end exited with 0, and it is not `known` whether its script was done.
 
-    A script may leave by os._exit(0), and a command says nothing: then the exit code alone tells its end.
+    A script may exit by os._exit(0), and a command records nothing: then only the exit code is known.
     """
     asked = exited.stopped or exited.signalled
     return exited.exit_code == 0 and asked and exited.rank not in known

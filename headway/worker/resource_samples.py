@@ -1,4 +1,4 @@
-"""What each rank uses, now and then: processor, memory and accelerator, as metrics named system/..."""
+"""Samples the processor, memory and accelerator use of each rank, as metrics named system/..."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sample(NamedTuple):
 
 
 class ResourceSamples:
-    """Samples the ranks of one attempt, with the processes that they started."""
+    """Samples the ranks of one attempt, including the processes that they started."""
 
     def __init__(self, every_seconds: float, devices: Mapping[int, int]) -> None:
         """`devices`: rank to the driver's index of its accelerator, for ranks that have one."""
@@ -35,15 +35,15 @@ class ResourceSamples:
 
     @property
     def cores(self) -> float | None:
-        """What all ranks used together at the last sample; None before the second."""
+        """The cores that all ranks used together at the last sample; None before the second."""
         return sum(self._cores.values()) if self._cores else None
 
     def due(self) -> bool:
-        """Whether it is time for the next sample."""
+        """Whether the next sample is due."""
         return time.monotonic() - self._sampled_at >= self._every_seconds
 
     def take(self, processes: dict[int, int]) -> list[Sample]:
-        """Samples of all ranks (rank to pid): resident bytes, and cores used on average since the sample before."""
+        """Samples of all ranks (rank to pid): resident bytes, and average cores since the previous sample."""
         now = time.monotonic()
         elapsed = now - self._sampled_at
         self._sampled_at = now

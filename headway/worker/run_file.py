@@ -1,4 +1,4 @@
-"""Reads what the run of one rank records: metrics and facts. The file is the rank's: anything may stand in it."""
+"""Reads the run records of one rank: metrics and facts. The rank owns the file, so it may contain anything."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ from headway.worker.regular_files import read_part
 
 MAXIMUM_READ_BYTES = 1 << 20
 _SKIPPING = "skipping:"
-"""What is called in the offsets that the rank's file is being read for the end of a record that is too large."""
+"""The name in the offsets which says that the end of a record that is too large is being searched."""
 _MAXIMUM_STAGES = 100
 _MAXIMUM_FACTS = 1_000
 _NAMED_DROPS = 10
-"""Dropped records of which each is named in the log; further ones are counted."""
+"""How many dropped records are named in the log; further ones are only counted."""
 _ERROR_CHARACTERS, _TRACEBACK_CHARACTERS = 4_000, 40_000
 _UNREADABLE = (Corrupt, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class RunFile:
-    """The records of one rank. What is too large or cannot be read is dropped: named in its log, or counted."""
+    """The records of one rank. Records that are too large or unreadable are dropped: named in its log, or counted."""
 
     def __init__(self, path: Path, rank: int) -> None:
         self._path = path
@@ -60,7 +60,7 @@ class RunFile:
         self._dropped = 0
 
     def read(self, offset: int, harvest: Harvest) -> int:
-        """Take what is new behind `offset`; how far the file is read then. Raises OSError."""
+        """Take new records after `offset`. Returns the new offset. Raises OSError."""
         dropped_before = self._dropped
         content = read_part(self._path, offset, MAXIMUM_READ_BYTES)
         harvest.read_bytes += len(content)
@@ -84,7 +84,7 @@ class RunFile:
         return offset + max(start, end)
 
     def _behind_what_is_skipped(self, content: bytes, harvest: Harvest) -> int:
-        """Where the first record begins: behind the rest of one that is too large, if such a one came before."""
+        """Where the first record starts: after the rest of one that is too large, if there is one."""
         key = f"{_SKIPPING}{self._rank}"
         if key not in harvest.offsets or not content:
             return 0
@@ -129,7 +129,7 @@ class RunFile:
         harvest.saved.append(SavedPart(self._rank, step, saved_at, PartKind(saved.kind), bool(saved.replica)))
 
     def _add_fact(self, fact: Fact, harvest: Harvest) -> None:
-        """Take a fact, unless it says nothing new: a rank that repeats itself for ever must not fill the job."""
+        """Take a fact, unless it is known: a rank that keeps repeating itself must not fill the job."""
         if isinstance(fact, StageReached):
             if self._stages.get(fact.stage, -1) == fact.total_steps:
                 return
@@ -138,7 +138,7 @@ class RunFile:
             self._stages[fact.stage] = fact.total_steps
         if isinstance(fact, ResultStored):
             if self._rank != 0:
-                raise ValueError("the result is rank 0's to tell")
+                raise ValueError("only rank 0 may set the result")
             harvest.facts = [other for other in harvest.facts if not isinstance(other, ResultStored)]
         if len(harvest.facts) >= _MAXIMUM_FACTS:
             raise ValueError(f"it is one of more than {_MAXIMUM_FACTS:,} at once")
@@ -156,7 +156,7 @@ class RunFile:
 
 
 def _too_large(size: str) -> str:
-    return f"it has {size} bytes, and {MAXIMUM_RECORD_BYTES:,} are kept. Write what is larger to a file in the outputs."
+    return f"it has {size} bytes; the limit is {MAXIMUM_RECORD_BYTES:,}. Write larger data to a file in the outputs."
 
 
 def _parsed(line: bytes) -> Record:
@@ -169,7 +169,9 @@ def _parsed(line: bytes) -> Record:
 
 
 def _fact(record: FactRecord, rank: int) -> Fact:
-    """What a rank states of the attempt, and of no other rank. Raises ValidationError."""
+    """The fact in a record. A rank states facts about itself or the attempt, not about other ranks. Raises
+    ValidationError.
+    """
     match record:
         case records.StageReached(stage, at, total_steps):
             return StageReached(stage=stage, at=_checked_time(at), total_steps=total_steps)
@@ -195,7 +197,7 @@ def _checked_time(value: float) -> float:
 
 
 def _bounded(raised: RankError) -> RankError:
-    """What of an exception's record goes into the fact of the rank's end, within its bounds."""
+    """An exception's record, cut to the limits of the fact about the rank's end."""
     traceback = raised.traceback
     return RankError(
         error=str(raised.error)[:_ERROR_CHARACTERS],

@@ -16,30 +16,30 @@ from headway.worker.slots import Slots
 
 @dataclass(frozen=True)
 class Session:
-    """What a registration gave, and what the assignments of the session share."""
+    """The result of a registration, and what the assignments of the session share."""
 
     worker: str
     """The id that the server gave this start of the worker."""
     report_key: str
-    """Signs reports that pass through brokers which others can write to."""
+    """Signs reports for brokers that others can write to."""
     timeouts: Timeouts
-    """What the server said at registration."""
+    """The time limits that the server sent at registration."""
     connection: Connection
-    """Speaks for `worker` from its registration on."""
+    """Sends requests as `worker`."""
     outbox: Outbox
-    """Outlives the session: reports of former ids are sent by the next."""
+    """Outlives the session: the next session sends the reports of former ids."""
     home: Path
     host: str
-    """Where other workers' ranks reach this machine."""
+    """The address where other workers' ranks reach this machine."""
     interface: str | None
-    """The network interface that a setting names for ranks."""
+    """The network interface for ranks, from the settings."""
     preparation: Preparation
     slots: Slots
     threads_per_slot: int
     devices: Devices
 
     def key(self, job: str, attempt: int) -> AssignmentKey:
-        """What the worker's assignment of an attempt, and its stream of reports, is called."""
+        """The key of the worker's assignment of an attempt, and of its stream of reports."""
         return AssignmentKey(job=job, attempt=attempt, worker=self.worker)
 
     def sealed(self, body: bytes) -> bytes:

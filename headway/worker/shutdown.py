@@ -1,4 +1,4 @@
-"""The end of a worker: its ranks save and end, and what is left of its reports is sent."""
+"""The shutdown of a worker: its ranks save and end, and its remaining reports are sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def shut_down(
     timeouts: Timeouts,
     heartbeat_due: asyncio.Event,
 ) -> None:
-    """End the ranks, and give the last reports a moment to be committed; what is left is sent at the next start."""
+    """End the ranks, and wait a moment until the last reports are committed. The next start sends the rest."""
     heartbeat_due.set()
     grace_seconds = timeouts.save_grace_seconds
     await assignments.end_all(StopRequest(grace_seconds, store_seconds=grace_seconds, worker_stops=True))
@@ -33,5 +33,5 @@ async def shut_down(
         heartbeat_due.set()
         await asyncio.sleep(_LOOK_SECONDS)
     if not outbox.keys():
-        with suppress(HeadwayError):  # without a server there is nobody to tell
+        with suppress(HeadwayError):  # there may be no server
             await connection.leave()

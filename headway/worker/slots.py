@@ -22,12 +22,12 @@ class Slots:
         return taken
 
     def give_back(self, slots: list[int]) -> None:
-        """Slots that are free again."""
+        """Free slots again."""
         self._free = sorted([*self._free, *slots])
 
 
 def usable_cores(cgroup: Cgroup | None = None) -> int:
-    """Cores that this process may use; a share of one, as a pod may have, counts as one."""
+    """How many cores this process may use. A share of a core, as in a pod, counts as one."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limit = (cgroup or Cgroup()).cores()
     return there if limit is None else max(1, min(there, int(limit)))

@@ -1,4 +1,4 @@
-"""Snapshots on the worker's disk: fetched once, unpacked for each attempt."""
+"""Snapshots on the worker's disk. Each is fetched once and unpacked when needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headway.worker.transfers import write_chunks
 
 
 class SnapshotCache:
-    """One archive per hash, complete or absent. What was used least recently goes first when room is needed."""
+    """One archive per hash, complete or absent. The least recently used one is dropped first."""
 
     def __init__(self, folder: Path, maximum_bytes: int, fetch: Callable[[str], AsyncIterator[bytes]]) -> None:
         self._folder = folder
@@ -26,7 +26,7 @@ class SnapshotCache:
         self._used: Counter[str] = Counter()
 
     async def unpack(self, sha256: str, target: Path) -> None:
-        """Unpack the snapshot into a new folder. Raises InputUnusable, Corrupt, and what `fetch` raises."""
+        """Unpack the snapshot into a new folder. Raises InputUnusable, Corrupt, and the errors of `fetch`."""
         path = self._folder / f"{sha256}.tar.zst"
         self._used[path.name] += 1
         try:
@@ -39,7 +39,7 @@ class SnapshotCache:
                 except Corrupt as error:
                     if await asyncio.to_thread(_sha256, path) == sha256:
                         raise InputUnusable(str(error)) from error
-                    path.unlink()  # this disk has changed it: it is fetched again by the next attempt
+                    path.unlink()  # the disk changed it; the next attempt fetches it again
                     raise
         finally:
             self._used[path.name] -= 1
@@ -53,7 +53,7 @@ class SnapshotCache:
             os.link(file.name, path)
 
     def _evict(self) -> None:
-        """Also what was used just now, if it is larger than the bound by itself."""
+        """Drop archives until the bound holds, even the one just used if it alone is larger."""
         archives = sorted(self._folder.glob("*.tar.zst"), key=lambda path: path.stat().st_mtime)
         total_bytes = sum(path.stat().st_size for path in archives)
         for path in archives:

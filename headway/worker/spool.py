@@ -26,9 +26,9 @@ _STREAM = re.compile(r"([^.]+)\.(\d{1,9})\.([^.]+)")
 
 
 class SpooledReport(NamedTuple):
-    """A report that is on the disk. `offsets`: how far into the ranks' files the reports go with it.
+    """A report on the disk. `offsets`: the position in the ranks' files after this report.
 
-    `stripped`: its lines and metrics were left out, for they were more than can be sent.
+    `stripped`: its lines and metrics were left out because they were too large to send.
     """
 
     number: int
@@ -40,8 +40,8 @@ class SpooledReport(NamedTuple):
 class SpooledStream:
     """The numbered reports of one worker about one attempt, a file each.
 
-    The newest file always stays, for it holds how far into the ranks' files the reports go. Only `write` may be called
-    in a thread; what it returns is added on the event loop's thread, which sends and forgets reports meanwhile.
+    The newest file always stays, because it holds the offsets into the ranks' files. Only `write` may be called in a
+    thread. Its result is added on the event loop's thread, which sends and drops reports meanwhile.
     """
 
     def __init__(self, folder: Path, key: AssignmentKey) -> None:
@@ -59,9 +59,9 @@ class SpooledStream:
         self._take_up({int(path.stem): path for path in folder.glob(f"*{_SUFFIX}") if _NUMBER.fullmatch(path.stem)})
 
     def _take_up(self, paths: dict[int, Path]) -> None:
-        """Take up what a former start of the worker wrote.
+        """Load the reports that a former start of the worker wrote.
 
-        The newest may have been cut off while it was written; then its lines are read again from the ranks' files.
+        The newest may be incomplete; then its lines are read again from the ranks' files.
         """
         self._cut_through = min(paths, default=1) - 1
         for number, path in sorted(paths.items()):
@@ -93,33 +93,33 @@ class SpooledStream:
         return SpooledReport(number, offsets, last, stripped)
 
     def add(self, report: SpooledReport) -> None:
-        """Have a report sent that was written."""
+        """Queue a written report for sending."""
         self.number, self.offsets, self.ended = report.number, report.offsets, report.last
         self._written.append(report.number)
         self.unsent.append(report.number)
 
     def skip(self, offsets: dict[str, list[int]]) -> None:
-        """What lies before `offsets` was read, and nothing of it is to be reported."""
+        """Set the offsets: content before them was read and is not reported."""
         self.offsets = offsets
 
     def check(self, number: int) -> bool:
-        """Make sure that the server can get a report for which it waits. If it is damaged, another takes its place.
+        """Make sure that a report that the server waits for can be sent. If it is damaged, replace it.
 
-        True if one did.
+        True if it was replaced.
         """
         if self._cut_through < number <= self.number and _read_report(self._path(number), number) is None:
             return self.replace(number, "was damaged on its disk")
         return False
 
     def replace(self, number: int, why: str) -> bool:
-        """Write another report in place of one that cannot be read, once. What was in it is lost, so the attempt fails.
+        """Replace a report that cannot be read, once. Its content is lost, so the attempt fails.
 
-        Without it no later report of the stream would count. True if it was written.
+        Without a replacement no later report of the stream would count. True if it was written.
         """
         if not self._cut_through < number <= self.number or number in self._replaced:
             return False
         key, last = self.key, self.ended and number == self.number
-        words = f"Report {number} of worker {key.worker} about this attempt {why}, so what it said is lost."
+        words = f"Report {number} of worker {key.worker} about this attempt {why}, so its content is lost."
         failed = WorkerFailed(error=words)
         facts: tuple[Fact, ...] = (failed, Released()) if last else (failed,)
         logs = encode_logs(number, [LogLine(SETUP_RANK, time.time(), f"headway: {words}")])
@@ -153,7 +153,7 @@ class SpooledStream:
         return self._path(number).read_bytes()
 
     def cut(self, through: int) -> None:
-        """Forget reports up to `through`, which the server has committed."""
+        """Delete reports up to `through`, which the server has committed."""
         self._cut_through = max(self._cut_through, through)
         keep = self.number if not self.ended else 0
         for number in [number for number in self._written if number <= through and number != keep]:
@@ -163,7 +163,7 @@ class SpooledStream:
         self.unacknowledged = {number: size for number, size in self.unacknowledged.items() if number > through}
 
     def resend(self, above: int) -> None:
-        """Send again what was sent and is not committed."""
+        """Send again the reports that were sent and are not committed."""
         again = [number for number in self.unacknowledged if number > above]
         self.unacknowledged = {number: size for number, size in self.unacknowledged.items() if number <= above}
         self.unsent = sorted({*self.unsent, *again})
@@ -185,8 +185,8 @@ def _read_report(path: Path, number: int) -> Report | None:
 
 
 def _without_streams(report: Report, size_bytes: int) -> Report:
-    """What is left of a report that no server takes: its facts, and a line that says so."""
-    words = f"headway: lines and metrics were dropped here, {size_bytes:,} bytes in one report: more than can be sent."
+    """A report that is too large for the server, cut to its facts and a line that says so."""
+    words = f"headway: lines and metrics were dropped here: {size_bytes:,} bytes in one report are too large to send."
     return replace(report, logs=encode_logs(report.number, [LogLine(SETUP_RANK, time.time(), words)]), metrics=b"")
 
 
@@ -196,7 +196,7 @@ def stream_folder(home: Path, key: AssignmentKey) -> Path:
 
 
 def leftover_streams(home: Path) -> Iterator[SpooledStream]:
-    """The streams that an earlier life of this worker left behind."""
+    """The streams that an earlier start of this worker left."""
     spool = home / "spool"
     for folder in sorted(spool.iterdir()) if spool.is_dir() else ():
         named = _STREAM.fullmatch(folder.name)

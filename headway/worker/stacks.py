@@ -1,4 +1,4 @@
-"""The Python stacks of running ranks: they write them themselves when they get a signal, or py-spy reads them."""
+"""The Python stacks of running ranks. A rank writes its own when it gets a signal, or py-spy reads them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _LOOK_SECONDS = 0.05
 _MAXIMUM_BYTES = 1 << 20
 _PY_SPY_TIMEOUT_SECONDS = 10.0
 _NOT_THE_SCRIPTS = (f'"{Path(headway.__file__).parent}/training/', '"<frozen runpy>"')
-"""Frames of how a rank was started say nothing of where it is."""
+"""Frames of Headway's own start of a rank, which are left out."""
 _TORCH = f"{os.sep}torch{os.sep}"
 
 
 def read_stacks(folder: Path, processes: dict[int, int]) -> dict[int, str]:
-    """The stacks of the given ranks (rank to pid). Works inside a collective too, for the handler needs no Python.
+    """The stacks of the given ranks (rank to pid). This works inside a collective as well: the handler needs no Python.
 
-    A rank that does not write its own (a command, or one that blocks signals) is read by py-spy from outside, where
-    that is installed and the kernel permits it.
+    If a rank does not write its own (a command, or one that blocks signals), py-spy reads them from outside, if it is
+    installed and the kernel permits it.
     """
     files = {rank: stacks_file(folder, rank) for rank in sorted(processes)}
     sizes: dict[int, int] = {}
     for rank, path in files.items():
-        if path.is_file():  # else the rank handles no signal yet, or is no Python script
+        if path.is_file():  # otherwise the rank does not handle the signal yet, or is not a Python script
             sizes[rank] = size_of(path)
             with suppress(ProcessLookupError):
                 os.kill(processes[rank], STACKS_SIGNAL)
     time.sleep(_LOOK_SECONDS)
     stacks = {}
-    deadline = time.monotonic() + _PATIENCE_SECONDS  # all write at the same time
+    deadline = time.monotonic() + _PATIENCE_SECONDS  # all ranks write at the same time
     give_up = deadline + _PY_SPY_TIMEOUT_SECONDS
     for rank, path in files.items():
         said = _new_text(path, sizes[rank], deadline) if rank in sizes else None
@@ -55,7 +55,7 @@ def joined(stacks: dict[int, str]) -> str:
 
 
 def absent_ranks(stacks: dict[int, str]) -> tuple[int, ...]:
-    """The ranks that are in code of their own while others wait inside torch, as in a collective; () if unknown."""
+    """The ranks that run code outside torch while others wait inside torch, as in a collective; () if unknown."""
     inside = {rank: _innermost(text) for rank, text in stacks.items()}
     waiting = {rank for rank, frame in inside.items() if frame is not None and _TORCH in frame}
     absent = {rank for rank, frame in inside.items() if frame is not None} - waiting
@@ -63,7 +63,7 @@ def absent_ranks(stacks: dict[int, str]) -> tuple[int, ...]:
 
 
 def _innermost(text: str) -> str | None:
-    """The frame in which the main thread is: the first behind the line that names the current thread."""
+    """The innermost frame of the main thread: the first one after the line that names the current thread."""
     lines = iter(text.splitlines())
     for line in lines:
         if line.startswith(("Current thread", "Thread")) and "current" in line.lower():
@@ -72,11 +72,11 @@ def _innermost(text: str) -> str | None:
 
 
 def _read_from_outside(pid: int, give_up: float) -> str:
-    """The stacks of a process and its children by py-spy (https://github.com/benfred/py-spy), or why there are none."""
+    """Stacks of a process and its children from py-spy (https://github.com/benfred/py-spy), or why there are none."""
     places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     tool = shutil.which("py-spy", path=os.pathsep.join(places))
     if tool is None:
-        return "no stacks: it wrote none, as only Python scripts do; with py-spy on the worker they could be read"
+        return "no stacks: only Python scripts write their own; for other programs install py-spy on the worker"
     left_seconds = give_up - time.monotonic()
     if left_seconds <= 0:
         return "no stacks: reading those of other ranks took too long"
@@ -89,7 +89,7 @@ def _read_from_outside(pid: int, give_up: float) -> str:
 
 
 def _new_text(path: Path, offset: int, deadline: float) -> str | None:
-    """What was appended behind `offset`, once it has stopped growing; None if nothing was."""
+    """The text after `offset`, once it has stopped growing; None if there is none."""
     size = -1
     while time.monotonic() < deadline:
         newest = size_of(path)

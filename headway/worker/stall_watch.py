@@ -1,13 +1,13 @@
-"""Notices that a training has stalled, by a time learnt from its own steps."""
+"""Detects stalled training, by a time limit learnt from its own steps."""
 
 from __future__ import annotations
 
 _TIMES_LONGEST = 10.0
-"""A step that takes ten times as long as the longest before it, and longer than the setting, is no step."""
+"""Training has stalled if a step takes ten times as long as the longest before it, and longer than the setting."""
 
 
 class StallWatch:
-    """Looks at the last logged step. Ranks that never log one are not watched, except the built-in trainers' start."""
+    """Watches the last logged step. Ranks that never log one are not watched, except the start of built-in trainers."""
 
     def __init__(
         self,
@@ -18,7 +18,7 @@ class StallWatch:
         finish_seconds: float,
         now: float,
     ) -> None:
-        """`limit_seconds`: instead of the learnt time, 0 for never. `startup_seconds`: until the first step."""
+        """`limit_seconds`: replaces the learnt limit; 0 means never. `startup_seconds`: limit for the first step."""
         self._limit_seconds = limit_seconds
         self._minimum_seconds = minimum_seconds
         self._startup_seconds = startup_seconds
@@ -29,13 +29,13 @@ class StallWatch:
         self._finishing = False
 
     def finishes(self, now: float) -> None:
-        """Training is through; what comes is evaluation and saving, with a limit of its own."""
+        """Note that training is done. Evaluation and saving follow, with a limit of their own."""
         if not self._finishing:
             self._finishing = True
             self._advanced_at = now
 
     def silent_seconds(self, step: int | None, now: float) -> float | None:
-        """For how long nothing came, once that is too long; None while all is well."""
+        """How long there was no new step, if that is too long; otherwise None."""
         if step != self._step:
             if self._step is not None:
                 self._longest_seconds = max(self._longest_seconds, now - self._advanced_at)

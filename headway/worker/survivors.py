@@ -1,4 +1,4 @@
-"""Ends processes that a former life of the worker left behind, known by pid and start time."""
+"""Ends processes that an earlier start of the worker left behind. They are identified by pid and start time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SAME_START_SECONDS = 0.05
 
 
 def remember_processes(folder: Path, pids: Iterable[int]) -> None:
-    """Note the processes of an attempt beside its files."""
+    """Write down the processes of an attempt beside its files."""
     started = {}
     for pid in pids:
         try:
@@ -29,7 +29,7 @@ def remember_processes(folder: Path, pids: Iterable[int]) -> None:
 
 
 def end_survivors(home: Path) -> None:
-    """Kill what is left of the attempts of a former life."""
+    """Kill the remaining processes of attempts of an earlier start."""
     for path in (home / "attempts").glob(f"*/{_FILE}"):
         try:
             started: dict[str, float] = json.loads(path.read_text())
@@ -45,4 +45,4 @@ def _end(pid: int, start: float) -> None:
         process = psutil.Process(pid)
         if abs(process.create_time() - start) < _SAME_START_SECONDS:
             process.kill()
-            _log.warning("Ended process %d, which a former life of this worker left behind.", pid)
+            _log.warning("Ended process %d, which an earlier start of this worker left behind.", pid)

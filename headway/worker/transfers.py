@@ -1,4 +1,4 @@
-"""Bytes that come in chunks, written to a file and hashed on the way."""
+"""Writes chunks of bytes to a file, and hashes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO
 
 
 async def write_chunks(chunks: AsyncIterator[bytes], file: IO[bytes]) -> str:
-    """Write all chunks; the SHA-256 of what was written, in hexadecimal. The event loop never waits for the disk."""
+    """Write all chunks. Returns their SHA-256 in hexadecimal. The event loop never waits for the disk."""
     digest = hashlib.sha256()
     async for chunk in chunks:
         digest.update(chunk)

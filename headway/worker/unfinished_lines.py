@@ -1,13 +1,13 @@
-"""What ranks have printed behind their last line end: bars that are drawn again and again, and questions."""
+"""The text of ranks after their last line end: progress bars that are redrawn, and prompts."""
 
 from __future__ import annotations
 
 _STANDS_SECONDS = 1.0
-"""So old has a line to be before it is reported without its end; until then the end is likely to come."""
+"""How old a line must be before it is reported without its end. Until then its end will probably come."""
 
 
 class UnfinishedLines:
-    """Per rank the line that has no end yet, and what was reported of it."""
+    """Per rank, the line that has no end yet, and what was reported of it."""
 
     def __init__(self) -> None:
         self._since: dict[int, float] = {}
@@ -16,17 +16,19 @@ class UnfinishedLines:
 
     @property
     def waiting(self) -> bool:
-        """Whether one is to be looked at again, even if nothing more is printed."""
+        """Whether a line has to be checked again, even if nothing more is printed."""
         return bool(self._waiting)
 
     def end(self, rank: int) -> None:
-        """The line has got its end, or a new one begins."""
+        """The line has ended, or a new one starts."""
         self._since.pop(rank, None)
         self._reported.pop(rank, None)
         self._waiting.discard(rank)
 
     def news(self, rank: int, drawn: bytes, now: float, *, at_once: bool) -> bool:
-        """Whether the line, as it was drawn last, is to be reported: it has stood for a while, and looks different."""
+        """Whether the line, as it was drawn last, has to be reported: it is old enough, and differs from the last
+        report.
+        """
         if not drawn.strip() or drawn == self._reported.get(rank):
             self._waiting.discard(rank)
             return False
@@ -39,5 +41,5 @@ class UnfinishedLines:
 
 
 def last_drawn(rest: bytes) -> int:
-    """Where, in a line without end, that begins which was drawn last: behind a carriage return."""
+    """The position where the last drawing starts in a line without an end: after a carriage return."""
     return rest.rstrip(b"\r").rfind(b"\r") + 1

@@ -1,4 +1,4 @@
-"""Working directories on this worker: one per job, which its attempts here share, as under torchrun."""
+"""Working directories on this worker: one per job. All attempts of the job here share it, as under torchrun."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 _ASKED_AT_ONCE = 1_000
 _SWEEP_SECONDS = 60.0
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,100}")
-"""A job's id; what is called otherwise was made by a script."""
+"""A job's id. Folders with other names were made by scripts."""
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
-"""Notes lie where scripts can write: anything may stand in them."""
+"""Scripts can write to the notes, so they may contain anything."""
 Sent = Mapping[str, Sequence[Any]]
-"""What was sent, by name: size, modification time in nanoseconds, inode, and hash; of a link what it says."""
+"""The files as sent, by name: size, modification time in nanoseconds, inode, and hash; for a link its target."""
 
 
 @dataclass(frozen=True)
 class ChangedFile:
-    """A file or link in a working directory that was not sent like this. `cache`: it is no result, but a cache."""
+    """A file or link in a working directory that is new or changed. `cache`: it is a cache file, not a result."""
 
     name: str
     path: Path
@@ -49,7 +49,7 @@ class ChangedFile:
 
 
 class _State(NamedTuple):
-    """How large a folder is, whether it has files that are nowhere else, and when it was used last."""
+    """The size of a folder, whether it has files that are stored nowhere else, and when it was used last."""
 
     size_bytes: int
     unstored: bool
@@ -57,13 +57,13 @@ class _State(NamedTuple):
 
 
 class WorkFolders:
-    """A job's working directory stays until the job has ended, or until others need the room.
+    """A job's working directory stays until the job has ended, or until other jobs need the space.
 
-    One with files that were not stored stays for `retention_seconds` after the job's end.
+    A directory with files that were not stored stays for `retention_seconds` after the job's end.
     """
 
     def __init__(self, home: Path, maximum_bytes: int, retention_seconds: float, unasked_bytes: int) -> None:
-        """`unasked_bytes`: how much of what an attempt leaves is stored for a job that does not say what it wants."""
+        """`unasked_bytes`: how many bytes of an attempt's files are stored if the job names no outputs."""
         self.retention_seconds = retention_seconds
         self.unasked_bytes = unasked_bytes
         self._home = (home / "jobs").absolute()
@@ -72,46 +72,46 @@ class WorkFolders:
         self._removing = asyncio.Lock()
 
     def path(self, job: str) -> Path:
-        """Where the job's ranks run."""
+        """The folder where the job's ranks run."""
         return self._home / job / _WORK
 
     async def open(self, job: str, fill: Callable[[Path], Awaitable[None]]) -> bool:
-        """Use the job's working directory. True if it is new: `fill` writes what was sent into a folder that it makes.
+        """Use the job's working directory. True if it is new: then `fill` unpacks the sent files into a new folder.
 
-        What a worker that was killed had filled by half is filled again.
+        A directory that a killed worker had filled only partly is filled again.
         """
         async with self._removing:
             self._in_use.add(job)
         folder = self._home / job
         if (folder / _SENT).exists() and (folder / _WORK).is_dir():
             return False
-        new = folder / f"new-{secrets.token_hex(4)}"  # a fill that was cancelled may still write to its own
+        new = folder / f"new-{secrets.token_hex(4)}"  # a cancelled fill may still write to its own folder
         try:
             await fill(new)
             await asyncio.to_thread(_complete, folder, new)
         except BaseException as error:
-            if isinstance(error, Exception):  # one that was cancelled may still be writing
+            if isinstance(error, Exception):  # a cancelled fill may still be writing
                 await asyncio.to_thread(remove, new)
             self.leave(job)
             raise
         return True
 
     def leave(self, job: str) -> None:
-        """An attempt ends before its ranks have started."""
+        """Note that an attempt ended before its ranks started."""
         self._in_use.discard(job)
 
     def folder(self, job: str) -> Path:
-        """Where the job's working directory lies, with what else is kept for it; absolute, for users are told."""
+        """The folder with the job's working directory and other kept files. It is absolute, because users see it."""
         return self._home / job
 
     def keep_output(self, job: str, attempt: int, output: Path) -> None:
-        """Keep the output directory of an attempt that had no time to store it."""
+        """Keep the output directory of an attempt that had no time to store all of it."""
         kept = self._home / job / f"output-{attempt}"
         if not kept.exists():
             output.rename(kept)
 
     def changed(self, job: str) -> list[ChangedFile]:
-        """The files and links that are new or changed since they were sent, by name; all if the note is gone."""
+        """The files and links that are new or changed since they were sent, by name; all if the note is missing."""
         try:
             sent: Sent = dict(_read(self._home / job / _SENT))
         except _UNREADABLE:
@@ -119,12 +119,12 @@ class WorkFolders:
         return [file for file in _walk(self.path(job)) if not _as_sent(file, sent.get(file.name))]
 
     async def close(self, job: str, *, unstored: bool) -> None:
-        """An attempt has ended; `unstored`: it left files that are nowhere else."""
+        """Note that an attempt has ended. `unstored`: it left files that are stored nowhere else."""
         try:
             await asyncio.to_thread(self._close, job, unstored)
             async with self._removing:
                 await asyncio.to_thread(self._evict, job)
-        except OSError as error:  # as when the disk is full
+        except OSError as error:  # for example, the disk is full
             _log.warning("The size of the working directory of job %s was not noted: %s", job, error)
         finally:
             self.leave(job)
@@ -135,7 +135,7 @@ class WorkFolders:
             _write(folder / _STATE, _State(_size_bytes(folder), unstored, time.time())._asdict())
 
     async def keep_sweeping(self, ended: Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]]) -> None:
-        """Sweep once a minute, for ever."""
+        """Sweep once a minute, forever."""
         while True:
             try:
                 await self.sweep(ended, time.time())
@@ -144,7 +144,7 @@ class WorkFolders:
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def sweep(self, ended: Callable[[tuple[str, ...]], Awaitable[tuple[str, ...]]], now: float) -> None:
-        """Remove the folders of jobs that have ended; `ended` tells which of some these are."""
+        """Remove the folders of jobs that have ended. `ended` returns which of the given jobs have."""
         idle = self._idle()
         for start in range(0, len(idle), _ASKED_AT_ONCE):
             for job in await ended(tuple(idle[start : start + _ASKED_AT_ONCE])):
@@ -161,31 +161,31 @@ class WorkFolders:
         return sorted(filter(_JOB.fullmatch, names))
 
     def _evict(self, newest: str) -> None:
-        """Remove what was used least recently, beyond the bound; `newest` stays in any case."""
+        """Remove the least recently used folders beyond the bound. `newest` always stays."""
         states = {job: self._state(job) for job in {*self._idle(), newest}}
         total_bytes = sum(state.size_bytes for state in states.values())
         for job in sorted(states.keys() - {newest}, key=lambda job: states[job].used_at):
             if total_bytes <= self._maximum_bytes:
                 return
             total_bytes -= states[job].size_bytes
-            _log.warning("The working directory of job %s was removed: others need its room.", job)
+            _log.warning("The working directory of job %s was removed: other jobs need the space.", job)
             remove(self._home / job)
 
     def _state(self, job: str) -> _State:
-        """What is noted of the folder; of one whose worker was killed it is found out."""
+        """The noted state of the folder. If its worker was killed before it wrote the note, it is determined here."""
         folder = self._home / job
         try:
             noted = _read(folder / _STATE)
             return _State(int(noted["size_bytes"]), bool(noted["unstored"]), float(noted["used_at"]))
         except _UNREADABLE:
             state = _State(_size_bytes(folder), unstored=True, used_at=time.time())
-            with suppress(OSError):  # as when it is gone
+            with suppress(OSError):  # for example, it is gone
                 _write(folder / _STATE, state._asdict())
             return state
 
 
 def _complete(folder: Path, new: Path) -> None:
-    """Note what was sent, and make it the working directory: the note says that it is whole."""
+    """Write the note about the sent files, then make the folder the working directory. The note marks it complete."""
     sent = {file.name: _note(file) for file in _walk(new)}
     remove(folder / _WORK)
     new.rename(folder / _WORK)
@@ -200,7 +200,7 @@ def _note(file: ChangedFile) -> list[Any]:
 
 
 def _as_sent(file: ChangedFile, note: Sequence[Any] | None) -> bool:
-    """Whether a file is what was sent under its name. Only one that was touched has to be read for that."""
+    """Whether a file is unchanged since it was sent. Only a file whose metadata changed has to be read."""
     if note is None:
         return False
     try:
@@ -230,7 +230,7 @@ def _walk(work: Path) -> list[ChangedFile]:
             try:
                 status = path.lstat()
             except OSError:
-                continue  # it went away meanwhile
+                continue  # it disappeared meanwhile
             if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
                 whole_name = path.relative_to(work).as_posix()
                 found.append(ChangedFile(whole_name, path, status.st_size, status.st_mtime_ns, cache))

@@ -109,7 +109,7 @@ def test_a_hundred_megabytes_of_output_are_cut_and_that_is_said(shared_fleet: Fl
     kept_bytes = sum(len(text) + 1 for text in found)
     assert 64 << 20 <= kept_bytes < 66 << 20
     assert found[-1].startswith(
-        "headway: 67,108,864 bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); what this rank"
+        "headway: only 67,108,864 bytes of output are kept (HEADWAY_MAXIMUM_LOG_BYTES); the rest of this rank"
     )
 
 

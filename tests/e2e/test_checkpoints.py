@@ -183,7 +183,7 @@ def test_a_checkpoint_of_a_newer_headway_is_passed_over(shared_fleet: Fleet) -> 
     kill_a_rank(shared_fleet, job)
     assert ended(job).status == "succeeded"
     assert texts(job)[-1] == "attempt 3 from 10 weights [10.0, 10.0, 10.0]"
-    assert "format 3, and this worker's Headway reads up to 2: update the worker" in job.data["warnings"][0]
+    assert "format 3, but this worker's Headway reads formats up to 2: update the worker" in job.data["warnings"][0]
 
 
 def test_a_policy_that_makes_no_sense_is_refused(shared_fleet: Fleet) -> None:

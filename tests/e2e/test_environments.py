@@ -91,7 +91,7 @@ def test_other_lock_files(shared_fleet: Fleet, client: Client, tmp_path: Path, k
     [
         ({"lock": "requirements.txt"}, "no-such-package-anywhere"),
         ({"lock": "other.txt"}, "other.txt is not in the working directory"),
-        ({"python": "/nope/python"}, "/nope/python is not the path of an interpreter on this worker"),
+        ({"python": "/nope/python"}, "/nope/python is not the path of a Python interpreter on this worker"),
         ({"python": "/bin/true"}, "/bin/true is not a Python interpreter"),
     ],
 )

@@ -43,8 +43,8 @@ def assert_refused(job: JobHandle, who: str, package: Path) -> None:
     """Its environment is to blame, and the sentence has both versions and what to do."""
     assert (job.status, job.data["reason"], job.data["blame"]) == ("failed", "environment_failed", "user")
     assert job.data["sentence"].startswith(
-        f"The job's environment cannot be used: {who} has Headway {OTHER_RELEASE} in {package / 'headway'}, which "
-        f"speaks version {OTHER_PROTOCOL} of the rank protocol; the worker's Headway {headway.__version__} speaks "
+        f"The job's environment cannot be used: {who} has Headway {OTHER_RELEASE} in {package / 'headway'}, with "
+        f"version {OTHER_PROTOCOL} of the rank protocol; the worker's Headway {headway.__version__} has "
         f"version {RANK_PROTOCOL}. Install headway=={headway.__version__} there"
     ), job.data["sentence"]
 

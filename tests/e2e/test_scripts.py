@@ -111,7 +111,7 @@ def test_any_command_runs_and_says_why_it_is_cold(shared_fleet: Fleet, client: C
     ("command", "code", "words"),
     [
         (["./nope"], 127, "headway: ./nope cannot be started: No such file or directory."),
-        (["./plain.txt"], 126, "headway: ./plain.txt cannot be executed: chmod +x it"),
+        (["./plain.txt"], 126, "headway: ./plain.txt cannot be executed: run chmod +x on it"),
         (["sh", "-c", "exit 5"], 5, ""),
     ],
 )

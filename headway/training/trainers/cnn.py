@@ -9,7 +9,7 @@ from headway.core.parameters import CnnParameters
 
 CHANNELS = (32, 64)
 SMALLEST_UNPADDED = 16
-"""Images smaller than this are padded, or too little of them would be left."""
+"""Smaller images are padded; otherwise pooling would leave too little of them."""
 
 
 class Cnn(nn.Module):
@@ -19,7 +19,7 @@ class Cnn(nn.Module):
         super().__init__()
         padding = 0 if min(dataset.sample_shape) >= SMALLEST_UNPADDED else 1
         first, second = CHANNELS
-        # Pooling before ReLU gives the same numbers, since both only compare, on a quarter of the values.
+        # Pooling before ReLU gives the same result, since both only compare, and ReLU then needs a quarter of the work.
         self.features = nn.Sequential(
             nn.Conv2d(1, first, kernel_size=3, padding=padding),
             nn.MaxPool2d(2),

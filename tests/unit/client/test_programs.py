@@ -139,10 +139,10 @@ def test_arguments_of_a_program_in_the_wrong_place_are_explained(command: click.
         (
             "plain.sh",
             errno.ENOEXEC,
-            "Let it begin with a line such as #!/bin/sh, or give its interpreter: bash plain.sh",
+            "Add a first line such as #!/bin/sh, or name its interpreter: bash plain.sh",
         ),
         ("train.sh", errno.ENOENT, "It is a file of the working directory: ./train.sh"),
-        ("./train.sh", errno.ENOENT, "The interpreter that its first line names is not there."),
+        ("./train.sh", errno.ENOENT, "The interpreter in its first line does not exist."),
         ("nope.sh", errno.ENOENT, "It is neither on the worker's PATH nor a file of the working directory."),
         ("./nope.sh", errno.ENOENT, ""),
     ],

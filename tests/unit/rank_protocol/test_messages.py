@@ -43,12 +43,12 @@ def test_a_message_comes_back_as_it_was_sent(message: FromLauncher | ToLauncher)
     [
         (b'{"kind": "Stop"}', "a message Stop lacks the field grace_seconds"),
         (b'{"kind": "Stop", "grace_seconds": 1, "soon": true}', "has the field soon, which this Headway does not know"),
-        (b'{"kind": "Hop"}', "is no kind of message that this Headway knows"),
-        (b'{"kind": ["Stop"]}', "is no kind of message that this Headway knows"),
-        (b'{"grace_seconds": 1}', "is no kind of message that this Headway knows"),
-        (b"[]", "is no message"),
-        (b"W", "is no message"),
-        (b"\xff", "is no message"),
+        (b'{"kind": "Hop"}', "is a kind of message that this Headway does not know"),
+        (b'{"kind": ["Stop"]}', "is a kind of message that this Headway does not know"),
+        (b'{"grace_seconds": 1}', "is a kind of message that this Headway does not know"),
+        (b"[]", "is not a message"),
+        (b"W", "is not a message"),
+        (b"\xff", "is not a message"),
     ],
 )
 def test_what_the_other_side_does_not_know_is_named(line: bytes, problem: str) -> None:

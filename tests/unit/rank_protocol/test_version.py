@@ -33,7 +33,7 @@ def test_a_forkserver_of_another_protocol_is_refused_with_both_versions() -> Non
     error = refusal(ready(protocol=7, release="9.9.9", package="/venv/headway"), PYTHON)
     assert isinstance(error, EnvironmentFailed)
     assert str(error) == (
-        f"{PYTHON} has Headway 9.9.9 in /venv/headway, which speaks version 7 of the rank protocol; the worker's "
+        f"{PYTHON} has Headway 9.9.9 in /venv/headway, with version 7 of the rank protocol; the worker's "
         f"Headway {headway.__version__} speaks version {RANK_PROTOCOL}. Install headway=={headway.__version__} there, "
         "or take Headway out of the environment: the worker brings its own"
     )
@@ -44,7 +44,7 @@ def test_a_headway_that_was_installed_over_the_running_one_is_the_workers_own_fa
     assert isinstance(error, WorkerOutdated)
     assert isinstance(error, CannotStartRanks)
     assert str(error) == (
-        f"Headway 9.9.9 was installed over this worker's {headway.__version__} while it ran; start it again"
+        f"Headway 9.9.9 was installed over this worker's {headway.__version__} while it ran; restart the worker"
     )
 
 
@@ -52,7 +52,7 @@ def test_a_headway_that_was_installed_over_the_running_one_is_the_workers_own_fa
 def test_a_forkserver_that_does_not_tell_its_version_is_refused(said: bytes) -> None:
     error = refusal(said, PYTHON)
     assert isinstance(error, EnvironmentFailed)
-    assert f"does not tell its version. Install headway=={headway.__version__} there" in str(error)
+    assert f"does not report its version. Install headway=={headway.__version__} there" in str(error)
 
 
 def test_a_rank_of_its_worker_and_a_script_outside_headway_may_record() -> None:

@@ -67,7 +67,7 @@ def test_a_pythonpath_that_would_change_what_is_loaded_asks_for_a_new_process(
     assert reason_to_start_cold("") is None
     assert reason_to_start_cold(f"plain{os.pathsep}nowhere") is None
     assert reason_to_start_cold(f"plain{os.pathsep}loaded") == (
-        "PYTHONPATH has a pydantic of its own, and another is loaded already"
+        "PYTHONPATH has its own pydantic, and another one is already loaded"
     )
     assert (reason_to_start_cold("custom") or "").startswith("PYTHONPATH has sitecustomize, which counts only when")
     assert reason_to_start_cold(str(Path(pytest.__file__).parent.parent)) is None  # the same folder

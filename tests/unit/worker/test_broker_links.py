@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 async def closes_with_4401(connection: ServerConnection) -> None:
     """As servers did before they refused the handshake."""
-    await connection.close(4401, "The token is not one of this installation.")
+    await connection.close(4401, "The token is not valid for this installation.")
 
 
 def refuses(status: int, body: str) -> Callable[[ServerConnection, Request], Response]:
@@ -42,7 +42,7 @@ async def wake_up(url: str) -> None:
 async def test_a_server_of_before_accepts_and_closes() -> None:
     async with websockets.asyncio.server.serve(closes_with_4401, "127.0.0.1", 0) as server:
         (address,) = (one.getsockname() for one in server.sockets)
-        with pytest.raises(NotAuthenticated, match="not one of this installation"):
+        with pytest.raises(NotAuthenticated, match="not valid for this installation"):
             await wake_up(f"ws://127.0.0.1:{address[1]}/")
 
 

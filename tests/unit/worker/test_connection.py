@@ -66,5 +66,5 @@ async def test_work_of_a_kind_that_only_newer_workers_know_is_named_with_what_to
     """Given a claimed job of a kind that this version does not have, then the error says which version it is."""
     claimed = CLAIMED.model_dump(mode="json")
     claimed["spec"] = {"notebook": "train.ipynb"}
-    with pytest.raises(AnswerUnreadable, match=rf"spec: .*give one of.*Headway {__version__}, update it"):
+    with pytest.raises(AnswerUnreadable, match=rf"spec: .*give one of.*Headway {__version__}. Update it"):
         await connection_to(claimed).claim("j-1", 1, "host:1")

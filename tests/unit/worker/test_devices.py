@@ -89,7 +89,7 @@ def test_each_slot_has_a_device_or_none_has(tmp_path: Path, monkeypatch: pytest.
     devices = find_devices({"CUDA_VISIBLE_DEVICES": "2,3"})
     devices.check_slots(1)
     devices.check_slots(2)
-    with pytest.raises(SettingInvalid, match=r"--slots is 3, and this worker may use 2 devices.* Give --slots 2"):
+    with pytest.raises(SettingInvalid, match=r"--slots is 3, but this worker may use 2 devices.* Use --slots 2"):
         devices.check_slots(3)
     find_devices({"CUDA_VISIBLE_DEVICES": ""}).check_slots(64)
     install_driver(tmp_path, monkeypatch, NONE)

@@ -71,7 +71,7 @@ def test_steps_of_event_files_may_be_odd(tmp_path: Path) -> None:
     (folder / "events.out.tfevents.1.host.1.1").write_bytes(struct.pack("<Q", 40) + b"crc1" + b"\x80" * 40 + b"crc2")
     harvests = list(read_all(files))
     assert [list(one.steps) for harvest in harvests for one in harvest.series.values()] == [[-1]]
-    assert sum("not read any further" in text for text in said(harvests)) == 2
+    assert sum("is damaged and is not read further" in text for text in said(harvests)) == 2
 
 
 def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:

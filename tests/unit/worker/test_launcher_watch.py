@@ -21,7 +21,7 @@ def test_a_launcher_is_stuck_when_its_ranks_had_to_end_or_are_long_gone() -> Non
     assert watch.stuck([1, 2], 120.0) is None
     assert watch.stuck([], 123.0) is None, "all ends are told, it only has to go"
     assert watch.stuck([2], 126.0) is None
-    assert watch.stuck([2], 137.0) == "its ranks are gone, and it has not told of that"
+    assert watch.stuck([2], 137.0) == "its ranks have ended, but it has not reported that"
     watch = LauncherWatch(lambda pid: True)
     watch.stops(20.0, 100.0)
     watch.stops(1.0, 105.0)

@@ -140,7 +140,7 @@ async def test_a_report_that_the_server_cannot_read_is_replaced_by_one_that_says
     (failed,) = report.facts
     assert isinstance(failed, WorkerFailed)
     assert failed.error == (
-        "Report 2 of worker w-1 about this attempt could not be read by the server, so what it said is lost."
+        "Report 2 of worker w-1 about this attempt could not be read by the server, so its content is lost."
     )
     assert [line.text for line in decode_logs(report.logs)] == [f"headway: {failed.error}"]
     assert outbox.counters.replaced_reports == 1

@@ -112,7 +112,7 @@ async def test_links_are_other_names_of_what_is_stored_and_bounded(folder: Path)
     content, answer = await stored(folder)
     links = {fact.artifact.name: fact.artifact.link_to for fact in answer.facts if isinstance(fact, ArtifactStored)}
     assert content == {"run/a": b"a"}
-    assert answer.warning == "itself was not stored: nothing is stored of the folder that it is a link to."
+    assert answer.warning == "itself was not stored: it is a link to a folder of which no file is stored."
     assert links == {"run/a": None, "best": "run/a", "latest/a": "run/a", f"{'n' * 200}/a": "run/a"}
     for number in range(MAXIMUM_FILES + 100):
         (folder / "output" / f"link-{number}").symlink_to("run/a")
@@ -126,7 +126,7 @@ async def test_one_odd_name_is_counted_as_one(folder: Path) -> None:
     (folder / "output" / "back\\slash").write_text("x")
     _, answer = await stored(folder)
     assert answer.warning is not None
-    assert answer.warning.startswith("1 file name is not UTF-8, or with control characters")
+    assert answer.warning.startswith("1 file name has bytes that are not UTF-8, control characters")
 
 
 async def left_by(folder: Path, connection: object, *patterns: str) -> tuple[Stored, FilesLeft]:
@@ -158,10 +158,10 @@ async def test_a_link_out_of_its_folder_is_explained_once(folder: Path, patterns
         (folder / place / f"{place}-nothing").symlink_to("gone")
     answer, left = await left_by(folder, Uploads(), *patterns)
     assert sorted(answer.problems) == [
-        "output-link was not stored: it is a link to something outside its folder. Copy the file instead.",
-        "output-nothing was not stored: it is a link to something that does not exist.",
-        "work-link was not stored: it is a link to something outside its folder. Copy the file instead.",
-        "work-nothing was not stored: it is a link to something that does not exist.",
+        "output-link was not stored: it is a link to a file outside its folder. Copy the file instead.",
+        "output-nothing was not stored: it is a link to a file that does not exist.",
+        "work-link was not stored: it is a link to a file outside its folder. Copy the file instead.",
+        "work-nothing was not stored: it is a link to a file that does not exist.",
     ]
     assert (left.unstored.count, left.outputs.count) == (0, 0)
 
@@ -181,8 +181,8 @@ async def test_files_beyond_the_limit_are_explained_once(folder: Path, place: st
         (folder / place / f"{number:04}").write_text("x")
     answer, left = await left_by(folder, Uploads(), "*")
     assert answer.problems == [
-        "503 files were to be kept and 500 of them are stored: pack many files into an archive.",
+        "Only 500 of 503 files are stored: pack many files into an archive.",
         f"Files that were not stored stay in {folder}/home/jobs/j-1 on the worker until 24 h after the job's end, or "
-        "until others need the room.",
+        "until other jobs need the space.",
     ]
     assert (left.unstored.count, left.outputs.count) == (0, 0)

@@ -71,7 +71,7 @@ def test_a_damaged_event_file_is_said_once_and_left_alone(tmp_path: Path) -> Non
     files.read_events({"work": tmp_path / "work"})
     (tmp_path / "work" / "events.out.tfevents.1.host.1.0").write_bytes(struct.pack("<Q", 1 << 60) + b"x" * 40)
     first = files.harvest({}, final=True)
-    assert "is not read any further, it is damaged" in first.lines[0].text
+    assert "is damaged and is not read further" in first.lines[0].text
     assert files.harvest(first.offsets, final=True).empty
 
 

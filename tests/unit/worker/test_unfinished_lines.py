@@ -150,7 +150,7 @@ def test_bars_count_where_the_disk_can_give_nothing_back(tmp_path: Path, monkeyp
     monkeypatch.setattr(log_space, "sys", SimpleNamespace(platform="other"))
     _, offsets, lines = read_bars(tmp_path, 40)
     assert offsets["0"][2] >= 1 << 20
-    assert sum("what this rank prints from here on is dropped" in line for line in lines) == 1
+    assert sum("the rest of this rank's output is dropped" in line for line in lines) == 1
     assert log_file(tmp_path, 0).stat().st_size < 32 << 20
 
 

@@ -166,7 +166,7 @@ def test_folders_that_are_too_deep_for_a_pattern_lose_no_output_directory(tmp_pa
     (tmp_path / "output" / "kept").write_text("kept")
     outputs = found(tmp_path, [], "**/*.pt")
     assert list(outputs.files) == ["kept"]
-    assert outputs.problems == ["Folders of the working directory are too deep to look for --output in them."]
+    assert outputs.problems == ["Folders of the working directory are nested too deeply to search them for --output."]
     remove(tmp_path / "work")  # pytest could not
 
 

@@ -125,8 +125,8 @@ async def test_environments_stay_within_their_bound(tmp_path: Path, monkeypatch:
     (kept,) = (tmp_path / "home" / "environments").iterdir()
     assert python.is_relative_to(kept)
     assert [line for line in lines if line.startswith("Building")] == [
-        "Building the environment of a.txt; it is kept for later jobs.",
-        "Building the environment of b.txt; it is kept for later jobs.",
+        "Building the environment of a.txt. Later jobs reuse it.",
+        "Building the environment of b.txt. Later jobs reuse it.",
     ]
     await environments._python(Environment(lock="b.txt"), BuildSite(work, tmp_path / "own", lines.append))
     assert len([line for line in lines if line.startswith("Building")]) == 2
