@@ -1,4 +1,4 @@
-"""Examples of property tests have no time limit: how long one takes depends on what else the machine does."""
+"""Examples of property tests have no time limit: their duration depends on the load of the machine."""
 
 from __future__ import annotations
 

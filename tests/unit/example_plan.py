@@ -1,4 +1,4 @@
-"""A plan for tests, which replace what they are about."""
+"""A plan for tests. Each test replaces the fields that it is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real database without any service, on which several servers may write."""
+"""A real database without a service, to which several servers may write."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from headway.database.sqlite import SqliteDatabase
 
 
 class SharedSqlite(SqliteDatabase):
-    """Nothing keeps a former server from writing here, as on the databases that several servers share."""
+    """A former server can still write here, as on databases that several servers share."""
 
     shared = True

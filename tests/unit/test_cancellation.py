@@ -1,4 +1,4 @@
-"""Loops that wait end when they are cancelled, also in the very moment that what they wait for happens."""
+"""Waiting loops end when they are cancelled, even at the moment when the awaited event happens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_cancellation_is_not_swallowed_by_what_happens_at_the_same_time() -> None:
-    """asyncio.wait_for swallowed it on Python 3.11, and a server that should end went on for ever."""
+    """On Python 3.11 asyncio.wait_for swallows such a cancellation, so a server would never end."""
     watcher = Watcher()
 
     async def for_ever() -> None:
@@ -26,7 +26,7 @@ async def test_a_cancellation_is_not_swallowed_by_what_happens_at_the_same_time(
     await asyncio.sleep(0)
     watcher.add("j-1")  # the wait is over
     await asyncio.sleep(0)
-    task.cancel()  # before the loop has noticed
+    task.cancel()  # before the loop notices
     await asyncio.wait({task}, timeout=5)
     assert task.cancelled()
 

@@ -1,4 +1,4 @@
-"""Folders that a script nested deeper than the standard library's walks go."""
+"""Folders nested deeper than the standard library can walk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from headway.worker.outputs import find_outputs
 
 
 def test_a_very_deep_folder_is_walked_and_removed(tmp_path: Path) -> None:
-    """Given 1,100 folders in each other, with a file in the last, all that looks for files finds it."""
+    """Given 1,100 nested folders with a file in the last, every search for files finds it."""
     output = tmp_path / "output"
     deep = output
     output.mkdir()

@@ -17,10 +17,10 @@ MAXIMUM_FILE_LINES = 400
 MAXIMUM_FUNCTION_LINES = 60
 MAXIMUM_PARAMETERS = 6
 NAMED_BY_OTHERS = {"click", "router"}
-"""Decorators of commands and routes: their parameters are the user's options and the request's parts, each by name."""
+"""Decorators of commands and routes. Their parameters are a user's options or parts of a request, passed by name."""
 ALLOWED_PARAMETERS = {"headway/client/client.py: jobs": "its keywords are the filters of the list of jobs"}
 ON_FIRST_USE = {("headway", "headway.client"), ("headway", "headway.training.run")}
-"""Imports that count in no circle: `headway.Client` and `headway.run` are imported when they are first asked for."""
+"""Imports that do not count for cycles: `headway.Client` and `headway.run` are imported at their first use."""
 PLAIN_WORDS = {
     r"(go|goes|going|went) on": "continue, resume",
     "anew": "again",
@@ -86,7 +86,7 @@ def module_name(path: Path) -> str:
 
 
 def imports() -> dict[str, set[str]]:
-    """What each module of the package imports of it: also inside functions, and for types only."""
+    """The imports of each module within the package, including those inside functions and for types."""
     modules = {module_name(path): path for path in SOURCES if path.is_relative_to(CHECKOUT / "headway")}
     found: dict[str, set[str]] = {}
     for name, path in modules.items():
@@ -102,7 +102,7 @@ def imports() -> dict[str, set[str]]:
 
 
 def circle(edges: dict[str, set[str]]) -> list[str]:
-    """The modules of one circle, each importing the next; empty if there is none."""
+    """The modules of one import cycle, each importing the next; empty if there is none."""
     done: set[str] = set()
 
     def walk(name: str, way: list[str]) -> list[str]:
@@ -130,7 +130,7 @@ def test_functions_fit_on_a_screen() -> None:
 
 
 def test_functions_have_few_parameters() -> None:
-    """Constructors may have more, and what is given by name from outside."""
+    """Constructors may have more, and so may commands and routes."""
     many = {
         f"{shown(path)}: {one.name}"
         for path, one, method in functions()
@@ -161,7 +161,7 @@ def test_unit_tests_mirror_the_package() -> None:
 
 @pytest.mark.parametrize("page", sorted((CHECKOUT / "docs/internals").glob("*.md")), ids=lambda page: page.stem)
 def test_pages_name_files_that_exist(page: Path) -> None:
-    """By the end of their path."""
+    """Pages name files by the end of their path."""
     named = re.findall(r"`([\w/]+\.py)\b", page.read_text())
     assert [name for name in named if not any(f"/{shown(path)}".endswith(f"/{name}") for path in SOURCES)] == []
 

@@ -1,4 +1,4 @@
-"""What a home has is its owner's only, whatever mode the home had."""
+"""Only the owner can access the files in a home, whatever mode the home had."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_to_others(folder: Path) -> list[str]:
 
 
 def test_an_existing_home_is_closed(tmp_path: Path) -> None:
-    """Given a home as a volume or a restore leaves it, with a link to something of others."""
+    """Given a home that a volume or a restore left open, with a link to a file of another user."""
     outside = tmp_path / "outside"
     outside.write_text("")
     home = tmp_path / "home"
@@ -56,7 +56,7 @@ def test_other_things_in_the_folder_stay_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777, 0o770, 0o733])
 def test_nobody_else_can_write_to_a_home_that_has_other_things(tmp_path: Path, mode: int) -> None:
-    """Given a shared folder with a foreign file in it, others can no longer rename or replace what is ours."""
+    """Given a shared folder with a foreign file in it, others can no longer rename or replace our files."""
     tmp_path.chmod(mode)
     (tmp_path / "paper.tex").write_text("x")
     HomeTokens(tmp_path, time.time)
@@ -92,7 +92,7 @@ def test_a_home_of_another_user_is_refused_with_the_command(tmp_path: Path, monk
 
 
 def test_a_database_and_a_store_elsewhere_are_closed(tmp_path: Path) -> None:
-    """Given a database and objects beside the home, that an older version or another umask left open."""
+    """Given a database and objects beside the home that an older version or another umask left open."""
     database, objects = tmp_path / "database" / "x.db", tmp_path / "objects"
     for path in (database, objects / "old" / "object"):
         path.parent.mkdir(parents=True)

@@ -18,7 +18,7 @@ def locked(name: str) -> dict[str, set[str]]:
 
 
 def test_what_runs_is_what_is_tested() -> None:
-    """Given both lock files, when a package is in the one for running, then the tests have the same version."""
+    """Given both lock files, each package of the run-time file has the same version in the tests' file."""
     running, testing = locked("requirements.lock"), locked("requirements-dev.lock")
     assert {name: testing.get(name) for name in running} == running
     assert not {"pytest", "mypy", "lightning"} & running.keys()

@@ -1,4 +1,4 @@
-"""The page about the way of a job names files that are there."""
+"""The page about the way of a job names existing files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lightning's logger hands numbers to the run as they are."""
+"""Lightning's logger passes numbers to the run unchanged."""
 
 from __future__ import annotations
 

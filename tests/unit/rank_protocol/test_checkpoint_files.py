@@ -1,4 +1,4 @@
-"""Directories of checkpoint files: links come back, nothing is written outside, reading is noticed."""
+"""Directories of checkpoint files: links are restored, nothing is written outside, reading is detected."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder_with_links(folder: Path) -> Path:
 
 
 def test_links_inside_the_folder_come_back_elsewhere(tmp_path: Path) -> None:
-    """Given links of all kinds that lead to something in the folder, they work where the folder is unpacked."""
+    """Given links of all kinds to files in the folder, they work where the folder is unpacked."""
     folder = folder_with_links(tmp_path / "files")
     assert pack_files(folder, tmp_path / "archive") == ()
     for path in folder.rglob("*"):
@@ -115,7 +115,7 @@ def test_an_archive_made_to_do_harm_writes_nothing_outside(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 @pytest.mark.parametrize("how", ["open", "through a link", "mapped", "listed only", "written only"])
 def test_reading_is_noticed_and_nothing_else(tmp_path: Path, how: str) -> None:
-    """Given restored files, a script that reads one is noticed, one that looks at names or writes others is not."""
+    """Given restored files, reading one is detected; listing names or writing other files is not."""
     folder = folder_with_links(tmp_path / "files")
     watch = ReadWatch(folder)
     assert watch.certain
@@ -139,7 +139,7 @@ def test_reading_is_noticed_and_nothing_else(tmp_path: Path, how: str) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_the_newest_file_that_was_read_tells_where_an_attempt_continues(tmp_path: Path) -> None:
-    """Given what an earlier attempt left, when some is read, changed or replaced, then what was read counts."""
+    """Given files of an earlier attempt, when some are read, changed or replaced, then only reads count."""
     modified_at = {tmp_path / name: at for name, at in (("cache", 10.0), ("snapshot", 90.0), ("log", 95.0))}
     for path in modified_at:
         path.write_text("left")
@@ -160,7 +160,7 @@ def test_the_newest_file_that_was_read_tells_where_an_attempt_continues(tmp_path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_packing_is_no_reading_and_a_link_gives_no_step(tmp_path: Path) -> None:
-    """Given a worker that packs what it restored with what is new, then nobody has read it; the newest file counts."""
+    """Given a worker that packs restored and new files, then none counts as read; the newest file gives the step."""
     folder = folder_with_links(tmp_path / "files")
     restored = ReadWatch(folder)
     watch = CheckpointWatch(folder, tmp_path / "attempt", restored)

@@ -1,4 +1,4 @@
-"""Names of files, and what lies beside a checkpoint that ranks restore from."""
+"""Names of files, and the description beside a checkpoint that ranks restore from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headway.rank_protocol.restored_checkpoint import RestoredCheckpoint, read_r
 
 
 def test_the_ranks_that_have_a_log_are_found_by_its_name(tmp_path: Path) -> None:
-    """Given logs, the preparation's and a file that a script made, then only the ranks are found, in order."""
+    """Given logs of ranks and of the preparation, and a script's file, then only the ranks are found, in order."""
     for rank in (-1, 10, 2):
         log_file(tmp_path, rank).touch()
     (tmp_path / "rank-x.log").touch()

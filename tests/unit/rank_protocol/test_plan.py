@@ -19,7 +19,7 @@ def test_a_plan_comes_back_as_it_was_written(plan: Plan) -> None:
 
 
 def test_a_plan_with_other_fields_is_refused_by_their_names() -> None:
-    """Given a plan of another Headway, when it is read, then the error names what it lacks and what is unknown."""
+    """Given a plan of another Headway, when it is read, then the error names missing and unknown fields."""
     values = json.loads(PLAN.to_json())
     del values["work"], values["threads"]
     values["colour"] = "red"

@@ -54,7 +54,7 @@ def test_every_kind_of_record_is_tried() -> None:
 
 
 def test_what_a_former_headway_left_is_read() -> None:
-    """Given a record without a field that came later, then the field has its default."""
+    """Given a record without a newer field, then the field has its default."""
     assert parse_record({"type": "rank_error", "error": "ValueError: no"}) == RankError("ValueError: no")
 
 

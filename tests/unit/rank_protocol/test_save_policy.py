@@ -1,4 +1,4 @@
-"""When ranks save by themselves, as the worker tells them."""
+"""The save policy that a worker gives its ranks."""
 
 from __future__ import annotations
 

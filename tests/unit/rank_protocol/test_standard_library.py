@@ -1,4 +1,4 @@
-"""The rank protocol works in an environment that has nothing but the standard library."""
+"""The rank protocol works in an environment that only has the standard library."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ for module in pkgutil.iter_modules(package.__path__):
 
 
 def test_it_needs_nothing_else() -> None:
-    """Given a Python without installed packages, when each module is imported, then none is missing anything."""
+    """Given a Python without installed packages, then each module can be imported."""
     root = Path(headway.__file__).parent.parent
     subprocess.run([sys.executable, "-I", "-S", "-c", _IMPORT_ALL, str(root)], check=True)

@@ -1,4 +1,4 @@
-"""What a Headway says of another one that speaks another version of the rank protocol."""
+"""Two Headways with different versions of the rank protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def ready(**changes: object) -> bytes:
 
 
 def test_a_forkserver_of_the_same_protocol_is_taken() -> None:
-    """Also one of another release, wherever it lies."""
+    """A forkserver of another release, in any folder, is accepted as well."""
     assert refusal(ready(), PYTHON) is None
     assert refusal(ready(release="9.9.9", package="/venv/headway"), PYTHON) is None
 
@@ -34,7 +34,7 @@ def test_a_forkserver_of_another_protocol_is_refused_with_both_versions() -> Non
     assert isinstance(error, EnvironmentFailed)
     assert str(error) == (
         f"{PYTHON} has Headway 9.9.9 in /venv/headway, with version 7 of the rank protocol; the worker's "
-        f"Headway {headway.__version__} speaks version {RANK_PROTOCOL}. Install headway=={headway.__version__} there, "
+        f"Headway {headway.__version__} has version {RANK_PROTOCOL}. Install headway=={headway.__version__} there, "
         "or take Headway out of the environment: the worker brings its own"
     )
 
@@ -64,7 +64,7 @@ def test_a_rank_of_a_worker_that_tells_no_version_says_so() -> None:
     words = mismatch_with_worker({RUN_FILE: "/run", "RANK": "3"})
     assert words is not None
     assert words.startswith(f"the process of rank 3 has Headway {headway.__version__} in ")
-    assert "the worker's Headway (an older one) speaks version 0" in words
+    assert "the worker's Headway (an older one) has version 0" in words
 
 
 def test_a_run_of_another_protocol_is_recorded_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +72,8 @@ def test_a_run_of_another_protocol_is_recorded_and_refused(tmp_path: Path, monke
     path = tmp_path / "rank-0.run"
     for name, value in {RUN_FILE: str(path), **version_variables(), PROTOCOL_VARIABLE: "7", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(EnvironmentFailed, match="speaks version 7"):
+    with pytest.raises(EnvironmentFailed, match="has version 7"):
         run_module.Run.of_rank()
     record = json.loads(path.read_text())
     assert (record["type"], record["environment"]) == ("rank_error", True)
-    assert "speaks version 7" in record["error"]
+    assert "has version 7" in record["error"]

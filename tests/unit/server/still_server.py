@@ -1,4 +1,4 @@
-"""A server with its real database whose loops do not run: a test says when time passes and who acts."""
+"""A server with a real database whose loops do not run: the test decides when time passes and what acts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.fake_clock import FakeClock
 
 
 class StillServer(Server):
-    """What workers and users do to it takes one call each."""
+    """One method for each action of workers and users."""
 
     clock: FakeClock
 
@@ -32,24 +32,24 @@ class StillServer(Server):
         self._numbers: dict[tuple[str, int, str], int] = {}
 
     async def a_worker(self, name: str, slots: int = 1, former: str | None = None) -> str:
-        """A worker that registered; its id is its name."""
+        """Register a worker; its id is its name."""
         description = WorkerDescription(name=name, slots=slots, threads_per_slot=1, host="127.0.0.1", port=9)
         await self.registry.register(name, description, former, self.clock.now())
         self.leases.watch(name)
         return name
 
     async def a_job(self, **spec: Any) -> Job:
-        """A job that was submitted."""
+        """Submit a job."""
         job = JobSpec(script="s.py", source="", **spec)
         user = Caller(CallerKind.USER)
         return (await self.submission.submit(user, "default", job, Idempotency(None, b""))).job
 
     async def now(self, job: Job) -> Job:
-        """The job as it is now."""
+        """The job's current state."""
         return await self.jobs.by_id(job.id)
 
     async def claim(self, job: Job) -> Job:
-        """Every worker of the newest attempt claims."""
+        """Let every worker of the newest attempt claim."""
         number = job.attempt_number
         for one in job.attempt.assignments if job.attempt else ():
             worker = one.worker
@@ -59,21 +59,21 @@ class StillServer(Server):
         return job
 
     async def report(self, job: Job, worker: str, *facts: Fact, last: bool = False) -> Job:
-        """A worker's report about the newest attempt is applied."""
+        """Apply a worker's report about the newest attempt."""
         key = (job.id, job.attempt_number, worker)
         number = self._numbers[key] = self._numbers.get(key, 0) + 1
         report = ReportedFacts(worker, number, facts, last=last)
         return await self.jobs.update(job.id, lambda job: apply_facts(job, key[1], [report], self.clock.now()))
 
     async def run(self, job: Job) -> Job:
-        """Every worker of the newest attempt claims and starts its ranks."""
+        """Let every worker of the newest attempt claim and start its ranks."""
         job = await self.claim(job)
         for one in job.attempt.assignments if job.attempt else ():
             job = await self.report(job, one.worker, *(RankStarted(rank=rank, pid=1) for rank in one.ranks))
         return job
 
     async def finish(self, job: Job) -> Job:
-        """Every rank of a running job finishes, and its worker releases it."""
+        """Let every rank of a running job finish, and its worker release it."""
         for one in job.attempt.assignments if job.attempt else ():
             facts: list[Fact] = [RankFinished(rank=rank) for rank in one.ranks]
             facts += [RankEnded(rank=rank, at=1.0, exit_code=0, finished=True) for rank in one.ranks]
@@ -81,14 +81,14 @@ class StillServer(Server):
         return job
 
     async def fail(self, job: Job, worker: str, fact: Fact) -> Job:
-        """A worker reports a failure and releases what it has of the newest attempt, as the others do."""
+        """Let a worker report a failure; all workers of the newest attempt release their assignments."""
         job = await self.report(job, worker, fact)
         for one in job.attempt.assignments if job.attempt else ():
             job = await self.report(job, one.worker, Released(), last=True)
         return job
 
     async def deliver(self, job: Job) -> None:
-        """The relay runs until nothing of the job is undelivered."""
+        """Run the relay until everything of the job is delivered."""
         relaying = asyncio.create_task(self.relay.run())
         while (known := self.jobs.unsettled.find(job.id)) is not None and known.events:
             await asyncio.sleep(0.01)
@@ -96,13 +96,13 @@ class StillServer(Server):
         await asyncio.gather(relaying, return_exceptions=True)
 
     async def pass_time(self, seconds: float) -> None:
-        """Time passes, and the scheduler looks at deadlines each second, as it does."""
+        """Let time pass, with a tick of the scheduler each second."""
         for _ in range(round(seconds)):
             self.clock.seconds += 1.0
             await self.scheduler.tick()
 
     async def workers_of(self, job: Job) -> list[str]:
-        """The workers that the job's newest attempt has ranks on."""
+        """The workers of the job's newest attempt."""
         attempt = (await self.now(job)).attempt
         return [one.worker for one in attempt.assignments] if attempt else []
 

@@ -100,7 +100,7 @@ def test_decisions_are_noted_when_they_allow_only() -> None:
         require(USER, Action.JOBS_READ, JOB, ABSENT)
         with pytest.raises(NotFound):
             require(WORKER, Action.JOBS_WRITE, JOB, ABSENT)
-    require(USER, Action.JOBS_WRITE, JOB, ABSENT)  # nobody asks any more
+    require(USER, Action.JOBS_WRITE, JOB, ABSENT)  # outside of `decisions` it is not noted
     assert decided == {Action.JOBS_READ}
 
 

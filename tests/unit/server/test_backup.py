@@ -1,4 +1,4 @@
-"""A backup of what changes while it is read, and a restore into what does not keep what it is given."""
+"""A backup of data that changes meanwhile, and a restore into a database that loses rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPORTS = 150
 
 
 class Installed:
-    """A home with one job in it, and what a server at work would do to it."""
+    """A home with one job, and changes that a running server would make."""
 
     def __init__(self, home: Path) -> None:
         self.settings = Settings(home=home)
@@ -65,7 +65,7 @@ class Installed:
         await self.save(10)
 
     async def save(self, step: int) -> None:
-        """A checkpoint takes the place of the one before."""
+        """Replace the checkpoint by a newer one."""
         job = await self.database.job("j-1")
         for part in await self.database.checkpoint_parts("j-1"):
             await self.objects.delete(part.object_id)
@@ -86,7 +86,7 @@ async def once(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def test_a_checkpoint_that_is_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a job whose checkpoint goes away in the middle, then the backup has the newer one, and is whole."""
+    """Given a job whose checkpoint is replaced during the backup, then the backup has the newer one completely."""
     home = Installed(tmp_path / "home")
     await home.fill()
     read, steps = FileObjects.get, iter([20, 30])
@@ -111,13 +111,13 @@ async def test_a_checkpoint_that_is_replaced_while_it_is_read(tmp_path: Path, mo
     assert [one.step for one in (await new.database.job("j-1")).checkpoints] == [30]
     assert b"".join([chunk async for chunk in new.objects.get(part.object_id)]) == b"state"
     assert [event.number for event in await new.database.events("j-1", 0, 10)] == [1, 2], (
-        "the third is not the job's yet"
+        "the job does not have the third yet"
     )
     await new.close()
 
 
 async def test_reports_that_are_compacted_while_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given reports that become one chunk behind the first page, then each line is in the backup once."""
+    """Given reports that are compacted after the first page was read, then each line is in the backup once."""
     home = Installed(tmp_path / "home")
     await home.fill()
     read, compacted = SqlStreams.reports, []

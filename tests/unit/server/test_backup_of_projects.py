@@ -1,4 +1,4 @@
-"""A backup keeps what belongs to which project, and one from before projects is restored into today's."""
+"""A backup keeps the project of each object, and a backup from before projects can be restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tokens in a home: made once, renewed in time, and written again for another secret."""
+"""The tokens in a home are created once, renewed in time, and replaced for another secret."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def test_the_tokens_of_a_home_do_not_change(tmp_path: Path, time: Time) -> None:
 
 
 def test_with_a_lifetime_they_are_renewed_before_it_is_over(tmp_path: Path, time: Time) -> None:
-    """Given tokens that hold ten days, then a new one is there after five, and the former holds until its end."""
+    """Given tokens that are valid for ten days, then there is a new one after five, and the old one is valid until its
+    end.
+    """
     home = HomeTokens(tmp_path, time, token_days=10)
     first = (tmp_path / "user.token").read_text().strip()
     time.seconds += 4.9 * DAY_SECONDS
@@ -64,7 +66,7 @@ def test_a_lifetime_that_is_set_later_holds_for_the_home_at_the_next_start(tmp_p
     HomeTokens(tmp_path, time)
     assert all(one.expires_at == time() + DAY_SECONDS for one in HomeTokens(tmp_path, time, token_days=1).present())
     unset = HomeTokens(tmp_path, time)
-    assert all(one.expires_at is not None for one in unset.present()), "they are replaced once they have expired"
+    assert all(one.expires_at is not None for one in unset.present()), "they are renewed before they expire"
     time.seconds += 2 * DAY_SECONDS
     assert all(one.expires_at is None for one in HomeTokens(tmp_path, time).present())
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Transport(asyncio.Transport):
-    """Has bytes that wait for the client; after `reads` looks the client reads no more."""
+    """A transport with unsent bytes. After `reads` checks the client stops reading."""
 
     def __init__(self, reads: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def connected(transport: Transport) -> BoundedHttp:
 
 
 async def test_a_client_that_has_stopped_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a client that reads slowly and then not at all, then it is cut off once it takes nothing any more."""
+    """Given a client that reads slowly and then not at all, then it is disconnected once it stops reading."""
     monkeypatch.setattr(http_protocol, "_STALLED_SECONDS", 0.01)
     transport = Transport(reads=5)
     connected(transport).pause_writing()

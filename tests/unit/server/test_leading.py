@@ -1,4 +1,4 @@
-"""A leader that was paused, and what the next one makes of what it wrote."""
+"""A leader that was paused, and how the next one handles its changes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(tmp_path: Path) -> None:
-    """Given a job that a former leader changed, when the same facts reach the next one, then it goes on with that job.
+    """Given a job that a former leader changed, when the same facts reach the next leader, then it keeps that job.
 
-    It was dropped from the memory of what is unsettled, so that its worker ended it and nobody saw its end.
+    Otherwise the job would not be among the unsettled ones: its worker would end it, and its end would be missed.
     """
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()

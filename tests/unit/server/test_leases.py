@@ -17,7 +17,7 @@ def clock() -> FakeClock:
 
 
 def pass_time(leases: Leases, clock: FakeClock, seconds: float) -> list[str]:
-    """Let time pass in ticks, as the scheduler does; who is silent at the end."""
+    """Let time pass in ticks, as the scheduler does. Returns the workers that are silent at the end."""
     silent: list[str] = []
     for _ in range(round(seconds * 2)):
         clock.seconds += 0.5
@@ -53,7 +53,7 @@ def test_delayed_heartbeats_do_not_count_twice(clock: FakeClock) -> None:
 
 
 def test_a_heartbeat_that_the_server_cannot_answer_is_no_silence(clock: FakeClock) -> None:
-    """Given a server without its database: nobody can name newer answers, and that is not the worker's doing."""
+    """Given a server without its database, workers get no answers to acknowledge, so they do not count as silent."""
     leases = Leases(clock, lease_seconds=10)
     leases.watch("w")
     with leases.answering("w"):
@@ -64,7 +64,7 @@ def test_a_heartbeat_that_the_server_cannot_answer_is_no_silence(clock: FakeCloc
     assert pass_time(leases, clock, 9) == []
     with leases.answering("w"):
         pass
-    assert pass_time(leases, clock, 2) == ["w"], "an answer that was given at once is for the worker to name"
+    assert pass_time(leases, clock, 2) == ["w"], "after a prompt answer, the worker has to acknowledge it"
 
 
 def test_the_newest_heartbeat_says_what_is_being_prepared(clock: FakeClock) -> None:

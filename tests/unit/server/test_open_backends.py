@@ -22,7 +22,7 @@ def backends(folder: Path, **settings: Any) -> Backends:
 
 
 class Away(EmbeddedBroker):
-    """A broker that cannot be reached, a number of times."""
+    """A broker that cannot be reached the first few times."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ async def test_a_lone_server_does_not_wait_for_its_broker(tmp_path: Path) -> Non
 
 
 async def test_a_server_that_takes_over_waits_for_its_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a broker that goes away between the reaching and the lead, the next leader is not lost with it."""
+    """Given a broker that goes down after it was reached and before the server leads, the server waits for it."""
     broker = Away(2)
     found = Backends(Settings(home=tmp_path), embedded=broker)
     monkeypatch.setattr(type(found.database), "shared", True)
@@ -96,7 +96,7 @@ async def test_a_server_that_takes_over_waits_for_its_broker(tmp_path: Path, mon
 
 
 async def test_what_was_opened_is_closed_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a store that cannot be opened, those before it and itself are closed, those behind it are not."""
+    """Given a store that cannot be opened, it and the stores opened before are closed; later ones are not."""
     found = backends(tmp_path)
     closed = []
     for name in ("database", "objects", "cache"):

@@ -1,4 +1,4 @@
-"""What a worker's port tells after its connection has closed."""
+"""A worker's port shows whether its process runs after its connection has closed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def a_worker(port: int) -> Worker:
 
 @asynccontextmanager
 async def a_port(greet: Callable[[asyncio.StreamWriter], None]) -> AsyncIterator[int]:
-    """A port whose connections are greeted, or not."""
+    """A port that greets its connections by `greet`."""
 
     async def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         greet(writer)
@@ -45,7 +45,7 @@ async def test_a_port_that_greets_says_that_it_lives() -> None:
 
 
 async def test_a_dying_process_is_looked_at_again_until_its_port_refuses() -> None:
-    """Given a process that closes its connection before its port, when the port goes, then it has ended."""
+    """Given a process that closes its connection before its port, when the port refuses, then it has ended."""
     async with a_port(lambda writer: None) as port:
         asked = asyncio.create_task(process_ended(a_worker(port)))
         await asyncio.sleep(0.05)
@@ -56,7 +56,7 @@ async def test_a_dying_process_is_looked_at_again_until_its_port_refuses() -> No
 async def test_a_port_that_does_not_answer_proves_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Given a machine that is paused, it accepts the connection and says nothing: its lease decides."""
+    """Given a paused machine, it accepts the connection and sends nothing: the lease decides."""
     monkeypatch.setattr(probe, "_PROBE_TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not await process_ended(a_worker(silent.getsockname()[1]))

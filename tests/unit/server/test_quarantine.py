@@ -1,4 +1,4 @@
-"""The server's side of the quarantine: what is kept, and when a worker is tried again."""
+"""The server's side of the quarantine: its stored state, and when a worker is tried again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 class Server:
-    """What one server has of it; another may be made on the same database."""
+    """The quarantine of one server. A test may create another one on the same database."""
 
     def __init__(self, database: Database) -> None:
         self.clock = FakeClock()
@@ -51,7 +51,7 @@ class Server:
         await self.registry.register(name, description, former, self.clock.now())
 
     async def attempt(self, job: Job, worker: str, *facts: object) -> Job:
-        """An attempt of the job on a worker that reports these facts, and is judged."""
+        """Run an attempt of the job on a worker that reports these facts, and judge it."""
         share = [Share(worker, worker[0], 0, 1)]
         job = await self.jobs.update(job.id, lambda job: transitions.place(job, share, self.clock.now()))
         number = job.attempt_number
@@ -130,12 +130,12 @@ async def test_a_worker_that_starts_again_is_still_quarantined_and_tried_at_once
 
 
 async def test_a_server_that_goes_by_the_times_of_the_leader_before_grants_a_full_pause_too(database: Database) -> None:
-    """Given a leader whose clock was ahead, its workers registered at times that this machine has not reached."""
+    """Given a leader whose clock was ahead, the registration times of its workers are in this machine's future."""
     former = Server(database)
     former.clock.ahead_seconds = 3600
     await quarantined_on(former)
     server = Server(database)
-    server.clock.ahead_seconds = 3600  # as it is from its lead on, which is after it was made
+    server.clock.ahead_seconds = 3600  # a server sets this when it starts to lead
     server.quarantine.open()
     await server.registry.open()
     assert server.due() == set()

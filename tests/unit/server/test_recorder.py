@@ -1,4 +1,4 @@
-"""Reports are stored whole and applied once, in their order; what is stored and applied is committed."""
+"""Reports are stored whole and applied once, in order. Stored and applied reports are committed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def a_report(job: Job, number: int, *facts: Fact, worker: str = "w0", last: bool
 
 
 async def lines(server: StillServer, job: Job) -> list[str]:
-    """What is stored of a worker's log."""
+    """The stored lines of a worker's log."""
     stored = await server.backends.database.streams.reports(job.id, job.attempt_number, "w0", 0, 100, 100)
     return [line.text for report in stored for line in decode_logs(report.logs)]
 
@@ -70,7 +70,7 @@ async def test_a_report_that_comes_twice_counts_once(server: StillServer) -> Non
 
 
 async def test_what_comes_beyond_a_gap_is_stored_and_waits_to_be_applied(server: StillServer) -> None:
-    """Given report 2, when report 1 comes after it, then both are applied, in their order, in one change."""
+    """Given report 2, when report 1 comes after it, then both are applied in order in one change."""
     job = await training(server)
     await server.recorder.record([a_report(job, 2, STAGE)])
     assert await server.recorder.committed(key_of(job)) == 0
@@ -84,7 +84,7 @@ async def test_what_comes_beyond_a_gap_is_stored_and_waits_to_be_applied(server:
 
 
 async def test_reports_of_nobody_are_left_out(server: StillServer) -> None:
-    """Of a job that is not there, an attempt that is not open, and a worker that has no part in it."""
+    """Reports of an absent job, of an attempt that is not open, and of a worker without an assignment of it."""
     job = await training(server)
     stranger = a_report(job, 1, STAGE, worker="w9")
     other_attempt = replace(a_report(job, 1, STAGE), attempt=7)
@@ -156,7 +156,7 @@ async def test_reports_wait_while_the_database_does_not_answer(
 async def test_a_defect_costs_the_facts_of_its_report_alone_and_slots_are_free(
     server: StillServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Given facts on which the rules fail, then those of other reports count, and so does that slots are free."""
+    """Given facts that make the rules fail, then facts of other reports count, and the slots become free."""
     job = await training(server)
     apply_facts = recorder_module.apply_facts
 
@@ -176,7 +176,7 @@ async def test_a_defect_costs_the_facts_of_its_report_alone_and_slots_are_free(
 
 
 async def lose_both_workers(server: StillServer) -> Job:
-    """A job of two workers that were lost, so that streams of its first attempt may still come."""
+    """A job of two lost workers. Reports of its first attempt may still come."""
     job = await training(server, workers=2)
     await server.recorder.record([a_report(job, 1), a_report(job, 1, worker="w1")])
     for worker in ("w0", "w1"):
@@ -207,13 +207,13 @@ async def test_reports_that_never_came_are_counted_and_later_ones_refused(server
     server.recorder.job_changed(job)
     await server.recorder.record([a_report(job, 2)])
     assert await lines(server, job) == ["line 1", "line 4"]
-    assert server.recorder.stored(key_of(job)) is None, "all that is there may be read"
+    assert server.recorder.stored(key_of(job)) is None, "everything stored may be read"
 
 
 async def test_catching_up_ends_although_reports_are_not_recorded(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Given a report in the broker and a recorder that does not run, then the wait is bounded, and said."""
+    """Given a report in the broker and a recorder that does not run, then the wait is bounded, with a warning."""
     async with still_server(tmp_path, catch_up_seconds=0.05) as server:
         await server.backends.embedded.receive_report(b"a report")
         async with asyncio.timeout(10):

@@ -1,4 +1,4 @@
-"""Events go to every sink, whatever becomes of the others, and a job keeps them until all sinks have them."""
+"""Events go to every sink, even if others fail. A job keeps its events until all sinks have them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CANCELLED = ["job.submitted", "job.cancel_requested", "job.cancelled"]
 
 
 class Gate(EventSink):
-    """A second sink, which may be closed."""
+    """A second sink, which can be closed."""
 
     name = "gate"
 
@@ -48,7 +48,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def opened(home: Path, gate: Gate) -> AsyncIterator[StillServer]:
-    """A server whose relay runs, with a second sink behind the rows."""
+    """A server whose relay runs, with a second sink after the rows."""
     server = StillServer(Settings(home=home))
     await server.backends.open_stores()
     sinks = [RowSink(server.backends.database), gate]
@@ -65,7 +65,7 @@ async def opened(home: Path, gate: Gate) -> AsyncIterator[StillServer]:
 
 
 async def rows(server: StillServer, job: Job, count: int) -> list[str]:
-    """The types of the events in rows, once there are as many."""
+    """The types of the stored events, once there are `count`."""
     async with asyncio.timeout(10):
         while len(found := await server.backends.database.events(job.id, 0, 100)) < count:
             await asyncio.sleep(0.01)
@@ -73,7 +73,7 @@ async def rows(server: StillServer, job: Job, count: int) -> list[str]:
 
 
 async def test_a_job_forgets_events_once_every_sink_has_them(tmp_path: Path) -> None:
-    """Given a sink that is away, then rows are written all the same, and the job keeps its events for that sink."""
+    """Given a sink that is down, then rows are still written, and the job keeps its events for that sink."""
     gate = Gate()
     gate.open = False
     async with opened(tmp_path, gate) as server:
@@ -94,7 +94,9 @@ async def test_a_job_forgets_events_once_every_sink_has_them(tmp_path: Path) -> 
 
 
 async def test_what_a_sink_did_not_take_before_a_restart_it_takes_afterwards(tmp_path: Path) -> None:
-    """Given a server that ends while a sink is away, then the next gives it all, and the rows have each event once."""
+    """Given a server that ends while a sink is down, then the next server gives it all events, and each row exists
+    once.
+    """
     gate = Gate()
     gate.open = False
     async with opened(tmp_path, gate) as server:

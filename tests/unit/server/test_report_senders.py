@@ -1,4 +1,4 @@
-"""Which worker may send which reports."""
+"""A worker may send only its own reports."""
 
 from __future__ import annotations
 

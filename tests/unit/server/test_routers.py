@@ -1,4 +1,4 @@
-"""Routers parse and render: each route calls one service, and none reaches behind the services."""
+"""Routers parse and render: each route calls one service, and none uses the parts behind the services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import headway.server.api
 
 ROUTERS = sorted(Path(headway.server.api.__file__).parent.glob("*.py"))
 NO_SERVICES = {"backends", "database", "objects", "engines", "registry", "unsettled", "recorder", "tokens", "running"}
-"""What services use. A router that did would decide."""
+"""Parts that only services may use. A router that uses them would make decisions."""
 SERVER = "server"
 
 

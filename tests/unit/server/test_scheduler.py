@@ -1,4 +1,4 @@
-"""Who is placed when, and what is overdue when: on a clock that the test sets."""
+"""When jobs are placed and when things are overdue, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ async def server(tmp_path: Path) -> AsyncIterator[StillServer]:
 
 
 def heard(server: StillServer, *workers: str, preparing: Job | None = None) -> None:
-    """The workers' heartbeats come, each with a newer answer."""
+    """Let heartbeats of the workers come, each acknowledging a newer answer."""
     attempts = frozenset({(preparing.id, preparing.attempt_number)}) if preparing else frozenset()
     for worker in workers:
         server.leases.heartbeat(worker, int(server.clock.seconds) + 1, attempts)
 
 
 async def pass_time(server: StillServer, seconds: int, *workers: str, preparing: Job | None = None) -> None:
-    """Seconds in which these workers are heard."""
+    """Let seconds pass in which these workers send heartbeats."""
     for _ in range(seconds):
         heard(server, *workers, preparing=preparing)
         await server.pass_time(1)
@@ -120,7 +120,7 @@ async def test_a_worker_that_is_being_shut_down_gets_nothing(server: StillServer
 async def test_a_job_that_was_deleted_meanwhile_is_left_alone(
     server: StillServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a queue that still names a deleted job, then the job behind it is placed all the same."""
+    """Given a queue that still has a deleted job, then the job after it is placed."""
     await server.a_worker("a", slots=2)
     gone, job = await server.a_job(), await server.a_job()
     gangs = server.queue.gangs()
@@ -165,7 +165,7 @@ async def test_an_elastic_gang_shrinks_only_after_it_has_waited_for_more_workers
 
 
 async def test_failures_in_a_row_delay_the_next_attempt(server: StillServer) -> None:
-    """The first is tried again at once; from the second on each waits up to twice as long as the one before."""
+    """The first retry comes at once. From the second on, each waits up to twice as long as the previous one."""
     job = await offered(server, *"abc")
     await fail_twice(server, job)
     assert (await server.now(job)).status is JobStatus.QUEUED
@@ -175,12 +175,12 @@ async def test_failures_in_a_row_delay_the_next_attempt(server: StillServer) -> 
 
 
 async def test_a_delayed_job_that_is_cancelled_is_not_remembered(server: StillServer) -> None:
-    """It would keep the scheduler looking at the queue every second for ever."""
+    """Otherwise the scheduler would check the queue every second forever."""
     job = await offered(server, *"ab")
     await fail_twice(server, job)
     assert server.scheduler.waits
     cancelled = await server.jobs.update(job.id, lambda job: transitions.cancel(job, server.clock.now()))
-    await server.deliver(cancelled)  # nothing of it is undelivered: it is settled before the next tick
+    await server.deliver(cancelled)  # everything is delivered: the job is settled before the next tick
     await server.scheduler.schedule()
     await server.pass_time(1)
     assert not server.scheduler.waits
@@ -260,7 +260,7 @@ async def test_a_job_that_ran_for_its_time_is_ended(server: StillServer) -> None
 
 
 async def test_the_streams_of_an_ended_attempt_are_waited_for_so_long(server: StillServer) -> None:
-    """Given a worker that was lost with its job cancelled, the job waits for its reports, and no longer."""
+    """Given a cancelled job whose worker was lost, the job waits for its reports, but not longer than the limit."""
     job = await running(server)
     await server.jobs.update(job.id, lambda job: transitions.lose_worker(job, "a", server.clock.now()))
     assert (await server.now(job)).settling
@@ -288,6 +288,6 @@ async def test_a_server_that_was_paused_gives_everyone_a_full_term(server: Still
 
 
 async def _placed_on(server: StillServer, job: Job, worker: str) -> Job:
-    """The job on that worker, whatever else is queued."""
+    """Place the job on that worker, whatever else is queued."""
     share = [Share(worker, worker, 0, 1)]
     return await server.jobs.update(job.id, lambda job: transitions.place(job, share, server.clock.now()))

@@ -1,4 +1,4 @@
-"""The order in which a server starts and ends."""
+"""The order in which a server starts and stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 def note_calls(monkeypatch: pytest.MonkeyPatch, server: Server, *paths: str) -> list[str]:
-    """Let these methods of the server's parts note when they are called."""
+    """Record the calls of these methods of the server's parts."""
     calls: list[str] = []
     for path in paths:
         owner: Any = server
@@ -78,7 +78,7 @@ async def test_a_start_that_fails_closes_what_it_opened(tmp_path: Path, monkeypa
 
 
 async def test_a_server_takes_up_what_the_one_before_left(tmp_path: Path) -> None:
-    """Given a running job whose worker is gone, and a queued one, the next server knows both and ends the first."""
+    """Given a running job whose worker is lost, and a queued one, the next server knows both and ends the first."""
     async with still_server(tmp_path) as former:
         await former.a_worker("gone")
         running, queued = await former.a_job(), await former.a_job()

@@ -1,4 +1,4 @@
-"""Series are thinned without a lie about their extremes."""
+"""Thinned series keep their extremes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headway.server.thinning import MAXIMUM_POINTS, MAXIMUM_SERIES, points_per_s
 
 
 def test_a_bucket_with_missing_values_keeps_the_extremes_of_the_others() -> None:
-    """Given a series of which every second value is NaN, when it is thinned, then its least and greatest are there."""
+    """Given a series where every second value is NaN, when it is thinned, then its minimum and maximum are kept."""
     series = Series("loss", 0)
     for step in range(400):
         series.steps.append(step)
@@ -42,7 +42,7 @@ def test_all_series_together_have_a_bound_and_none_gives_up_what_it_could_have(c
     assert 2 <= points <= asked
     assert given_points <= MAXIMUM_POINTS
     if points < asked:
-        assert given_points > MAXIMUM_POINTS - len(counts), "what short series leave goes to the others"
+        assert given_points > MAXIMUM_POINTS - len(counts), "the others get what short series do not use"
 
 
 def test_as_many_series_as_one_answer_holds_keep_their_ends_and_extremes() -> None:

@@ -1,4 +1,4 @@
-"""When several ranks agree to save or to stop; with a clock and a network of the test's own."""
+"""When several ranks agree to save or to stop, with a fake clock and a fake network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headway.training.checkpoint_schedule import CheckpointSchedule
 from tests.fake_clock import FakeClock
 
 ASK_SECONDS = 0.0002
-"""What a gloo all-reduce between two processes of one machine takes."""
+"""Seconds of a gloo all-reduce between two processes on one machine."""
 
 STEPS: dict[str, Callable[[int], float]] = {
     "of 0.2 s": lambda step: 0.2,
@@ -44,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 def steps(clock: FakeClock, seconds: Callable[[int], float], until: float, first: int = 1) -> Iterator[int]:
-    """Steps, each of which takes its time, until the clock is there."""
+    """Steps of given durations, until the clock reaches `until`."""
     step = first
     while clock.seconds < until:
         clock.seconds += seconds(step)
@@ -55,7 +55,9 @@ def steps(clock: FakeClock, seconds: Callable[[int], float], until: float, first
 @pytest.mark.parametrize("kind", STEPS)
 @pytest.mark.parametrize("asked_at", [0.0, 0.55, 0.61, 1.3, 31.0])
 def test_a_stop_is_agreed_on_within_half_a_second_of_being_asked(clock: FakeClock, kind: str, asked_at: float) -> None:
-    """Given steps of any length, when a rank is asked to stop, then all know after the step in hand, or soon after."""
+    """Given steps of any duration, when a rank is asked to stop, then all ranks know after the current step or soon
+    after.
+    """
     schedule = CheckpointSchedule(SavePolicy(), 2, lambda: clock.seconds >= asked_at)
     longest = STEPS[kind](1)
     for step in steps(clock, STEPS[kind], asked_at + 60):

@@ -18,7 +18,7 @@ from tests.unit.example_plan import PLAN
 
 
 def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given ranks that were asked to end, when the worker repeats that, then they get no second SIGTERM."""
+    """Given ranks that were asked to end, when the worker repeats the request, then they get no second SIGTERM."""
     sent: list[int] = []
     monkeypatch.setattr(launcher, "_reap", list)
     monkeypatch.setattr(_Watch, "_signal_ranks", lambda _, number: sent.append(number))
@@ -37,7 +37,7 @@ def test_ranks_that_save_are_asked_to_end_once(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_a_rank_gets_each_signal_once(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a rank with a process group, or one too young for that, when it is signalled, then it gets one signal."""
+    """Given a rank with a process group, or without one yet, when it is signalled, then it gets one signal."""
     sent: list[int] = []
 
     def kill_group(pid: int, number: int) -> None:

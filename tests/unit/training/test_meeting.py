@@ -1,4 +1,4 @@
-"""Whether ranks met, as the kernel's tables of connections tell."""
+"""Detects from the kernel's connection tables whether ranks met."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc"
 
 @contextmanager
 def process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A Python that runs some code, once that has printed a line; it ends with the context."""
+    """A Python process that runs some code, once it has printed a line. It ends with the context."""
     command = [sys.executable, "-c", f"import socket, sys\n{code}\nprint(1, flush=True)\nsys.stdin.read()"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([*command, *map(str, arguments)], text=True, **pipes) as found:  # type: ignore[call-overload]
@@ -39,7 +39,7 @@ CONNECT = "kept = socket.create_connection((sys.argv[1], int(sys.argv[2])))"
 
 @pytest.mark.parametrize(("bound", "address"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
 def test_a_connection_between_two_ranks_is_a_meeting(bound: str, address: str) -> None:
-    """Also where one end writes the address of IPv4, and the other that of IPv6."""
+    """Even if one end uses the IPv4 address and the other the IPv6 form."""
     family = socket.AF_INET6 if ":" in bound else socket.AF_INET
     with socket.create_server((bound, 0), family=family, dualstack_ipv6=bound == "::") as listener:
         port = listener.getsockname()[1]
@@ -50,7 +50,7 @@ def test_a_connection_between_two_ranks_is_a_meeting(bound: str, address: str) -
 
 
 def test_a_ranks_own_children_are_not_others() -> None:
-    """Given a rank that talks to a process it started, and a rank that talks to nobody, they never met."""
+    """Given a rank connected only to its own child, and a rank without connections, they never met."""
     own = """
 import subprocess
 listener = socket.create_server(("127.0.0.1", 0))
@@ -71,7 +71,7 @@ def test_what_leads_elsewhere_may_be_a_meeting_unless_its_port_says_what_it_is()
 
 
 def test_a_process_that_is_gone_tells_nothing() -> None:
-    """Also while its parent has not heard of it."""
+    """Even while its parent has not waited for it."""
     rank = subprocess.Popen(["true"])
     os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)
     assert not connected([rank.pid], frozenset())
@@ -93,7 +93,7 @@ class Store:
         (0, False, {}, True),
         (3, False, {}, False),  # they met in the store
         (0, True, {}, False),  # a rank said so
-        (0, False, {"command": ["./a"]}, True),  # also when it has ended at once
+        (0, False, {"command": ["./a"]}, True),  # even if it ended at once
         (0, False, {"world_size": 1}, False),
     ],
 )
@@ -105,7 +105,9 @@ def test_any_sign_of_a_meeting_counts(
     changes: dict[str, Any],
     never_met: bool,
 ) -> None:
-    monkeypatch.setattr("headway.training.meeting._connections", lambda *_: [])  # those of others on this machine
+    monkeypatch.setattr(
+        "headway.training.meeting._connections", lambda *_: []
+    )  # hides connections of other processes on this machine
     plan = replace(PLAN, **{"folder": tmp_path, "world_size": 2, **changes})
     meeting = Meeting(plan, Store(keys))
     if marked:
@@ -124,7 +126,7 @@ def test_a_rank_marks_a_connection_that_is_open_at_its_end(tmp_path: Path) -> No
                 f"{code}{CONNECT}\nmark_meeting(Path(sys.argv[3]), sys.argv[4])", "127.0.0.1", port, folder, url
             ):
                 assert meeting_mark(folder).exists() is marks
-    mark_meeting(tmp_path / "missing", "")  # what cannot be written is not needed
+    mark_meeting(tmp_path / "missing", "")  # a mark that cannot be written is not an error
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ mark_connections(Path(sys.argv[1]), f"http://127.0.0.1:{sys.argv[3]}")
 
 
 def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a machine where /proc/net cannot be read, when ranks of a command end, then nothing is said of them."""
+    """Given a machine where /proc/net cannot be read, when ranks of a command end, then there is no warning."""
 
     def refuse(*_: object) -> None:
         raise PermissionError("/proc/net/tcp")

@@ -1,4 +1,4 @@
-"""What scripts hand to `run`: numbers of NumPy, torch and others are taken as numbers, everything else is named."""
+"""Values that scripts pass to `run`: numbers of NumPy, torch and others are accepted; errors name everything else."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_result_that_has_no_form_in_json_is_named(run: Run) -> None:
 
 
 def test_a_result_without_a_form_is_named_by_its_key_alone(run: Run) -> None:
-    """Given a value deep in a result, when it has no form, then the error has its place and no inner exceptions."""
+    """Given a value deep in a result that JSON cannot represent, then the error has its path, without inner errors."""
     for result, place in (({"c": object()}, "c"), ({"a": 1, "b": {"x": [1, object()]}}, "b.x.1")):
         with pytest.raises(TypeError, match=rf"^{place}: <object object .* has no form in JSON") as raised:
             run.finish(**result)

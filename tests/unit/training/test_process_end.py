@@ -1,4 +1,4 @@
-"""A rank's process ends as plain Python's does: the same files are left, the same is printed."""
+"""A rank's process ends like plain Python: it leaves the same files and prints the same output."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ print("status", os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 def left_by(folder: Path, script: str, *how: str) -> tuple[int, str, dict[str, bytes]]:
-    """Exit status, output and files of a script that was run in a folder of its own."""
+    """Exit status, output and files of a script run in an empty folder."""
     work = folder / "work"
     work.mkdir(parents=True)
     (work / "script.py").write_text(script)
@@ -166,4 +166,4 @@ def test_a_rank_ends_as_plain_python(tmp_path: Path, kind: str) -> None:
     records = run_file(tmp_path / "rank", 0)
     types = [json.loads(line)["type"] for line in records.read_text().splitlines()] if records.exists() else []
     expected = {0: ["rank_finished"], 1: ["rank_error"], 3: []}
-    assert types == expected[plain[0]], "it is the rank's own process that finishes or fails, once"
+    assert types == expected[plain[0]], "only the rank's own process finishes or fails, once"

@@ -1,4 +1,4 @@
-"""Where a rank looks for modules, and what it says when it does not find them."""
+"""Where a rank searches modules, and the hint when it does not find one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(folder: Path, *words: str) -> str:
 
 
 def test_a_module_runs_as_python_m_runs_it(tmp_path: Path) -> None:
-    """Given a package with relative imports, when it runs as a module, then it sees what `python -m` shows it."""
+    """Given a package with relative imports, when it runs as a module, then it sees the same as with `python -m`."""
     write(tmp_path, {"pkg/__init__.py": "", "pkg/b.py": "N = 1", "pkg/__main__.py": "import pkg.train"})
     write(
         tmp_path, {"pkg/train.py": f"from .b import N\n{SHOW}\nprint(N, sys.modules['__main__'].__dict__ is globals())"}

@@ -1,4 +1,4 @@
-"""What a job's failure says of an exception: its own type and message."""
+"""A job's failure has an exception's own type and message."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_traceback_has_the_paths_that_the_user_knows(
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_signal_after_the_script_does_not_change_its_exit_status(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a script that has exited, when a handler of its raises meanwhile, then the script's own status counts."""
+    """Given a script that has exited, when one of its signal handlers raises, then the script's own status counts."""
 
     def interrupted(_run: Run) -> None:
         raise SystemExit(9)

@@ -1,4 +1,4 @@
-"""What a rank records is bounded: the rest is refused in the rank with the value's name."""
+"""A rank's records are limited. A value beyond a limit is refused in the rank with its name."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_result_with_names_that_are_not_utf8_is_readable(run: Run, tmp_path: P
 
 
 def test_a_run_says_that_it_asks_to_save_and_which_links_its_checkpoint_lacks(run: Run, tmp_path: Path) -> None:
-    """Given a script that asks `should_save`, and saves a folder with a link that leads outside, both are reported."""
+    """Given a script that calls `should_save`, and saves a folder with a link that leads outside, both are reported."""
     import signal
 
     before = signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A model is saved without torch's wrappers, and with all that is its own."""
+"""A model is saved without torch's wrappers, and with all of its own parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headway.training.saving import plain, unwrap
 
 
 class Wrapping(nn.Module):
-    """A user's own model whose parts have the names that torch's wrappers use."""
+    """A user's model with a part that has the name of a wrapper's attribute."""
 
     def __init__(self, name: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A script may do what it likes with its standard output, and save nevertheless."""
+"""A script may close or replace its standard output, and saving still works."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEFORE = {
 
 @pytest.mark.parametrize("output", BEFORE)
 def test_a_save_tells_how_long_the_ranks_log_is(tmp_path: Path, output: str) -> None:
-    """Given a rank that has printed, when it saves, then the worker knows what was printed before that."""
+    """Given a rank that has printed, when it saves, then the worker knows how much was printed before."""
     told = {rank_variables.RUN_FILE: str(run_file(tmp_path, 0)), **version_variables()}
     with log_file(tmp_path, 0).open("w") as log:
         log.write("begun\n")

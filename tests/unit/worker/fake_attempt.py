@@ -1,4 +1,4 @@
-"""A worker's session without a server, and an attempt without processes: tests play the launcher."""
+"""A worker's session without a server, and an attempt without processes: tests act as the launcher."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def do_nothing(_where: str) -> None:
 
 
 class Server:
-    """Grants claims, the first ones without an endpoint if that is asked for, and remembers what was refused.
+    """A server that grants claims, if requested the first ones without an endpoint, and records refusals.
 
-    `calls`: everything that was asked; `on` hears of each.
+    `calls`: all calls. `on` is called with each.
     """
 
     def __init__(self, *, unmet_claims: int = 0, rank_count: int = 1) -> None:
@@ -71,7 +71,7 @@ class Server:
 
 
 class Ranks:
-    """A forkserver whose launcher and ranks are the test: it says what they do, and hears what they are told."""
+    """A forkserver whose launcher and ranks are the test: it sends their messages and receives the worker's."""
 
     def __init__(self) -> None:
         self.python = Path(sys.executable)
@@ -87,12 +87,12 @@ class Ranks:
         return Launcher(ours)
 
     async def started(self) -> None:
-        """Rank 0 has started; its process is this one."""
+        """Report that rank 0 has started, with the pid of this process."""
         await self._launched.wait()
         await self._say(RanksStarted(launcher=os.getpid(), pids=[os.getpid()]))
 
     async def ended(self, *, stopped: bool = False) -> None:
-        """Rank 0 has ended, with 0 unless it was `stopped`, and the launcher with it."""
+        """Report that rank 0 has ended, with status 0 unless it was `stopped`, and that the launcher has ended."""
         exit_code, signal = (None, "SIGTERM") if stopped else (0, None)
         exited = RankExited(
             rank=0, at=1.0, exit_code=exit_code, signal=signal, stopped=stopped, signalled=stopped,
@@ -104,7 +104,7 @@ class Ranks:
         self._end.close()
 
     async def told(self) -> object:
-        """What the launcher is told next."""
+        """The worker's next message to the launcher."""
         await self._launched.wait()
         assert self._end is not None
         line = b""
@@ -118,7 +118,7 @@ class Ranks:
 
 
 class Preparation:
-    """Has everything ready at once, unless `on` fails; `ready` keeps it waiting."""
+    """A preparation that is ready at once, unless `on` raises. It waits for `ready`."""
 
     work_folders = None
 
@@ -158,5 +158,5 @@ def reports(folder: Path) -> list[Report]:
 
 
 def reported(home: Path) -> list[Fact]:
-    """All facts that the attempt has reported."""
+    """All reported facts of the attempt."""
     return [fact for report in reports(stream_folder(home, KEY)) for fact in report.facts]

@@ -1,4 +1,4 @@
-"""Reading all that ranks wrote, as their worker does."""
+"""Reads all files of ranks in the way their worker does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headway.worker.rank_files import RankFiles
 
 
 def read_all(files: RankFiles, offsets: dict[str, list[int]] | None = None) -> Iterator[Harvest]:
-    """Harvests until nothing is left, as a reporter takes them."""
+    """Harvests until nothing is left, as in a reporter."""
     offsets = offsets or {}
     for _ in range(100):
         harvest = files.harvest(offsets, final=True)

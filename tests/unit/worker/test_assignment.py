@@ -1,4 +1,4 @@
-"""One assignment goes through its phases, whatever is asked of it and whatever fails meanwhile."""
+"""One assignment goes through its phases, whatever requests come and whatever fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHUT_DOWN = StopRequest(20.0, store_seconds=20.0, worker_stops=True)
 
 
 class Attempt:
-    """An assignment with all that is around it."""
+    """An assignment with its surroundings."""
 
     def __init__(self, home: Path, server: Server) -> None:
         self.home = home
@@ -50,7 +50,9 @@ class Attempt:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run it beside the test; it ends by itself, its slots are free and nothing follows its last report."""
+        """Run it in the background. In the end it ends by itself, its slots are free, and nothing follows its last
+        report.
+        """
         run = asyncio.create_task(self.assignment.run())
         try:
             async with asyncio.timeout(20):
@@ -64,7 +66,7 @@ class Attempt:
             assert reported(self.home)[-1] == Released()
 
     async def reach(self, phase: Phase) -> None:
-        """Return once it is in this phase."""
+        """Wait until it is in this phase."""
         while self.assignment.phase is not phase:
             await asyncio.sleep(0.001)
 
@@ -154,7 +156,7 @@ async def test_running_ranks_have_the_shortest_of_all_grace_times(attempt: Attem
 async def test_ranks_of_a_stalled_job_write_their_stacks_before_they_are_ended(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a server that repeats its request with each heartbeat, then the stacks are written once, and kept."""
+    """Given a server that repeats its request with each heartbeat, then the stacks are written once and kept."""
     read: list[dict[int, int]] = []
 
     def read_stacks(_folder: Path, processes: dict[int, int]) -> dict[int, str]:
@@ -177,7 +179,7 @@ async def test_ranks_of_a_stalled_job_write_their_stacks_before_they_are_ended(
 
 @asynccontextmanager
 async def running(attempt: Attempt) -> AsyncIterator[None]:
-    """Let its ranks run first."""
+    """Wait until its ranks run."""
     async with attempt.running():
         await attempt.reach(Phase.MEETING)
         attempt.assignment.wake()
@@ -191,7 +193,7 @@ async def running(attempt: Attempt) -> AsyncIterator[None]:
 async def test_a_worker_that_stops_says_that_all_is_stored_if_it_is(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *, cut_off: bool
 ) -> None:
-    """Given a worker that stops while it stores, when it has the time, then a finished job is not run again."""
+    """Given a worker that stops while it stores outputs, if it has enough time, a finished job is not run again."""
     storing = asyncio.Event()
 
     async def store_results(*_: object, out_of_time: Callable[[], bool], **__: object) -> Stored:
@@ -232,7 +234,7 @@ async def test_an_environment_that_cannot_be_built_is_told_as_the_jobs_failure(
 
 
 async def test_a_build_that_ended_with_the_worker_is_no_failure(attempt: Attempt) -> None:
-    """Given a signal that ends a build, when the worker's own follows it, then the job is not blamed for it."""
+    """Given a signal that ends a build, when the worker gets it right after, then the job is not blamed."""
 
     def fail(_where: str) -> None:
         raise EnvironmentFailed("uv was ended by SIGTERM")
@@ -256,7 +258,7 @@ async def test_a_forkserver_that_does_not_launch_ends_the_attempt_with_its_words
     assert failed.error == "the forkserver has just ended"
 
 
-# What is given back
+# Refusals
 
 
 async def test_an_attempt_with_more_ranks_than_free_slots_is_given_back(tmp_path: Path) -> None:
@@ -270,7 +272,7 @@ async def test_an_attempt_with_more_ranks_than_free_slots_is_given_back(tmp_path
 async def test_an_attempt_without_ports_for_its_ranks_is_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
 ) -> None:
-    """Given a machine whose ports are all taken, when an attempt comes, then the server hears that at once."""
+    """Given a machine whose ports are all in use, when an attempt comes, then the server learns that at once."""
 
     bind_in_truth = socket.socket.bind
 
@@ -287,7 +289,7 @@ async def test_an_attempt_without_ports_for_its_ranks_is_given_back(
 
 
 async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path: Path) -> None:
-    """Given a home in which nothing can be made, when an attempt is claimed, then it is refused and the slots free."""
+    """Given a home where no file can be created, when an attempt is claimed, it is refused and the slots are free."""
     (tmp_path / "spool").write_text("no folder")
     attempt = Attempt(tmp_path, Server())
     async with attempt.running():

@@ -1,4 +1,4 @@
-"""A worker starts, stops and forgets assignments as the server says."""
+"""A worker starts, stops and forgets assignments when the server says so."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Fleet:
         self.assignments = Assignments(asyncio.Event())
 
     async def told(self, *listed: OpenAssignment, committed: int | None = -1) -> None:
-        """The server's answer: the assignments, and how far it has the reports of the attempt, unless that is -1."""
+        """Give the server's answer: assignments, and the number up to which reports are committed (-1: left out)."""
         streams = () if committed == -1 else (CommittedStream(stream=KEY, through=committed),)
         answer = HeartbeatAnswer(counter=1, assignments=listed, committed=streams)
         await self.assignments.follow(self.session, answer, self.assignments.held())
@@ -47,7 +47,7 @@ def listed(state: AssignmentState = AssignmentState.OFFERED, *, key: AssignmentK
 
 
 async def test_an_ended_assignment_is_forgotten_with_its_files_once_all_is_committed(tmp_path: Path) -> None:
-    """Given an attempt that is prepared, when the server lists it no more, then it ends and nothing of it stays."""
+    """Given an attempt being prepared, when the server no longer lists it, then it ends and leaves no files."""
     fleet = Fleet(tmp_path, Server(unmet_claims=9))
     await fleet.told(listed())
     await fleet.until(lambda: bool(fleet.assignments.held()))
@@ -74,7 +74,7 @@ async def test_nothing_stays_of_an_assignment_that_was_refused(tmp_path: Path, w
 
 
 async def test_nothing_stays_of_an_assignment_whose_reports_the_server_wants_no_more(tmp_path: Path) -> None:
-    """Given a job that was deleted while the worker prepared it, when it has ended, then its spool is gone as well."""
+    """Given a job that was deleted while the worker prepared it, when it has ended, its spool is deleted as well."""
     fleet = Fleet(tmp_path, Server())
     fleet.preparation.ready.clear()
     await fleet.told(listed())

@@ -1,4 +1,4 @@
-"""What attempts left in a worker's home, whatever it is."""
+"""Files of any kind that attempts left in a worker's home."""
 
 from __future__ import annotations
 

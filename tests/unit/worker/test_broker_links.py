@@ -1,4 +1,4 @@
-"""A worker's broker connection that is refused: said once, tried again, in the old way of saying it and in the new."""
+"""A refused broker connection is logged once and tried again, in the old form of refusal and in the new one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def closes_with_4401(connection: ServerConnection) -> None:
-    """As servers did before they refused the handshake."""
+    """The way older servers refuse: they accept the handshake, then close."""
     await connection.close(4401, "The token is not valid for this installation.")
 
 
@@ -67,7 +67,7 @@ async def test_a_refused_handshake_is_the_error_that_it_names(status: int, body:
 async def test_a_refusal_is_logged_once_and_tried_again(
     at_once: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a server that refuses, at the handshake or behind it, then the worker says so once, and keeps trying."""
+    """Given a server that refuses at the handshake or after it, then the worker logs it once and keeps trying."""
     monkeypatch.setattr(broker_links, "_RETRY_SECONDS", 0.0)
     tried = asyncio.Queue[None]()
 
@@ -86,7 +86,7 @@ async def test_a_refusal_is_logged_once_and_tried_again(
     for _ in range(5):
         await tried.get()
     while not keeping.done():
-        keeping.cancel()  # a group of tasks that has just failed swallows it
+        keeping.cancel()  # a task group that has just failed swallows the cancellation
         await asyncio.sleep(0)
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == ["The broker's connection failed: No such token."]

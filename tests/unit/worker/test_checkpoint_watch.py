@@ -1,4 +1,4 @@
-"""When files that a program wrote count as whole; with a clock of the test's own, and real processes that write."""
+"""When files of a program count as complete, with a fake clock and real processes that write."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from headway.worker.checkpoints import SavedPart
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(sys.platform != "linux", reason="who has a file open is known on Linux only"),
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which process has a file open"),
 ]
 
 
 class Watched:
-    """A directory that is looked at once a second."""
+    """A directory that is checked once a second."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "files"
@@ -32,7 +32,7 @@ class Watched:
         self._now = 100.0
 
     async def taken(self, *ranks: int, final: bool = False) -> int | None:
-        """The step of what is taken at this look."""
+        """The step of the part that this check takes; None if it takes none."""
         self._now += 1.0
         part = await self._watch.look(None, ranks, now=self._now, final=final)
         return part.step if isinstance(part, SavedPart) else None
@@ -45,7 +45,7 @@ def watched(tmp_path: Path) -> Watched:
 
 @contextmanager
 def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has a file open and has written half of it; it ends well when its input does."""
+    """A process that has a file open and has written half of it. It exits with 0 when its input ends."""
     script = 'exec 3> "$0"; echo half >&3; echo there; read line; exit 0'
     pipe = subprocess.PIPE
     with subprocess.Popen(["sh", "-c", script, str(path)], stdin=pipe, stdout=pipe, text=True) as process:
@@ -67,7 +67,9 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
 async def test_the_step_is_told_by_a_name_or_the_log_else_saves_are_counted(
     tmp_path: Path, name: str, logged: int | None, told: tuple[int, bool]
 ) -> None:
-    """Given an attempt that starts from the fourth save, when files are taken, then it says whether a step was told."""
+    """Given an attempt that starts from the fourth save, when files are taken, then the part says whether its step is a
+    count.
+    """
     (tmp_path / "files").mkdir()
     watch = CheckpointWatch(tmp_path / "files", tmp_path / "attempt", last_count=4)
     (tmp_path / "files" / name).write_text("weights")
@@ -82,13 +84,13 @@ async def test_files_are_taken_once_when_they_are_quiet_and_closed(watched: Watc
         for _ in range(3):
             assert await watched.taken(os.getpid()) is None
         writer.communicate()
-    assert await watched.taken(os.getpid()) is None, "it was closed since the last look"
+    assert await watched.taken(os.getpid()) is None, "it was closed after the previous check"
     assert await watched.taken(os.getpid()) == 8
     assert await watched.taken(os.getpid()) is None
 
 
 async def test_what_a_killed_rank_was_writing_is_not_taken(watched: Watched) -> None:
-    """Given a rank that was killed, and nobody has said so yet, its file is closed and quiet, and half there."""
+    """Given a killed rank whose end is not reported yet, its file is closed, unchanged and incomplete."""
     with writing(watched.folder / "state-8") as rank:
         for _ in range(3):
             assert await watched.taken(rank.pid) is None
@@ -96,11 +98,11 @@ async def test_what_a_killed_rank_was_writing_is_not_taken(watched: Watched) -> 
         os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
         for _ in range(3):
             assert await watched.taken(rank.pid) is None
-    assert await watched.taken(rank.pid) is None, "it is gone altogether"
+    assert await watched.taken(rank.pid) is None, "the process has ended completely"
 
 
 async def test_what_a_killed_child_of_a_rank_was_writing_gives_the_rank_time_to_fail(watched: Watched) -> None:
-    """Given a shell whose Python is killed, its file is closed and quiet for long; the shell fails a moment later."""
+    """Given a shell whose Python is killed, its file is closed and unchanged; the shell fails a moment later."""
     with writing(watched.folder / "state-8") as child:
         for _ in range(3):
             assert await watched.taken(os.getpid()) is None
@@ -112,7 +114,7 @@ async def test_what_a_killed_child_of_a_rank_was_writing_gives_the_rank_time_to_
 async def test_a_writer_that_closes_another_file_meanwhile_is_seen(
     watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a process with other threads, files that it closes while its descriptors are read hide no other."""
+    """Given a process with several threads, files that it closes while its descriptors are read do not hide others."""
     readlink = os.readlink
     with (tmp_path / "other").open("w") as other, (watched.folder / "state-8").open("w"):
 

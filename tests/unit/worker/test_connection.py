@@ -1,4 +1,4 @@
-"""What a worker makes of a server's answers, also of a server that is newer than it."""
+"""How a worker reads a server's answers, also those of a newer server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def connection_to(answer: Any) -> Connection:
 
 
 def with_news(value: Any) -> Any:
-    """The same with a field in each object that this version does not know."""
+    """The same value with an unknown field in each object."""
     if isinstance(value, dict):
         return {**{name: with_news(one) for name, one in value.items()}, "since_next_version": [1]}
     return [with_news(one) for one in value] if isinstance(value, list) else value
@@ -63,7 +63,7 @@ async def test_what_a_newer_server_adds_to_an_answer_is_ignored() -> None:
 
 
 async def test_work_of_a_kind_that_only_newer_workers_know_is_named_with_what_to_do() -> None:
-    """Given a claimed job of a kind that this version does not have, then the error says which version it is."""
+    """Given a claimed job of an unknown kind, then the error names this worker's version."""
     claimed = CLAIMED.model_dump(mode="json")
     claimed["spec"] = {"notebook": "train.ipynb"}
     with pytest.raises(AnswerUnreadable, match=rf"spec: .*give one of.*Headway {__version__}. Update it"):

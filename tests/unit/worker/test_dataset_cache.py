@@ -1,4 +1,4 @@
-"""The worker's cache of datasets: whole or absent, within its bound, and never dropped while it is used."""
+"""The worker's dataset cache: complete or absent, within its bound, and never dropped while in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE_BYTES = SAMPLES * (4 + 8)
 
 
 class Store:
-    """Blocks of datasets. Those of `held` are not given out before `let_go`."""
+    """Blocks of datasets. Those of `held` are given out only after `let_go`."""
 
     def __init__(self, *names: str) -> None:
         self.contents: dict[str, bytes] = {}
@@ -48,13 +48,13 @@ def cached(folder: Path) -> list[str]:
 
 
 async def some_turns() -> None:
-    """Let others go on, also those that wait for a thread."""
+    """Let other tasks run, also those that wait for a thread."""
     for _ in range(20):
         await asyncio.sleep(0.005)
 
 
 async def test_what_is_being_assembled_is_not_dropped_and_counts(tmp_path: Path) -> None:
-    """Given room for one dataset that is being assembled, another waits until that is released."""
+    """Given space for one dataset that is being assembled, another one waits until it is released."""
     store = Store("one", "two")
     store.held = {"one"}
     cache = DatasetCache(tmp_path, int(1.5 * SIZE_BYTES), store.fetch)
@@ -98,7 +98,7 @@ async def test_a_dataset_above_the_bound_is_refused_and_drops_nothing(tmp_path: 
 
 
 async def test_one_that_could_not_be_fetched_leaves_nothing(tmp_path: Path) -> None:
-    """Also not its claim to room: another dataset finds all of it."""
+    """Its reserved space is free as well: another dataset can use all of it."""
     store = Store("one", "two")
 
     async def fetch(sha256: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Which accelerators a worker may use, and what its ranks are told of them."""
+"""Which accelerators a worker may use, and the variables of its ranks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE: list[tuple[int, str, str]] = []
 
 
 def install_driver(folder: Path, monkeypatch: pytest.MonkeyPatch, devices: list[tuple[int, str, str]]) -> None:
-    """A tool of the driver that lists these devices."""
+    """Install a fake driver tool that lists these devices."""
     tool = folder / "nvidia-smi"
     lines = "".join(f"{index}, {uuid}, {name}\\n" for index, uuid, name in devices)
     tool.write_text(f'#!/bin/sh\nprintf "{lines}"\n')
@@ -31,14 +31,14 @@ def install_driver(folder: Path, monkeypatch: pytest.MonkeyPatch, devices: list[
         (A100S, {"CUDA_VISIBLE_DEVICES": "2,3"}, ["2", "3"], [2, 3]),
         (A100S, {"CUDA_VISIBLE_DEVICES": " 3 , 1"}, ["3", "1"], [3, 1]),
         (A100S, {"CUDA_VISIBLE_DEVICES": "GPU-2,GPU-0aaa-bbb"}, ["GPU-2", "GPU-0aaa-bbb"], [2, 0]),
-        (A100S, {"CUDA_VISIBLE_DEVICES": "GPU-"}, [], []),  # it might be any of them
+        (A100S, {"CUDA_VISIBLE_DEVICES": "GPU-"}, [], []),  # it matches all of them
         (A100S, {"CUDA_VISIBLE_DEVICES": "GPU-9"}, [], []),
         (A100S, {"CUDA_VISIBLE_DEVICES": "MIG-7,MIG-8"}, ["MIG-7", "MIG-8"], [None, None]),
         (A100S, {"CUDA_VISIBLE_DEVICES": "MIG-GPU-2aaa-bbb/1/0"}, ["MIG-GPU-2aaa-bbb/1/0"], [None]),
         (A100S, {"CUDA_VISIBLE_DEVICES": ""}, [], []),
         (A100S, {"CUDA_VISIBLE_DEVICES": "-1"}, [], []),
         (A100S, {"CUDA_VISIBLE_DEVICES": "NoDevFiles"}, [], []),
-        (A100S, {"CUDA_VISIBLE_DEVICES": "1,-1,2"}, ["1"], [1]),  # what is behind does not count
+        (A100S, {"CUDA_VISIBLE_DEVICES": "1,-1,2"}, ["1"], [1]),  # entries after it do not count
         (A100S, {"CUDA_VISIBLE_DEVICES": "1,7,2"}, ["1"], [1]),
         (A100S, {"CUDA_VISIBLE_DEVICES": "1,GPU-2"}, ["1"], [1]),
         (A100S, {"CUDA_VISIBLE_DEVICES": "1,2,1"}, [], []),
@@ -84,7 +84,7 @@ def test_ranks_are_told_the_devices_of_their_slots(
 
 
 def test_each_slot_has_a_device_or_none_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else LOCAL_RANK would count further than there are devices."""
+    """Otherwise LOCAL_RANK would exceed the number of devices."""
     install_driver(tmp_path, monkeypatch, A100S)
     devices = find_devices({"CUDA_VISIBLE_DEVICES": "2,3"})
     devices.check_slots(1)

@@ -1,4 +1,4 @@
-"""TensorBoard's files, whatever is in them and wherever they lie."""
+"""TensorBoard's event files with any content, anywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.worker.test_regular_files import replace
 
 
 def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
-    """Given a rank with all the metrics that it may have, then a new scalar is dropped, said once, and others count."""
+    """Given a rank with the most metrics allowed, then a new scalar is dropped with one notice, and others count."""
     with run_file(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES - 1):
             file.write(json.dumps({"step": 1, "at": 1, "values": {f"m{number}": 1.0}}) + "\n")
@@ -75,7 +75,7 @@ def test_steps_of_event_files_may_be_odd(tmp_path: Path) -> None:
 
 
 def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:
-    """Below a folder whose name is not UTF-8; and a FIFO, a folder and a link that are called like such files."""
+    """Below a folder whose name is not UTF-8; and a FIFO, a folder and a link with names of event files."""
     folder = tmp_path / "work"
     inner = os.path.join(os.fsencode(folder), b"run-\xe9")
     os.makedirs(inner)

@@ -1,4 +1,4 @@
-"""What a worker says in its heartbeats, and what it does when no server hears them."""
+"""A worker's heartbeats, and what it does when no server answers them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAST = Timeouts(heartbeat_seconds=0.01, lease_seconds=1.0, orphan_timeout_second
 
 
 class BeatingServer(Server):
-    """Answers each heartbeat with one listed assignment, while `error` is None."""
+    """A server that answers each heartbeat with one assignment, while `error` is None."""
 
     def __init__(self) -> None:
         super().__init__(unmet_claims=1_000)
@@ -42,7 +42,7 @@ class BeatingServer(Server):
 
 
 class Worker:
-    """A worker's heartbeats and assignments; it prepares one, which then waits for the rest of its gang."""
+    """A worker's heartbeats and assignments. It prepares one assignment, which then waits for the rest of its gang."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -56,7 +56,7 @@ class Worker:
         self.beating = asyncio.create_task(loop.run())
 
     async def beats(self, count: int) -> Heartbeat:
-        """The last of so many more heartbeats."""
+        """Wait for `count` more heartbeats. Returns the last."""
         count += len(self.server.heard)
         async with asyncio.timeout(10):
             while len(self.server.heard) < count:
@@ -78,7 +78,7 @@ async def test_a_heartbeat_names_the_newest_answer_and_what_needs_time(worker: W
     worker.preparation.ready.set()
     async with asyncio.timeout(10):
         while (await worker.beats(1)).preparing:
-            pass  # from here on it waits for others, and no longer for its own work
+            pass  # now it waits only for others, not for its own work
     worker.beating.cancel()
 
 
@@ -88,7 +88,7 @@ async def test_ranks_without_a_server_end_after_their_time(worker: Worker) -> No
     async with asyncio.timeout(10):
         while Released() not in reported(worker.home):
             await asyncio.sleep(0.01)
-    assert not worker.beating.done(), "it still looks for a server"
+    assert not worker.beating.done(), "it still tries to reach a server"
     worker.beating.cancel()
 
 
@@ -101,7 +101,7 @@ async def test_a_lost_worker_hears_so_at_once(worker: Worker) -> None:
 async def test_a_worker_that_shuts_down_says_so_and_leaves_once_nothing_is_left_to_send(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a server that commits nothing, then the worker does not say that it is gone: it has reports to send."""
+    """Given a server that commits nothing, then the worker does not leave, because it has reports to send."""
     monkeypatch.setattr("headway.worker.shutdown._LAST_REPORTS_SECONDS", 0.05)
     assert not (await worker.beats(5)).leaving
     worker.stopped.set()

@@ -1,4 +1,4 @@
-"""One worker at a time uses a home."""
+"""Only one worker at a time uses a home."""
 
 from __future__ import annotations
 

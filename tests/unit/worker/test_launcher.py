@@ -1,4 +1,4 @@
-"""Launchers that do not start, do not read, or talk nonsense hold nothing up."""
+"""Launchers that do not start, do not read, or send invalid messages block nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_launcher_that_does_not_come_to_life_costs_its_attempt_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when the forkserver is stopped: nobody ever reads or answers."""
+    """For example, the forkserver is stopped: no process reads or answers."""
     monkeypatch.setattr(launcher_module, "_START_SECONDS", 0.1)
     ours, theirs = socket.socketpair()
     launcher = Launcher(ours)

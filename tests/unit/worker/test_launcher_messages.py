@@ -1,4 +1,4 @@
-"""What a launcher said before it ended is heard, whatever is said to it meanwhile."""
+"""A launcher's messages from before its end are read, whatever is sent to it meanwhile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXITED = RankExited(
 
 
 async def test_the_end_of_a_rank_is_heard_after_a_stop_that_came_too_late() -> None:
-    """Given a launcher that reported an end and is gone, when it is told to stop, then its report is not lost."""
+    """Given a launcher that reported an end and has ended, when it is told to stop, then its report is not lost."""
     for _ in range(20):
         ours, theirs = socket.socketpair()
         launcher = Launcher(ours)

@@ -19,7 +19,7 @@ def test_a_launcher_is_stuck_when_its_ranks_had_to_end_or_are_long_gone() -> Non
     watch.heard()
     assert watch.stuck([1, 2], 114.0) is None
     assert watch.stuck([1, 2], 120.0) is None
-    assert watch.stuck([], 123.0) is None, "all ends are told, it only has to go"
+    assert watch.stuck([], 123.0) is None, "all ends are reported, only the launcher itself has to end"
     assert watch.stuck([2], 126.0) is None
     assert watch.stuck([2], 137.0) == "its ranks have ended, but it has not reported that"
     watch = LauncherWatch(lambda pid: True)

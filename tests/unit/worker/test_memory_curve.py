@@ -8,7 +8,7 @@ from headway.worker.memory_curve import MemoryCurves
 
 
 def test_the_last_point_is_the_peak_whoever_saw_it() -> None:
-    """Given a process that was seen to hold more than the kernel says in the end, then what was seen is the peak."""
+    """Given a sample larger than the kernel's final figure, then the sample is the peak."""
     curves = MemoryCurves()
     curves.look({0: os.getpid()})
     ((_, seen),) = curves.of(0, 1.0, None)

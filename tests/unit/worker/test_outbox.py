@@ -1,4 +1,4 @@
-"""Reports are sent until they are committed, within a window, whatever the broker does."""
+"""Reports are sent until they are committed, within a window, even if the broker fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 class Broker(WorkerBroker):
-    """Keeps the numbers of the reports that it got, 0 for what is none; from number `fails_at` on it is gone."""
+    """A broker that records the numbers of its reports, 0 for anything else. From number `fails_at` on it is down."""
 
     def __init__(self, fails_at: int = 1_000) -> None:
         self.sent: list[int] = []
@@ -57,7 +57,7 @@ def a_stream(home: Path, reports: int, *, ended: bool = False) -> SpooledStream:
 
 
 async def send(outbox: Outbox, broker: Broker, until: Callable[[], bool]) -> None:
-    """Let the outbox send until something holds, or its connection ends."""
+    """Let the outbox send until a condition is true, or its connection ends."""
 
     async def watch() -> None:
         while not until():
@@ -83,14 +83,14 @@ async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: 
     assert broker.sent == [1, 2, 3]
     assert not outbox.committed(CommittedStream(stream=KEY, through=2))
     assert outbox.keys() == (KEY,)
-    assert outbox.committed(CommittedStream(stream=KEY, through=3)), "that was its end"
+    assert outbox.committed(CommittedStream(stream=KEY, through=3)), "that was its last report"
     assert not outbox.sends(KEY)
     assert not stream_folder(tmp_path, KEY).exists()
-    assert not outbox.committed(CommittedStream(stream=KEY, through=3)), "it is known no more"
+    assert not outbox.committed(CommittedStream(stream=KEY, through=3)), "it is no longer known"
 
 
 async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> None:
-    """Given a connection that ends at the third of four reports, when it is made again, then all four are sent."""
+    """Given a connection that ends at the third of four reports, when it is opened again, then all four are sent."""
     outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker(fails_at=3)
     outbox.add(a_stream(tmp_path, 4))
     with pytest.raises(Unavailable):
@@ -113,7 +113,7 @@ async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: 
 
 
 async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a full window, when more is to be sent, then a heartbeat is asked for, whose answer opens the window."""
+    """Given a full window and more reports, then a heartbeat is triggered, whose answer opens the window."""
     asked: list[None] = []
     outbox, broker = Outbox(lambda: asked.append(None), WorkerCounters()), Broker()
     stream = a_stream(tmp_path, 3)
@@ -127,7 +127,7 @@ async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: 
 
 
 async def test_a_report_that_the_server_cannot_read_is_replaced_by_one_that_says_so(tmp_path: Path) -> None:
-    """Given reports of which the server cannot read the second, then the attempt ends for it and no report waits."""
+    """Given a second report that the server cannot read, then the attempt ends with that cause and no report waits."""
     outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     stream = a_stream(tmp_path, 3)
     outbox.add(stream)
@@ -164,4 +164,4 @@ async def test_a_report_that_was_damaged_on_the_disk_is_not_sent_for_ever(tmp_pa
     assert report.last
     assert list(map(type, report.facts)) == [WorkerFailed, Released]
     assert broker.sent[-1] == 3
-    assert outbox.committed(CommittedStream(stream=KEY, through=3)), "nothing is missing any more"
+    assert outbox.committed(CommittedStream(stream=KEY, through=3)), "nothing is missing now"

@@ -1,4 +1,4 @@
-"""What an attempt's ranks left is stored, whatever the files are called and whatever they are."""
+"""Outputs of an attempt are stored, whatever their names and kinds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Uploads:
-    """Takes files as the server does, and refuses the names that it refuses."""
+    """Stores files like the server, and refuses the same names."""
 
     def __init__(self) -> None:
         self.content: dict[str, bytes] = {}
@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 async def test_names_that_are_not_utf8_are_escaped_and_counted(
     folder: Path, place: str, patterns: tuple[str, ...]
 ) -> None:
-    """Given a good file and others with odd names, when they are stored, then each is there, and a warning says so."""
+    """Given a file with a good name and others with odd names, then all are stored, with a warning."""
     (folder / place / "good.txt").write_text("kept")
     (folder / place / "50%.txt").write_text("as it is")
     odd = {b"r\xe9sum\xe9 5%": "r%E9sum%E9 5%25", b"two\nlines": "two%0Alines", b"back\\slash": "back%5Cslash"}
@@ -64,7 +64,7 @@ async def test_names_that_are_not_utf8_are_escaped_and_counted(
     named = {escaped: name for name, escaped in odd.items()}
     assert content == {"good.txt": b"kept", "50%.txt": b"as it is", **named}
     assert answer.warning is not None
-    assert answer.warning.startswith("3 file names are not UTF-8")
+    assert answer.warning.startswith("3 file names have bytes that are not UTF-8")
 
 
 async def test_an_escaped_name_takes_the_place_of_no_other(folder: Path) -> None:
@@ -78,7 +78,7 @@ async def test_an_escaped_name_takes_the_place_of_no_other(folder: Path) -> None
 
 
 def test_many_names_that_become_one_stay_short(tmp_path: Path) -> None:
-    """Given names that differ only behind what a disk can hold of them, then each gets a number, at once."""
+    """Given names that differ only after the longest length of a disk, then each gets a number, quickly."""
     outputs = Outputs()
     for number in range(20_000):
         outputs.add(os.fsdecode(b"\xe9" * 250) + str(number), tmp_path / "one", tmp_path)
@@ -102,7 +102,7 @@ def test_a_long_name_stays_one_that_a_disk_can_hold() -> None:
 
 
 async def test_links_are_other_names_of_what_is_stored_and_bounded(folder: Path) -> None:
-    """Given links to a file and to a folder, and far too many links, each stored file is sent once."""
+    """Given links to a file and to a folder, and too many links, each stored file is sent once."""
     (folder / "output" / "run").mkdir()
     (folder / "output" / "run" / "a").write_text("a")
     (folder / "output" / "latest").symlink_to("run")
@@ -117,7 +117,7 @@ async def test_links_are_other_names_of_what_is_stored_and_bounded(folder: Path)
     for number in range(MAXIMUM_FILES + 100):
         (folder / "output" / f"link-{number}").symlink_to("run/a")
     _, answer = await stored(folder)
-    assert len(answer.facts) == MAXIMUM_FILES - 1  # but for the link to the folder itself
+    assert len(answer.facts) == MAXIMUM_FILES - 1  # without the link to the folder itself
     assert answer.warning is not None
     assert "pack many files into an archive" in answer.warning
 
@@ -130,7 +130,7 @@ async def test_one_odd_name_is_counted_as_one(folder: Path) -> None:
 
 
 async def left_by(folder: Path, connection: object, *patterns: str) -> tuple[Stored, FilesLeft]:
-    """What `store_results` says of a job's folders."""
+    """The result of `store_results` for a job's folders."""
     claimed = cast(
         "Claimed", SimpleNamespace(job="j-1", attempt=1, spec=SimpleNamespace(outputs=patterns), group_rank=0)
     )
@@ -176,7 +176,7 @@ async def test_a_link_that_leads_out_and_is_not_asked_for_gets_no_hint(folder: P
 
 @pytest.mark.parametrize("place", ["work", "output"])
 async def test_files_beyond_the_limit_are_explained_once(folder: Path, place: str) -> None:
-    """Given more files than are stored, when --output was given, then the limit is the one reason that is said."""
+    """Given more files than the limit, when --output was given, then the limit is the only reason given."""
     for number in range(MAXIMUM_FILES + 3):
         (folder / place / f"{number:04}").write_text("x")
     answer, left = await left_by(folder, Uploads(), "*")

@@ -1,4 +1,4 @@
-"""Which failures to prepare are a worker's own."""
+"""Which failures to prepare are a worker's own fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
         (OSError(errno.EROFS, "Read-only file system"), True),
         (OSError(errno.EMFILE, "Too many open files"), True),
         (ExceptionGroup("blocks", [OSError(errno.ENOSPC, "No space left"), OSError(errno.ENOSPC, "again")]), True),
-        (OSError(errno.EISDIR, "Is a directory"), False),  # the job's files do that
+        (OSError(errno.EISDIR, "Is a directory"), False),  # the job's files cause that
         (EnvironmentFailed("no such package"), False),
         (Corrupt("a block does not match its hash"), False),
         (Unavailable("no server"), False),

@@ -1,4 +1,4 @@
-"""The phases of an assignment: every move, every request to stop, in any order."""
+"""The phases of an assignment: every transition and every stop request, in any order."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_error_in_a_phase_releases_the_slots(phase: Phase) -> None:
 
 @pytest.mark.parametrize("phase", Phase)
 def test_a_request_to_stop_moves_running_ranks_only(phase: Phase) -> None:
-    """Before the ranks run it is kept for them, and what would come before their start looks for it."""
+    """Before the ranks run, the request is kept; the phases before their start check it."""
     course = ask_to_stop(Course(phase), CANCEL, NOW)
     assert course.phase is (Phase.STOPPING if phase in RUNS else phase)
     assert course.stop == (None if phase is Phase.ENDED else CANCEL)
@@ -103,7 +103,7 @@ def test_two_requests_are_the_stricter_of_both(first: StopRequest, second: StopR
 def test_what_the_ranks_left_is_sent_as_long_as_the_request_says(
     request_: StopRequest | None, store_until: float
 ) -> None:
-    """Counted from the end of the ranks, or from the request if that comes later."""
+    """The time counts from the end of the ranks, or from the request if that comes later."""
     before = Course(Phase.RUNNING) if request_ is None else ask_to_stop(Course(Phase.RUNNING), request_, NOW - 50.0)
     assert enter(before, Phase.STORING, NOW).store_until == store_until
     storing = enter(Course(Phase.RUNNING), Phase.STORING, NOW - 50.0)
@@ -124,7 +124,7 @@ Move = Phase | StopRequest | None
 
 @given(st.lists(st.one_of(st.sampled_from(Phase), st.sampled_from([CANCEL, KILL, SHUT_DOWN]), st.none())))
 def test_no_order_of_requests_is_an_error_or_leads_back(moves: list[Move]) -> None:
-    """Given moves that the table allows, and requests at any time (None: for stacks), all of them can be followed."""
+    """Given allowed transitions, and requests at any time (None: for stacks), every sequence is valid."""
     order = list(Phase)
     course = Course()
     for now, move in enumerate(moves):

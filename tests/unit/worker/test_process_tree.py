@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 def test_a_stopped_process_and_all_below_it_are_ended() -> None:
-    """Also what is stopped itself, and what has begun a session of its own."""
+    """Including stopped processes, and processes in their own session."""
     source = (
         "import os, signal, subprocess, sys, time\n"
         "children = [subprocess.Popen(['sleep', '600'], start_new_session=new) for new in (False, True)]\n"

@@ -21,7 +21,7 @@ from tests.unit.formats.test_reports import a_report
 
 @pytest.mark.parametrize("ranks", [1, 4])
 def test_empty_lines_come_in_reports_that_a_server_takes(tmp_path: Path, ranks: int) -> None:
-    """Given 60,000 empty lines of each rank, none is lost and no report has more lines than may be in one."""
+    """Given 60,000 empty lines of each rank, none is lost and no report exceeds the limit of lines."""
     for rank in range(ranks):
         log_file(tmp_path, rank).write_bytes(b"\n" * 60_000)
     files = RankFiles(tmp_path, range(ranks), maximum_log_bytes=1 << 30)
@@ -50,7 +50,7 @@ def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path:
 
 
 def test_lines_behind_a_checkpoint_are_later_than_it(tmp_path: Path) -> None:
-    """Given a save that takes long to write, what was printed meanwhile is behind it, and what was before is not."""
+    """Given a save that takes long to write, lines printed meanwhile come after it, and lines printed before do not."""
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
     log_file(tmp_path, 0).write_bytes(b"before\nmeanwhile\n")
     run_file(tmp_path, 0).write_text('{"type": "checkpoint_begun", "at": 50.0, "log_bytes": 7}\n')
@@ -85,6 +85,6 @@ def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path
     run_file(tmp_path, 0).write_text("".join(json.dumps(one) + "\n" for one in records) + '{"step": 2')
     harvest = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20).harvest({})
     assert [list(series.values) for series in harvest.series.values()] == [[0.5], [1.0]]
-    assert harvest.facts == [RankFinished(rank=0)], "a rank tells of itself only, and what is the worker's to tell"
+    assert harvest.facts == [RankFinished(rank=0)], "a rank may record facts about itself, and not the worker's facts"
     assert len(harvest.lines) == 3
     assert all("unreadable run record dropped" in line.text for line in harvest.lines)

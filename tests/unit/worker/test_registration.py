@@ -1,4 +1,4 @@
-"""A worker registers again and again until a server takes it, and stays who it was."""
+"""A worker tries to register until a server accepts it, and keeps its id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DESCRIPTION = WorkerDescription(
 
 
 class Server:
-    """Answers one registration after the other by an error, or takes the worker in."""
+    """A server that answers each registration with the next error, or accepts the worker."""
 
     def __init__(self, *answers: HeadwayError | None) -> None:
         self._answers = list(answers)
@@ -76,7 +76,7 @@ async def test_a_refused_worker_ends_with_the_reason(tmp_path: Path) -> None:
 
 
 async def test_an_expired_join_token_ends_the_worker_and_keeps_who_it_is(tmp_path: Path) -> None:
-    """Given a worker that was registered, then the reports of its former life are still its own at the next start."""
+    """Given a worker that was registered, then at its next start it still owns the reports of its former id."""
     (tmp_path / "session.json").write_text('{"id": "w-1", "token": "first"}')
     with pytest.raises(SettingInvalid, match="refuses this worker: This join token expired"):
         await registered(Server(TokenExpired("This join token expired.")), tmp_path)

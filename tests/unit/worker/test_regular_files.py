@@ -1,4 +1,4 @@
-"""Whatever lies where a file of a rank is expected."""
+"""Anything that may be in place of a rank's file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.worker.rank_reading import files_of
 @pytest.mark.parametrize("kind", ["fifo", "folder", "link", "device", "unreadable"])
 @pytest.mark.parametrize("place", [log_file, run_file])
 def test_a_ranks_file_that_became_something_else_stops_nothing(tmp_path: Path, place: Any, kind: str) -> None:
-    """Given a log or run file that is no file any more, when it is read, then nothing waits, and it is said once."""
+    """Given a log or run file that is no longer a file, when it is read, nothing blocks, and there is one notice."""
     replace(place(tmp_path, 0), kind)
     other = run_file if place is log_file else log_file
     text = "printed\n" if other is log_file else '{"step": 2, "at": 1, "values": {"loss": 0.5}}\n'

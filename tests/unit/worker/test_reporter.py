@@ -1,4 +1,4 @@
-"""What one assignment reports: nothing is lost, nothing is said twice, and the last report always comes."""
+"""Reports of one assignment: nothing is lost, nothing is reported twice, and the last report always comes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def a_reporter(folder: Path, stream: SpooledStream, facts: FactQueue, files: Ran
 
 
 async def test_a_fact_that_comes_while_a_report_is_written_goes_into_the_next(tmp_path: Path) -> None:
-    """Given a report being written in a thread, when a checkpoint's part is stored meanwhile, then it is not lost."""
+    """Given a report being written in a thread, when a checkpoint's part is stored meanwhile, then that fact is not
+    lost.
+    """
     facts, stream = FactQueue(), Stream(tmp_path / "spool", KEY)
     facts.put(RankStarted(rank=0, pid=1))
 
@@ -107,8 +109,8 @@ async def test_a_full_disk_does_not_lose_that_ranks_read_a_file(
 
 
 async def test_what_others_read_of_a_reporter_changes_on_the_loops_thread_only(tmp_path: Path) -> None:
-    """Given a report being read and written in a thread, when a heartbeat asks for the newest step meanwhile, then it
-    gets what was reported before: nothing that the thread is changing."""
+    """Given a report being written in a thread, when a heartbeat reads the newest step meanwhile, then it gets the step
+    of the previous report, not a value that the thread is changing."""
     seen: list[int | None] = []
 
     class Files(RankFiles):
@@ -131,7 +133,7 @@ async def test_what_others_read_of_a_reporter_changes_on_the_loops_thread_only(t
 
 
 class BadFiles(RankFiles):
-    """As one whose reading meets a defect."""
+    """Files whose reading has a defect."""
 
     def harvest(self, offsets: dict[str, list[int]], *, final: bool = False) -> Harvest:
         raise RuntimeError("odd: {worker}")
@@ -147,7 +149,7 @@ async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_pa
 
 
 async def test_what_is_not_kept_of_the_ranks_files_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given output beyond its bound, records that cannot be read, too many metrics, and a report too large to send."""
+    """Given output beyond the limit, unreadable records, too many metrics, and a report too large to send."""
     monkeypatch.setattr(harvest_module, "MAXIMUM_SERIES", 2)
     stream = SpooledStream(tmp_path / "spool", KEY)
     files = RankFiles(tmp_path, [0], maximum_log_bytes=100)

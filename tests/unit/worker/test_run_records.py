@@ -1,4 +1,4 @@
-"""What a rank records is bounded: its worker drops the rest with a line in the log."""
+"""A rank's records are limited: its worker drops the rest with a line in the log."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ BY_HAND = [
 
 @pytest.mark.parametrize("record", BY_HAND, ids=lambda record: f"{record[:40]}-{len(record)}")
 def test_a_record_by_hand_is_dropped_and_the_next_counts(tmp_path: Path, record: str) -> None:
-    """Given a record that no run writes, when the worker reads it, then it says so and goes on with the next."""
+    """Given an invalid record, when the worker reads it, then it says so and continues with the next."""
     run_file(tmp_path, 0).write_text(f'{record}\n{{"step": 2, "at": 1, "values": {{"loss": 0.5}}}}\n')
     harvests = list(read_all(files_of(tmp_path)))
     (line,) = said(harvests)
@@ -74,7 +74,7 @@ def test_a_record_by_hand_is_dropped_and_the_next_counts(tmp_path: Path, record:
 
 @pytest.mark.parametrize("size_bytes", [MAXIMUM_RECORD_BYTES, 1 << 20, (1 << 20) + 1, 5 << 20])
 def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_bytes: int) -> None:
-    """Also when a worker that was started again continues in the middle of it."""
+    """Also when a restarted worker continues in the middle of it."""
     path = run_file(tmp_path, 0)
     path.write_bytes(b'{"step": 1, "at": 1, "values": {"loss": 0.5}}\n' + b"x" * size_bytes)
     before = list(read_all(files_of(tmp_path)))
@@ -88,7 +88,7 @@ def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_b
 
 @pytest.mark.anyio
 async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -> None:
-    """Given a record of which nothing is reported, when it is read in pieces, then each piece is read once."""
+    """Given a record that is skipped, when it is read in pieces, then each piece is read once."""
     run_file(tmp_path, 0).write_bytes(b"x" * (3 << 20))
     stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
     outbox = Outbox(lambda: None, WorkerCounters())
@@ -100,7 +100,7 @@ async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -
 
 
 def test_a_rank_that_repeats_itself_for_ever_fills_neither_the_log_nor_the_job(tmp_path: Path) -> None:
-    """Each kind of record, thousands of times: what says something new is kept, the rest is counted."""
+    """Each kind of record, thousands of times: new information is kept, the rest is counted."""
     with run_file(tmp_path, 0).open("w") as file:
         for number in range(3_000):
             result = {"type": "result_stored", "result": {"n": number}}
@@ -133,7 +133,7 @@ def test_a_metric_per_step_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_dropped_metrics_are_said_again_once_they_are_ten_times_as_many(tmp_path: Path) -> None:
-    """Given a script that makes up names for ever, when the worker reads on, then the log has a few lines of it."""
+    """Given a script with endless new names, when the worker keeps reading, then the log has a few lines about it."""
     known = KnownSeries()
     for rank in (0, 1):
         for number in range(MAXIMUM_SERIES):
@@ -165,7 +165,7 @@ def test_a_metric_name_with_a_line_end_stays_on_one_line(tmp_path: Path) -> None
 
 
 def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> None:
-    """Given a rank with all the metrics that it may have, when it logs a new one first, then the others count."""
+    """Given a rank with the most metrics allowed, when it logs a new one first, then the others count."""
     with run_file(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES):
             file.write(json.dumps({"step": 1, "at": 1, "values": {f"loss-{number}": 1.0}}) + "\n")
@@ -175,7 +175,7 @@ def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> N
 
 
 def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> None:
-    """As that of `open` for a file whose name is not UTF-8."""
+    """Such as the error of `open` for a file whose name is not UTF-8."""
     record = {
         "type": "rank_error",
         "error": "No such file: '\udce9'",
@@ -192,7 +192,7 @@ def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> N
 
 
 def test_many_ranks_with_much_output_share_reports(tmp_path: Path) -> None:
-    """No report is larger than a broker carries, and each rank gets its turn."""
+    """No report exceeds a broker's limit, and each rank gets its turn."""
     ranks = range(20)
     for rank in ranks:
         log_file(tmp_path, rank).write_bytes((b"x" * 1023 + b"\n") * 2_048)

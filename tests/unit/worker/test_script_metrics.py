@@ -1,4 +1,4 @@
-"""Metrics of scripts that know nothing of Headway: from lines of their log, and from TensorBoard's files."""
+"""Metrics of scripts that do not use Headway: from lines of their log, and from TensorBoard's files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_scalars_that_torch_writes_are_read_while_the_file_grows(tmp_path: Path)
 
 
 def test_event_files_that_were_there_before_are_not_read_again(tmp_path: Path) -> None:
-    """Given event files that were sent along, or left by an earlier attempt, only what is written now counts."""
+    """Given event files from the snapshot or an earlier attempt, only new scalars count."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(tmp_path / "work" / "runs")) as old:
@@ -88,7 +88,7 @@ def test_whatever_is_in_a_record_it_is_read_or_refused(record: bytes) -> None:
 def test_records_end_where_the_file_ends(content: bytes) -> None:
     try:
         for end, record in read_records(content):
-            assert end <= len(content) or not record, "only one that is passed over may be there in part"
+            assert end <= len(content) or not record, "only a skipped record may be incomplete"
     except ValueError:
         return
 

@@ -1,4 +1,4 @@
-"""Reports on the worker's disk: nothing is lost by a restart, and nothing is kept beyond its commit."""
+"""Reports on the worker's disk: a restart loses none, and committed ones are deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_spool_continues_where_the_former_start_stopped(tmp_path: Path) -> Non
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for number in range(1, 4):
         stream.add(stream.write((), [LogLine(0, 0.0, str(number))], [], {"0": [number, 0]}))
-    stream.cut(3)  # all committed, but the newest stays: it knows how far the files are read
+    stream.cut(3)  # all committed, but the newest stays: it has the offsets into the files
     (found,) = leftover_streams(tmp_path)
     assert (found.key, found.number, found.offsets, found.ended) == (KEY, 3, {"0": [3, 0]}, False)
     found.add(found.write((), [], [], {}, last=True))
@@ -49,7 +49,7 @@ def test_what_is_not_committed_is_sent_again(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a disk that takes no more, when a report is written, then its number is free for the next try."""
+    """Given a full disk, when writing a report fails, then its number is free for the next try."""
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
 
     def full(*_: object) -> int:
@@ -87,7 +87,7 @@ def test_an_ended_stream_is_cut_whole(tmp_path: Path) -> None:
 
 
 def test_a_damaged_report_between_others_is_left_out_until_the_server_waits_for_it(tmp_path: Path) -> None:
-    """Given one of three reports that a crash of the machine emptied, then a report that says so takes its place."""
+    """Given one of three reports that a crash of the machine emptied, then it is replaced by a report that says so."""
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for number in range(1, 4):
         stream.add(stream.write((), [], [], {"0": [number, 0]}))
@@ -101,7 +101,7 @@ def test_a_damaged_report_between_others_is_left_out_until_the_server_waits_for_
 
 
 def test_what_was_committed_is_not_missed(tmp_path: Path) -> None:
-    """Given a server that has just started, and says less than was committed before, then nothing is replaced."""
+    """Given a restarted server that names a smaller committed number than before, then nothing is replaced."""
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for _ in range(3):
         stream.add(stream.write((), [], [], {}))

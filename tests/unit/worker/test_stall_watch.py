@@ -1,4 +1,4 @@
-"""When a training counts as standing still; with a clock of the test's own."""
+"""When training counts as stalled, on a fake clock."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_evaluation_and_saving_have_a_limit_of_their_own() -> None:
     one = watch()
     one.silent_seconds(5, 0.0)
     one.finishes(10.0)
-    one.finishes(50.0)  # said again it changes nothing
+    one.finishes(50.0)  # a second call changes nothing
     assert one.silent_seconds(5, 109.0) is None
     assert one.silent_seconds(5, 111.0) == 101.0
 
 
 def test_ranks_that_log_no_step_are_idle_when_they_neither_compute_nor_print() -> None:
     one = IdleWatch(60.0, now=0.0)
-    assert one.idle_seconds(0, None, 2, 50.0) is None, "nobody knows yet what they use"
+    assert one.idle_seconds(0, None, 2, 50.0) is None, "their use is not known yet"
     assert one.idle_seconds(10, 0.0, 2, 100.0) is None, "they have printed"
     assert one.idle_seconds(10, 1.0, 2, 150.0) is None, "one computes"
     assert one.idle_seconds(10, 0.03, 2, 210.0) is None
@@ -71,4 +71,4 @@ def test_who_is_not_in_torch_while_others_are_is_absent() -> None:
     assert absent_ranks({0: waits, 1: sleeps, 2: waits}) == (1,)
     assert absent_ranks({0: waits, 1: waits}) == ()
     assert absent_ranks({0: sleeps, 1: sleeps}) == ()
-    assert absent_ranks({0: waits, 1: "no stacks: it is no Python script"}) == ()
+    assert absent_ranks({0: waits, 1: "no stacks: it is not a Python script"}) == ()

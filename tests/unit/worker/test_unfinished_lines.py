@@ -1,4 +1,4 @@
-"""Output without a line end: bars and questions appear while they stand, and the log has each line once in the end."""
+"""Output without a line end: bars and prompts appear while they are shown; in the end the log has each line once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fake_clock import FakeClock
 
 
 class Tail:
-    """A rank's log that grows, and all that was reported of it."""
+    """A growing log of a rank, and all reported lines."""
 
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.files = RankFiles(folder, [0], maximum_log_bytes=1 << 20)
@@ -26,7 +26,7 @@ class Tail:
         self.lines: list[LogLine] = []
 
     def print(self, text: str, seconds: float = 1.25, *, final: bool = False) -> list[tuple[str, bool]]:
-        """What is new once so much more was printed and so much time has passed."""
+        """Print text and let time pass. Returns the new lines."""
         with self.path.open("a", newline="") as log:
             log.write(text)
         self.clock.seconds += seconds
@@ -62,7 +62,7 @@ def test_a_bar_appears_while_it_moves_and_is_one_line_in_the_end(tail: Tail) -> 
 
 def test_a_line_that_is_printed_in_parts_is_whole_in_the_end(tail: Tail) -> None:
     tail.print("loading ...")
-    assert tail.print("") == [("loading ...", True)], "it stands, though nothing more was printed"
+    assert tail.print("") == [("loading ...", True)], "it is shown although nothing more was printed"
     assert tail.print("") == []
     assert tail.print(" done\r\n") == [("loading ... done", False)]
     assert tail.whole == ["loading ... done"]
@@ -75,13 +75,13 @@ def test_a_line_whose_end_comes_soon_is_reported_once(tail: Tail) -> None:
 
 
 def test_a_bar_of_an_epoch_costs_a_line_per_report_and_no_more_bytes(tail: Tail) -> None:
-    """Given a bar that is drawn thousands of times, when it is reported, then what was drawn over is read once."""
+    """Given a bar that is drawn thousands of times, then overdrawn text is read once."""
     for number in range(50):
         tail.print("".join(f"\r{number:5} {'#' * 60} {drawn:4}" for drawn in range(400)))
     assert len(tail.lines) in (49, 50)
     assert all(line.partial for line in tail.lines)
     assert tail.path.stat().st_size - tail.offsets["0"][0] < 100
-    assert tail.offsets["0"][2] < 5_000, "what was drawn over does not count as kept"
+    assert tail.offsets["0"][2] < 5_000, "overdrawn text does not count as kept"
     tail.print("", final=True)
     assert tail.whole == [f"   49 {'#' * 60}  399"]
 
@@ -106,7 +106,7 @@ def test_a_line_that_grows_for_ever_is_cut_and_its_newest_part_shown(tail: Tail)
     "drawn", [b"\rworking...", b"\r" + b" " * 40, b"\r\x1b[2K"], ids=["the same bar", "an empty bar", "an erased bar"]
 )
 def test_more_bars_than_are_read_at_once_hold_nothing_up(tmp_path: Path, drawn: bytes, *, final: bool) -> None:
-    """Given megabytes of bars without a line end, then all is read, and what stands behind them is a line."""
+    """Given megabytes of bars without a line end, then everything is read, and the text after them is a line."""
     log_file(tmp_path, 0).write_bytes(drawn * (3_000_000 // len(drawn)) + b"\rdone\n")
     files, offsets = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20), {}
     for _ in range(10):
@@ -119,7 +119,7 @@ def test_more_bars_than_are_read_at_once_hold_nothing_up(tmp_path: Path, drawn: 
 
 
 def read_bars(folder: Path, megabytes: int) -> tuple[RankFiles, dict[str, list[int]], list[str]]:
-    """A line before, between and behind so many megabytes of bars, as they are read while they are written."""
+    """Lines before, between and after `megabytes` of bars, read while they are written."""
     files, offsets, lines = RankFiles(folder, [0], maximum_log_bytes=1 << 20), {}, []
     bars = "".join(f"\r{number:15}" for number in range(1 << 16)).encode()
     with log_file(folder, 0).open("ab") as log:
@@ -136,7 +136,7 @@ def read_bars(folder: Path, megabytes: int) -> tuple[RankFiles, dict[str, list[i
 
 
 def test_bars_for_ever_fill_no_disk_and_no_line_is_lost(tmp_path: Path) -> None:
-    """Given bars that are drawn on and on, then what was read takes no room, and each line is there once."""
+    """Given bars that are drawn endlessly, then text that was read takes no disk space, and each line is there once."""
     files, _, lines = read_bars(tmp_path, 40)
     status = log_file(tmp_path, 0).stat()
     assert status.st_size > 40 << 20

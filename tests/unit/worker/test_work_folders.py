@@ -1,4 +1,4 @@
-"""A job's working directory on a worker: kept between attempts, what is new in it, and when it goes."""
+"""A job's working directory on a worker: kept between attempts, its new files, and when it is removed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def names(found: list[ChangedFile]) -> list[str]:
 
 
 async def test_the_next_attempt_finds_what_the_one_before_left(tmp_path: Path) -> None:
-    """Given an attempt that wrote a file, when the next begins, also after the worker's restart, the file is there."""
+    """Given an attempt that wrote a file, when the next one starts, even after a restart of the worker, the file is
+    there.
+    """
     first = folders(tmp_path)
     assert await first.open("j-1", send)
     (first.path("j-1") / "snapshot.pt").write_text("epoch 4")
@@ -59,7 +61,7 @@ async def test_a_directory_that_was_filled_by_half_is_filled_again(tmp_path: Pat
 
     with pytest.raises(OSError, match="the disk is full"):
         await folders(tmp_path).open("j-1", breaks)
-    assert list((tmp_path / "jobs" / "j-1").iterdir()) == [], "what was filled by half would take room"
+    assert list((tmp_path / "jobs" / "j-1").iterdir()) == [], "a partly filled directory would take space"
     assert await folders(tmp_path).open("j-1", send)
     assert folders(tmp_path).changed("j-1") == []
 
@@ -74,7 +76,7 @@ async def test_a_directory_that_a_script_has_removed_is_sent_again(tmp_path: Pat
 
 
 async def test_only_what_is_new_or_changed_counts(tmp_path: Path) -> None:
-    """Given sent files, then those that are untouched, touched, or written again alike are not results."""
+    """Given sent files, then untouched, touched, or identically rewritten ones are not results."""
     here = folders(tmp_path)
     await here.open("j-1", send)
     work = here.path("j-1")
@@ -101,7 +103,7 @@ async def test_caches_are_no_results_but_event_files_are(tmp_path: Path) -> None
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text("x")
     (work / "venv" / "pyvenv.cfg").write_text("home = /usr")
-    assert names(here.changed("j-1")) == [EVENTS]  # its images and text are nowhere else
+    assert names(here.changed("j-1")) == [EVENTS]  # its images and text are stored nowhere else
     assert len(here.changed("j-1")) == 6
 
 
@@ -149,7 +151,7 @@ def test_a_pattern_takes_all_that_is_new_and_nothing_that_was_sent(tmp_path: Pat
     ],
 )
 def test_a_pattern_means_what_shells_make_of_it(tmp_path: Path, pattern: str, names: list[str]) -> None:
-    """Given what any user may write, then nothing raises, which would lose the output directory as well."""
+    """Given any pattern of a user, nothing raises: an error would lose the output directory as well."""
     changed = left(tmp_path / "work", final_pt="1", runs__one__a_pt="1", runs__notes="1")
     outputs = found(tmp_path, changed, pattern)
     (tmp_path / "output" / "kept").write_text("kept")
@@ -183,7 +185,7 @@ def test_links_inside_are_kept_and_others_named(tmp_path: Path) -> None:
 
 
 async def test_folders_go_with_their_jobs_end_or_when_others_need_the_room(tmp_path: Path) -> None:
-    """Given folders of ended jobs, those with files that are nowhere else stay for a while."""
+    """Given folders of ended jobs, those with files that are stored nowhere else stay for a while."""
     here = folders(tmp_path)
     for job in ("j-ended", "j-unstored", "j-paused", "j-running"):
         await here.open(job, send)
@@ -208,7 +210,7 @@ async def test_folders_go_with_their_jobs_end_or_when_others_need_the_room(tmp_p
 
 
 async def test_what_scripts_write_beside_their_directories_stops_no_sweep(tmp_path: Path) -> None:
-    """Given notes that cannot be read and names that are no jobs, when jobs have ended, then the folders go."""
+    """Given unreadable notes and folders that are not jobs, when jobs have ended, then their folders are removed."""
     here = folders(tmp_path)
     notes = ["[]", "{}", '{"size_bytes": 1e999, "unstored": true, "used_at": 0}', "[" * 100_000, "\0"]
     for number, text in enumerate(notes):

@@ -1,4 +1,4 @@
-"""The worker's caches stay within their bounds, and drop what was used least recently."""
+"""The worker's caches stay within their bounds, and drop the least recently used entries."""
 
 from __future__ import annotations
 
@@ -49,14 +49,19 @@ async def test_a_snapshot_is_fetched_once_and_old_ones_go(tmp_path: Path) -> Non
     for number, sha256 in enumerate((first, second, first, third, first, second)):
         await cache.unpack(sha256, tmp_path / "work" / str(number))
         os.utime(tmp_path / "cache" / f"{sha256}.tar.zst", (number, number))
-    assert fetched == [first, second, third, second]  # the third drove out the second, which was used before the first
+    assert fetched == [
+        first,
+        second,
+        third,
+        second,
+    ]  # the third replaced the second, which was used less recently than the first
     assert (tmp_path / "work" / "5" / "file").exists()
 
 
 async def test_a_snapshot_in_use_is_not_dropped_and_one_above_the_bound_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a cache with room for none, when two snapshots are unpacked at the same time, then both are whole."""
+    """Given a cache without space, when two snapshots are unpacked at the same time, then both are complete."""
     archives = dict(packed(tmp_path / str(number), os.urandom(500).hex()) for number in range(2))
     first, second = archives
     unpack, reached, through = snapshot.unpack, threading.Event(), threading.Event()
@@ -93,7 +98,7 @@ async def test_a_snapshot_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
 
 
 async def test_a_snapshot_that_was_sent_unusable_is_told_from_one_that_this_disk_changed(tmp_path: Path) -> None:
-    """Given an archive that cannot be unpacked, if its hash is right nothing helps, else it is fetched again."""
+    """Given an archive that cannot be unpacked, it is unusable if its hash is right; otherwise it is fetched again."""
     bad = b"no archive"
     sha256, good = packed(tmp_path / "files", "text")
     contents = {hashlib.sha256(bad).hexdigest(): bad, sha256: good}
@@ -176,7 +181,7 @@ async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
 
 
 async def test_what_attempts_leave_in_the_working_directory_makes_no_other_environment(tmp_path: Path) -> None:
-    """Given a requirement `.`, when a retry finds files of the first attempt, then what was sent is built, once."""
+    """Given a requirement `.`, when a retry finds files of the first attempt, only the sent files are built, once."""
 
     async def unpack(folder: Path) -> None:
         (folder / "mine").mkdir(parents=True)

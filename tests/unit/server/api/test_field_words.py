@@ -1,4 +1,4 @@
-"""Every field of what is stored, shown and set says what it means, at the field."""
+"""Every field of records, views and settings has a docstring."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def test_the_apis_document_shows_the_words_under_fields() -> None:
     properties = schemas["JobView"]["properties"]
     assert properties["resumes_from"]["description"].startswith("The step where its next attempt would continue")
     assert properties["created_at"]["description"] == "When it was submitted. Seconds since the epoch.", (
-        "that of the stored job"
+        "the docstring of the stored job"
     )
-    assert schemas["JobSpec"]["properties"]["trainer"]["description"].startswith("A built-in trainer"), "its own"
+    assert schemas["JobSpec"]["properties"]["trainer"]["description"].startswith("A built-in trainer"), (
+        "its own docstring"
+    )
     assert all("description" in one for one in schemas["Attempt"]["properties"].values())

@@ -1,4 +1,4 @@
-"""What a worker is told of its assignments, and what it may say of them."""
+"""What a worker learns about its assignments, and what it may report about them."""
 
 from __future__ import annotations
 

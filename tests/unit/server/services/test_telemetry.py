@@ -1,4 +1,4 @@
-"""What heartbeats say of load and steps."""
+"""Load and steps from heartbeats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def a_heartbeat(load: WorkerLoad | None = None, steps: dict[str, int] | None = N
 
 
 async def training(server: StillServer, began_at: float, total_steps: int | None) -> Job:
-    """A job of two workers that made its first step at a time, and says how many come."""
+    """A job of two workers with a time of its first step and a declared number of steps."""
     for name in "ab":
         await server.a_worker(name)
     job = await server.a_job(world_size=2)
@@ -34,13 +34,13 @@ async def test_the_newest_load_is_kept_until_its_worker_is_lost(tmp_path: Path) 
     async with still_server(tmp_path) as server:
         server.telemetry.heard("a", a_heartbeat(load=LOAD))
         server.telemetry.heard("a", a_heartbeat())
-        assert server.telemetry.load("a") == LOAD, "a heartbeat without a load says nothing new of it"
+        assert server.telemetry.load("a") == LOAD, "a heartbeat without a load does not change it"
         server.telemetry.forget("a")
         assert server.telemetry.load("a") is None
 
 
 async def test_the_rest_of_a_training_is_told_by_its_steps_so_far(tmp_path: Path) -> None:
-    """Given 10 of 40 steps in 20 seconds, the other 30 take a minute. The farthest rank counts."""
+    """Given 10 of 40 steps in 20 seconds, the other 30 take a minute. The rank with the most steps counts."""
     async with still_server(tmp_path) as server:
         job = await training(server, server.clock.now(), total_steps=40)
         began_at = job.attempt.stages["first_step"] if job.attempt else 0.0

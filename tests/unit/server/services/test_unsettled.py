@@ -1,4 +1,4 @@
-"""The questions about unsettled jobs."""
+"""Queries over unsettled jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sink is given each event once, or again until it takes it, and never what it has."""
+"""A sink gets each event until it has taken it, and never again after that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Memory(EventSink):
-    """Keeps what it is given, unless it is to fail."""
+    """A sink that keeps events, or fails if told to."""
 
     name = "memory"
 
@@ -55,7 +55,7 @@ def a_job(job_id: str, *numbers: int) -> Job:
 
 
 class Told:
-    """The jobs that the feed said were taken."""
+    """The jobs that the feed reported as taken."""
 
     def __init__(self) -> None:
         self.jobs: list[tuple[str, int]] = []
@@ -87,7 +87,7 @@ async def test_each_event_is_given_once(caplog: pytest.LogCaptureFixture) -> Non
     async with running(one):
         one.offer(a_job("j-1", 1, 2))
         await told.until(("j-1", 2))
-        one.offer(a_job("j-1", 1, 2, 3))  # the job has not forgotten what this sink took
+        one.offer(a_job("j-1", 1, 2, 3))  # the job still keeps the events that this sink took
         one.offer(a_job("j-2"))  # nothing new, such as a change with wake-ups only
         await told.until(("j-1", 3), ("j-2", 0))
     assert sink.given == [("j-1", 1), ("j-1", 2), ("j-1", 3)]
@@ -96,7 +96,7 @@ async def test_each_event_is_given_once(caplog: pytest.LogCaptureFixture) -> Non
 
 
 async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Given a sink that is away for a while, then it gets all of it, in order, and the outage is logged once."""
+    """Given a sink that is down for a while, then it gets all events in order, and the outage is logged once."""
     sink, told = Memory(), Told()
     sink.failures = [Unavailable("away") for _ in range(5)]
     counters = ServerCounters(Damage())
@@ -106,7 +106,7 @@ async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptu
         one.offer(a_job("j-1", 1))
         while len(sink.failures) > 2:
             await asyncio.sleep(0)
-        one.offer(a_job("j-1", 1, 2))  # a newer version takes the place of the one that waits
+        one.offer(a_job("j-1", 1, 2))  # a newer version replaces the waiting one
         await told.until(("j-1", 2))
         while "takes events again" not in caplog.text:
             await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptu
 
 
 async def test_a_job_that_a_sink_cannot_take_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """Given a defect of the sink with one job, then the others pass it, and that one is tried until it is taken."""
+    """Given a defect of the sink with one job, then the others overtake it, and that one is tried until it is taken."""
     sink, told = Memory(), Told()
     sink.poison = "j-2"
     one = SinkFeed(sink, told, ServerCounters(Damage()))
