@@ -15,13 +15,13 @@ from tests.fleet import Fleet
 from tests.servers_lock import servers_of_a_test
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-"""Tests share the cores: a thread of one rank that spins for the others would take them from other tests' ranks."""
+"""Tests share the cores: threads of one test's ranks must not spin, or they slow down the ranks of other tests."""
 
 
 class TakingTurns(LoadScopeScheduling):
-    """Each test goes to the process that is free, but those that cannot run beside one another to a single one.
+    """Each test runs in a free process, but tests that cannot run in parallel run in a single one.
 
-    These are the tests that disturb the real servers, and those of Kafka, as its topics are shared by all tests.
+    These are the tests that disturb the real servers, and Kafka's, because all tests share its topics.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -32,13 +32,13 @@ class TakingTurns(LoadScopeScheduling):
 
 
 _PROCESSES_PER_CORE = 3
-"""Most tests wait most of the time: for leases, graces, looks, and processes that start."""
+"""Most tests wait most of the time: for leases, grace times, polls, and processes that start."""
 _PROCESS_BYTES = 1 << 30
-"""What a test's server, two workers with torch, and ranks take of the memory."""
+"""The memory of a test's server, two workers with torch, and ranks."""
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """How many tests run at once: as many as the cores stand, and the memory holds."""
+    """How many tests run at once: limited by the cores and the memory."""
     cores = psutil.cpu_count() or 1
     return max(1, min(_PROCESSES_PER_CORE * cores, psutil.virtual_memory().available // _PROCESS_BYTES, 12))
 
@@ -49,7 +49,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TakingT
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Locks are waited for outside the test, so that its timeout does not count the wait."""
+    """Wait for locks before the test starts, so that its timeout does not count the wait."""
     with servers_of_a_test(disturbs=item.get_closest_marker("disturbs_servers") is not None):
         return (yield)
 
@@ -67,7 +67,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One server and two warm workers with two slots each, for tests that harm neither."""
+    """One server and two warm workers with two slots each, for tests that do not harm them."""
     with Fleet(tmp_path_factory.mktemp("fleet")) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=2)
@@ -78,6 +78,6 @@ def shared_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet of the test's own, with nothing started yet."""
+    """A fleet for one test, with nothing started yet."""
     with Fleet(tmp_path) as fleet:
         yield fleet

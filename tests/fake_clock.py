@@ -1,4 +1,4 @@
-"""Time that passes when a test says so."""
+"""Time that passes only when a test says so."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from headway.server.clock import Clock
 
 
 class FakeClock(Clock):
-    """A monotonic clock that stands still until `seconds` is set."""
+    """A monotonic clock that does not move until `seconds` is set."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

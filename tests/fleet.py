@@ -21,9 +21,9 @@ PATIENCE_SECONDS = 120.0
 
 
 def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
-    """Look again and again until something holds; its value. Fails the test after `seconds`.
+    """Poll until `holds` returns a true value, and return it. Fail the test after `seconds`.
 
-    What takes long is looked at less often: looking takes time from the processes that are waited for.
+    It polls less often as time passes: polling takes time from the processes that it waits for.
     """
     began = time.monotonic()
     while True:
@@ -36,7 +36,7 @@ def wait_until(holds: Callable[[], Any], what: str, seconds: float = PATIENCE_SE
 
 
 class Fleet:
-    """Processes under one folder; leaving the context ends them all. `desk` is where commands run."""
+    """Processes with files in one folder. Leaving the context ends them all. Commands run in `desk`."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class Fleet:
 
     @property
     def url(self) -> str:
-        """Where the servers answer."""
+        """The URL of the servers."""
         return ",".join(f"http://{self.address}:{port}" for port in self.ports.values())
 
     @property
@@ -70,7 +70,7 @@ class Fleet:
         return self.ports["server"]
 
     def start_server(self, name: str = "server", *, wait: bool = True) -> None:
-        """Start a server, or start it again, and wait until it is ready."""
+        """Start or restart a server, and wait until it is ready."""
         port = self.ports.setdefault(name, free_port())
         place = ("--host", self.address, "--port", str(port), "--home", str(self.folder / name))
         self._start(name, "server", *place)
@@ -78,7 +78,7 @@ class Fleet:
             wait_until(lambda: self._answers(name), "the server's start")
 
     def start_worker(self, name: str, slots: int, home: Path | None = None, through: tuple[str, ...] = ()) -> None:
-        """Start a worker, with `through` by way of another command."""
+        """Start a worker, by the command `through` if given."""
         token = str(self.home / "worker.token")
         folder = str(home or self.folder / name)
         self._start(
@@ -87,7 +87,7 @@ class Fleet:
         )  # fmt: skip
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a process of ours; after SIGKILL it is gone."""
+        """Send a signal to one of our processes. After SIGKILL it has ended."""
         self.processes[name].send_signal(number)
         if number is signal.SIGKILL:
             self.processes[name].wait()
@@ -98,7 +98,7 @@ class Fleet:
     def command(
         self, *arguments: str, timeout: float = PATIENCE_SECONDS, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command line against this fleet."""
+        """Run the command line with this fleet."""
         environment = {**os.environ, "HEADWAY_HOME": str(self.home), "HEADWAY_SERVER_URL": self.url, **variables}
         return subprocess.run(
             [sys.executable, "-m", "headway", *arguments],
@@ -129,7 +129,7 @@ class Fleet:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [*through, sys.executable, "-m", "headway", *arguments], env=environment, stdout=log, stderr=log,
-                preexec_fn=partial(die_with_parent, os.getpid()),  # also where a run of the tests is broken off
+                preexec_fn=partial(die_with_parent, os.getpid()),  # even if the test run is interrupted
             )  # fmt: skip
 
     def _answers(self, name: str) -> bool:
@@ -146,7 +146,7 @@ class Fleet:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

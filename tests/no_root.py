@@ -1,4 +1,4 @@
-"""Root may read everything; what others may not is tested as another user."""
+"""Runs a part of a test as another user, because root may read everything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOBODY = 65534
 
 @contextmanager
 def without_root(folder: Path) -> Iterator[None]:
-    """Be another user for a moment if this one is root; the folder is open to that user."""
+    """If this user is root, become another user inside. That user can access the folder."""
     if os.geteuid() != 0:
         yield
         return

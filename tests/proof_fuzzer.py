@@ -1,8 +1,8 @@
-"""Kills at random, for ten minutes: any rank, worker or the server, each 2 to 10 seconds, under 20 jobs.
+"""Injects random faults for ten minutes: kills a rank, a worker or the server every 2 to 10 seconds, during 20 jobs.
 
-Workers are also stopped past their lease and cut off from the server. Whatever was struck, every job ends well and
-each invariant of the drill holds for it. Prints JSON; the exit status says whether all held. `--sets` does so over
-the sets of backends that users run, one after the other, whose servers come from the environment.
+Workers are also stopped past their lease and cut off from the server. Every job has to succeed, and each invariant of
+the drill has to hold for it. Prints JSON; the exit status says whether all did. `--sets` runs it on each set of
+backends that users run, whose servers come from the environment.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SPOOL_SECONDS = 60.0
 
 
 class Fuzzer:
-    """A fleet, and what can be done to it."""
+    """A fleet, and faults to inject."""
 
     def __init__(self, fleet: DrillFleet, proxy: Proxy, seed: int) -> None:
         self.fleet = fleet
@@ -48,7 +48,7 @@ class Fuzzer:
         self.strikes: Counter[str] = Counter()
 
     def strike(self) -> None:
-        """Do one thing at random."""
+        """Inject a random fault."""
         kinds: dict[str, Callable[[], None]] = {
             "rank killed": self._kill_rank,
             "worker killed": self._kill_worker,
@@ -98,7 +98,7 @@ class Fuzzer:
 
 
 def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, object]:
-    """Keep `jobs` jobs in the fleet and strike it for so long; then all have to end. The findings."""
+    """Keep `jobs` jobs in the fleet and inject faults for `minutes`. Then all have to end. Returns the findings."""
     proxy = Proxy(fleet.port)
     fuzzer = Fuzzer(fleet, proxy, seed)
     fleet.start_server()
@@ -130,7 +130,7 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
                     suspects.append(job)
                 if time.monotonic() < deadline:
                     running.append(client.submit(SPEC))
-        # What an ended attempt's worker still has in its spool comes when that is back: it delays no next attempt.
+        # Reports of an ended attempt come when their worker is back; the next attempt does not wait for them.
         deadline = time.monotonic() + SPOOL_SECONDS
         while any(broken_invariants(job, weights) for job in suspects) and time.monotonic() < deadline:
             time.sleep(1)
@@ -151,7 +151,7 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
 
 
 def _history(job: JobHandle) -> list[str]:
-    """What there was of each attempt, to find out what went wrong."""
+    """A summary of each attempt, to find out what went wrong."""
     lines = []
     for attempt in job.attempts():
         logged = {one["rank"]: one["steps"] for one in job.metrics(["train/loss"], attempt=attempt["number"]).series}
@@ -163,7 +163,7 @@ def _history(job: JobHandle) -> list[str]:
 
 
 def _ended(job: JobHandle) -> bool:
-    with suppress(HeadwayError):  # the server is away
+    with suppress(HeadwayError):  # the server may be down
         return job.refresh().status in ("succeeded", "failed", "cancelled")
     return False
 
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--jobs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    parser.add_argument("--sets", action="store_true", help="Over each set of backends instead of the embedded ones.")
+    parser.add_argument("--sets", action="store_true", help="Use each set of backends instead of the embedded ones.")
     arguments = parser.parse_args()
     broken = False
     for name in SETS if arguments.sets else ["embedded"]:

@@ -1,4 +1,4 @@
-"""No worker is lost wrongly: half an hour with all cores overloaded, at the default lease. Prints JSON."""
+"""No worker is declared lost wrongly in half an hour with all cores overloaded, at the default lease. Prints JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE = (Path(headway.__file__).parent / "drill" / "training.py").read_text()
 
 
 def main() -> None:
-    """Train over two workers beside four busy processes per core; the exit status says whether one attempt did it."""
+    """Train on two workers beside four busy processes per core. The exit status says whether one attempt was enough."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--minutes", type=float, default=30)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`make proof`: trainers and a script, struck at fifty random points each; all must end as those left alone."""
+"""`make proof`: trainers and a script are killed at fifty random points each, and must end like uninterrupted runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CASES = [(world_size, precision) for precision in ("fp32", "bf16") for world_siz
 
 
 class Case(NamedTuple):
-    """What is trained: a trainer, or `script`."""
+    """A case: a trainer or `script`."""
 
     trainer: str
     world_size: int
@@ -29,7 +29,7 @@ class Case(NamedTuple):
 
 
 def main() -> int:
-    """Print JSON with what was struck and compared; the exit status says whether all was equal."""
+    """Print JSON with the kills and comparisons. The exit status says whether all results were equal."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--strikes", type=int, default=50, help="Per trainer.")
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -1,4 +1,4 @@
-"""Who may use the real servers now: many tests at once, or one that kills, pauses or changes a server.
+"""A lock for the real servers: many tests use them at once, or one test that kills, pauses or changes a server.
 
 The locks are files, so that they hold between the processes of one run, and between runs on one machine.
 """
@@ -17,14 +17,14 @@ _held: list[BinaryIO] = []
 
 
 def use_servers() -> None:
-    """Wait until no other test disturbs the servers; none does until this test ends."""
+    """Wait until no other test disturbs the servers. None does until this test ends."""
     if not _held:
         _held.append(_entered(fcntl.LOCK_SH))
 
 
 @contextmanager
 def servers_of_a_test(*, disturbs: bool) -> Iterator[None]:
-    """A test that disturbs servers waits until no other uses one, and has them for itself."""
+    """Let a test that disturbs servers wait until no other test uses one, then use them alone."""
     if disturbs:
         _held.append(_entered(fcntl.LOCK_EX))
     try:
@@ -35,7 +35,7 @@ def servers_of_a_test(*, disturbs: bool) -> Iterator[None]:
 
 
 def _entered(mode: int) -> BinaryIO:
-    """Who waits for the room has the turn, so that a stream of users keeps nobody waiting who wants it alone."""
+    """The first test that waits goes next, so that many users do not starve a test that needs the servers alone."""
     with _TURN.open("ab") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         room = _ROOM.open("ab")

@@ -1,7 +1,7 @@
-"""The servers that tests of backends need: their URLs come from the environment (see CONTRIBUTING.md).
+"""The servers for tests of backends. Their URLs come from the environment (see CONTRIBUTING.md).
 
-`HEADWAY_SERVICES` names a folder with a program `services` that starts, stops, kills and pauses them. Where a service
-is missing its tests are skipped, but fail in CI.
+`HEADWAY_SERVICES` names a folder with a program `services` that starts, stops, kills and pauses them. If a service is
+missing, its tests are skipped, but fail in CI.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ SETS: dict[str, tuple[str, str, str, str | None]] = {
     "PostgreSQL, Kafka, Redis over TLS": ("postgresql", "kafka", "kafka", "REDIS_TLS_URL"),
     "as Amazon DocumentDB, Kafka over TLS": ("mongodb-tls", "kafka-tls-scram", "kafka-tls-scram", None),
 }
-"""Database, broker of assignments, broker of reports, cache: what users run together."""
+"""Sets that users run together: database, broker of wake-ups, broker of reports, cache."""
 _PROXY_PORTS = 10_000
-"""What is added to the port of a server for the proxy before it."""
+"""The proxy of a server has the server's port plus this number."""
 FOLDER = os.environ.get("HEADWAY_SERVICES")
 
 
 def service_url(variable: str) -> str:
-    """What a variable such as POSTGRES_URL holds. Until the end of the test nobody disturbs the servers."""
+    """The value of a variable such as POSTGRES_URL. No other test disturbs the servers until this test ends."""
     url = os.environ.get(variable)
     if url is None:
-        missing(f"{variable} is not set: no such server is there to test with")
+        missing(f"{variable} is not set: there is no such server to test with")
     use_servers()
     return str(url)
 
@@ -57,7 +57,7 @@ def missing(reason: str) -> None:
 def control(*words: str) -> None:
     """`services kill kafka/1` and the like; the test has to be marked with `disturbs_servers`."""
     if FOLDER is None:
-        missing("HEADWAY_SERVICES is not set: nothing can be done to the servers")
+        missing("HEADWAY_SERVICES is not set: the servers cannot be controlled")
     subprocess.run([str(Path(str(FOLDER)) / "services"), *words], check=True, capture_output=True)
 
 
@@ -112,7 +112,7 @@ async def database_url(kind: str, folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def broker_url(kind: str) -> AsyncIterator[str]:
-    """The URL of a broker; RabbitMQ's is an empty virtual host, Kafka's topics are shared by all tests."""
+    """The URL of a broker. RabbitMQ's is an empty virtual host; all tests share Kafka's topics."""
     match kind:
         case "rabbitmq" | "rabbitmq-tls":
             parts = urlsplit(service_url("RABBITMQ_TLS_URL" if kind.endswith("tls") else "RABBITMQ_URL"))
@@ -141,12 +141,12 @@ def another_authority(folder: Path) -> Path:
 
 
 def database_for_processes(kind: str, folder: Path) -> AbstractContextManager[str]:
-    """The same for a test that is not asynchronous, as its servers are processes."""
+    """`database_url` for a test that is not asynchronous because its servers are processes."""
     return _awaited(database_url(kind, folder))
 
 
 def broker_for_processes(kind: str) -> AbstractContextManager[str]:
-    """A broker's URL, likewise."""
+    """`broker_url` for such a test."""
     return _awaited(broker_url(kind))
 
 
@@ -162,7 +162,7 @@ def _awaited(context: AbstractAsyncContextManager[str]) -> Iterator[str]:
 
 @contextmanager
 def settings_of_set(name: str, folder: Path) -> Iterator[dict[str, str]]:
-    """The settings of a server over one of the SETS, on an empty database."""
+    """The settings of a server on one of the SETS, with an empty database."""
     database, assignments, reports, cache = SETS[name]
     with ExitStack() as stack:
         settings = {"database_url": stack.enter_context(database_for_processes(database, folder))}
@@ -173,7 +173,7 @@ def settings_of_set(name: str, folder: Path) -> Iterator[dict[str, str]]:
 
 
 def through_proxy(url: str) -> str:
-    """The same server, reached by way of its proxy."""
+    """The URL of the same server through its proxy."""
     parts = urlsplit(url)
     credentials, at, servers = parts.netloc.rpartition("@")
     places = [server.rpartition(":") for server in servers.split(",")]
@@ -182,7 +182,7 @@ def through_proxy(url: str) -> str:
 
 
 class Proxies:
-    """What the proxies before some servers do to their connections (https://github.com/Shopify/toxiproxy#http-api)."""
+    """Controls the proxies of some servers (https://github.com/Shopify/toxiproxy#http-api)."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -190,7 +190,7 @@ class Proxies:
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """Connections end, and new ones are refused."""
+        """Close connections and refuse new ones."""
         self._each("", {"enabled": False})
         try:
             yield
@@ -199,7 +199,7 @@ class Proxies:
 
     @contextmanager
     def toxic(self, kind: str, **attributes: int) -> Iterator[None]:
-        """`latency`, or `timeout=0`: nothing arrives any more, in either direction, and nothing is closed."""
+        """Add `latency`, or `timeout=0`: nothing arrives in either direction, and nothing is closed."""
         for stream in ("upstream", "downstream"):
             self._each("/toxics", {"name": stream, "type": kind, "stream": stream, "attributes": attributes})
         try:

@@ -1,4 +1,4 @@
-"""A file system of a few megabytes, to be filled."""
+"""A file system of a few megabytes, for tests that fill it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, size: str = "24m") -> Iterator[Path]:
-    """Mount a tmpfs; mounting needs root, so that elsewhere than in CI the test is skipped without."""
+    """Mount a tmpfs. That needs root: without it the test is skipped, except in CI."""
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False)
     if mounted.returncode != 0 and not os.environ.get("CI"):

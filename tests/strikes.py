@@ -1,4 +1,4 @@
-"""Trains a job that is struck by SIGKILL at random moments, to compare it with one that is left alone."""
+"""Trains a job whose ranks are killed at random moments, to compare it with an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_WAIT_SECONDS = 0.7
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job came to: the hash of its weights, its metric series, and the steps at which it went on."""
+    """The outcome of a job: the hash of its weights, its metric series, and the steps where it continued."""
 
     weights: str
     series: dict[str, list[tuple[int, float]]]
@@ -37,7 +37,7 @@ class Outcome:
 def trainer_spec(
     trainer: str, world_size: int, precision: str, *, steps: int, every_steps: int, keep_newest: int = 3
 ) -> dict[str, Any]:
-    """A training of some seconds that saves often; `steps` are those of one rank."""
+    """A training of a few seconds that saves often. `steps` are those of one rank."""
     parameters = {"max_steps": steps // world_size, "epochs": 10_000, "batch_size": 32, "precision": precision}
     return {
         "trainer": trainer,
@@ -49,12 +49,12 @@ def trainer_spec(
 
 
 def unbroken(client: Client, spec: dict[str, Any]) -> Outcome:
-    """Train a job that nothing happens to."""
+    """Train a job without faults."""
     return _outcome(client.submit(spec).wait(progress=False), 0, 0)
 
 
 def struck(fleet: Fleet, client: Client, spec: dict[str, Any], *, strikes: int, generator: random.Random) -> Outcome:
-    """Train the same job, and kill one of its ranks `strikes` times: every other time while a rank saves."""
+    """Train the same job, and kill one of its ranks `strikes` times: every second time while a rank saves."""
     job = client.submit({**spec, "retries": 100})
     done = while_saving = 0
     attempt = 0

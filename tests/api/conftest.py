@@ -1,4 +1,4 @@
-"""A server in this process, over the embedded backends, spoken to over HTTP."""
+"""A server in this process, over the embedded backends; tests use it over HTTP."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class SpokenWorker:
         return Report(job, attempt, self.id, self.numbers, self.numbers, last, facts, logs, metrics)
 
     async def run_to_the_end(self, job: str, lines: tuple[str, ...] = (), points: int = 0) -> None:
-        """Claim the job's one rank, and report that it finished."""
+        """Claim the job's only rank, and report that it finished."""
         assert (await self.claim(job)).status_code == 200
         facts = (*finished_rank(), OutputsStored(), Released())
         await self.api.server.recorder.record(
@@ -130,7 +130,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 @asynccontextmanager
 async def opened(server: Server) -> AsyncIterator[Api]:
-    """The server at work, and a user of it."""
+    """The running server, with a client that acts as its user."""
     app = create_app(server)
     async with started(server):
         token = server.tokens.make(USER)

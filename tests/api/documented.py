@@ -1,4 +1,4 @@
-"""Whether an answer is one that the API's document promises: its status, its media type and its form."""
+"""Checks an answer against the API document: its status, its media type and its schema."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import jsonschema_rs
 from headway.server.app import describe_api
 
 UNPROMISED = {405, 500}
-"""What no route promises: a method that it does not have, and a defect."""
+"""Statuses that no route documents: an unknown method, and a defect."""
 
 
 async def check_documented(response: httpx.Response) -> None:
-    """Fails for an answer that a client of the document would not expect."""
+    """Fail for an answer that the API document does not describe."""
     operation = _operation(response.request.method, response.request.url.path)
     is_stream = "text/event-stream" in response.request.headers.get("accept", "")
     if operation is None or response.status_code in UNPROMISED or (is_stream and response.is_success):

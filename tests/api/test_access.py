@@ -1,4 +1,4 @@
-"""Every route asks who you are, and a token is bound to its worker, job and attempt."""
+"""Every route needs a token, and a token is bound to its worker, job and attempt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def routes_with_names_filled_in() -> list[tuple[str, str]]:
     return found
 
 
-async def test_the_walk_misses_no_route(api: Api) -> None:
+async def test_every_route_is_in_the_walk(api: Api) -> None:
     documented = (await api.http.get("/openapi.json")).json()["paths"]
     walked = {API_PREFIX + route.path_format for route in guarded_routes()}
     assert set(documented) - walked == {"/livez", "/readyz", "/health", "/version"}
@@ -53,7 +53,7 @@ async def test_tokens_are_bound_to_their_worker_job_and_attempt(api: Api) -> Non
     other_job, other = await api.placed()
     beat = {"counter": 0, "last_answer": -1}
     response = await api.http.post(f"/api/v1/workers/{worker.id}/heartbeat", json=beat, headers=other.headers)
-    assert response.status_code == 404  # as for a worker that does not exist
+    assert response.status_code == 404  # the same as for a worker that does not exist
     rank = api.headers(for_rank(job, 1))
     for asked, attempt, status in ((other_job, 1, 404), (job, 2, 404), (job, 1, 201)):
         path = f"/api/v1/jobs/{asked}/attempts/{attempt}/artifacts/x"
@@ -76,7 +76,7 @@ async def test_secrets_are_readable_by_their_owner_only(api: Api) -> None:
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
 
 
-async def test_a_route_that_forgets_to_say_who_may_use_it_stops_the_start(api: Api) -> None:
+async def test_a_route_without_access_rules_stops_the_start(api: Api) -> None:
     from fastapi import APIRouter
 
     from headway.server.api import trainers

@@ -13,14 +13,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def actors_of(api: Api, job: str) -> dict[str, dict[str, object] | None]:
-    """Who caused the job's events, by their type, once all are stored."""
+    """The actors of the job's events, by event type, once all are stored."""
     last, found = (await api.server.jobs.by_id(job)).event_count, []
     while len(found) < last:
         found = (await api.http.get(f"/api/v1/jobs/{job}/events")).json()["events"]
     return {event["type"]: event["actor"] for event in found}
 
 
-async def test_what_a_user_asks_for_names_the_user_and_the_credential(api: Api) -> None:
+async def test_changes_by_a_user_name_the_user_and_the_credential(api: Api) -> None:
     job = (await api.submit(name="mine"))["id"]
     for verb in ("pause", "resume", "cancel"):
         assert (await api.http.post(f"/api/v1/jobs/mine/{verb}")).status_code == 200
@@ -31,7 +31,7 @@ async def test_what_a_user_asks_for_names_the_user_and_the_credential(api: Api) 
     assert await actors_of(api, job) == dict.fromkeys(asked, user)
 
 
-async def test_what_a_worker_reports_names_the_worker_and_what_the_server_does_nobody(api: Api) -> None:
+async def test_facts_name_their_worker_and_changes_of_the_server_name_no_actor(api: Api) -> None:
     worker = await api.worker()
     job = (await api.submit(name="mine"))["id"]
     await eventually(api, "mine", "starting")
@@ -44,7 +44,7 @@ async def test_what_a_worker_reports_names_the_worker_and_what_the_server_does_n
     assert actors["attempt.ended"] == by_worker
 
 
-async def test_a_user_who_ends_a_running_job_is_named_for_it_and_the_worker_for_its_end(api: Api) -> None:
+async def test_cancelling_names_the_user_and_the_end_names_the_worker(api: Api) -> None:
     worker = await api.worker()
     job = (await api.submit(name="mine"))["id"]
     await eventually(api, "mine", "starting")
@@ -81,7 +81,7 @@ async def test_who_drains_refuses_or_leaves_is_named_for_the_end_of_the_attempt(
     assert (await attempt_ended_by(left) or {})["worker"] == worker.id
 
 
-async def test_describing_a_job_with_what_it_has_already_is_no_event(api: Api) -> None:
+async def test_describing_a_job_without_a_change_makes_no_event(api: Api) -> None:
     job = (await api.submit(name="mine", notes="same"))["id"]
     await api.http.patch("/api/v1/jobs/mine", json={"notes": "same"})
     assert set(await actors_of(api, job)) == {"job.submitted"}

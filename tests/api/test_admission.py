@@ -1,4 +1,4 @@
-"""Who asks is settled before a request is routed: without a token all paths look alike, over HTTP and WebSocket."""
+"""The caller is known before routing: without a token all paths get the same answer, over HTTP and WebSocket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that jobs kept: parts of them, and how long they stay."""
+"""Artifacts of jobs: downloading parts of them, and retention."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_part_of_a_file(api: Api, asked: str, status: int, content: byte
         assert response.headers["content-range"] == f"bytes {start}-{start + len(content or b'') - 1}/10"
 
 
-async def test_a_file_that_is_there_already_is_not_sent_again(api: Api) -> None:
+async def test_a_file_that_the_client_has_is_not_sent_again(api: Api) -> None:
     path = await job_with_artifact(api)
     etag = (await api.http.get(path)).headers["etag"]
     assert (await api.http.get(path, headers={"If-None-Match": etag})).status_code == 304

@@ -1,4 +1,4 @@
-"""Bad requests over HTTP: a clear 4xx that names what is wrong, nothing stored, and everything else goes on."""
+"""Bad requests over HTTP get a clear 4xx that names the error. Nothing is stored, and nothing else is affected."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_a_body_of_another_type_is_refused(api: Api) -> None:
         assert answer.status_code == 422, content_type
 
 
-async def test_a_worker_that_sends_such_numbers_is_refused(api: Api) -> None:
+async def test_a_worker_that_sends_infinite_numbers_is_refused(api: Api) -> None:
     worker = await api.worker()
     path = f"/api/v1/workers/{worker.id}/heartbeat"
     for fields in (
@@ -129,7 +129,7 @@ OF_THE_LIST = [
 ]  # fmt: skip
 
 
-async def test_a_cursor_that_nobody_gave_is_refused(api: Api) -> None:
+async def test_an_invalid_cursor_is_refused(api: Api) -> None:
     await api.submit(name="it")
     for cursor in CURSORS:
         for noun in ("events", "logs", "follow"):
@@ -142,8 +142,8 @@ async def test_a_cursor_that_nobody_gave_is_refused(api: Api) -> None:
         assert (answer.status_code, "ursor" in answer.json()["detail"]) == (422, True), cursor
 
 
-async def test_a_cursor_of_an_earlier_version_still_holds(api: Api) -> None:
-    """Followers keep theirs while the server is replaced."""
+async def test_a_cursor_of_an_earlier_version_is_valid(api: Api) -> None:
+    """Followers keep their cursors while the server is replaced."""
     await api.submit(name="it")
     cursor = base64.urlsafe_b64encode(b'{"event":1,"drained":0,"reports":{}}').decode()
     answer = await api.http.get("/api/v1/jobs/it/events", params={"cursor": cursor, "follow": "false"})
@@ -204,7 +204,7 @@ def test_ranges(header: str | None, found: tuple[int, int] | None) -> None:
         assert parse_range(header, 10) == found
 
 
-async def test_metrics_and_results_that_are_not_finite_survive_the_way_to_users(api: Api) -> None:
+async def test_infinite_metrics_and_results_reach_users(api: Api) -> None:
     worker = await api.worker()
     job = (await api.submit(name="it"))["id"]
     await api.server.scheduler.schedule()
@@ -258,7 +258,7 @@ async def test_a_worker_is_at_a_host(api: Api) -> None:
         assert (answer.status_code, "worker.host" in answer.json()["detail"]) == (422, True), host
 
 
-async def test_true_is_no_number_of_a_dataset(api: Api) -> None:
+async def test_true_is_not_a_number_in_a_dataset(api: Api) -> None:
     array = {"dtype": "uint8", "sample_shape": [1]}
     split = {"sample_count": 0, "arrays": {"input": array, "label": {**array, "sample_shape": []}}, "blocks": []}
     good = {"name": "x", "classes": 2, "mean": 0, "deviation": 1.0, "full_scale": 1, "splits": {}}

@@ -74,7 +74,7 @@ async def test_damaged_rows_stop_neither_start_nor_lists(tmp_path: Path) -> None
         assert (await api.http.get("/api/v1/jobs")).json()["damaged"] == []
 
 
-async def test_text_that_is_no_utf8_is_not_shown_as_other_text(tmp_path: Path) -> None:
+async def test_text_that_is_not_utf8_is_not_shown_as_other_text(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     async with opened(Server(settings)) as api:
         await api.submit(name="it", where={"gpu": "none"})
@@ -86,8 +86,8 @@ async def test_text_that_is_no_utf8_is_not_shown_as_other_text(tmp_path: Path) -
         assert (await api.http.delete("/api/v1/jobs/it")).status_code == 204
 
 
-async def test_a_job_of_which_an_older_server_took_an_infinite_number_can_be_deleted(tmp_path: Path) -> None:
-    """Given what an older server stored of `"lr": Infinity`, a null."""
+async def test_a_job_with_an_infinite_number_from_an_older_server_can_be_deleted(tmp_path: Path) -> None:
+    """Given a null, which an older server stored for `"lr": Infinity`."""
     settings = Settings(home=tmp_path / "home")
     async with opened(Server(settings)) as api:
         await api.submit(name="it", parameters={"lr": 0.5})
@@ -139,7 +139,7 @@ BLOBS = {
 
 
 @pytest.mark.parametrize("name", BLOBS)
-async def test_a_row_whose_key_is_no_text_is_shown_and_deleted(tmp_path: Path, name: str) -> None:
+async def test_a_row_whose_key_is_not_text_is_shown_and_deleted(tmp_path: Path, name: str) -> None:
     settings = Settings(home=tmp_path / "home")
     async with opened(Server(settings)) as api:
         await api.worker()
@@ -170,7 +170,7 @@ async def test_a_damaged_installation_is_named_with_what_to_do(tmp_path: Path, d
             pass
 
 
-async def test_a_database_without_its_installation_blames_no_setting_that_is_not_set(tmp_path: Path) -> None:
+async def test_a_database_without_its_installation_does_not_blame_an_unset_setting(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     async with opened(Server(settings)):
         pass
@@ -182,7 +182,7 @@ async def test_a_database_without_its_installation_blames_no_setting_that_is_not
     assert "`headway restore`" in caught.value.message
 
 
-async def test_a_damaged_job_of_another_project_is_as_if_it_did_not_exist(api: Api) -> None:
+async def test_a_damaged_job_of_another_project_looks_absent(api: Api) -> None:
     job = (await api.submit(name="theirs", where={"gpu": "none"}))["id"]
     home = api.server.settings.home
     write(home, "UPDATE jobs SET document = '{', project = 'other' WHERE id = ?", job)

@@ -47,9 +47,7 @@ async def test_a_dataset_is_added_by_its_blocks(api: Api) -> None:
         ({"classes": 0}, "classes: 0 is too small; give a number from 1 to 2,147,483,648"),
     ],
 )
-async def test_an_index_that_does_not_hold_together_is_refused(
-    api: Api, changes: dict[str, object], words: str
-) -> None:
+async def test_an_inconsistent_index_is_refused(api: Api, changes: dict[str, object], words: str) -> None:
     index = {"name": "mine", "classes": 2, "splits": {}, "mean": 0.0, "deviation": 1.0, "full_scale": 1.0}
     response = await api.http.post("/api/v1/datasets", json={**index, **changes})
     assert response.status_code == 422
@@ -64,7 +62,7 @@ async def test_a_built_in_dataset_without_files_says_where_to_get_it(tmp_path: P
     assert caught.value.code == "dataset_missing"
 
 
-async def test_a_trainer_is_refused_a_dataset_whose_samples_it_cannot_learn(api: Api) -> None:
+async def test_a_trainer_refuses_a_dataset_that_it_cannot_train_on(api: Api) -> None:
     for name, shape in (("flat", (12,)), ("tiny", (3, 3))):
         inputs = np.zeros((20, *shape), np.uint8)
         arrays = prepare({split: {"input": inputs, "label": np.arange(20) % 2} for split in ("train", "test")}, name)

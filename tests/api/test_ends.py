@@ -1,4 +1,4 @@
-"""How jobs and workers end or pause, as they and users are told."""
+"""How jobs and workers end or pause, and what users are told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.api.test_jobs import eventually
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_time_limit_holds_though_the_wall_clock_is_set_back(api: Api) -> None:
+async def test_a_time_limit_holds_when_the_wall_clock_is_set_back(api: Api) -> None:
     class Tampered(Clock):
         set_back, ahead = 0.0, 0.0
 
@@ -38,8 +38,8 @@ async def test_a_time_limit_holds_though_the_wall_clock_is_set_back(api: Api) ->
     assert (shown["status"], shown["attempt"]["reason"]) == ("stopping", "timed_out")
 
 
-async def test_a_worker_hears_which_of_its_jobs_have_ended(api: Api) -> None:
-    """Given jobs whose working directories a worker keeps, it may remove those of ended and of deleted ones."""
+async def test_a_worker_learns_which_of_its_jobs_have_ended(api: Api) -> None:
+    """Given jobs whose working directories a worker keeps, it may remove those of ended and deleted jobs."""
     worker = await api.worker(slots=1)
     waits, ended = await api.submit(), await api.submit(world_size=2)
     await api.server.scheduler.schedule()
@@ -50,7 +50,7 @@ async def test_a_worker_hears_which_of_its_jobs_have_ended(api: Api) -> None:
     assert answer.json() == {"jobs": [ended["id"], "j-gone"]}
 
 
-async def test_a_worker_that_shuts_down_is_no_warning(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_worker_that_shuts_down_causes_no_warning(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     worker = await api.worker()
     with caplog.at_level("INFO"):
         answer = await api.http.delete(f"/api/v1/workers/{worker.id}", headers=worker.headers)
@@ -60,7 +60,7 @@ async def test_a_worker_that_shuts_down_is_no_warning(api: Api, caplog: pytest.L
     assert not any("is lost" in words for _, words in said)
 
 
-async def test_pausing_and_resuming_say_from_where_the_job_continues(api: Api) -> None:
+async def test_pausing_and_resuming_say_where_the_job_continues(api: Api) -> None:
     job = await api.submit(name="mine")
     assert job["resumes_from"] is None
     paused = (await api.http.post("/api/v1/jobs/mine/pause")).json()

@@ -1,7 +1,7 @@
-"""Every route, asked by every kind of caller, about what is its own, what is another's, and what does not exist.
+"""Every route, called by every kind of caller, for its own objects, those of others, and absent ones.
 
-A caller that an action is never allowed to is refused, whatever it names. All others get for what they may not see,
-byte for byte, the answer for what does not exist.
+A kind of caller that is never allowed the action is refused, whatever it names. For an object that a caller may not
+see, the answer is byte for byte the one for an absent object.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ ROUTES = {
     "DELETE /jobs/{job}": "user",
     "DELETE /workers/{worker}": "worker",
 }
-"""Who may use each route at all, in an order in which none ends what a later one needs."""
+"""The kinds of callers that may use each route. Routes that end an object come after those that need it."""
 ENDLESS = {"GET /jobs/{job}/follow", "GET /events"}
-"""What ends with the job or the server only: nothing of it is asked for where it is allowed."""
+"""Routes whose answer ends only with the job or the server. They are not called where they are allowed."""
 NOTHING_THERE = {"POST /workers/{worker}/inquiries/{inquiry}", "DELETE /damaged/{kind}/{row}"}
-"""Routes for which the world has no object: nothing was asked of the worker, and no row is damaged."""
+"""Routes for which the world has no object: there is no inquiry and no damaged row."""
 WORKER = {"name": "one", "slots": 1, "threads_per_slot": 1, "host": "127.0.0.1", "port": 9}
 BODIES: dict[str, Any] = {
     "POST /jobs": SCRIPT,
@@ -119,7 +119,7 @@ ABSENT = {
 
 @dataclass
 class World:
-    """A job at work in the callers' project with what it needs and made, and the like in another project."""
+    """A running job in the callers' project with its inputs and outputs, and the same in another project."""
 
     api: Api
     headers: dict[str, dict[str, str]]
@@ -131,7 +131,7 @@ class World:
     bodies: dict[str, Any]
 
     def names(self, route: str) -> tuple[dict[str, str], dict[str, str]]:
-        """What the route names: the caller's own, and another's."""
+        """The names for the route's path: the caller's own objects, and those of others."""
         own, others = self.own, self.others
         if "/blocks/" in route:
             own, others = {**own, "sha256": self.own_block}, {**others, "sha256": self.others_block}
@@ -147,7 +147,7 @@ class World:
 
 
 def with_name(answer: httpx.Response, name: str, other: str) -> str:
-    """The answer, with another name in it. Of a hash it shows the first 12 digits."""
+    """The answer with another name in it. Answers show the first 12 digits of a hash."""
     return answer.text.replace(name, other).replace(name[:12], other[:12])
 
 
@@ -224,7 +224,7 @@ def test_the_table_has_every_route() -> None:
     assert set(ROUTES) == {f"{method} {route.path_format}" for route in guarded_routes() for method in route.methods}
 
 
-async def test_each_kind_of_caller_gets_what_is_its_own_and_nothing_else(world: World) -> None:
+async def test_each_kind_of_caller_reaches_only_its_own_objects(world: World) -> None:
     for route, kinds in ROUTES.items():
         for kind in world.headers:
             await check_others(world, route, kind, allowed=kind in kinds.split())
@@ -234,9 +234,9 @@ async def test_each_kind_of_caller_gets_what_is_its_own_and_nothing_else(world: 
 
 
 async def check_others(world: World, route: str, kind: str, *, allowed: bool) -> None:
-    """What belongs to others and what does not exist get one answer; a kind that is never allowed, one for all.
+    """Objects of others get the same answer as absent ones. A kind that is never allowed gets one answer for all.
 
-    Whoever sends other bytes than a hash says hears of that, whether or not others have it.
+    A caller that sends bytes with another hash gets that error, whether or not others have the object.
     """
     own, others = world.names(route)
     expected = 403 if not allowed else 422 if "{sha256}" in route and route.startswith("PUT") else 404
@@ -249,8 +249,10 @@ async def check_others(world: World, route: str, kind: str, *, allowed: bool) ->
         assert (await world.ask(route, kind, own)).status_code == 403, (route, kind)
 
 
-async def test_specs_name_nothing_of_another_project(world: World) -> None:
-    """Given a spec that names another project's job, snapshot or dataset, it is refused as one that names nothing."""
+async def test_specs_cannot_name_objects_of_another_project(world: World) -> None:
+    """Given a spec that names another project's job, snapshot or dataset, it is refused like one that names an absent
+    one.
+    """
     job, code = world.others["job"], world.others["sha256"]
     for theirs, absent, fields in (
         (f"{job}@1", f"{ABSENT['job']}@1", {**SCRIPT, "from_checkpoint": "X"}),
@@ -264,7 +266,7 @@ async def test_specs_name_nothing_of_another_project(world: World) -> None:
                 spec = {field: name if value == "X" else value for field, value in fields.items()}
                 answers.append(await world.api.http.post(API_PREFIX + path, json=spec))
             if path == "/jobs/plan" and "from_checkpoint" in fields:
-                continue  # a plan does not look at the checkpoint
+                continue  # a plan does not check the checkpoint
             same = with_name(answers[0], theirs.partition("@")[0], absent.partition("@")[0])
             assert (answers[0].status_code, same) == (answers[1].status_code, answers[1].text)
             assert answers[0].status_code in (404, 422)
@@ -285,7 +287,7 @@ async def test_a_rank_reads_checkpoints_of_its_own_job_and_its_origin_only(world
 async def test_an_answer_without_a_decision_is_a_defect_and_is_not_sent(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a service that forgets to ask who may read."""
+    """Given a service that forgets to check access."""
 
     async def forgetful(*_: object) -> list[object]:
         return []
@@ -295,8 +297,8 @@ async def test_an_answer_without_a_decision_is_a_defect_and_is_not_sent(
     assert answer.status_code == 500
 
 
-async def test_names_and_keys_are_those_of_the_project(world: World) -> None:
-    """Given a job of another project, then its name is free here."""
+async def test_names_and_keys_are_unique_within_a_project(world: World) -> None:
+    """Given a job of another project, then its name can be used here."""
     theirs = await world.api.submit(name="theirs")
     assert theirs["project"] == PROJECT
     assert theirs["id"] != world.others["job"]

@@ -1,4 +1,4 @@
-"""What is asked of running ranks."""
+"""Inquiries to running ranks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.api.test_jobs import eventually
 pytestmark = pytest.mark.anyio
 
 
-async def test_asking_a_job_that_does_not_run_is_a_conflict(api: Api) -> None:
+async def test_an_inquiry_to_a_job_that_does_not_run_is_a_conflict(api: Api) -> None:
     await api.submit(name="mine")
     for path, body in (("exec", {"command": ["ls"]}), ("stacks", None)):
         response = await api.http.post(f"/api/v1/jobs/mine/{path}", json=body)

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: submitting, listing, cancelling, deleting, and the errors on the way."""
+"""Jobs over HTTP: submitting, listing, cancelling, deleting, and their errors."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def test_a_claim_may_be_repeated(api: Api) -> None:
 
 
 async def test_a_stale_attempts_facts_are_refused(api: Api) -> None:
-    """Given a worker that was given up, when it comes back, then what it says of the old attempt changes nothing."""
+    """Given a lost worker that comes back, then its facts about the old attempt change nothing."""
     worker = await api.worker()
     job = await api.submit()
     await eventually(api, job["id"], "starting")

@@ -1,4 +1,4 @@
-"""What a request may send, and who is served while many read."""
+"""Limits of requests, and who is served while many clients read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def chunks_that_nobody_may_read() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("path", SECRET_PATHS)
-async def test_who_asks_is_settled_before_a_body_is_read(api: Api, path: str) -> None:
+async def test_the_caller_is_known_before_a_body_is_read(api: Api, path: str) -> None:
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         for token in ("", "Bearer forged"):
             response = await api.http.request(
@@ -75,7 +75,7 @@ async def test_a_body_that_no_route_takes_is_not_read(api: Api, method: str, pat
     assert response.status_code == status
 
 
-async def test_a_body_of_who_may_not_send_it_is_not_read(api: Api) -> None:
+async def test_a_body_from_a_caller_without_access_is_not_read(api: Api) -> None:
     """Given a known caller whose kind is never allowed the action, then 403 comes before its body is read."""
     join = api.headers(Caller(CallerKind.JOIN))
     for method, path in (("POST", "/api/v1/jobs"), ("PUT", f"/api/v1/blocks/{'0' * 64}")):
@@ -94,7 +94,9 @@ async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: A
             writer.transport.abort()
 
 
-async def test_a_client_that_leaves_while_it_sends_is_no_defect(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_while_it_sends_is_not_a_defect(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
     token = api.http.headers["authorization"].encode()
     stored = api.server.backends.objects
     async with api.listening() as port:
@@ -109,8 +111,8 @@ async def test_a_client_that_leaves_while_it_sends_is_no_defect(api: Api, caplog
     assert "defect" not in caplog.text
 
 
-async def test_a_request_behind_a_large_body_is_answered(api: Api) -> None:
-    """Given a body of 300 KiB and the beginning of the next request in one piece, then that is not taken for a head."""
+async def test_a_request_after_a_large_body_is_answered(api: Api) -> None:
+    """Given a body of 300 KiB and the start of the next request in one piece, the piece does not count as a head."""
     token = api.http.headers["authorization"].encode()
     head = b"Host: x\r\nAuthorization: " + token + b"\r\n"
     body = b" " * (300 << 10)
@@ -129,7 +131,7 @@ async def test_a_request_behind_a_large_body_is_answered(api: Api) -> None:
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written to it."""
+    """A transport that keeps the written bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -213,10 +215,10 @@ async def test_a_query_that_asks_for_too_much_is_refused(api: Api, path: str, pa
     assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
 
 
-async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_go_on(
+async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_continue(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given users' reads that hold every connection they may have, submissions, claims and heartbeats are served."""
+    """Given users' reads that hold all connections for reads, submissions, claims and heartbeats are still served."""
     worker = await api.worker()
     database: Any = api.server.backends.database
     engine = database._engines["main", "user read"]
@@ -238,8 +240,10 @@ async def test_a_read_that_finds_no_connection_is_answered_503_and_writes_go_on(
     assert (await api.http.get("/api/v1/jobs")).status_code == 200
 
 
-async def test_a_write_behind_a_read_on_one_connection_is_no_read(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a client that sends the next request before it has the answer of the one before."""
+async def test_a_write_after_a_read_on_one_connection_counts_as_a_write(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a client that sends the next request before it has the previous answer."""
     await api.submit(name="first")
     found, original = [], api.server.job_control.cancel
 
@@ -286,7 +290,7 @@ async def test_more_streams_than_allowed_are_answered_503(api: Api, monkeypatch:
 async def test_streams_leave_half_of_the_open_files_to_everything_else(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a process that may open a few files only, when these would all be streams, then others are answered 503."""
+    """Given a process that may open only a few files, when streams use half of them, then more streams get 503."""
     await api.submit(name="mine")
     monkeypatch.setattr("resource.getrlimit", lambda _: (1, 1))
     response = await api.http.get("/api/v1/jobs/mine/follow")
@@ -324,7 +328,7 @@ STREAMS = 320
 
 @pytest.mark.timed
 async def test_submissions_do_not_wait_for_hundreds_of_streams(api: Api) -> None:
-    """Given 320 streams on 40 jobs that change all the time, none breaks, and a submission is answered in between."""
+    """Given 320 streams on 40 jobs that keep changing, no stream breaks, and submissions are answered meanwhile."""
     jobs = [(await api.submit())["id"] for _ in range(40)]
     token = api.http.headers["authorization"]
     served: set[int] = set()

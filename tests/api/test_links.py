@@ -10,7 +10,7 @@ from tests.api.conftest import SCRIPT, Api
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_link_opens_once_and_leaves_a_cookie(api: Api) -> None:
+async def test_a_link_opens_once_and_sets_a_cookie(api: Api) -> None:
     link = (await api.http.post("/api/v1/links")).json()
     api.http.headers.pop("Authorization")
     opened = await api.http.get(link["path"])
@@ -25,7 +25,7 @@ async def test_a_link_opens_once_and_leaves_a_cookie(api: Api) -> None:
     assert (await api.http.post("/api/v1/jobs", json=SCRIPT, headers=here)).status_code == 201
 
 
-async def test_a_link_is_too_old_after_ten_minutes(api: Api) -> None:
+async def test_a_link_expires_after_ten_minutes(api: Api) -> None:
     class Later(Clock):
         def monotonic(self) -> float:
             return super().monotonic() + 601

@@ -1,4 +1,4 @@
-"""Lists of jobs: noted, sorted, followed."""
+"""Lists of jobs: labels and notes, sorting, following."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API that was released is still there: what the released document has, the code has, and asks for no more."""
+"""The released API still works: the code has everything in the released document, and requires nothing new."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from headway.server.app import describe_api
 from tests.api.conftest import Api
 
 RELEASED = Path(__file__).with_name("released_openapi.json")
-"""docs/reference/openapi.json as of the last release, which a release replaces. Until there is one: of 29 November."""
+"""docs/reference/openapi.json of the last release; each release replaces it. Before the first: of 29 November."""
 Document = dict[str, Any]
 
 
 def breaking_changes(old: Document, new: Document) -> Iterator[str]:
-    """What a client of the old document could stumble over."""
+    """The changes that would break a client of the old document."""
     for path, methods in old["paths"].items():
         for method, operation in methods.items():
             now = new["paths"].get(path, {}).get(method)
@@ -61,7 +61,7 @@ def _operation_changes(where: str, old: Document, new: Document) -> Iterator[str
 
 
 def _sent_schemas(document: Document) -> Iterator[str]:
-    """The schemas of what clients send, with those within them."""
+    """The schemas of request bodies, with the schemas that they use."""
     schemas, seen = document["components"]["schemas"], set[str]()
     bodies = [one.get("requestBody", {}) for methods in document["paths"].values() for one in methods.values()]
     waiting = [name for body in bodies for name in _references(body)]

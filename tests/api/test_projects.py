@@ -1,4 +1,4 @@
-"""What projects share, and what they do not: a hash alone gives nobody an archive or a block."""
+"""What projects share and what not: knowing a hash is not enough to get an archive or a block."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_project_has_the_snapshots_that_it_sent(api: Api) -> None:
         await snapshots.size_bytes("q", "0" * 64)
     with pytest.raises(NotFound) as others:
         await snapshots.size_bytes("q", sha256)
-    assert str(others.value) == str(absent.value).replace("0" * 12, sha256[:12]), "it looks as if it did not exist"
+    assert str(others.value) == str(absent.value).replace("0" * 12, sha256[:12]), "it looks absent"
     spec = JobSpec(command=("true",), snapshot=sha256)
     await api.server.specs.check("p", spec)
     with pytest.raises(NotFound):
@@ -64,16 +64,16 @@ async def test_a_project_has_the_snapshots_that_it_sent(api: Api) -> None:
     with pytest.raises(NotFound):
         await snapshots.size_bytes("q", sha256)
     await snapshots.store(USER, "q", sha256, once(b"code"))
-    assert await snapshots.size_bytes("q", sha256) == 4, "who has the bytes may use them"
+    assert await snapshots.size_bytes("q", sha256) == 4, "a project that has the bytes may use them"
 
 
 async def test_a_snapshot_is_kept_as_long_as_one_project_needs_it(api: Api) -> None:
-    """Given one archive in two projects, when one stops using it, then the other still has it, until the end."""
+    """Given one archive in two projects, when one project stops using it, then the other still has it."""
     server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
     for project in ("default", "q"):
         await server.snapshots.store(USER, project, sha256, once(b"code"))
     job = await api.submit(command=["true"], script=None, source=None, snapshot=sha256)
-    snapshots = a_sweeper(server)  # nobody else sweeps it
+    snapshots = a_sweeper(server)  # nothing else sweeps it
     for _ in range(2):
         await snapshots.sweep()
     assert await server.backends.database.owners("snapshots/") == {("default", snapshot_object(sha256))}
@@ -88,7 +88,7 @@ async def test_a_snapshot_is_kept_as_long_as_one_project_needs_it(api: Api) -> N
 
 
 async def test_a_sweep_gives_a_jobs_project_the_snapshot_that_it_names(api: Api) -> None:
-    """Given a job from a server of the version before, which knew no owners, then its snapshot is kept and usable."""
+    """Given a job from a server version without owners of snapshots, then its snapshot is kept and usable."""
     server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
     await server.snapshots.store(USER, "default", sha256, once(b"code"))
     await api.submit(command=["true"], script=None, source=None, snapshot=sha256)
@@ -99,7 +99,7 @@ async def test_a_sweep_gives_a_jobs_project_the_snapshot_that_it_names(api: Api)
     assert await snapshots.size_bytes("default", sha256) == 4
 
 
-async def test_what_a_project_asks_for_between_sweeps_is_kept(api: Api) -> None:
+async def test_a_snapshot_used_between_sweeps_is_kept(api: Api) -> None:
     server, sha256 = api.server, hashlib.sha256(b"code").hexdigest()
     snapshots = a_sweeper(server)
     await snapshots.store(USER, "p", sha256, once(b"code"))
@@ -133,7 +133,7 @@ async def test_a_project_reads_only_blocks_of_its_datasets(api: Api) -> None:
     (sha256, *_) = only
     await send(server, "p", contents)
     await server.datasets.add(USER, "p", dataset)
-    assert await server.backends.database.owners("blocks/") == set(), "the index says it from now on"
+    assert await server.backends.database.owners("blocks/") == set(), "the index replaces the owners"
     content = {block.sha256: compressed for block, compressed in contents}[sha256]
     assert await server.datasets.block(USER, "p", sha256) == content
     with pytest.raises(NotFound, match="does not exist"):
@@ -148,7 +148,9 @@ async def test_a_project_reads_only_blocks_of_its_datasets(api: Api) -> None:
 
 
 async def test_blocks_that_were_sent_before_a_restart_are_still_the_projects(tmp_path: Path) -> None:
-    """Given an upload that a restart interrupts, then it continues where it was, and its dataset is registered."""
+    """Given an upload that a restart interrupts, when it continues, then only the rest is sent, and its dataset is
+    registered.
+    """
     dataset, contents = a_dataset("mine")
     async with started(Server(Settings(home=tmp_path))):
         pass
@@ -166,7 +168,7 @@ async def test_blocks_that_were_sent_before_a_restart_are_still_the_projects(tmp
 
 
 async def test_built_in_datasets_are_shared_and_a_projects_own_comes_first(api: Api) -> None:
-    """Given a built-in dataset registered for one project, then every project reads it; none may take its name."""
+    """Given a built-in dataset registered for one project, then every project reads it, and none may use its name."""
     server = api.server
     digits = await server.datasets.find("p", "digits")
     assert server.datasets.get(USER, "q", "digits") == digits

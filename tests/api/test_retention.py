@@ -1,4 +1,4 @@
-"""Old logs and metrics are deleted, the oldest jobs' first; those of a job that is gone go with it."""
+"""Old logs and metrics are deleted, those of the oldest jobs first. Streams of a deleted job are deleted as well."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_retention_deletes_streams_of_ended_jobs_only_the_oldest_first(api
 
 
 async def test_streams_that_outlived_their_job_are_deleted(api: Api) -> None:
-    """Given a server that died after it had deleted a job and before its streams."""
+    """Given a server that died after it deleted a job and before it deleted its streams."""
     worker = await api.worker()
     job = await ended_job(api, worker, "mine")
     await api.http.delete("/api/v1/jobs/mine")

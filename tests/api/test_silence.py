@@ -1,4 +1,4 @@
-"""What is overdue is so by the other side's doing: not because the server was paused, or without its database."""
+"""A worker or rank is only overdue by its own silence, not because the server was paused or had no database."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ async def api(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Api]:
 
 
 async def pass_time(api: Api, clock: FakeClock, seconds: int) -> None:
-    """Let time pass as the scheduler sees it, which looks often."""
+    """Let time pass in small steps, with a tick of the scheduler at each."""
     for _ in range(seconds):
         clock.seconds += 1
         await api.server.scheduler.tick()
 
 
-async def test_a_worker_that_says_nothing_is_given_up(api: Api, clock: FakeClock) -> None:
+async def test_a_silent_worker_is_declared_lost(api: Api, clock: FakeClock) -> None:
     worker = await api.worker()
     assert (await worker.heartbeat(1)).status_code == 200
     await pass_time(api, clock, LEASE_SECONDS)
@@ -53,10 +53,10 @@ async def test_a_worker_that_says_nothing_is_given_up(api: Api, clock: FakeClock
     assert "declared lost because it was silent for 10 s" in answer.json()["detail"]
 
 
-async def test_a_worker_heard_while_the_database_is_awaited_is_kept(
+async def test_a_worker_whose_heartbeat_comes_during_a_database_wait_is_kept(
     api: Api, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a lease that ran out, when the database answers late and the worker is heard meanwhile, it stays."""
+    """Given an expired lease, when a heartbeat comes while the server waits for the database, the worker is kept."""
     worker = await api.worker()
 
     async def answers_late() -> None:
@@ -71,7 +71,7 @@ async def test_a_worker_heard_while_the_database_is_awaited_is_kept(
 async def test_a_worker_that_the_server_could_not_answer_is_kept(
     api: Api, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a server without its database for as long as a lease, it is not the worker that was silent."""
+    """Given a server without its database for as long as a lease, the worker is not declared lost."""
     worker = await api.worker()
     assert (await worker.heartbeat(1)).status_code == 200
 
@@ -84,12 +84,12 @@ async def test_a_worker_that_the_server_could_not_answer_is_kept(
         for counter in range(2, 2 + LEASE_SECONDS):
             assert (await worker.heartbeat(counter, last_answer=1, streams=streams)).status_code == 503
             await pass_time(api, clock, 1)
-    await pass_time(api, clock, 1)  # the database is back before the worker is
+    await pass_time(api, clock, 1)  # the database is back before the worker sends again
     assert (await worker.heartbeat(99, last_answer=1)).status_code == 200
 
 
 async def test_a_server_that_was_paused_grants_everyone_a_full_term(api: Api, clock: FakeClock) -> None:
-    """Given a worker and what it claimed, when the server wakes up after an hour, both have a full term from then."""
+    """Given a worker with a claim, when the server wakes up after an hour, both get a full term from then."""
     job = await api.submit()
     worker = await api.worker()
     await api.server.scheduler.schedule()
@@ -102,13 +102,13 @@ async def test_a_server_that_was_paused_grants_everyone_a_full_term(api: Api, cl
     await pass_time(api, clock, CLAIM_SECONDS)
     assert await status(api, job) == "stopping", "it was not started in time"
     await pass_time(api, clock, 1)
-    assert (await worker.heartbeat(2)).status_code == 410, "a full term, and no more"
+    assert (await worker.heartbeat(2)).status_code == 410, "it gets one full term, not more"
 
 
 async def test_ranks_whose_end_is_in_the_broker_are_not_overdue(
     api: Api, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a worker that told in time that its ranks are gone, when that is stored late, then it is not given up."""
+    """Given a worker that reported the end of its ranks in time, when that is stored late, then it is not lost."""
     job = await api.submit()
     worker = await api.worker()
     await api.server.scheduler.schedule()
@@ -135,7 +135,7 @@ async def status(api: Api, job: dict[str, Any]) -> str:
 
 
 class BeginningAt(EmbeddedBroker):
-    """A broker whose positions are absolute, as Kafka's are, with reports from before this server began to read."""
+    """A broker with absolute positions, like Kafka's, and reports from before this server started to read."""
 
     def __init__(self, position: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class BeginningAt(EmbeddedBroker):
 
 
 async def test_a_server_with_nothing_to_read_catches_up_at_once(tmp_path: Path) -> None:
-    """Given a stream of reports that ends where the server begins to read, nobody waits for those before."""
+    """Given a stream of reports that ends where the server starts to read, then it does not wait for earlier ones."""
     settings = Settings(home=tmp_path / "home", catch_up_seconds=60.0)
     async with opened(Server(settings, embedded=BeginningAt(1_000))) as api:
         async with asyncio.timeout(5):

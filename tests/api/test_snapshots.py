@@ -54,7 +54,7 @@ async def test_snapshots_that_no_job_names_go_at_the_second_sweep(api: Api) -> N
     await api.submit(source=None, snapshot=used)
     backends = api.server.backends
     jobs = api.server.jobs
-    snapshots = Snapshots(backends.objects, backends.database, jobs, maximum_bytes=100)  # nobody else sweeps it
+    snapshots = Snapshots(backends.objects, backends.database, jobs, maximum_bytes=100)  # nothing else sweeps it
     await snapshots.sweep()
     assert (await backends.objects.size_bytes(f"snapshots/{unused[:2]}/{unused}")) == 6
     await snapshots.sweep()

@@ -50,7 +50,7 @@ async def test_reports_in_any_order_and_number_give_one_log(api: Api) -> None:
     reports = [worker.a_report(job, lines=(f"{n}a", f"{n}b")) for n in range(1, 6)]
     one, two, three, four, five = reports
     await api.server.recorder.record([two, two, four])
-    assert (await texts(api))[0] == []  # up to the gap-free number only
+    assert (await texts(api))[0] == []  # only up to the first gap
     await api.server.recorder.record([one])
     found, cursor = await texts(api)
     assert found == ["1a", "1b", "2a", "2b"]
@@ -71,7 +71,7 @@ async def test_a_cursor_holds_across_compaction_and_restart(api: Api, tmp_path: 
 
 
 async def test_compaction_looks_at_each_report_a_few_times_only(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt may have thousands of reports, and the server answers workers meanwhile."""
+    """An attempt may have thousands of reports, and the server has to answer workers meanwhile."""
     job, worker = await started_job(api)
     await api.server.recorder.record([worker.a_report(job, lines=("x",)) for _ in range(100)])
     measured = []
@@ -146,7 +146,7 @@ async def follow(api: Api, cursor: str | None = None, include: str = "events,log
     return found
 
 
-async def test_a_follower_gets_everything_and_can_go_on_anywhere(api: Api) -> None:
+async def test_a_follower_gets_everything_and_can_continue_anywhere(api: Api) -> None:
     worker = await api.worker()
     job = await api.submit(name="mine")
     await eventually(api, "mine", "starting")
@@ -187,7 +187,7 @@ async def test_metrics_are_thinned_to_their_extremes(api: Api) -> None:
     (series,) = (await api.http.get("/api/v1/jobs/mine/metrics", params={"points": 10})).json()["series"]
     assert (series["count"], series["thinned"]) == (1000, True)
     assert len(series["steps"]) <= 10
-    assert (series["values"][0], series["steps"][-1]) == (1.0, 999)  # the greatest and the least are there
+    assert (series["values"][0], series["steps"][-1]) == (1.0, 999)  # the maximum and the minimum are included
     ranged = {"first_step": 5, "last_step": 7}
     (series,) = (await api.http.get("/api/v1/jobs/mine/metrics", params=ranged)).json()["series"]
     assert series["steps"] == [5, 6, 7]
@@ -195,7 +195,7 @@ async def test_metrics_are_thinned_to_their_extremes(api: Api) -> None:
 
 
 async def test_all_series_of_an_answer_together_have_a_bound(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a long series and many short ones, then the long one is thinned more, and nothing is left out unsaid."""
+    """Given a long series and many short ones, then the long one is thinned more, and the answer says so."""
     monkeypatch.setattr(thinning, "MAXIMUM_POINTS", 400)
     monkeypatch.setattr(services_metrics, "MAXIMUM_SERIES", 100)
     job, worker = await started_job(api)
@@ -281,7 +281,7 @@ async def test_series_that_cannot_be_read_are_left_out(api: Api, name: str) -> N
 
 
 async def test_slots_are_free_although_facts_cannot_be_applied(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a defect in applying a fact that came with the release."""
+    """Given a defect in applying a fact that came together with the release."""
     job, worker = await started_job(api)
 
     def defect(*_: object) -> None:

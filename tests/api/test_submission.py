@@ -87,10 +87,12 @@ async def test_the_schema_of_job_files_is_open_to_editors(api: Api) -> None:
     assert "snapshot" not in response.json()["properties"]
 
 
-async def test_a_job_that_is_placed_while_it_is_explained_is_not_said_to_wait_for_itself(
+async def test_a_job_that_is_placed_while_it_is_explained_does_not_wait_for_itself(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a queued job being read, when it is placed in that moment, then the answer is about the placed one."""
+    """Given a queued job that is being read, when it is placed at that moment, then the answer describes the placed
+    job.
+    """
     job = await api.submit(name="mine")
     queued = await api.server.jobs.find(PROJECT, "mine")
 

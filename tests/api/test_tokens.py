@@ -1,4 +1,4 @@
-"""Tokens have an id and an end, those from before keep working, and all that hold are listed without their text."""
+"""Tokens have an id and an end. Tokens without an id keep working. All valid tokens are listed without their text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 def of_the_version_before(api: Api, *fields: Any) -> dict[str, str]:
-    """A token of four fields, as they were made before tokens had ids."""
+    """An old token of four fields, without an id."""
     signed = URLSafeSerializer(api.server.tokens.secret, salt="headway.token.1").dumps(list(fields))
     return {"Authorization": f"Bearer hw_{signed}"}
 
@@ -28,8 +28,8 @@ async def listed(api: Api, kind: str) -> list[dict[str, Any]]:
     return [one for one in response.json() if one["kind"] == kind]
 
 
-async def test_tokens_are_listed_with_what_they_end_with(api: Api) -> None:
-    """Given a job at work, then the list has the home's two tokens, the worker's, and that of the attempt's ranks."""
+async def test_tokens_are_listed_with_what_ends_them(api: Api) -> None:
+    """Given a running job, then the list has the home's two tokens, the worker's, and that of the attempt's ranks."""
     job, worker = await api.placed(name="mine")
     (user,), (join,), (of_worker,), (of_rank,) = [
         await listed(api, kind) for kind in ("user", "join", "worker", "rank")
@@ -61,8 +61,8 @@ async def test_a_claim_that_is_repeated_gets_the_same_answer(api: Api) -> None:
     assert (await worker.claim(job)).json() == (await worker.claim(job)).json()
 
 
-async def test_tokens_from_before_keep_working_and_are_listed_as_such(api: Api) -> None:
-    """Given tokens without an id of each kind, then they work, and the list shows that they are old."""
+async def test_tokens_without_an_id_keep_working_and_are_listed(api: Api) -> None:
+    """Given a token without an id of each kind, then it works, and the list shows that it has no id."""
     job, worker = await api.placed(name="mine")
     user, join = (
         of_the_version_before(api, "user", None, None, None),
@@ -88,7 +88,7 @@ async def test_tokens_from_before_keep_working_and_are_listed_as_such(api: Api) 
 
 
 async def test_an_expired_token_is_refused_with_its_end_and_a_remedy(api: Api) -> None:
-    """Given a token whose time is over, then the answer is 401, names it and when it ended, and says what to do."""
+    """Given an expired token, then the answer is 401, names the token and its end, and says what to do."""
     token = api.server.tokens.make(Caller(CallerKind.USER, credential="t-old"), made_at=0, lifetime_seconds=86_400)
     response = await api.http.get("/api/v1/jobs", headers={"Authorization": f"Bearer {token}"})
     assert (response.status_code, response.json()["code"]) == (401, "token_expired")
@@ -100,7 +100,7 @@ async def test_an_expired_token_is_refused_with_its_end_and_a_remedy(api: Api) -
 
 
 async def test_a_ranks_token_ends_with_its_attempt(api: Api) -> None:
-    """Given an attempt that has ended, then its ranks can neither store nor read any more, and are told why."""
+    """Given an attempt that has ended, then its ranks can no longer store or read, and the error says why."""
     job, worker = await api.placed(name="mine")
     part = CheckpointPart(attempt=1, step=1, rank=0, object_id="checkpoints/x", size_bytes=1, sha256="0" * 64)
     await api.server.backends.database.put_checkpoint_part(job, part)
@@ -116,7 +116,7 @@ async def test_a_ranks_token_ends_with_its_attempt(api: Api) -> None:
 
 
 async def test_a_workers_token_ends_with_its_registration(api: Api) -> None:
-    """Given a worker that was lost, then its token reads nothing any more; the answer says to register again."""
+    """Given a lost worker, then its token is no longer valid, and the answer says to register again."""
     worker = await api.worker()
     path = f"/api/v1/blocks/{'0' * 64}"
     assert (await api.http.get(path, headers=worker.headers)).status_code == 404

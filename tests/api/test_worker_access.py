@@ -1,4 +1,4 @@
-"""What workers and ranks may read: what their own assignments need, and nothing for knowing its hash or id."""
+"""Workers and ranks may read only what their own assignments need. Knowing a hash or an id is not enough."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNKNOWN_SHA256 = "0" * 64
 
 
 async def placed(api: Api, worker: SpokenWorker, **spec: Any) -> str:
-    """A job with an assignment that the worker was offered."""
+    """A job with an assignment that is offered to the worker."""
     job = (await api.submit(**spec))["id"]
     async with asyncio.timeout(10):
         while not any(one["job"] == job for one in await assignments(worker)):
@@ -41,7 +41,7 @@ async def send_code(api: Api) -> None:
 
 
 async def add_dataset(api: Api, name: str, start: int = 0) -> list[tuple[Block, bytes]]:
-    """Register a dataset; its blocks."""
+    """Register a dataset. Returns its blocks."""
     inputs = np.arange(start, start + 40 * 4, dtype=np.int64).reshape(40, 2, 2)
     arrays = prepare({split: {"input": inputs, "label": np.arange(40) % 3} for split in ("train", "test")}, "test")
     splits, contents = blocks.cut_splits(arrays)
@@ -57,7 +57,7 @@ async def get(worker: SpokenWorker, path: str) -> httpx.Response:
 
 
 def assert_absent(found: httpx.Response, unknown: httpx.Response, sha256: str) -> None:
-    """The answer is the one about something that does not exist."""
+    """The answer is the same as for an absent object."""
     assert (found.status_code, unknown.status_code) == (404, 404)
     assert found.text.replace(sha256, UNKNOWN_SHA256).replace(sha256[:12], UNKNOWN_SHA256[:12]) == unknown.text
 
@@ -67,11 +67,11 @@ async def test_a_worker_reads_a_snapshot_while_it_has_an_assignment_that_needs_i
     worker, path = await api.worker(), f"snapshots/{CODE_SHA256}"
     job = await placed(api, worker, script=None, source=None, command=["true"], snapshot=CODE_SHA256)
     unknown = await get(worker, f"snapshots/{UNKNOWN_SHA256}")
-    assert_absent(await get(worker, path), unknown, CODE_SHA256)  # it was offered, and has not claimed
+    assert_absent(await get(worker, path), unknown, CODE_SHA256)  # it was offered the job, but has not claimed it
     assert (await worker.claim(job)).status_code == 200
     assert (await get(worker, path)).content == CODE
     await api.server.recorder.record([worker.a_report(job, RankStarted(rank=0, pid=1))])
-    assert (await get(worker, path)).content == CODE, "a rank that runs may have its environment built yet"
+    assert (await get(worker, path)).content == CODE, "the environment of a running rank may still have to be built"
     await api.http.post(f"/api/v1/jobs/{job}/cancel")
     assert (await get(worker, path)).content == CODE, "it has not released its slots"
     await api.server.recorder.record([worker.a_report(job, Released(), last=True)])
@@ -94,7 +94,7 @@ async def test_a_worker_reads_blocks_while_it_has_an_assignment_that_needs_them(
 
 
 async def test_a_retry_reads_again_what_it_needs(api: Api) -> None:
-    """Given an attempt that was given back, then its worker reads nothing until it has claimed the next."""
+    """Given an attempt that was released, then its worker reads nothing until it has claimed the next."""
     await send_code(api)
     worker, path = await api.worker(slots=1), f"snapshots/{CODE_SHA256}"
     job = await placed(api, worker, script=None, source=None, command=["true"], snapshot=CODE_SHA256)
@@ -109,7 +109,7 @@ async def test_a_retry_reads_again_what_it_needs(api: Api) -> None:
     assert (await get(worker, path)).content == CODE
 
 
-async def test_what_one_worker_claimed_another_does_not_read(api: Api) -> None:
+async def test_a_worker_cannot_read_for_the_claims_of_another(api: Api) -> None:
     await send_code(api)
     contents = await add_dataset(api, "mine")
     worker = await api.worker(slots=2)
@@ -123,7 +123,7 @@ async def test_what_one_worker_claimed_another_does_not_read(api: Api) -> None:
         assert (await get(other, path)).status_code == 404
 
 
-async def test_two_jobs_may_need_the_same(api: Api) -> None:
+async def test_two_jobs_may_need_the_same_snapshot(api: Api) -> None:
     """Given two claimed assignments with one snapshot, when the first is released, the second still reads it."""
     await send_code(api)
     worker, path = await api.worker(slots=2), f"snapshots/{CODE_SHA256}"
@@ -136,17 +136,17 @@ async def test_two_jobs_may_need_the_same(api: Api) -> None:
     assert (await get(worker, path)).content == CODE
 
 
-async def test_a_worker_that_starts_again_has_nothing_of_its_former_life(api: Api) -> None:
+async def test_a_restarted_worker_has_no_access_from_its_earlier_registration(api: Api) -> None:
     await send_code(api)
     worker, path = await api.worker(), f"snapshots/{CODE_SHA256}"
     job = await placed(api, worker, script=None, source=None, command=["true"], snapshot=CODE_SHA256)
     await worker.claim(job)
     again = await api.worker(former_token=worker.registered["token"])
     assert (await get(again, path)).status_code == 404
-    assert (await get(worker, path)).status_code == 410, "its former life is lost"
+    assert (await get(worker, path)).status_code == 410, "its earlier registration is lost"
 
 
-async def test_workers_list_no_datasets_and_ask_for_no_snapshot_that_they_do_not_need(api: Api) -> None:
+async def test_workers_cannot_list_datasets_or_probe_snapshots(api: Api) -> None:
     await send_code(api)
     await add_dataset(api, "mine")
     worker = await api.worker()
@@ -156,8 +156,8 @@ async def test_workers_list_no_datasets_and_ask_for_no_snapshot_that_they_do_not
     assert asked.status_code == 404
 
 
-async def test_a_worker_acts_for_no_other(api: Api) -> None:
-    """Given the id of another worker, every verb of it answers as for a worker that does not exist."""
+async def test_a_worker_cannot_act_for_another(api: Api) -> None:
+    """Given the id of another worker, every verb answers as for a worker that does not exist."""
     worker, other = await api.worker(), await api.worker()
     body = {"counter": 1, "last_answer": 0}
     for method, path, content in (
@@ -177,7 +177,7 @@ async def test_a_worker_acts_for_no_other(api: Api) -> None:
     assert (await other.heartbeat(1)).status_code == 200
 
 
-async def test_an_assignment_of_another_worker_looks_as_one_that_does_not_exist(api: Api) -> None:
+async def test_an_assignment_of_another_worker_looks_absent(api: Api) -> None:
     worker, other = await api.worker(slots=1), await api.worker(slots=1)
     job = await placed(api, worker)
     answers = [await other.claim(job), await other.claim("j-nobody")]
@@ -198,11 +198,13 @@ async def test_a_heartbeat_tells_nothing_of_the_reports_of_others(api: Api) -> N
     own = (await worker.heartbeat(2, streams=[stream])).json()["committed"]
     assert own == [{"stream": stream, "through": 1}]
     others = (await other.heartbeat(1, streams=[stream])).json()["committed"]
-    assert others == [{"stream": stream, "through": None}], "as a stream of which nothing is accepted"
+    assert others == [{"stream": stream, "through": None}], "the same as for a closed stream"
 
 
-async def test_a_worker_hears_only_of_its_own_jobs_whether_they_have_ended(api: Api) -> None:
-    """Given a job that waits for its second attempt, only the worker that had the first is told that it is needed."""
+async def test_a_worker_learns_only_whether_its_own_jobs_have_ended(api: Api) -> None:
+    """Given a job that waits for its second attempt, only the worker that had the first learns that the job has not
+    ended.
+    """
     worker, other = await api.worker(slots=1), await api.worker(slots=1)
     job = await placed(api, worker)
     await worker.claim(job)
@@ -215,7 +217,7 @@ async def test_a_worker_hears_only_of_its_own_jobs_whether_they_have_ended(api: 
         assert answer.json() == {"jobs": told}
     again = await api.worker(former_token=worker.registered["token"])
     answer = await api.http.post(f"/api/v1/workers/{again.id}/ended-jobs", json={"jobs": [job]}, headers=again.headers)
-    assert answer.json() == {"jobs": []}, "it has what its former life left"
+    assert answer.json() == {"jobs": []}, "it has files of its earlier registration"
 
 
 async def test_a_rank_reads_and_stores_for_its_own_attempt_only(api: Api) -> None:

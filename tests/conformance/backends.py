@@ -1,6 +1,6 @@
-"""How each backend that the registry names is run in the suite of its kind.
+"""How to run each registered backend in the suite of its kind.
 
-A scheme of the registry that is not here fails its suite and `test_registry.py`.
+A registered scheme that is missing here fails its suite and `test_registry.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.cluster import cluster_lock, engine_url, new_namespace
 from tests.services import broker_url, database_url, service_url
 
 Run = Callable[[Path], AbstractAsyncContextManager[str]]
-"""Gives the URL of an empty backend; what it needs in files goes into the folder."""
+"""Returns the URL of an empty backend. Files of the backend go into the folder."""
 
 
 def of_database(kind: str) -> Run:
@@ -35,7 +35,7 @@ async def of_service(variable: str, folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def of_process(url: str, folder: Path) -> AsyncIterator[str]:
-    """A backend that lives in the server's process or in a folder."""
+    """A backend in the server's process or in a folder."""
     yield url.format(folder=folder)
 
 
@@ -68,7 +68,7 @@ RUNS: dict[str, dict[str, Run]] = {
 
 
 def schemes(kind: str) -> list[str]:
-    """The parameters of the suite of a kind: what the registry has."""
+    """The parameters of a kind's suite: all registered schemes."""
     return list(BACKENDS[kind])
 
 

@@ -1,4 +1,4 @@
-"""Both sides of a broker: the server's, and those of workers."""
+"""Both sides of a broker: the server's and the workers'."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from headway.settings import Settings
 
 @dataclass(frozen=True)
 class Sides:
-    """An open broker, and what makes a worker's side of it, not open yet, by the worker's name."""
+    """An open broker, and a function that creates a worker's side by the worker's name. That side is not open yet."""
 
     broker: Broker
     worker: Callable[[str], WorkerBroker]
@@ -32,7 +32,7 @@ class Sides:
 
 @asynccontextmanager
 async def external_sides(url: str) -> AsyncIterator[Sides]:
-    """Those of a broker that is a server of its own."""
+    """The sides of a broker that is a separate server."""
     broker: Broker = backend("broker", url)(url)
     await broker.open()
     yield Sides(broker, lambda name: backend("worker_broker", url)(url, name))
@@ -41,7 +41,7 @@ async def external_sides(url: str) -> AsyncIterator[Sides]:
 
 @asynccontextmanager
 async def embedded_sides(folder: Path) -> AsyncIterator[Sides]:
-    """Those of the broker inside the server: workers reach it over HTTP. Nothing of the server takes the reports."""
+    """The sides of the broker inside the server, which workers reach over HTTP. The server itself takes no reports."""
     broker = EmbeddedBroker()
     server = Server(Settings(home=folder / "home"), embedded=broker)
     backends = server.backends

@@ -1,4 +1,4 @@
-"""What every broker promises, against real ones; and what those promise that are servers of their own."""
+"""What every broker promises, tested with real ones; and what brokers promise that are separate servers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXTERNAL = [scheme for scheme in schemes("broker") if scheme != "embedded"]
 
 @pytest.fixture(params=EXTERNAL)
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """A broker that is a server of its own, and so outlives ours."""
+    """A broker that is a separate server, so it outlives ours."""
     async with run("broker", request.param, tmp_path) as url:
         yield url
 
@@ -83,7 +83,9 @@ async def test_a_wakeup_reaches_the_worker_it_names_and_no_other(
     assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await broker.publish_wakeup(WakeUp(worker="nobody", job="j", attempt=1))  # is lost: heartbeats carry the same
+    await broker.publish_wakeup(
+        WakeUp(worker="nobody", job="j", attempt=1)
+    )  # it is lost: heartbeats have the same content
     await other.close()
 
 
@@ -96,7 +98,7 @@ async def test_reports_of_a_job_come_once_in_order_with_a_position(broker: Broke
     assert found == bodies
     end = await broker.position()
     assert end >= before + 200
-    assert position >= end, "all that was there at the look has been read at that position"
+    assert position >= end, "at this position, everything that was in the broker has been read"
     assert broker.taken == position
 
 
@@ -108,7 +110,7 @@ async def test_large_reports_come_whole(broker: Broker, worker: WorkerBroker) ->
 
 
 async def test_a_new_server_continues_reading(url: str) -> None:
-    """Given a server that is replaced, what comes afterwards is read by the next; what it lost is sent again."""
+    """Given a server that is replaced, the next one reads later reports; lost reports are sent again."""
     broker: Broker = backend("broker", url)(url)
     await broker.open()
     worker = a_worker(url)
@@ -173,8 +175,8 @@ async def test_a_server_of_another_authority_is_refused(
             await broker.open()
 
 
-async def test_a_queue_deleted_under_its_consumer_is_made_anew() -> None:
-    """Given RabbitMQ, when the reports' queue is deleted while it is read, then it is there again and reports come."""
+async def test_a_queue_deleted_under_its_consumer_is_created_again() -> None:
+    """Given RabbitMQ, when the reports' queue is deleted while it is read, it is created again and reports come."""
     import aio_pika
 
     async with broker_url("rabbitmq") as url:
@@ -186,7 +188,7 @@ async def test_a_queue_deleted_under_its_consumer_is_made_anew() -> None:
         worker = a_worker(url)
         taking = asyncio.create_task(taken(broker, 1))
         await worker.open()
-        while not taking.done():  # as a worker's spool does: what went to the queue that is gone is sent again
+        while not taking.done():  # as a worker's spool does: reports in the deleted queue are sent again
             try:
                 await worker.publish_report(b"after", "j")
             except Unavailable:
@@ -199,7 +201,7 @@ async def test_a_queue_deleted_under_its_consumer_is_made_anew() -> None:
         assert (await dead.get(timeout=5)).body == b"poison"
         for one in (connection, worker, broker):
             await one.close()
-        await asyncio.sleep(0.1)  # aio-pika's callbacks of the close are tasks that nobody waits for
+        await asyncio.sleep(0.1)  # aio-pika runs its close callbacks as tasks that it does not await
 
 
 async def test_a_worker_hears_that_rabbitmq_is_gone() -> None:
@@ -217,7 +219,7 @@ async def test_a_worker_hears_that_rabbitmq_is_gone() -> None:
         await broker.close()
 
 
-def test_a_report_is_believed_only_of_its_sender() -> None:
+def test_a_report_is_accepted_only_from_its_sender() -> None:
     key = report_key("secret", "w-1")
     sealed = seal(b"body", "w-1", key)
     assert unseal(sealed, lambda worker: report_key("secret", worker)) == ("w-1", b"body")
@@ -226,8 +228,8 @@ def test_a_report_is_believed_only_of_its_sender() -> None:
             unseal(forged, lambda worker: report_key("secret", worker))
 
 
-async def test_kafka_evicts_nobody_who_polls_too_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given Kafka's least interval between polls, a server busy for longer reads all that came meanwhile, once."""
+async def test_kafka_does_not_evict_a_server_that_polls_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given Kafka's shortest poll interval, a server that is busy for longer reads every report once."""
     patient = kafka.client_settings
     impatient = {"max.poll.interval.ms": 6_000, "session.timeout.ms": 6_000}
     monkeypatch.setattr(kafka, "client_settings", lambda url: {**patient(url), **impatient})

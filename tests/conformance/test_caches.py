@@ -1,4 +1,4 @@
-"""What every cache promises, and what those promise that can be looked into."""
+"""What every cache promises, and details of the cache in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def cache(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await cache.close()
 
 
-async def test_a_cache_gives_back_or_has_forgotten(cache: Cache) -> None:
+async def test_a_cache_returns_a_value_or_nothing(cache: Cache) -> None:
     key = secrets.token_hex(8)
     assert await cache.get(key) is None
     await cache.put(key, b"1")
@@ -80,6 +80,6 @@ async def test_memory_stays_within_its_bound() -> None:
         await cache.put(key, bytes(40))
     assert await cache.get("a") is None
     await cache.get("b")
-    await cache.put("d", bytes(40))  # what was used least recently goes
+    await cache.put("d", bytes(40))  # the least recently used value is dropped
     assert await cache.get("c") is None
     assert await cache.get("b") is not None

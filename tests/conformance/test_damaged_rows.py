@@ -1,4 +1,4 @@
-"""A stored row that cannot be read stops nothing, in any database: it is left out, remembered, and can be deleted."""
+"""In every database, a stored row that cannot be read blocks nothing: it is left out, listed, and can be deleted."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ async def test_a_row_that_is_stored_again_is_not_damaged_any_more(database: Data
 
 
 async def test_a_job_that_an_earlier_version_stored_is_read(database: Database) -> None:
-    """Streams that settle were called draining."""
+    """The earlier version called settling streams `draining`."""
     job = await database.insert_job(a_job("old"))
     fields = json.loads(job.model_copy(update={"settling": (1, 2)}).model_dump_json())
     fields["draining"] = fields.pop("settling")
@@ -164,7 +164,7 @@ KEYS = [ObjectId("0" * 24), 5, b"\xff", {"a": 1}, True, "x'ff'"]
 
 @pytest.mark.parametrize("key", KEYS, ids=repr)
 async def test_documents_whose_key_is_none_of_ours_are_shown_and_deleted(key: object, tmp_path: Path) -> None:
-    """Given documents that something else put into MongoDB, or that lost a field."""
+    """Given documents in MongoDB that Headway did not write, or that lack a field."""
     async with run("database", "mongodb", tmp_path) as url:
         database = MongodbDatabase(url)
         await database.open()

@@ -73,7 +73,7 @@ async def test_the_key_is_checked_before_the_name(database: Database) -> None:
     assert len(await database.jobs(JobQuery(project="default"))) == 1
 
 
-async def test_of_fifty_writers_one_wins(database: Database) -> None:
+async def test_one_of_fifty_writers_wins(database: Database) -> None:
     job = await database.insert_job(a_job("one"))
     writers = [database.replace_job(newer(job, sentence=f"writer {number}")) for number in range(50)]
     won = await asyncio.gather(*writers)
@@ -82,7 +82,7 @@ async def test_of_fifty_writers_one_wins(database: Database) -> None:
     assert (stored.version, stored.sentence) == (2, f"writer {won.index(True)}")
 
 
-async def test_of_fifty_submissions_with_a_key_one_is_stored(database: Database) -> None:
+async def test_one_of_fifty_submissions_with_a_key_is_stored(database: Database) -> None:
     async def submit(number: int) -> bool:
         try:
             await database.insert_job(a_job(f"job{number}", key="same"))
@@ -115,7 +115,7 @@ async def test_lists_are_paged_newest_first(database: Database) -> None:
     assert await database.jobs(JobQuery(project="other")) == []
 
 
-async def test_lists_are_filtered_by_all_that_is_asked(database: Database) -> None:
+async def test_lists_are_filtered_by_all_conditions(database: Database) -> None:
     spec = JobSpec(trainer="cnn", dataset="mnist")
     for number, labels in enumerate(({"team": "vision", "run": "a_b"}, {"team": "vision"}, {"team": "visions"})):
         job = a_job(f"job-{number}", key=f"key{number}")
@@ -154,7 +154,7 @@ async def test_lists_are_sorted_by_figures_with_those_without_last(database: Dat
         assert found == expected
 
 
-async def test_a_starting_server_finds_what_is_unsettled(database: Database) -> None:
+async def test_a_starting_server_finds_unsettled_jobs(database: Database) -> None:
     idle = await database.insert_job(a_job("idle"))
     live = await database.insert_job(a_job("live"))
     await database.replace_job(newer(live, status=JobStatus.RUNNING))
@@ -214,7 +214,7 @@ async def test_everything_is_there_after_a_restart(database_url: str) -> None:
         await database.close()
 
 
-async def test_the_first_server_draws_what_all_share(database: Database) -> None:
+async def test_the_first_server_draws_the_shared_secret(database: Database) -> None:
     proposals = [Installation(id=f"i-{n}", secret=f"secret {n}") for n in range(10)]
     drawn = await asyncio.gather(*(database.installation(one) for one in proposals))
     assert len(set(drawn)) == 1
@@ -222,7 +222,7 @@ async def test_the_first_server_draws_what_all_share(database: Database) -> None
     assert await database.installation(Installation(id="late", secret="")) == drawn[0]
 
 
-async def test_of_many_servers_one_leads(database: Database) -> None:
+async def test_one_of_many_servers_leads(database: Database) -> None:
     nobody = await database.leadership()
     assert nobody == Leadership()
     firsts = [Leadership(term=1, server=f"s{n}", url="u") for n in range(10)]
@@ -233,9 +233,11 @@ async def test_of_many_servers_one_leads(database: Database) -> None:
     alive = leader.model_copy(update={"beat": 1})
     assert await database.put_leadership(alive, leader)
     taking_over = Leadership(term=2, server="other", url="u")
-    assert not await database.put_leadership(taking_over, leader), "it has shown that it lives"
+    assert not await database.put_leadership(taking_over, leader), "it has renewed its lease"
     assert await database.put_leadership(taking_over, alive)
-    assert not await database.put_leadership(alive.model_copy(update={"beat": 2}), alive), "the former leader is out"
+    assert not await database.put_leadership(alive.model_copy(update={"beat": 2}), alive), (
+        "the former leader no longer leads"
+    )
 
 
 @pytest.mark.parametrize("kind", SHARED)
@@ -257,7 +259,7 @@ async def test_a_database_that_cannot_be_reached_is_named_without_its_password(k
     with pytest.raises(SettingInvalid, match=r"HEADWAY_DATABASE_URL is .*someone:\*\*\*@127.0.0.1:9") as refused:
         await database.open()
     assert "hunter2" not in str(refused.value)
-    gc.collect()  # PyMongo leaves a socket open that it was connecting while it was closed
+    gc.collect()  # PyMongo leaves a socket open if it is closed while it connects
 
 
 async def test_jobs_on_hold_are_not_in_the_queue(database: Database) -> None:
@@ -296,7 +298,7 @@ async def test_all_jobs_by_age_with_tombstones(database: Database) -> None:
 
 
 async def test_it_is_read_beside_a_server(database_url: str, database: Database) -> None:
-    """Given a server at work, another process reads what it stores, without its lock."""
+    """Given a running server, another process reads its data without the lock."""
     reader = new(database_url)
     await reader.open_to_read()
     assert await reader.installation_if_any() is None

@@ -1,4 +1,4 @@
-"""The broker inside the server: what its own ways in and out promise."""
+"""The broker inside the server: its own inputs and outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 async def test_wakeups_reach_the_worker_that_is_attached() -> None:
     broker = EmbeddedBroker("embedded:")
     wakeup = WakeUp(worker="w", job="j", attempt=1)
-    await broker.publish_wakeup(wakeup)  # nobody is there: it may be lost, heartbeats carry the same
+    await broker.publish_wakeup(wakeup)  # no worker is connected: it may be lost, heartbeats have the same content
     async with broker.attached("w") as first, broker.attached("w") as second:
         await broker.publish_wakeup(wakeup)
         assert second.get_nowait() == wakeup

@@ -51,13 +51,13 @@ async def test_ranges(objects: Objects) -> None:
     assert await read(objects, "x", 10) == b""
 
 
-async def test_an_empty_object_is_one(objects: Objects) -> None:
+async def test_an_empty_object_exists(objects: Objects) -> None:
     await objects.put("empty", chunks())
     assert await objects.size_bytes("empty") == 0
     assert await read(objects, "empty") == b""
 
 
-async def test_what_is_not_there_is_not_found(objects: Objects) -> None:
+async def test_an_absent_object_is_not_found(objects: Objects) -> None:
     with pytest.raises(NotFound):
         await read(objects, "none")
     with pytest.raises(NotFound):
@@ -65,12 +65,12 @@ async def test_what_is_not_there_is_not_found(objects: Objects) -> None:
     await objects.delete("none")
 
 
-async def test_a_failing_upload_leaves_what_was_there(objects: Objects) -> None:
+async def test_a_failing_upload_keeps_the_former_object(objects: Objects) -> None:
     await objects.put("x", chunks(b"old"))
 
     async def breaks() -> AsyncIterator[bytes]:
         yield b"new and lon"
-        raise ConnectionError("the client went away")
+        raise ConnectionError("the client disconnected")
 
     with pytest.raises(ConnectionError):
         await objects.put("x", breaks())
@@ -157,7 +157,7 @@ async def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> No
         await backend("objects", url)(url).open()
 
 
-async def test_a_folder_that_is_none_is_a_problem(tmp_path: Path) -> None:
+async def test_a_path_that_is_not_a_folder_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     url = f"file://{tmp_path / 'file'}"
     with pytest.raises(SettingInvalid, match="is not a folder that you may write to"):

@@ -1,4 +1,4 @@
-"""What every database promises about datasets of projects, the owners of objects, and homes from before projects."""
+"""What every database promises about datasets of projects, owners of objects, and homes from before projects."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def a_job(name: str, project: str, snapshot: str | None) -> Job:
 
 
 async def test_each_project_has_datasets_of_its_own(database: Database) -> None:
-    """Given one name in two projects and shared, then each is stored and replaced by itself."""
+    """Given one name in two projects and as a shared dataset, then each is stored and replaced separately."""
     for project, classes in (("vision", 2), ("audio", 3), (None, 4), ("vision", 5)):
         await database.put_dataset(project, a_dataset("digits", classes))
     assert await database.datasets() == [
@@ -81,7 +81,9 @@ async def test_named_snapshots_are_those_of_jobs_that_are_not_deleted(database: 
 
 
 async def test_a_home_from_before_projects_keeps_its_datasets_and_snapshots(database_url: str) -> None:
-    """Given what the version before stored, when this one opens it, built-in datasets are shared and others are not."""
+    """Given a home of the previous version, when this version opens it, built-in datasets are shared and others are
+    not.
+    """
     old = [a_dataset("digits"), a_dataset("mine")]
     if database_url.startswith("mongodb"):
         await store_in_old_mongodb(database_url, old)
@@ -134,7 +136,7 @@ async def store_in_old_mongodb(url: str, datasets: list[Dataset]) -> None:
 
 
 async def test_what_a_leader_of_the_version_before_adds_meanwhile_is_found(tmp_path: Path) -> None:
-    """Given a MongoDB that this version has opened, when the old leader adds a dataset, it is there."""
+    """Given a MongoDB that this version has opened, when the old leader adds a dataset, then this version finds it."""
     async with run("database", "mongodb", tmp_path) as url:
         database = MongodbDatabase(url)
         await database.open()
@@ -149,7 +151,7 @@ async def test_a_server_of_the_version_before_refuses_a_mongodb_with_projects(tm
         database = MongodbDatabase(url)
         await database.open()
         stored = await database._connections.collection("installation").find_one({"_id": "schema"})
-        assert stored["version"] == 2, "the version before knows 1"
+        assert stored["version"] == 2, "the previous version knows version 1"
         await database._connections.collection("installation").update_one({"_id": "schema"}, {"$set": {"version": 3}})
         await database.close()
         with pytest.raises(SettingInvalid, match="has schema 3"):

@@ -1,4 +1,4 @@
-"""A report that is wrong is put aside alone, whatever broker brought it: those that came with it count."""
+"""With every broker, only an unreadable report is put aside: reports that came with it count."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 @asynccontextmanager
 async def opened_broker(kind: str) -> AsyncIterator[tuple[Broker, Callable[[bytes], Awaitable[None]]]]:
-    """A broker, and how a worker sends a report through it."""
+    """A broker, and a function by which a worker sends a report."""
     if kind == "embedded":
         embedded = EmbeddedBroker()
         yield embedded, embedded.receive_report
@@ -97,7 +97,7 @@ async def test_a_report_of_other_types_is_put_aside_alone(kind: str, jobs: Jobs)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         assert recorder._counters.corrupt_reports == 8
-        assert recorder.unreadable(KEY) == (), "it came whole at last"
+        assert recorder.unreadable(KEY) == (), "the report came complete in the end"
         attempt = (await jobs.by_id("j-1")).attempt
         assert attempt is not None
         assert attempt.stages == {"first_step": 1.0}
@@ -105,7 +105,7 @@ async def test_a_report_of_other_types_is_put_aside_alone(kind: str, jobs: Jobs)
 
 @pytest.mark.parametrize("kind", ["embedded", "rabbitmq", "kafka"])
 async def test_its_worker_is_told_of_a_report_that_cannot_be_read(kind: str, jobs: Jobs) -> None:
-    """Given a report that others wait behind, then its worker is told which it is, and can send another for it."""
+    """Given an unreadable report that later ones wait for, then its worker is told its number and can replace it."""
     async with opened_broker(kind) as (broker, send):
         recorder = a_recorder(jobs, broker)
         assert await recorder.committed(KEY) == 0

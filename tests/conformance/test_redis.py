@@ -1,4 +1,4 @@
-"""Redis as a cache: what it holds, and that losing it costs speed only."""
+"""Redis as a cache: its contents, and that losing it only costs speed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def cache() -> AsyncIterator[RedisCache]:
 async def test_a_redis_that_goes_away_is_a_miss_and_comes_back(
     cache: RedisCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a cache whose server stops answering, reads are misses at once; later it is asked again."""
+    """Given a cache whose server stops answering, reads are misses at once; later the server is tried again."""
     key = secrets.token_hex(8)
     await cache.put(key, b"value")
     answering = cache._client
@@ -36,20 +36,20 @@ async def test_a_redis_that_goes_away_is_a_miss_and_comes_back(
     await cache.put(key, b"other")
     await cache._client.aclose()
     cache._client = answering
-    assert await cache.get(key) is None, "it is not asked for a while"
+    assert await cache.get(key) is None, "the server is not tried for a while"
     monkeypatch.setattr(cache, "_away_until", 0.0)
     assert await cache.get(key) == b"value"
 
 
-async def test_one_that_cannot_be_reached_at_the_start_is_refused() -> None:
+async def test_a_redis_that_is_down_at_the_start_is_refused() -> None:
     cache = RedisCache("redis://someone:hunter2@127.0.0.1:9/0", 1)
     with pytest.raises(SettingInvalid, match=r"HEADWAY_CACHE_URL is redis://someone:\*\*\*@127.0.0.1:9/0"):
         await cache.open()
 
 
 @pytest.mark.disturbs_servers
-async def test_a_full_redis_lets_go_of_what_was_used_least_recently(cache: RedisCache) -> None:
-    """Given a bound and LRU, when more is put than it holds, then all is taken, and what is read stays."""
+async def test_a_full_redis_drops_the_least_recently_used(cache: RedisCache) -> None:
+    """Given a bound and LRU, when it is overfilled, then each new value is stored, and a value in use stays."""
     control("set", "redis", "maxmemory=24mb", "maxmemory-policy=allkeys-lru")
     try:
         assert await cache.problems() == []
@@ -57,10 +57,10 @@ async def test_a_full_redis_lets_go_of_what_was_used_least_recently(cache: Redis
         await cache.put(f"{prefix}-hot", block)
         for number in range(60):
             await cache.put(f"{prefix}-{number}", block)
-            assert await cache.get(f"{prefix}-{number}") == block, "what is new is always taken"
+            assert await cache.get(f"{prefix}-{number}") == block, "new values are always stored"
             if number % 6 == 5:
-                await asyncio.sleep(1.1)  # Redis tells ages in seconds
-                assert await cache.get(f"{prefix}-hot") == block, "what is read again and again stays"
+                await asyncio.sleep(1.1)  # Redis measures ages in seconds
+                assert await cache.get(f"{prefix}-hot") == block, "a value that is read often stays"
         held = [number for number in range(60) if await cache.get(f"{prefix}-{number}") is not None]
         assert 5 < len(held) < 24
         assert (await cache._client.info("memory"))["used_memory"] <= 26 << 20

@@ -1,4 +1,4 @@
-"""What is SQLite's own: one server at a time, and a schema that Alembic brings up to date."""
+"""Features of SQLite only: one server at a time, and a schema that Alembic migrates."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_home_of_a_newer_version_is_refused_unchanged(tmp_path: Path) ->
 
 
 async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> None:
-    """Given that start-up compares with constants, these must name the newest revisions, and tables must match."""
+    """Given the constants that start-up compares, they name the newest revisions, and the tables match."""
     from alembic.script import ScriptDirectory
 
     from headway.database import tables
@@ -66,7 +66,7 @@ async def test_the_schema_is_what_the_newest_revision_makes(tmp_path: Path) -> N
 
 
 async def test_a_write_that_was_cancelled_leaves_no_lock_behind(tmp_path: Path) -> None:
-    """Given a server that stops within a write, when its database is closed, then the next server can write at once."""
+    """Given a server that stops during a write, when its database is closed, then the next server can write at once."""
     url = f"sqlite:///{tmp_path / 'headway.db'}"
     database: Database = backend("database", url)(url)
     await database.open()

@@ -22,7 +22,7 @@ URLS = {
 
 
 @pytest.mark.parametrize("name", URLS)
-async def test_the_right_authority_is_believed(name: str) -> None:
+async def test_the_right_authority_is_accepted(name: str) -> None:
     kind, variable, arguments = URLS[name]
     url = service_url(variable)
     one: Any = backend(kind, url)(url, *arguments)

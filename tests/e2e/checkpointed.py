@@ -1,4 +1,4 @@
-"""Trainings and scripts that save, and what is seen of their checkpoints."""
+"""Training jobs and scripts that save, and helpers that read their checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Working directories as people have them, and what their jobs printed and logged."""
+"""Working directories like those of users, and the output and metrics of their jobs."""
 
 from __future__ import annotations
 

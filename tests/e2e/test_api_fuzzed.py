@@ -1,4 +1,4 @@
-"""Schemathesis speaks to a real server by the API's document: no answer is a defect or undocumented."""
+"""Schemathesis calls a real server by the API document: no answer is a defect or undocumented."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def post(fleet: Fleet, token: str, path: str, body: dict[str, Any]) -> dict[str,
 
 @pytest.mark.timeout(400)
 def test_no_request_gets_a_defect_or_an_undocumented_answer(tmp_path: Path) -> None:
-    """Given a job that a worker claimed, users, workers and ranks ask for everything, by good and by bad values."""
+    """Given a job that a worker claimed, users, workers and ranks call every route, with good and bad values."""
     with Fleet(tmp_path, lease_seconds=3600) as fleet:
         fleet.start_server()
         user, join = ((fleet.home / name).read_text().strip() for name in ("user.token", "worker.token"))

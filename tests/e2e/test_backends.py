@@ -1,4 +1,4 @@
-"""The same training, with a worker killed in the middle, over each set of backends that users run."""
+"""The same training, with a worker killed in the middle, on each set of backends that users run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCE = (Path(headway.__file__).parent / "drill" / "training.py").read_text()
 
 @pytest.fixture(params=SETS)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    """A server and three workers over one set."""
+    """A server and three workers on one set."""
     with (
         settings_of_set(request.param, tmp_path) as settings,
         Fleet(tmp_path, heartbeat_seconds=0.7, lease_seconds=3, **settings) as fleet,

@@ -1,4 +1,4 @@
-"""A whole installation goes into a file, while it is at work, and comes back over other backends."""
+"""A whole running installation is backed up into a file and restored into other backends."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def started(fleet: Fleet) -> None:
     ("before", "after"), [("sqlite", "postgresql"), ("postgresql", "mongodb"), ("mongodb", "sqlite")]
 )
 def test_an_installation_moves_to_another_database_while_it_works(tmp_path: Path, before: str, after: str) -> None:
-    """Given jobs that ended, one deleted, one at work, when a backup of now is restored elsewhere, nothing is missing.
+    """Given ended jobs, a deleted one and a running one, when a backup is restored elsewhere, nothing is missing.
 
-    The job that was at work goes on from its checkpoint, to the weights of an unbroken run.
+    The running job continues from its checkpoint, and ends with the weights of an uninterrupted run.
     """
     file = tmp_path / "backup.zip"
     with fleet_over(tmp_path / "before", before) as fleet:
@@ -57,22 +57,22 @@ def test_an_installation_moves_to_another_database_while_it_works(tmp_path: Path
         model, lines = weights_of(whole), list(whole.logs())
         working = fleet.script(SOURCE, world_size=2, name="working")
         wait_until(lambda: has_checkpoint(working), "a checkpoint")
-        fleet.kill("one", signal.SIGSTOP)  # what it has not told yet is not in the backup
+        fleet.kill("one", signal.SIGSTOP)  # what it has not reported yet is not in the backup
         saved = fleet.command("backup", str(file), "--json", **fleet.settings)
         fleet.kill("one", signal.SIGCONT)
         assert saved.returncode == 0, saved.stderr
         counts = json.loads(saved.stdout)["counts"]
         assert (counts["job"], counts["tombstone"]) == (3, 1)
-        assert ended(working).status == "succeeded", "the backup disturbed nobody"
+        assert ended(working).status == "succeeded", "the backup did not disturb the job"
         token = (fleet.home / "user.token").read_text().strip()
     with fleet_over(tmp_path / "after", after) as fleet:
         restored = fleet.command("restore", str(file), **fleet.settings)
         assert restored.returncode == 0, restored.stderr
         assert "is as in the backup" in restored.stdout
         again = fleet.command("restore", str(file), **fleet.settings)
-        assert again.returncode == 2, "what is there is not written over"
+        assert again.returncode == 2, "existing data is not overwritten"
         started(fleet)
-        with Client(fleet.url, token) as client:  # tokens from before the move hold
+        with Client(fleet.url, token) as client:  # tokens from before the move are valid
             whole, working = client.job("whole"), client.job("working")
             assert [job.name for job in client.jobs()] == ["working", "again", "whole"]
             assert weights_of(whole) == model
@@ -87,7 +87,7 @@ def test_an_installation_moves_to_another_database_while_it_works(tmp_path: Path
 
 
 def test_a_worker_of_before_the_restore_comes_back_as_a_new_one(tmp_path: Path) -> None:
-    """Given a worker whose server is replaced by a restored one, when it asks, then it ends its ranks and registers."""
+    """Given a worker whose server is replaced by a restored one, at its next call it ends its ranks and registers."""
     with Fleet(tmp_path, heartbeat_seconds=0.7, lease_seconds=3) as fleet:
         started(fleet)
         job = fleet.script(SOURCE, world_size=2, variables={"STEPS": "1000"})
@@ -108,12 +108,12 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(tmp_path: Path, fleet: 
         client.submit({"command": ["true"], "world_size": 64})
     file, home = tmp_path / "backup.zip", tmp_path / "empty"
     assert fleet.command("backup", str(file)).returncode == 0
-    assert fleet.command("backup", str(file)).returncode == 2, "an older backup is not written over"
+    assert fleet.command("backup", str(file)).returncode == 2, "an older backup is not overwritten"
     assert file.stat().st_mode & 0o077 == 0
     assert fleet.command("restore", str(file), "--check").returncode == 0
     content = file.read_bytes()
     with ZipFile(file) as archive:
-        inside = archive.getinfo("records/00000000").header_offset + 80  # behind the header: in the compressed bytes
+        inside = archive.getinfo("records/00000000").header_offset + 80  # after the header: in the compressed bytes
     flipped = content[:inside] + bytes([content[inside] ^ 1]) + content[inside + 1 :]
     for damaged in (content[:-200], flipped, b"nonsense", b""):
         file.write_bytes(damaged)
@@ -125,7 +125,7 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(tmp_path: Path, fleet: 
     assert not home.exists()
 
 
-def test_what_the_store_has_lost_is_named_and_the_rest_is_saved(tmp_path: Path, fleet: Fleet) -> None:
+def test_missing_objects_are_named_and_the_rest_is_backed_up(tmp_path: Path, fleet: Fleet) -> None:
     started(fleet)
     job = ended(fleet.script("open('a.txt', 'w').write('a'); open('b.txt', 'w').write('b')", outputs=["*.txt"]))
     stored = {one["name"]: fleet.home / "objects" / one["object_id"] for one in job.data["artifacts"]}

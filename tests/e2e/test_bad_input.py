@@ -1,4 +1,4 @@
-"""Scripts and files that misbehave: each gets a clear end, nothing is lost, and nothing stays behind."""
+"""Scripts and files that misbehave: each ends with a clear cause, nothing is lost, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def texts(job: JobHandle) -> list[str]:
     return [line["text"] for line in job.logs()]
 
 
-def test_what_does_not_exist_is_named_with_what_does(client: Client) -> None:
+def test_errors_for_unknown_names_list_the_known_ones(client: Client) -> None:
     with pytest.raises(InvalidInput, match=r"Trainer cnx does not exist. There are: mlp, lstm, cnn."):
         client.train("cnx", dataset="digits")
     with pytest.raises(InvalidInput, match=r"Trainer cnn has no parameter epoch\. It has: batch_size"):
@@ -60,7 +60,7 @@ def test_a_name_is_taken_once(client: Client) -> None:
         client.submit({"script": "a.py", "source": "", "name": "taken"})
 
 
-def test_a_dataset_too_small_for_what_is_asked_is_the_users_to_mend(client: Client) -> None:
+def test_a_dataset_that_is_too_small_is_the_users_to_fix(client: Client) -> None:
     job = ended(client.train("mlp", dataset="digits", dataset_size=5000))
     assert (job.status, job.data["blame"]) == ("failed", "user")
     assert "dataset_size is 5000; 1294 training samples are left beside 144 for validation" in job.data["sentence"]
@@ -101,7 +101,7 @@ def test_a_rank_over_its_memory_limit_is_ended_before_the_machine_suffers(shared
     assert modest.status == "succeeded"
 
 
-def test_a_hundred_megabytes_of_output_are_cut_and_that_is_said(shared_fleet: Fleet) -> None:
+def test_a_hundred_megabytes_of_output_are_cut_with_a_notice(shared_fleet: Fleet) -> None:
     source = "line = 'x' * 1023\nfor _ in range(100 * 1024): print(line)\nprint('the end')"
     job = ended(shared_fleet.script(source))
     assert job.status == "succeeded"
@@ -113,7 +113,7 @@ def test_a_hundred_megabytes_of_output_are_cut_and_that_is_said(shared_fleet: Fl
     )
 
 
-def test_output_that_is_no_text(shared_fleet: Fleet) -> None:
+def test_output_that_is_not_text(shared_fleet: Fleet) -> None:
     source = r"""
 import sys
 out = sys.stdout.buffer
@@ -132,7 +132,7 @@ def test_a_script_that_never_ends_ends_at_its_time_limit(shared_fleet: Fleet) ->
 
 
 def test_children_that_outlive_their_rank_are_ended(shared_fleet: Fleet) -> None:
-    seconds = f"987.{os.getpid()}"  # by which they are found, also where other tests run the same
+    seconds = f"987.{os.getpid()}"  # identifies these processes, even if other tests run the same
     source = f"""
 import subprocess
 children = [subprocess.Popen(["sleep", "{seconds}"], start_new_session=new) for new in (False, True)]
@@ -165,13 +165,13 @@ def _command_line(process: psutil.Process) -> list[str]:
         "import os\nprint('begun', flush=True)\nos.closerange(0, 200)",
     ],
 )
-def test_scripts_that_pull_the_rug_from_under_themselves(shared_fleet: Fleet, source: str) -> None:
+def test_scripts_that_destroy_their_own_surroundings(shared_fleet: Fleet, source: str) -> None:
     job = ended(shared_fleet.script(source, outputs=["*.csv"]))
     assert job.status == "succeeded", job.data["sentence"]
     assert texts(job) == ["begun"]
 
 
-def test_a_script_that_raises_after_closing_its_output_still_leaves_its_cause(shared_fleet: Fleet) -> None:
+def test_a_script_that_raises_after_closing_its_output_reports_its_cause(shared_fleet: Fleet) -> None:
     job = ended(shared_fleet.script("import sys\nsys.stdout.close(); sys.stderr.close()\nraise ValueError('unseen')"))
     assert "Rank 0 raised ValueError: unseen." in job.data["sentence"]
 
@@ -183,7 +183,7 @@ def test_a_script_that_raises_after_closing_its_output_still_leaves_its_cause(sh
 def test_a_snapshot_made_to_do_harm_is_refused_by_the_worker(
     shared_fleet: Fleet, client: Client, name: str, kind: bytes, link: str
 ) -> None:
-    """Given an archive no client of ours makes, sent by hand, when a worker unpacks it, then nothing gets outside."""
+    """Given a malicious archive, sent by hand, when a worker unpacks it, then nothing is written outside its folder."""
     content = BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         entry = tarfile.TarInfo(name)
@@ -194,7 +194,7 @@ def test_a_snapshot_made_to_do_harm_is_refused_by_the_worker(
     client._connection.request("PUT", f"/snapshots/{sha256}", content=archive)
     job = ended(client.submit({"command": ["ls"], "snapshot": sha256}))
     if name.startswith("/"):
-        assert not Path(name).exists()  # taken as a path inside, as tar does
+        assert not Path(name).exists()  # it counts as a path inside the folder, as in tar
         return
     assert (job.status, job.data["reason"], job.data["blame"]) == ("failed", "input_unusable", "user")
     assert "cannot be unpacked" in job.data["sentence"]
@@ -219,7 +219,9 @@ def test_a_damaged_block_is_never_trained_on(fleet: Fleet) -> None:
 
 
 def test_a_worker_with_a_full_disk_waits_and_loses_nothing(fleet: Fleet, tmp_path: Path) -> None:
-    """Given a worker whose disk is full, when a rank prints, then nothing is lost, and it goes on with more room."""
+    """Given a worker whose disk is full, when a rank prints, then nothing is lost, and it continues when there is
+    space.
+    """
     with small_disk(tmp_path / "small") as disk:
         fleet.start_server()
         token = str(fleet.home / "worker.token")
@@ -234,7 +236,7 @@ def test_a_worker_with_a_full_disk_waits_and_loses_nothing(fleet: Fleet, tmp_pat
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(b"x" * 4096)
-        wait_until(lambda: "wait for the disk" in fleet.log("one"), "the worker's word about its disk")
+        wait_until(lambda: "wait for the disk" in fleet.log("one"), "the worker's message about its disk")
         filler.unlink()
         assert ended(job).status == "succeeded"
         said = [text for text in texts(job) if text.startswith("line")]
@@ -245,7 +247,7 @@ def test_a_worker_with_a_full_disk_waits_and_loses_nothing(fleet: Fleet, tmp_pat
             process.wait()
 
 
-def test_a_taken_port_is_said(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "headway", "up", "--port", port, "--home", str(tmp_path / "home")]

@@ -1,4 +1,4 @@
-"""`run.save` and `run.restore`: an attempt goes on where the one before had come to."""
+"""`run.save` and `run.restore`: an attempt continues from the state of the previous one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.strikes import kill_a_rank
 
 
 @pytest.mark.parametrize("world_size", [1, 3])
-def test_killed_ranks_go_on_from_their_newest_checkpoint(shared_fleet: Fleet, world_size: int) -> None:
+def test_killed_ranks_continue_from_their_newest_checkpoint(shared_fleet: Fleet, world_size: int) -> None:
     job = shared_fleet.script(COUNTS.replace("WHAT", WAITS_TWICE), world_size=world_size)
     wait_until(lambda: complete_steps(job) == [10, 20], "two checkpoints")
     kill_a_rank(shared_fleet, job)
@@ -36,7 +36,7 @@ def test_killed_ranks_go_on_from_their_newest_checkpoint(shared_fleet: Fleet, wo
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
-def test_a_damaged_checkpoint_is_dropped_for_the_one_before_and_that_is_said(shared_fleet: Fleet, damage: str) -> None:
+def test_a_damaged_checkpoint_is_skipped_for_the_previous_one_with_a_warning(shared_fleet: Fleet, damage: str) -> None:
     job = shared_fleet.script(COUNTS.replace("WHAT", WAITS_ONCE))
     wait_until(lambda: complete_steps(job) == [10, 20], "two checkpoints")
     folder = shared_fleet.home / "objects" / "checkpoints" / job.id / "1" / "20"
@@ -68,7 +68,7 @@ def test_old_checkpoints_are_swept_and_go_with_their_job(shared_fleet: Fleet) ->
     assert parts() == set()
 
 
-def test_saving_on_one_rank_only_is_warned_of_and_does_not_fill_the_store(shared_fleet: Fleet) -> None:
+def test_saving_on_only_one_rank_warns_and_does_not_fill_the_store(shared_fleet: Fleet) -> None:
     source = """
 import headway, time
 run = headway.run()
@@ -85,7 +85,7 @@ for step in range(1, 15):
 
 
 def test_at_another_world_size_the_losses_agree(shared_fleet: Fleet) -> None:
-    """Two ranks save; one, and four, go on with the same samples in the same order. Dropout is off."""
+    """Two ranks save; one rank and four ranks continue with the same samples in the same order. Dropout is off."""
     with shared_fleet.client() as client:
         parameters = {"epochs": 100, "max_steps": 80, "batch_size": 40, "dropout": 0, "log_every_steps": 10}
         parameters["precision"] = "fp32"
@@ -143,8 +143,10 @@ for step in range(1, 31):
     )
 
 
-def test_what_was_done_again_is_kept_and_marked(shared_fleet: Fleet) -> None:
-    """One line for charts, each step once; what the killed attempt logged behind its checkpoint can still be read."""
+def test_repeated_steps_are_kept_and_marked(shared_fleet: Fleet) -> None:
+    """The joined series has each step once. Points that the killed attempt logged after its checkpoint can still be
+    read.
+    """
     source = """
 import headway, time
 run = headway.run()
@@ -157,7 +159,7 @@ while step < 30:
     if step == 17 and run.attempt == 1: time.sleep(300)
 """
     job = shared_fleet.script(source)
-    wait_until(lambda: complete_steps(job) == [10] and newest_step(job) == 17, "the steps behind the checkpoint")
+    wait_until(lambda: complete_steps(job) == [10] and newest_step(job) == 17, "the steps after the checkpoint")
     kill_a_rank(shared_fleet, job)
     ended(job)
     (series,) = job.metrics().series
@@ -173,7 +175,7 @@ while step < 30:
     assert "7 logged steps were done again" in shared_fleet.command("show", job.name).stdout
 
 
-def test_a_checkpoint_of_a_newer_headway_is_passed_over(shared_fleet: Fleet) -> None:
+def test_a_checkpoint_of_a_newer_headway_is_skipped(shared_fleet: Fleet) -> None:
     job = shared_fleet.script(COUNTS.replace("WHAT", WAITS_ONCE))
     wait_until(lambda: complete_steps(job) == [10, 20], "two checkpoints")
     with closing(sqlite3.connect(shared_fleet.home / "headway.db")) as database, database:

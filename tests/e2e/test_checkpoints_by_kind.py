@@ -1,4 +1,4 @@
-"""Whatever saves, in whatever form: files of any program, Lightning's, sharded models, models by name."""
+"""All kinds of checkpoints: files of any program, Lightning's, sharded models, models by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def texts(job: JobHandle, rank: int = 0) -> list[str]:
 
 
 def test_files_that_a_program_writes_are_kept_and_given_back(shared_fleet: Fleet, tmp_path: Path) -> None:
-    """Given a program that knows only a directory's name, when it is killed, it goes on from its newest file."""
+    """Given a program that only writes to a directory, when it is killed, it continues from its newest file."""
     with shared_fleet.client() as client:
         job = client.run_script(EXAMPLES / "frameworks" / "pytorch_files.py", variables={"STEPS": "150"})
         wait_until(lambda: has_checkpoint(job), "the first checkpoint")
@@ -40,7 +40,7 @@ def test_files_that_a_program_writes_are_kept_and_given_back(shared_fleet: Fleet
 
 
 def test_half_written_files_are_never_kept(shared_fleet: Fleet, tmp_path: Path) -> None:
-    """Given a program that is killed in the middle of writing a file, what it had before is what it gets back."""
+    """Given a program that is killed while it writes a file, it gets back the files of before."""
     kept = tmp_path / "kept"
     script = """
 set -e
@@ -95,7 +95,7 @@ if os.environ["HEADWAY_ATTEMPT"] == "1":
     ]
 
 
-def test_a_folder_as_state_is_saved_when_the_script_says_so(shared_fleet: Fleet) -> None:
+def test_a_script_can_save_a_folder(shared_fleet: Fleet) -> None:
     source = """
 import headway, pathlib, time
 run = headway.run()
@@ -114,7 +114,7 @@ if run.attempt == 1:
     assert texts(ended(job)) == ["restored None None", "restored 4 after 4"]
 
 
-def test_lightning_goes_on_from_its_own_checkpoint(shared_fleet: Fleet) -> None:
+def test_lightning_continues_from_its_own_checkpoint(shared_fleet: Fleet) -> None:
     with shared_fleet.client() as client:
         script = EXAMPLES / "frameworks" / "lightning_resume.py"
         arguments = ["--devices", "2", "--epochs", "8", "--pause", "0.3"]
@@ -153,8 +153,8 @@ if run.rank == 0: print("loss", loss.item())
 """
 
 
-def test_sharded_models_are_restored_also_at_another_world_size(shared_fleet: Fleet) -> None:
-    """FSDP2 by torch.distributed.checkpoint: two ranks save, and two or three go on."""
+def test_sharded_models_are_restored_at_any_world_size(shared_fleet: Fleet) -> None:
+    """FSDP2 by torch.distributed.checkpoint: two ranks save, and two or three ranks continue."""
     alone = ended(shared_fleet.script(SHARDED, world_size=2))
     assert alone.status == "succeeded", alone.data
     broken = shared_fleet.script(SHARDED, "break", world_size=2)
@@ -172,7 +172,7 @@ def test_sharded_models_are_restored_also_at_another_world_size(shared_fleet: Fl
 
 @pytest.mark.parametrize("world_size", [1, 3])
 def test_models_optimizers_and_batches_come_back_by_name(shared_fleet: Fleet, world_size: int) -> None:
-    """Given a script as in the tutorial, when it is struck, its weights are those of one left alone."""
+    """Given a script as in the tutorial, when its ranks are killed, its weights are those of an uninterrupted run."""
     arguments = ["--epochs", {1: "150", 3: "30"}[world_size], "--save-steps", "50"]
     with shared_fleet.client() as client:
         fields: dict[str, Any] = {"arguments": arguments, "world_size": world_size, "data": "digits"}

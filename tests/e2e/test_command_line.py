@@ -1,4 +1,4 @@
-"""The command line against a running fleet: what it prints, where, and what it completes."""
+"""The command line with a running fleet: its output, on which stream, and completion."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_events_can_be_followed(shared_fleet: Fleet, job: JobHandle) -> None:
     assert "job.succeeded" in prints(shared_fleet, "events", job.name, "-f", "--json").splitlines()[-1]
 
 
-def test_a_metric_that_is_not_there_is_an_error_that_names_those_that_are(shared_fleet: Fleet, job: JobHandle) -> None:
+def test_the_error_for_an_unknown_metric_names_the_known_ones(shared_fleet: Fleet, job: JobHandle) -> None:
     ran = shared_fleet.command("metrics", job.name, "--name", "lsos", "--name", "loss")
     assert ran.returncode == 1
     assert f"Job {job.name} has no metric lsos. It has: loss." in ran.stderr
@@ -88,7 +88,7 @@ def test_colours_are_as_the_variables_say(shared_fleet: Fleet, job: JobHandle) -
     assert "\x1b[" not in prints(shared_fleet, "jobs", FORCE_COLOR="1", NO_COLOR="1")
 
 
-def test_the_time_that_a_job_ran_is_not_that_of_its_queue(shared_fleet: Fleet, job: JobHandle) -> None:
+def test_the_run_time_does_not_include_the_queue(shared_fleet: Fleet, job: JobHandle) -> None:
     heading, *rows = prints(shared_fleet, "jobs", "--name", job.name).splitlines()
     assert heading.split() == ["NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "RAN", "TEST", "ACCURACY"]
     assert len(rows) == 1

@@ -1,4 +1,4 @@
-"""Datasets of one's own, from file to prediction."""
+"""A user's own datasets, from file to prediction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_dataset_of_ones_own_from_file_to_prediction(shared_fleet: Fleet, clie
 def test_mnist_is_fetched_from_a_mirror_where_there_is_no_checkout(
     fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given a server without MNIST, when it is asked for, then the client fetches it, verified, and the job goes on."""
+    """Given a server without MNIST, when a job needs it, then the client fetches and verifies it, and the job runs."""
     import functools
     import http.server
     import shutil

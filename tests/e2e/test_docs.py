@@ -1,4 +1,4 @@
-"""Every command of the quickstart runs, and the reference pages are what the code says."""
+"""Every command of the documents runs, and the reference pages match the code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_command_of_the_documents_runs(shared_fleet: Fleet, tmp_path: Path
 
 @pytest.mark.parametrize("page", MARKDOWN)
 def test_every_link_leads_somewhere(page: str) -> None:
-    """Given a page's links to files of the checkout, and to headings in them, then these are there."""
+    """Given a page's links to files of the checkout and to headings in them, then these exist."""
     path = CHECKOUT / page
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
         name, _, heading = target.partition("#")

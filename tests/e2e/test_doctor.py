@@ -1,4 +1,4 @@
-"""`headway doctor` finds what is prepared wrong, and names the cure."""
+"""`headway doctor` finds wrong configurations, and names the fix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lonely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def quick_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is asked here has nothing to do with torch, whose import takes longer than all the rest."""
+    """A fake torch, because these tests do not need torch and its import takes longer than everything else."""
     (tmp_path / "quick").mkdir()
     (tmp_path / "quick" / "torch.py").write_text("class cuda:\n    is_available = staticmethod(lambda: False)\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "quick"))
@@ -74,7 +74,7 @@ def test_backends_that_cannot_be_reached_are_named_with_their_setting(shared_fle
     assert "hunter2" not in json.dumps(problems)
 
 
-def test_backends_in_order_have_nothing_to_mend(shared_fleet: Fleet) -> None:
+def test_healthy_backends_have_no_problems(shared_fleet: Fleet) -> None:
     with database_for_processes("postgresql", shared_fleet.folder) as url:
         kafka = service_url("KAFKA_URL")
         assert doctor(shared_fleet, HEADWAY_DATABASE_URL=url, HEADWAY_BROKER_URL=kafka) == (0, [])
@@ -84,7 +84,7 @@ def test_backends_in_order_have_nothing_to_mend(shared_fleet: Fleet) -> None:
         assert "headway-secret" not in migrated.stdout
 
 
-def test_a_fleet_in_order_has_nothing_to_mend(shared_fleet: Fleet) -> None:
+def test_a_healthy_fleet_has_no_problems(shared_fleet: Fleet) -> None:
     assert doctor(shared_fleet) == (0, [])
     assert "All is well." in shared_fleet.command("doctor").stdout
 

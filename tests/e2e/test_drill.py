@@ -1,4 +1,4 @@
-"""The drill holds, as a user runs it; and it says so when something does not."""
+"""The drill passes, as a user runs it; and it reports scenarios that fail."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def test_every_scenario_of_the_drill_holds(tmp_path: Path) -> None:
     assert (ran.returncode, said["held"]) == (0, True)
     assert times["rank killed"]["first_step_seconds"] < 10
     assert times["newest checkpoint damaged"]["repeated_steps"] > 50
-    assert 1 <= said["torchrun_tries"] <= 3  # now and then it does not come back at all
+    assert 1 <= said["torchrun_tries"] <= 3  # sometimes it does not come back at all
     assert said["ratio_torchrun"] is None or said["ratio_torchrun"] > 1
 
 
-def test_what_cannot_be_played_here_is_said_and_has_not_held(tmp_path: Path) -> None:
+def test_a_scenario_that_cannot_run_here_is_reported_and_does_not_pass(tmp_path: Path) -> None:
     scenario = Scenario("full disk", full_disk_of_server, possible=lambda: "there are no limits here")
     told: list[Outcome] = []
     said = run_drill(tmp_path, [scenario], told.append)
@@ -40,8 +40,8 @@ def test_what_cannot_be_played_here_is_said_and_has_not_held(tmp_path: Path) -> 
     assert [one.impossible for one in told] == ["there are no limits here"]
 
 
-def test_a_training_that_was_tampered_with_does_not_pass(shared_fleet: Fleet) -> None:
-    """Given a job that skips a step, prints a line twice and ends with other weights, each is said."""
+def test_the_drill_detects_tampered_training(shared_fleet: Fleet) -> None:
+    """Given a job that skips a step, prints a line twice and ends with other weights, each is reported."""
     source = """
 import headway
 run = headway.run()

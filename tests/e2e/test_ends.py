@@ -1,4 +1,4 @@
-"""How ranks end: asked to, by themselves, and by what they forked."""
+"""How ranks end: by request, on their own, and with forked processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def texts(job: JobHandle, rank: int = 0) -> list[str]:
 
 
 def test_a_script_that_exits_with_0_when_it_is_asked_to_end_is_not_finished(shared_fleet: Fleet) -> None:
-    """Given a script and a command that save at SIGTERM and exit, when paused, resumed and cancelled, then they are."""
+    """Given a script and a command that save at SIGTERM and exit with 0, then pause, resume and cancel work."""
     source = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("saved"), sys.exit(0)))
@@ -37,7 +37,7 @@ time.sleep(600)
             assert ended(one).status == "cancelled"
 
 
-def test_a_script_that_has_said_that_it_finished_is(shared_fleet: Fleet) -> None:
+def test_a_script_that_called_finish_counts_as_finished(shared_fleet: Fleet) -> None:
     source = """
 import headway, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -51,8 +51,8 @@ time.sleep(600)
     assert (ended(job).status, job.data["result"]) == ("succeeded", {"accuracy": 0.5})
 
 
-def test_a_fork_that_returns_is_no_rank(shared_fleet: Fleet) -> None:
-    """Given forks of rank 0 that return, exit and raise, when rank 1 raises, then the job failed for that alone."""
+def test_the_end_of_a_fork_is_not_the_end_of_the_rank(shared_fleet: Fleet) -> None:
+    """Given forks of rank 0 that return, exit and raise, when rank 1 raises, then only that is the job's failure."""
     source = """
 import os, time, headway
 if os.environ["RANK"] == "0":
@@ -70,7 +70,7 @@ else:
     assert "ValueError: in a fork" in texts(job)
 
 
-def test_a_warm_rank_leaves_what_plain_python_leaves(shared_fleet: Fleet, tmp_path: Path) -> None:
+def test_a_warm_rank_writes_the_same_files_as_plain_python(shared_fleet: Fleet, tmp_path: Path) -> None:
     source = """
 import csv, logging, logging.handlers, multiprocessing, os, time, weakref
 import torch.distributed as dist
@@ -103,8 +103,8 @@ if __name__ == "__main__":
     }  # fmt: skip
 
 
-def test_a_bar_is_seen_while_it_moves(shared_fleet: Fleet) -> None:
-    """Given a bar that has no line end for long, when the log is read and followed, then it shows the bar once."""
+def test_a_progress_bar_is_shown_while_it_moves(shared_fleet: Fleet) -> None:
+    """Given a progress bar without a line end, when the log is read and followed, then it shows the bar once."""
     source = """
 import sys, time, os
 for number in range(10_000):
@@ -115,7 +115,7 @@ print()
 """
     job = shared_fleet.script(source)
     first = wait_until(lambda: texts(job), "the bar")
-    wait_until(lambda: texts(job) != first, "the bar's next state")
+    wait_until(lambda: texts(job) != first, "the bar's next drawing")
     assert len(texts(job)) == 1
     printed = shared_fleet.command("logs", job.name).stdout
     assert printed.endswith(" of 10000\n")
@@ -127,7 +127,7 @@ print()
 
 
 def test_an_exit_handler_that_the_time_limit_cuts_off_is_a_warning(shared_fleet: Fleet) -> None:
-    """Given a script that is through, when the time limit ends its exit handler, then the job succeeds and says so."""
+    """Given a script that is done, when the time limit ends its exit handler, then the job succeeds with a warning."""
     source = "import atexit, time\natexit.register(time.sleep, 600)\nprint('trained')"
     job = ended(shared_fleet.script(source, timeout_seconds=3))
     assert job.status == "succeeded"

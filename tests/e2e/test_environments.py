@@ -1,4 +1,4 @@
-"""The software of a job: lock files, and interpreters of one's own."""
+"""The software of a job: lock files, and a user's own interpreter."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_lock_files_environment_is_built_once_and_warm_after_that(
 def test_included_files_and_projects_of_the_working_directory_are_those_of_the_job(
     shared_fleet: Fleet, client: Client, tmp_path: Path
 ) -> None:
-    """Given `-r` and `-e .`, when either changes, then the next job has the change; what is kept is used by both."""
+    """Given `-r` and `-e .`, when either changes, then the next job has the change; both use the cached environment."""
     build = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
     write(
         tmp_path,
@@ -95,7 +95,7 @@ def test_other_lock_files(shared_fleet: Fleet, client: Client, tmp_path: Path, k
         ({"python": "/bin/true"}, "/bin/true is not a Python interpreter"),
     ],
 )
-def test_an_environment_that_cannot_be_had_is_the_users_to_mend(
+def test_an_environment_that_cannot_be_built_is_the_users_to_fix(
     shared_fleet: Fleet, client: Client, tmp_path: Path, environment: dict[str, str], words: str
 ) -> None:
     write(tmp_path, train_py="", requirements_txt="no-such-package-anywhere==1.0\n")

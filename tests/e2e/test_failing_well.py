@@ -1,4 +1,4 @@
-"""What stands still is ended, what fails again and again is given up, and everything says why."""
+"""Stalled jobs are ended, jobs that keep failing are not retried, and all of them say why."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ for step in range(first + 1, 41):
 """
 
 
-def test_a_hanging_rank_is_named_and_the_job_goes_on(shared_fleet: Fleet, tmp_path: Path) -> None:
-    """Given a rank that does not come to a collective, the others' silence ends the attempt, and its stack is kept."""
+def test_a_hanging_rank_is_named_and_the_job_continues(shared_fleet: Fleet, tmp_path: Path) -> None:
+    """Given a rank that does not join a collective, the stall ends the attempt, and the rank's stack is kept."""
     job = shared_fleet.script(HANGS, world_size=2, stall_seconds=2)
     began = time.monotonic()
     assert ended(job).status == "succeeded", job.data
@@ -53,8 +53,10 @@ def test_a_hanging_rank_is_named_and_the_job_goes_on(shared_fleet: Fleet, tmp_pa
     assert "in sleeps_for_ever" in path.read_text()
 
 
-def test_ranks_that_wait_for_what_never_comes_before_a_first_step_are_noticed(fleet: Fleet) -> None:
-    """Given ranks that log no step and wait, when that lasts, then it is warned of, or ends if its job says so."""
+def test_idle_ranks_are_detected_before_their_first_step(fleet: Fleet) -> None:
+    """Given idle ranks that log no step, after a while there is a warning, or the attempt ends if the job asks for
+    that.
+    """
     fleet.settings |= {"HEADWAY_RESOURCE_SAMPLE_SECONDS": "0.2", "HEADWAY_STARTUP_LIMIT_SECONDS": "2"}
     fleet.start_server()
     fleet.start_worker("one", slots=2)
@@ -75,7 +77,7 @@ def test_a_gang_that_stalls_over_two_workers_leaves_all_stacks(shared_fleet: Fle
     assert len(stacks) == 2
 
 
-def test_three_failures_at_one_step_are_no_accident(shared_fleet: Fleet) -> None:
+def test_three_failures_at_one_step_end_the_job(shared_fleet: Fleet) -> None:
     source = """
 import headway, os, signal, time
 run = headway.run()
@@ -93,7 +95,7 @@ while True:
 
 
 def test_a_worker_that_is_shut_down_lets_its_ranks_save(fleet: Fleet) -> None:
-    """SIGTERM drains, too: what was trained until then is what the job goes on from."""
+    """SIGTERM drains a worker as well: the job continues from the steps trained until then."""
     fleet.start_server()
     fleet.start_worker("one", slots=1)
     fleet.wait_for_workers(1)
@@ -114,7 +116,7 @@ def test_a_worker_that_is_shut_down_lets_its_ranks_save(fleet: Fleet) -> None:
 
 
 def test_a_drained_worker_gives_its_jobs_to_another(fleet: Fleet) -> None:
-    """Given a training, when its worker is drained, it saves and goes on elsewhere, and no failure is counted."""
+    """Given a training, when its worker is drained, it saves and continues elsewhere, and no failure is counted."""
     fleet.start_server()
     for name in ("one", "two"):
         fleet.start_worker(name, slots=1)
@@ -132,7 +134,7 @@ def test_a_drained_worker_gives_its_jobs_to_another(fleet: Fleet) -> None:
         assert (first["reason"], job.data["retries_used"]) == ("drained", 0)
         assert second["assignments"][0]["worker_name"] == "two"
         assert second["restored_step"] > 0
-        assert second["repeats_steps"] < 20, "what was trained before the drain was lost"
+        assert second["repeats_steps"] < 20, "steps from before the drain were lost"
         assert "one (draining)" in fleet.command("workers").stdout
         fleet.kill("two")
         waits = fleet.script("print(1)")
@@ -171,7 +173,7 @@ while step < 40:
     if step == 20: run.save({"step": step}, step); time.sleep(0.2)
     if step == 30 and run.attempt == 1: time.sleep(1); os.kill(os.getpid(), signal.SIGKILL)
 """
-    ended(shared_fleet.script("pass", world_size=4))  # both workers are warm then, which would count as start-up
+    ended(shared_fleet.script("pass", world_size=4))  # makes both workers warm: warming up would count as start-up
     job = ended(shared_fleet.script(source))
     spent = job.goodput()
     assert spent["repeated_seconds"] == pytest.approx(1.7, abs=0.5)
@@ -187,7 +189,7 @@ while step < 40:
 
 
 def test_waiting_names_the_holder_and_estimates_by_its_steps(fleet: Fleet) -> None:
-    """Given a training that says how many steps come, who waits for its slot is told for how long."""
+    """Given a training that declares its steps, a job that waits for its slot is told for how long."""
     fleet.settings["HEADWAY_HEARTBEAT_SECONDS"] = "0.5"
     fleet.start_server()
     fleet.start_worker("one", slots=1)
@@ -214,10 +216,8 @@ for step in range(1, 10_001):
     assert waits.data["waiting"] is None
 
 
-def test_what_ranks_use_is_sampled_and_what_the_driver_tells_of_their_devices(
-    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Given four devices of which the worker may use the last two, its slots, ranks and samples are those of these."""
+def test_ranks_and_their_devices_are_sampled(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given four devices of which the worker may use the last two, its slots, ranks and samples use these two."""
     use = "0, 10, 1\\n1, 20, 1\\n2, 75, 2048\\n3, 30, 1"
     devices = "\\n".join(f"{index}, GPU-{index}, Device" for index in range(4))
     tool = tmp_path / "bin" / "nvidia-smi"
@@ -251,7 +251,7 @@ print((time.process_time() - used) / (time.monotonic() - began))
 
 
 def test_stacks_of_a_rank_that_cannot_write_them_are_read_from_outside(shared_fleet: Fleet) -> None:
-    """Given a command that runs Python of its own, py-spy reads where it is."""
+    """Given a command that starts Python, py-spy reads its stack."""
     if shutil.which("py-spy", path=str(Path(sys.executable).parent)) is None:
         pytest.fail("py-spy is not installed beside this Python: make setup")
     code = (
@@ -264,8 +264,8 @@ def test_stacks_of_a_rank_that_cannot_write_them_are_read_from_outside(shared_fl
         job.cancel()
 
 
-def test_a_training_goes_on_with_fewer_ranks_when_a_worker_is_lost(fleet: Fleet) -> None:
-    """Given a job for one or two ranks, when a worker is lost for good, it goes on with the same samples on one."""
+def test_training_continues_with_fewer_ranks_when_a_worker_is_lost(fleet: Fleet) -> None:
+    """Given a job for one or two ranks, when a worker is lost for good, it continues on one with the same samples."""
     fleet.settings["HEADWAY_SHRINK_WAIT_SECONDS"] = "1"
     fleet.start_server()
     for name in ("one", "two"):

@@ -12,7 +12,7 @@ from tests.fleet import Fleet, ended, wait_until
 
 
 def test_a_fork_starts_from_another_jobs_checkpoint(shared_fleet: Fleet, tmp_path: Path) -> None:
-    """Given a trained job, a fork goes on from the step that is asked for, with other parameters, and says so."""
+    """Given a trained job, a fork continues from the requested step with other parameters, and says so."""
     with shared_fleet.client() as client:
         policy = {"every_steps": 50, "epoch_end": False, "every_seconds": None, "keep_newest": 4}
         source = client.submit(long_training(200, checkpoints=policy)).wait(progress=False)
@@ -63,7 +63,7 @@ print(headway.run().restore())
     source.delete()
 
 
-def test_a_fork_whose_source_is_damaged_fails_rather_than_begin_anew(shared_fleet: Fleet) -> None:
+def test_a_fork_whose_source_is_damaged_fails(shared_fleet: Fleet) -> None:
     source = ended(shared_fleet.script("import headway; headway.run().save({'step': 1}, 1)"))
     for part in (shared_fleet.home / "objects" / "checkpoints" / source.id).rglob("c-*"):
         part.write_bytes(b"changed")

@@ -1,4 +1,4 @@
-"""Looking into running jobs."""
+"""Inquiries into running jobs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ dist.barrier()
     assert time.monotonic() - began < 4  # no grace
 
 
-def test_what_is_used_of_workers(shared_fleet: Fleet, client: Client) -> None:
+def test_the_use_of_workers_is_shown(shared_fleet: Fleet, client: Client) -> None:
     job = shared_fleet.script("import time; time.sleep(300)", name="uses-slots", world_size=2)
     wait_until(lambda: job.refresh().status == "running", "the job's start")
     (worker,) = [one for one in client.workers() if one["ranks"]]

@@ -1,4 +1,4 @@
-"""Real server, real workers, real ranks: what a user asks for and gets."""
+"""Jobs with a real server, real workers and real ranks, as a user sees them."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_an_abort_after_the_script_finished_is_a_success_with_a_warning(shared_f
 def test_an_abort_after_the_script_finished_does_not_end_the_other_ranks(
     shared_fleet: Fleet, variables: dict[str, str]
 ) -> None:
-    """Given ranks of which one is through and aborts at its exit, then the other still has the time that it needs."""
+    """Given a rank that is done and aborts at its exit, then the other rank still has the time that it needs."""
     source = """
 import atexit, os, time
 atexit.register(os.abort) if os.environ["RANK"] == "0" else time.sleep(3)
@@ -229,7 +229,7 @@ def test_random_numbers_differ_from_job_to_job(shared_fleet: Fleet) -> None:
     assert not set(texts(first)[0].split()) & set(texts(second)[0].split())
 
 
-def test_a_job_too_large_for_the_fleet_says_so_and_blocks_nobody(shared_fleet: Fleet) -> None:
+def test_a_job_too_large_for_the_fleet_says_so_and_does_not_block_others(shared_fleet: Fleet) -> None:
     large = shared_fleet.script("", world_size=64)
     assert ended(shared_fleet.script("")).status == "succeeded"
     assert "Needs 64 slots; all workers together have 4" in large.refresh().data["sentence"]
@@ -311,7 +311,7 @@ def test_a_failed_jobs_status_is_the_commands(shared_fleet: Fleet) -> None:
     assert "First to fail: rank 0 on worker" in ran.stdout
 
 
-def test_no_server_is_said_with_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_server_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     said = r"No server answers at http://127.0.0.1:9 .* Start one with `headway up`"
     with Client(url="http://127.0.0.1:9", token="x") as client, pytest.raises(Unavailable, match=said):
         client.jobs()
@@ -325,7 +325,7 @@ def test_starting_the_server_imports_no_torch(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_commands_that_only_ask_import_little() -> None:
+def test_commands_that_only_read_import_little() -> None:
     import subprocess
     import sys
 

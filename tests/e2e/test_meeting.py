@@ -1,4 +1,4 @@
-"""Ranks that train one model each are told of; those that met in any way are not."""
+"""Ranks that train one model each cause a warning; ranks that met in any way do not."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ time.sleep(3)
 MET = {
     "in the launcher's store": ALL_REDUCE.format(how='init_method="env://"'),
     "by a file": ALL_REDUCE.format(how='init_method=f"file://{folder}/rendezvous"'),
-    "by sockets of their own": SOCKETS,
+    "by their own sockets": SOCKETS,
     "by a socket for a moment": SOCKETS.replace("time.sleep(3)", "kept.close()"),
 }
 
 
-def test_only_ranks_that_never_met_are_warned_of(shared_fleet: Fleet) -> None:
+def test_only_ranks_that_never_met_cause_a_warning(shared_fleet: Fleet) -> None:
     alone = shared_fleet.script(ALONE, world_size=2)
     spread = shared_fleet.script(ALONE, world_size=2, workers=2)
     met = {how: shared_fleet.script(source, world_size=2, ranks_per_worker=2) for how, source in MET.items()}

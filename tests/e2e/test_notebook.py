@@ -1,4 +1,4 @@
-"""The SDK in a real kernel: what a notebook shows."""
+"""The SDK in a real kernel, and what a notebook shows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ print(len(frame), len(axes.lines), job.value)
 
 
 def run_cells(fleet: Fleet, folder: Path, *sources: str) -> list[list[dict[str, Any]]]:
-    """The outputs of each cell. The client of the kernel is a process of its own, as it leaves sockets open."""
+    """The outputs of each cell. The kernel's client runs in its own process, because it leaves sockets open."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     path = folder / "notebook.ipynb"
     nbformat.write(notebook, path)
@@ -69,8 +69,8 @@ def test_a_job_is_followed_in_one_block_and_plotted(shared_fleet: Fleet, tmp_pat
     assert "<table>" in listed[-1]["data"]["text/html"]
 
 
-def test_an_error_ends_in_ours(shared_fleet: Fleet, tmp_path: Path) -> None:
-    """Given a job that is not there, when a cell asks for it, then the trace has the cell and our call, and no more."""
+def test_an_error_has_a_short_traceback(shared_fleet: Fleet, tmp_path: Path) -> None:
+    """Given an unknown job, when a cell asks for it, then the traceback has only the cell and our call."""
     ((error,),) = run_cells(shared_fleet, tmp_path, "from headway import Client\nClient().job('no-such-job')")
     assert error["ename"] == "NotFound"
     assert "Job no-such-job does not exist." in error["evalue"]

@@ -1,4 +1,4 @@
-"""Files that jobs leave, and their download."""
+"""Outputs of jobs, and their download."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_files_of_a_second_worker_do_not_replace_the_firsts(shared_fleet: Fleet)
     assert sorted(one["name"] for one in job.data["artifacts"]) == ["who", "worker-1/who"]
 
 
-def test_a_download_goes_on_where_it_was_cut_off(shared_fleet: Fleet, tmp_path: Path) -> None:
+def test_a_download_continues_where_it_was_cut_off(shared_fleet: Fleet, tmp_path: Path) -> None:
     source = "import os; open(os.environ['HEADWAY_OUTPUT_DIRECTORY'] + '/big', 'wb').write(bytes(range(256)) * 4096)"
     job = ended(shared_fleet.script(source))
     (artifact,) = job.data["artifacts"]

@@ -1,4 +1,4 @@
-"""Jobs that save and end when they are asked to."""
+"""Jobs that save and end on request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.e2e.checkpointed import long_training, texts
 from tests.fleet import Fleet, ended, wait_until
 
 
-def test_a_cancelled_script_that_saves_in_time_can_be_gone_on_from(shared_fleet: Fleet) -> None:
+def test_a_fork_can_continue_from_a_cancelled_script_that_saved(shared_fleet: Fleet) -> None:
     source = """
 import headway, time
 run = headway.run()
@@ -24,8 +24,8 @@ run.save({"step": step}, step)
     assert len(job.data["checkpoints"]) == 1
 
 
-def test_a_paused_training_goes_on_where_it_stood(shared_fleet: Fleet) -> None:
-    """Given a training, when it is paused, its ranks save and leave; resumed, it ends as if nothing had been."""
+def test_paused_training_continues_where_it_was(shared_fleet: Fleet) -> None:
+    """Given a training, when it is paused, its ranks save and exit; when resumed, it ends as without the pause."""
     spec = long_training(checkpoints={"every_seconds": None, "epoch_end": False})
     with shared_fleet.client() as client:
         alone = client.submit(spec).wait(progress=False)

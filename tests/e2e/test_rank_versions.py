@@ -1,4 +1,4 @@
-"""A rank whose environment has another Headway than its worker."""
+"""Ranks whose environment has another Headway than their worker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def environment_of(folder: Path) -> Path:
 
 
 def assert_refused(job: JobHandle, who: str, package: Path) -> None:
-    """Its environment is to blame, and the sentence has both versions and what to do."""
+    """The environment is the cause, and the sentence has both versions and a remedy."""
     assert (job.status, job.data["reason"], job.data["blame"]) == ("failed", "environment_failed", "user")
     assert job.data["sentence"].startswith(
         f"The job's environment cannot be used: {who} has Headway {OTHER_RELEASE} in {package / 'headway'}, with "
@@ -60,7 +60,7 @@ def test_an_interpreter_that_finds_another_headway_first_is_refused(shared_fleet
     assert job.data["sentence"].endswith("or take Headway out of the environment: the worker brings its own.")
 
 
-def test_another_release_with_the_same_protocol_is_as_good(shared_fleet: Fleet, tmp_path: Path) -> None:
+def test_another_release_with_the_same_protocol_works(shared_fleet: Fleet, tmp_path: Path) -> None:
     other = other_headway(tmp_path / "other", RANK_PROTOCOL)
     own = environment_of(tmp_path / "own")
     (packages_of(own) / "other.pth").write_text(f"import sys; sys.path.insert(0, {str(other)!r})\n")

@@ -1,4 +1,4 @@
-"""Where ranks meet: scripts written for torchrun, for plain torch and for other frameworks find it as they expect."""
+"""Where ranks meet: scripts for torchrun, plain torch and other frameworks find the address that they expect."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("variables", [{"TIMES": "2"}, {"TIMES": "1", "PYTHONHASHSEED": "0"}], ids=["warm", "cold"])
 def test_ranks_meet_as_they_expect(shared_fleet: Fleet, variables: dict[str, str]) -> None:
-    """Cold ranks are torch's alone, where a rank that is quick may meet the store that another is about to close."""
+    """Cold ranks use only torch, where a fast rank may connect to a store that another rank is about to close."""
     job = ended(shared_fleet.script(MEET, world_size=2, ranks_per_worker=1, variables=variables))
     lines = [(line["rank"], line["text"]) for line in job.logs()]
     assert job.status == "succeeded", lines

@@ -23,10 +23,10 @@ def test_the_same_script_saves_and_restores_outside_headway(tmp_path: Path) -> N
         assert words in ran.stdout, ran.stderr
 
 
-def test_ranks_that_are_started_again_go_on_outside_headway_too(tmp_path: Path) -> None:
+def test_restarted_ranks_continue_outside_headway_too(tmp_path: Path) -> None:
     """Given the drill's training under torchrun, whose rank 1 has rank 0's state, a second start changes no weight.
 
-    Each start is a torchrun of its own: one that restarts its ranks itself does not come back each time.
+    Each start is a new torchrun: torchrun's own restart of ranks does not always work.
     """
     script = Path(headway.__file__).parent / "drill" / "training.py"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--redirects=3"]
@@ -45,12 +45,14 @@ def test_ranks_that_are_started_again_go_on_outside_headway_too(tmp_path: Path) 
         first_steps.append(int(lines[0].removeprefix("step ")))
         weights.append(lines[-1])
     assert first_steps[0] == 1
-    assert first_steps[1] in (41, 61), "it goes on behind the newest step that both ranks had saved when one was killed"
+    assert first_steps[1] in (41, 61), (
+        "it continues after the newest step that both ranks had saved when one was killed"
+    )
     assert weights[0] == weights[1]
 
 
 def test_parts_of_the_first_format_still_load(tmp_path: Path) -> None:
-    """Version 0.1 saved the state alone; a job that it began goes on under this one."""
+    """Version 0.1 saved only the state. A job that it started continues with this version."""
     import torch
 
     from headway.training.run import Run

@@ -1,4 +1,4 @@
-"""Metrics of scripts that know nothing of Headway."""
+"""Metrics of scripts that do not use Headway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts, modules and commands of one's own, as they are."""
+"""A user's own scripts, modules and commands, unmodified."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_script_finds_its_modules_arguments_and_parameters(
 
 
 def test_a_module_of_a_package_runs_warm_as_python_m_runs_it(shared_fleet: Fleet, client: Client) -> None:
-    """Given a package in src with relative imports, when it is run by -m, then it works, also in a child's pickles."""
+    """Given a package in src with relative imports, when it is run by -m, then it works, even in a child's pickles."""
     folder = shared_fleet.desk / "packaged"
     write(
         folder,
@@ -93,7 +93,7 @@ def test_the_working_directory_is_the_scripts_own_unless_said(
         client.run_script("train.py", workdir=tmp_path / "elsewhere")
 
 
-def test_any_command_runs_and_says_why_it_is_cold(shared_fleet: Fleet, client: Client, tmp_path: Path) -> None:
+def test_any_command_runs_and_the_job_says_why_it_is_cold(shared_fleet: Fleet, client: Client, tmp_path: Path) -> None:
     write(
         tmp_path, prepare_sh="#!/bin/sh\necho $RANK of $WORLD_SIZE $1 $EPOCHS\necho made > $HEADWAY_OUTPUT_DIRECTORY/it"
     )
@@ -126,7 +126,7 @@ def test_a_command_that_fails_leaves_its_exit_code(
 
 
 def test_variables_count_in_warm_ranks_or_start_them_cold(shared_fleet: Fleet) -> None:
-    """Given variables that libraries read at their import, when ranks get them, then they count."""
+    """Given variables that libraries read at import, when ranks get them, then they take effect."""
     warm = {"TZ": "Asia/Tokyo", "NUMEXPR_MAX_THREADS": "3", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     source = """
 import datetime, os, sys, time

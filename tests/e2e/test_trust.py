@@ -1,4 +1,4 @@
-"""What a rank gets of the worker and the server that it runs under: nothing but its own."""
+"""A rank inherits nothing of its worker and server except what it needs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_ranks_inherit_no_descriptor_but_their_own(shared_fleet: Fleet) -> None:
 
 
 def test_a_server_leaves_nothing_that_others_can_read(tmp_path: Path) -> None:
-    """Given a home that others may read, as a volume has it, and an ordinary umask."""
+    """Given a home that others may read, such as a volume, and an ordinary umask."""
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
     command = [sys.executable, "-m", "headway", "server", "--home", str(home), "--port", str(free_port())]

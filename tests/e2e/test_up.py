@@ -1,4 +1,4 @@
-"""`headway up`: what it tells the terminal, and how it stops."""
+"""`headway up`: its output in the terminal, and how it stops."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def up(home: Path, *program: str) -> Iterator[Up]:
             process.kill()
 
 
-def test_it_says_what_is_ready_and_stops_while_a_job_is_followed(tmp_path: Path) -> None:
-    """Given a job that a client follows, when Ctrl-C comes, then all ends without a trace of how it is made."""
+def test_it_prints_a_banner_and_stops_while_a_job_is_followed(tmp_path: Path) -> None:
+    """Given a job that a client follows, when Ctrl-C comes, then everything ends without a traceback."""
     with up(tmp_path / "home") as started:
         wait_until(lambda: "Stop with Ctrl-C." in started.text, "the worker's registration")
         url = (started.home / "server.url").read_text().strip()
@@ -103,7 +103,7 @@ def test_it_says_what_is_ready_and_stops_while_a_job_is_followed(tmp_path: Path)
 
 def test_without_torch_it_says_once_what_is_missing(tmp_path: Path) -> None:
     with up(tmp_path / "home", "-c", _WITHOUT_TORCH) as started:
-        wait_until(lambda: "pip install 'headway[torch]'" in started.text, "the word about PyTorch")
+        wait_until(lambda: "pip install 'headway[torch]'" in started.text, "the message about PyTorch")
         url = (started.home / "server.url").read_text().strip()
         with Client(url, (started.home / "user.token").read_text().strip()) as client:
             assert client.workers() == []
@@ -113,7 +113,7 @@ def test_without_torch_it_says_once_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_cannot_start_is_explained_once(tmp_path: Path) -> None:
-    """Given another worker in its home, when the worker is started again and again, then the reason is said once."""
+    """Given another worker in its home, when the worker is restarted repeatedly, then the reason is printed once."""
     home = tmp_path / "home"
     (home / "worker").mkdir(parents=True, mode=0o700)
     with (home / "worker" / "worker.lock").open("ab") as lock:

@@ -1,4 +1,4 @@
-"""What jobs leave in their working directory: found by the next attempt, stored, or named."""
+"""Files that jobs leave in their working directory are found by the next attempt, stored, or named."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def texts(job: JobHandle) -> list[str]:
 
 
 def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(fleet: Fleet, tmp_path: Path) -> None:
-    """Given a script as torchrun's users write it, when it is killed, it continues; its results are stored unasked.
+    """Given a script written for torchrun, when it is killed, it continues, and its results are stored without an
+    option.
 
     When a job is placed on another worker, a warning says which files it does not find there.
     """
@@ -78,8 +79,8 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
     assert warning in fleet.command("show", "moved").stdout
 
 
-def test_what_was_sent_is_no_output_and_links_come_back(shared_fleet: Fleet, tmp_path: Path) -> None:
-    """Given sent files that an output's pattern matches, only what the script made or changed is stored."""
+def test_sent_files_are_no_outputs_and_links_are_restored(shared_fleet: Fleet, tmp_path: Path) -> None:
+    """Given sent files that an output pattern matches, only files that the script wrote or changed are stored."""
     desk = tmp_path / "project"
     desk.mkdir()
     (desk / "pretrained.pt").write_text("sent")

@@ -1,4 +1,4 @@
-"""Databases and brokers are killed, stopped and paused under a running job; nothing is lost, nothing done twice."""
+"""Databases and brokers are killed, stopped and paused during a job. Nothing is lost, and nothing happens twice."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def assert_untouched(job: JobHandle) -> None:
 
 @pytest.mark.parametrize(("kind", "service"), [("postgresql", "postgres"), ("mongodb", "mongodb")])
 def test_a_database_killed_under_load_comes_back(tmp_path: Path, kind: str, service: str) -> None:
-    """Given a training, when its database is killed and started, then the server goes on without a restart."""
+    """Given a training, when its database is killed and restarted, then the server continues without a restart."""
     with fleet_over(tmp_path, database=kind) as fleet:
         job = counting(fleet)
         control("kill", service)
@@ -60,12 +60,12 @@ def test_a_database_killed_under_load_comes_back(tmp_path: Path, kind: str, serv
 
 @pytest.mark.parametrize(("kind", "node"), [("rabbitmq", "rabbitmq"), ("kafka", "kafka/1")])
 def test_a_broker_killed_under_load_costs_only_time(tmp_path: Path, kind: str, node: str) -> None:
-    """Given a training, when RabbitMQ, or one of three Kafka brokers, is killed, no report is lost or doubled."""
+    """Given a training, when RabbitMQ or one of three Kafka brokers is killed, no report is lost or duplicated."""
     with fleet_over(tmp_path, broker=kind) as fleet:
         job = counting(fleet)
         control("kill", node)
         if kind == "kafka":
-            assert_untouched(job)  # two of three brokers do
+            assert_untouched(job)  # two of three brokers are enough
             control("start", node)
         else:
             time.sleep(2)
@@ -74,8 +74,8 @@ def test_a_broker_killed_under_load_costs_only_time(tmp_path: Path, kind: str, n
         assert ended(fleet.script("print('after')")).status == "succeeded"
 
 
-def test_a_broker_that_answers_nobody_for_a_while_costs_only_time(tmp_path: Path) -> None:
-    """Given a training, when RabbitMQ hangs with its connections open, then all arrives once it goes on."""
+def test_a_broker_that_hangs_for_a_while_costs_only_time(tmp_path: Path) -> None:
+    """Given a training, when RabbitMQ hangs with open connections, then all reports arrive once it continues."""
     with fleet_over(tmp_path, broker="rabbitmq") as fleet:
         job = counting(fleet)
         control("pause", "rabbitmq")
@@ -99,7 +99,7 @@ def test_a_job_outlasts_rabbitmqs_consumer_timeout(tmp_path: Path) -> None:
 
 
 def test_poison_among_the_reports_is_put_aside_and_counted(tmp_path: Path) -> None:
-    """Given a report that cannot be read, and one that another than its sender signed, the job does not notice."""
+    """Given an unreadable report, and one with another worker's signature, the job is not affected."""
     import aio_pika
 
     with fleet_over(tmp_path, broker="rabbitmq") as fleet:

@@ -1,4 +1,4 @@
-"""The network before databases, brokers and caches is cut, slow and a black hole, by proxies, under a running job."""
+"""During a job, proxies cut off, slow down and black-hole the network to databases, brokers and caches."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ NETWORKS = {
 
 @pytest.mark.timeout(400)
 def test_networks_that_fail_cost_only_time(tmp_path: Path) -> None:
-    """Given trainings over two sets, when all their backends are cut off, then slow, then gone for a minute.
+    """Given training on two sets, when all their backends are cut off, then slow, then unreachable for a minute.
 
-    Then no process was restarted, the attempt is the first, each line and point is there once, and new jobs run.
+    Then no process was restarted, the attempt is still the first, no line or point is lost or duplicated, and new jobs
+    run.
     """
     proxies = Proxies(*{proxy: None for names in NETWORKS.values() for proxy in names})
     with ExitStack() as stack:
@@ -51,7 +52,7 @@ def test_networks_that_fail_cost_only_time(tmp_path: Path) -> None:
 
 @contextmanager
 def fleet_behind_proxies(name: str, folder: Path) -> Iterator[Fleet]:
-    """A server over one of the sets, which it reaches by way of proxies, and a worker."""
+    """A server on one of the sets, which it reaches through proxies, and a worker."""
     folder.mkdir()
     with settings_of_set(name, folder) as own:
         settings = {setting: through_proxy(url) for setting, url in own.items()}

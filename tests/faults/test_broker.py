@@ -1,4 +1,4 @@
-"""A broker that drops, doubles, delays and reorders makes no difference but time."""
+"""A broker that drops, duplicates, delays and reorders messages only costs time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saving is struck: full disks, killed servers, zombies. The newest complete checkpoint always loads."""
+"""Faults while saving: full disks, killed servers, zombies. The newest complete checkpoint always loads."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def texts(job: object) -> list[str]:
     return [line["text"] for line in job.logs() if line["rank"] == 0]
 
 
-def test_a_full_disk_costs_a_checkpoint_and_is_said(fleet: Fleet, tmp_path: Path) -> None:
-    """Given a disk that a checkpoint does not fit on, training goes on, and the one before is what it goes on from."""
+def test_a_full_disk_costs_a_checkpoint_with_a_warning(fleet: Fleet, tmp_path: Path) -> None:
+    """Given a checkpoint that does not fit on the disk, training continues; a retry starts from the previous one."""
     source = """
 import headway, os, signal, time, torch
 run = headway.run()
@@ -61,7 +61,7 @@ if run.attempt == 1:
 
 
 def test_a_server_killed_while_checkpoints_are_stored(fleet: Fleet, tmp_path: Path) -> None:
-    """Given a job that saves all the time, when the server is killed between upload and commit, none is half there."""
+    """Given a job that keeps saving, when the server is killed before a commit, no checkpoint is incomplete."""
     generator = random.Random(11)
     fleet.start_server()
     fleet.start_worker("one", slots=1)
@@ -88,14 +88,14 @@ def test_a_server_killed_while_checkpoints_are_stored(fleet: Fleet, tmp_path: Pa
 
 
 def test_a_zombies_late_checkpoint_never_wins(tmp_path: Path) -> None:
-    """Given a worker that is silent for a lease while its rank saves, what it says afterwards changes nothing."""
+    """Given a worker that is silent for a lease while its rank saves, its later reports change nothing."""
     with Fleet(tmp_path, lease_seconds=2, heartbeat_seconds=0.5) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=1)
         fleet.wait_for_workers(1)
         job = fleet.script(SAVING, "500")
         wait_until(lambda: has_checkpoint(job), "the first checkpoint")
-        fleet.kill("one", signal.SIGSTOP)  # the rank itself goes on and saves
+        fleet.kill("one", signal.SIGSTOP)  # the rank itself continues and saves
         fleet.start_worker("two", slots=1)
         wait_until(lambda: job.refresh().data["attempt"]["number"] == 2 and job.status == "running", "the next attempt")
         wait_until(lambda: job.refresh().data["checkpoints"][-1]["attempt"] == 2, "a checkpoint of it")

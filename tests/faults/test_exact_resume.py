@@ -1,4 +1,4 @@
-"""A run that is killed at random steps ends with the weights of one that was left alone, to the last bit."""
+"""A run that is killed at random steps ends with exactly the weights of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("trainer", "world_size", "precision", "keep_newest"), CASES)
-def test_a_struck_trainer_ends_as_one_left_alone(
+def test_a_killed_trainer_ends_with_the_same_weights(
     shared_fleet: Fleet, trainer: str, world_size: int, precision: str, keep_newest: int
 ) -> None:
     steps = STEPS[trainer]
@@ -28,6 +28,6 @@ def test_a_struck_trainer_ends_as_one_left_alone(
         alone = unbroken(client, spec)
         broken = struck(shared_fleet, client, spec, strikes=3, generator=random.Random(f"{trainer}{world_size}"))
     assert broken.strikes >= 2
-    assert any(broken.steps), "no attempt went on from a checkpoint"
+    assert any(broken.steps), "no attempt continued from a checkpoint"
     assert broken.weights == alone.weights
     assert broken.series == alone.series

@@ -1,4 +1,4 @@
-"""A job that does harm ends alone: its worker lives on, and so do the other jobs on it."""
+"""A harmful job ends alone: its worker and the other jobs on it continue."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ for number in range(3_000): (run.output_directory / str(number)).touch()""",
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One worker, with one job that is to live through everything."""
+    """One worker, with one job that has to survive everything."""
     with Fleet(tmp_path_factory.mktemp("fleet"), exit_limit_seconds=2, stop_grace_seconds=1) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=3)
@@ -81,13 +81,13 @@ def texts(job: JobHandle) -> list[str]:
 
 
 @pytest.mark.parametrize("harm", HARM)
-def test_what_a_rank_leaves_harms_nobody(fleet: Fleet, harm: str) -> None:
-    """The script ran to its end, so the job succeeds; where something of it is lost, its log or a warning says so."""
+def test_files_of_a_rank_harm_no_other_job(fleet: Fleet, harm: str) -> None:
+    """The script ran to its end, so the job succeeds. If something is lost, its log or a warning says so."""
     job = ended(fleet.script(COMMON + HARM[harm], retries=0))
     assert job.status == "succeeded", job.data["sentence"]
 
 
-def test_what_cannot_be_stored_is_the_scripts_to_fix(fleet: Fleet) -> None:
+def test_values_that_cannot_be_stored_are_the_scripts_to_fix(fleet: Fleet) -> None:
     large = ended(fleet.script(COMMON + "run.finish(predictions=[0.123456789] * 100_000)"))
     assert (large.status, large.data["reason"], large.data["attempt"]["number"]) == ("failed", "script_raised", 1)
     assert "1,300,000 of them in predictions; 262,144 are allowed" in large.data["sentence"]
@@ -96,7 +96,7 @@ def test_what_cannot_be_stored_is_the_scripts_to_fix(fleet: Fleet) -> None:
     assert "step is 1180591620717411303424: steps go up to 9,007,199,254,740,991" in step.data["sentence"]
 
 
-def test_files_are_kept_whatever_they_are_called(fleet: Fleet, tmp_path: Path) -> None:
+def test_files_with_odd_names_are_kept(fleet: Fleet, tmp_path: Path) -> None:
     source = """
 out = os.fsencode(run.output_directory)
 open(out + b"/good.txt", "w").write("kept")
@@ -107,7 +107,7 @@ open(b"r\\xe9s.csv", "w").write("in the working directory")
     assert (job.status, job.data["attempt"]["number"]) == ("succeeded", 1), job.data["sentence"]
     names = {artifact["name"] for artifact in job.data["artifacts"]}
     assert names == {"good.txt", "r%E9sultat.txt", "r%E9s.csv"}
-    assert any("2 file names are not UTF-8" in warning for warning in job.data["warnings"])
+    assert any("2 file names have bytes that are not UTF-8" in warning for warning in job.data["warnings"])
     (path,) = job.download("r%E9sultat.txt", tmp_path)
     assert path.read_text() == "latin-1 name"
 
@@ -121,7 +121,7 @@ def test_a_process_that_does_not_end_is_killed_once_all_ranks_have_finished(flee
 
 
 def test_a_stopped_launcher_is_killed_with_all_its_processes(fleet: Fleet) -> None:
-    """Given a launcher that a rank has stopped, when the time limit passes, then the job ends and nothing is left."""
+    """Given a launcher that a rank has stopped, when the time limit passes, the job ends and no process is left."""
     source = """
 import subprocess
 subprocess.Popen(["sleep", "8765432"], start_new_session=True)
@@ -175,7 +175,7 @@ while step < 3_000:
 
 
 def test_sigterm_to_all_processes_of_a_worker_saves_as_sigterm_to_it_alone(tmp_path: Path) -> None:
-    """As systemd, scancel and container runtimes send it; here the worker itself gets it last."""
+    """systemd, scancel and container runtimes send it to all processes; here the worker itself gets it last."""
     with Fleet(tmp_path) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=3)

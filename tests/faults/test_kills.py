@@ -1,4 +1,4 @@
-"""Processes are killed at the worst moments; what users see does not change."""
+"""Processes are killed at the worst moments. Users see the same results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def assert_nothing_lost_or_doubled(job: object, steps: int, world_size: int) -> 
 
 
 def test_a_server_killed_in_training_changes_nothing(fleet: Fleet) -> None:
-    """Given a running job, when the server is killed and started three times, then it is as if nothing had happened."""
+    """Given a running job, when the server is killed and restarted three times, then the job is not affected."""
     steps = 400
     fleet.start_server()
     fleet.start_worker("one", slots=2)
@@ -60,7 +60,7 @@ def test_a_server_killed_in_training_changes_nothing(fleet: Fleet) -> None:
 
 
 def test_a_server_killed_while_the_job_ends(fleet: Fleet) -> None:
-    """Given a job whose ranks end while no server is there, the next server hears of it."""
+    """Given a job whose ranks end while no server runs, the next server learns of their end."""
     fleet.start_server()
     fleet.start_worker("one", slots=2)
     fleet.wait_for_workers(1)
@@ -91,8 +91,8 @@ def test_a_trainer_outlasts_the_server(fleet: Fleet) -> None:
 
 
 @pytest.mark.timed
-def test_a_killed_workers_ranks_are_gone_and_the_job_starts_again(fleet: Fleet) -> None:
-    """Also what the ranks had started; and what they printed before is not lost."""
+def test_a_killed_workers_ranks_end_and_the_job_is_retried(fleet: Fleet) -> None:
+    """Processes that the ranks started end as well, and output from before is not lost."""
     source = """
 import os, subprocess, time
 print("attempt", os.environ["HEADWAY_ATTEMPT"], flush=True)
@@ -162,8 +162,8 @@ def test_a_worker_that_is_stopped_gives_its_job_back_without_a_failure(fleet: Fl
     assert ended(job).status == "succeeded"
 
 
-def test_a_paused_worker_is_given_up_and_its_ranks_end_when_it_is_back(tmp_path: Path) -> None:
-    """The zombie: silent for a lease, then awake. Its facts are refused and its ranks ended."""
+def test_a_paused_worker_is_lost_and_its_ranks_end_when_it_is_back(tmp_path: Path) -> None:
+    """A zombie: the worker is silent for a lease, then wakes up. Its facts are refused and its ranks ended."""
     with Fleet(tmp_path, lease_seconds=4, heartbeat_seconds=0.5) as fleet:
         fleet.start_server()
         fleet.start_worker("one", slots=1)
@@ -174,7 +174,7 @@ def test_a_paused_worker_is_given_up_and_its_ranks_end_when_it_is_back(tmp_path:
         pid = int(wait_until(lambda: counted(job, 0), "the first line")[0].split()[1])
         fleet.kill("one", signal.SIGSTOP)
         wait_until(lambda: job.refresh().status == "queued", "the worker's loss", seconds=30)
-        assert _alive(pid)  # nobody can reach it now
+        assert _alive(pid)  # no process can reach it now
         fleet.kill("one", signal.SIGCONT)
         wait_until(lambda: not _alive(pid), "the end of the zombie's rank", seconds=30)
         job = ended(job)
@@ -182,8 +182,8 @@ def test_a_paused_worker_is_given_up_and_its_ranks_end_when_it_is_back(tmp_path:
         assert len(counted(job, 0)) == 2
 
 
-def test_survivors_of_a_former_life_are_ended(fleet: Fleet) -> None:
-    """Given a launcher that was paused, so that it missed its worker's death, the next worker ends it."""
+def test_processes_of_an_earlier_start_are_ended(fleet: Fleet) -> None:
+    """Given a paused launcher that missed its worker's death, the next start of the worker ends it."""
     fleet.start_server()
     fleet.start_worker("one", slots=1)
     fleet.wait_for_workers(1)

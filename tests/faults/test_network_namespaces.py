@@ -1,4 +1,4 @@
-"""Two workers on machines of their own, as far as the network goes: a namespace each, joined by a bridge."""
+"""Two workers in separate network namespaces, joined by a bridge, as on two machines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run_ip(*words: str, check: bool = True) -> bool:
 
 @pytest.fixture
 def networks() -> Iterator[Networks]:
-    """A bridge with the server's address, and a namespace per worker; making them needs root."""
+    """A bridge with the server's address, and a namespace per worker. Creating them needs root."""
     networks = Networks()
     try:
         permitted = run_ip("link", "add", networks.bridge, "type", "bridge", check=False)
@@ -77,7 +77,7 @@ def networks() -> Iterator[Networks]:
 
 
 def test_a_gang_over_two_namespaces_survives_the_loss_of_one(networks: Networks, tmp_path: Path) -> None:
-    """Given ranks in two namespaces, when one's cable is pulled, a third takes its place, and the weights are equal."""
+    """Given ranks in two namespaces, when one is disconnected, a third replaces it, and the weights are equal."""
     source = (Path(headway.__file__).parent / "drill" / "training.py").read_text()
     spec = {"world_size": 2, "workers": 2}
     with Fleet(tmp_path, lease_seconds=2, heartbeat_seconds=0.5) as fleet:

@@ -1,4 +1,4 @@
-"""A worker that cannot start ranks harms no job: it is avoided, then quarantined."""
+"""A worker that cannot start ranks harms no job: the scheduler avoids it, then it is quarantined."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fleet import Fleet, ended, wait_until
 
 
 def kill_forkservers(worker: int, stopped: threading.Event) -> None:
-    """Kill each forkserver of a worker's process as soon as it is seen."""
+    """Kill each forkserver of a worker as soon as it appears."""
     while not stopped.wait(0.05):
         with suppress(psutil.Error):
             for child in psutil.Process(worker).children():
@@ -20,9 +20,9 @@ def kill_forkservers(worker: int, stopped: threading.Event) -> None:
 
 
 def test_a_worker_whose_forkserver_dies_costs_no_job_a_retry(fleet: Fleet) -> None:
-    """Given two workers of which one loses each forkserver, ten jobs succeed on the other, and the one is quarantined.
+    """Given two workers of which one keeps losing its forkserver, ten jobs succeed on the other, and it is quarantined.
 
-    It stays so when the server starts again, until a user says that it is fixed.
+    It stays quarantined after a restart of the server, until a user says that it is fixed.
     """
     fleet.start_server()
     for name in ("bad", "good"):

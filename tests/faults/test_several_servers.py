@@ -1,4 +1,4 @@
-"""Several servers on one database: any may die, and nobody notices more than a pause."""
+"""Several servers on one database: if any of them dies, users only notice a pause."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SHARED = ["postgresql", "mongodb"]
 
 @pytest.fixture(params=SHARED)
 def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
-    """Two servers with homes of their own on one database and one object store, and a worker that knows both."""
+    """Two servers with separate homes on one database and one object store, and a worker that knows both."""
     with (
         database_for_processes(request.param, tmp_path) as url,
         Fleet(tmp_path, database_url=url, objects_url=f"file://{tmp_path / 'objects'}") as fleet,
@@ -41,7 +41,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 @pytest.mark.timed
-def test_when_the_leader_dies_the_other_goes_on_within_three_seconds(fleet: Fleet) -> None:
+def test_when_the_leader_dies_another_leads_within_three_seconds(fleet: Fleet) -> None:
     """Given a training and a follower, when the leading server is killed, nothing is lost, and new jobs start soon."""
     job = fleet.script(COUNTING, "400", "0.02", world_size=1)
     wait_until(lambda: job.metrics(), "the first metrics")
@@ -60,19 +60,19 @@ def test_when_the_leader_dies_the_other_goes_on_within_three_seconds(fleet: Flee
     with fleet.client() as client:
         after = client.submit({"script": "s.py", "source": "print('after')"})
         wait_until(lambda: after.refresh().status != "queued", "the placement of a new job")
-        assert time.monotonic() - killed_at < 3.0, "scheduling went on too late"
+        assert time.monotonic() - killed_at < 3.0, "scheduling continued too late"
         assert ended(after).status == "succeeded"
         again = client.job(job.id)
         assert ended(again).status == "succeeded", again.data
         assert [one["reason"] for one in again.attempts()] == ["completed"]
         assert_nothing_lost_or_doubled(again, 400, 1)
     follower.join(timeout=30)
-    assert followed == [f"line {number}" for number in range(400)], "the cursor did not hold across servers"
+    assert followed == [f"line {number}" for number in range(400)], "the cursor was not valid across servers"
 
 
 @pytest.mark.anyio
 async def test_a_server_that_does_not_lead_takes_no_reports(tmp_path: Path) -> None:
-    """Given RabbitMQ, only the leader reads its reports' queue, and after its end only the next."""
+    """Given RabbitMQ, only the leader reads the reports' queue, and after its end only the next leader."""
     import aio_pika
 
     async with database_url("postgresql", tmp_path) as url, broker_url("rabbitmq") as broker:
@@ -97,27 +97,27 @@ async def test_a_server_that_does_not_lead_takes_no_reports(tmp_path: Path) -> N
         assert queue.declaration_result.consumer_count == 1
         await second.aclose()
         await connection.close()
-        await asyncio.sleep(0.1)  # aio-pika's callbacks of the close are tasks that nobody waits for
+        await asyncio.sleep(0.1)  # aio-pika runs its close callbacks as tasks that it does not await
 
 
 @pytest.mark.timed
 def test_every_server_answers_and_a_stopped_leader_hands_over_at_once(fleet: Fleet) -> None:
-    """Given a follower that passes on, when the leader is shut down, the other leads without waiting for its lease."""
+    """Given a standby server that forwards, when the leader is shut down, it leads without waiting for the lease."""
     assert fleet.command("jobs").returncode == 0
     fleet.kill("server", signal.SIGTERM)
     fleet.processes["server"].wait()
-    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the handing over", seconds=2.5)
+    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the handover", seconds=2.5)
     fleet.start_server()
     job = ended(fleet.script("print('through the one that does not lead')"))
     assert job.status == "succeeded"
 
 
 def test_a_leader_that_was_paused_steps_down(fleet: Fleet) -> None:
-    """Given a leader stopped past its lease, when it wakes, it finds another leading, and passes on to that."""
+    """Given a leader that was paused past its lease, when it wakes, it finds another leader and forwards to it."""
     job = fleet.script(COUNTING, "200", "0.02", world_size=2)
     wait_until(lambda: job.metrics(), "the first metrics")
     fleet.kill("server", signal.SIGSTOP)
-    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the other's lead", seconds=30)
+    wait_until(lambda: "This server leads now (term 2)" in fleet.log("second"), "the other leading", seconds=30)
     fleet.kill("server", signal.SIGCONT)
     wait_until(lambda: "Another server leads now" in fleet.log("server"), "its stepping down", seconds=30)
     assert ended(job).status == "succeeded", job.data

@@ -14,7 +14,7 @@ from headway.server.watchers import Watcher
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_cancellation_is_not_swallowed_by_what_happens_at_the_same_time() -> None:
+async def test_a_cancellation_is_not_swallowed_by_a_simultaneous_event() -> None:
     """On Python 3.11 asyncio.wait_for swallows such a cancellation, so a server would never end."""
     watcher = Watcher()
 

@@ -17,7 +17,7 @@ def locked(name: str) -> dict[str, set[str]]:
     return found
 
 
-def test_what_runs_is_what_is_tested() -> None:
+def test_tests_run_with_the_released_versions() -> None:
     """Given both lock files, each package of the run-time file has the same version in the tests' file."""
     running, testing = locked("requirements.lock"), locked("requirements-dev.lock")
     assert {name: testing.get(name) for name in running} == running

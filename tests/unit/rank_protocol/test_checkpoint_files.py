@@ -67,7 +67,7 @@ def test_other_links_are_named(tmp_path: Path, target: str) -> None:
     assert not os.path.lexists(tmp_path / "back" / "self")
 
 
-def test_a_link_that_leads_elsewhere_is_a_change(tmp_path: Path) -> None:
+def test_a_link_with_another_target_is_a_change(tmp_path: Path) -> None:
     folder = folder_with_links(tmp_path / "files")
     before = signature(folder)
     (folder / "new").symlink_to("hard")
@@ -159,7 +159,7 @@ def test_the_newest_file_that_was_read_tells_where_an_attempt_continues(tmp_path
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
-def test_packing_is_no_reading_and_a_link_gives_no_step(tmp_path: Path) -> None:
+def test_packing_does_not_count_as_reading_and_a_link_gives_no_step(tmp_path: Path) -> None:
     """Given a worker that packs restored and new files, then none counts as read; the newest file gives the step."""
     folder = folder_with_links(tmp_path / "files")
     restored = ReadWatch(folder)

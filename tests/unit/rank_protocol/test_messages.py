@@ -51,6 +51,6 @@ def test_a_message_comes_back_as_it_was_sent(message: FromLauncher | ToLauncher)
         (b"\xff", "is not a message"),
     ],
 )
-def test_what_the_other_side_does_not_know_is_named(line: bytes, problem: str) -> None:
+def test_unknown_messages_and_fields_are_named(line: bytes, problem: str) -> None:
     with pytest.raises(Corrupt, match=problem):
         decode_message(line)

@@ -22,7 +22,7 @@ def test_the_ranks_that_have_a_log_are_found_by_its_name(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", PartKind)
-def test_what_a_checkpoint_is_comes_back_as_it_was_written(tmp_path: Path, kind: PartKind) -> None:
+def test_the_description_of_a_checkpoint_comes_back(tmp_path: Path, kind: PartKind) -> None:
     assert read_restored(tmp_path) is None
     checkpoint = RestoredCheckpoint(step=20, world_size=4, kind=kind)
     write_restored(tmp_path, checkpoint)
@@ -30,7 +30,7 @@ def test_what_a_checkpoint_is_comes_back_as_it_was_written(tmp_path: Path, kind:
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.json"]
 
 
-def test_what_another_headway_wrote_differently_is_named(tmp_path: Path) -> None:
+def test_a_description_of_another_headway_is_refused_by_its_fields(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.json").write_text(json.dumps({"step": 20, "ranks": 4, "kind": "state"}))
     with pytest.raises(Corrupt, match=r"checkpoint\.json lacks the field world_size and has the field ranks"):
         read_restored(tmp_path)

@@ -27,6 +27,6 @@ def test_a_plan_with_other_fields_is_refused_by_their_names() -> None:
         Plan.from_json(json.dumps(values).encode())
 
 
-def test_what_is_no_object_is_refused() -> None:
+def test_a_plan_that_is_not_an_object_is_refused() -> None:
     with pytest.raises(Corrupt, match="the plan is a list, not an object"):
         Plan.from_json(b"[]")

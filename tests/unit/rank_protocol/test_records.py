@@ -53,7 +53,7 @@ def test_every_kind_of_record_is_tried() -> None:
     assert {type(record) for record in RECORDS} == {*Record.__args__}
 
 
-def test_what_a_former_headway_left_is_read() -> None:
+def test_a_record_of_an_earlier_headway_is_read() -> None:
     """Given a record without a newer field, then the field has its default."""
     assert parse_record({"type": "rank_error", "error": "ValueError: no"}) == RankError("ValueError: no")
 
@@ -70,6 +70,6 @@ def test_what_a_former_headway_left_is_read() -> None:
         ({}, "a rank has no records of type 'None'"),
     ],
 )
-def test_what_is_no_record_is_refused_by_name(values: dict[str, object], problem: str) -> None:
+def test_an_invalid_record_is_refused_by_name(values: dict[str, object], problem: str) -> None:
     with pytest.raises(Corrupt, match=problem):
         parse_record(values)

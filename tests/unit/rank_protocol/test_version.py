@@ -23,7 +23,7 @@ def ready(**changes: object) -> bytes:
     return encode_message(ForkserverReady(*own_version()._replace(**changes)))  # type: ignore[arg-type]
 
 
-def test_a_forkserver_of_the_same_protocol_is_taken() -> None:
+def test_a_forkserver_of_the_same_protocol_is_accepted() -> None:
     """A forkserver of another release, in any folder, is accepted as well."""
     assert refusal(ready(), PYTHON) is None
     assert refusal(ready(release="9.9.9", package="/venv/headway"), PYTHON) is None
@@ -49,7 +49,7 @@ def test_a_headway_that_was_installed_over_the_running_one_is_the_workers_own_fa
 
 
 @pytest.mark.parametrize("said", [b"W", b"\xff", b'{"kind": "Ready", "protocol": 1}\n', encode_message(AllGone(False))])
-def test_a_forkserver_that_does_not_tell_its_version_is_refused(said: bytes) -> None:
+def test_a_forkserver_that_does_not_report_its_version_is_refused(said: bytes) -> None:
     error = refusal(said, PYTHON)
     assert isinstance(error, EnvironmentFailed)
     assert f"does not report its version. Install headway=={headway.__version__} there" in str(error)
@@ -60,7 +60,7 @@ def test_a_rank_of_its_worker_and_a_script_outside_headway_may_record() -> None:
     assert mismatch_with_worker({RUN_FILE: "/run", **version_variables()}) is None
 
 
-def test_a_rank_of_a_worker_that_tells_no_version_says_so() -> None:
+def test_a_rank_of_a_worker_without_a_version_says_so() -> None:
     words = mismatch_with_worker({RUN_FILE: "/run", "RANK": "3"})
     assert words is not None
     assert words.startswith(f"the process of rank 3 has Headway {headway.__version__} in ")

@@ -68,7 +68,7 @@ def test_what_is_allowed(caller: Caller, action: Action, subject: Subject) -> No
         (RANK, Action.WORKER_ACT, WorkerSubject("w-1")),
     ],
 )
-def test_what_a_caller_may_not_see_is_absent(caller: Caller, action: Action, subject: Subject) -> None:
+def test_an_object_that_a_caller_may_not_see_is_absent(caller: Caller, action: Action, subject: Subject) -> None:
     with pytest.raises(NotFound) as raised:
         require(caller, action, subject, ABSENT)
     assert raised.value is ABSENT
@@ -84,7 +84,9 @@ def test_what_a_caller_may_not_see_is_absent(caller: Caller, action: Action, sub
         (RANK, Action.JOBS_WRITE, ProjectSubject("p")),
     ],
 )
-def test_what_a_caller_sees_but_may_not_do_is_refused(caller: Caller, action: Action, subject: Subject) -> None:
+def test_an_action_that_is_not_allowed_on_a_visible_object_is_refused(
+    caller: Caller, action: Action, subject: Subject
+) -> None:
     with pytest.raises(NotAllowed, match=f"A {caller.kind} token does not allow {action}."):
         require(caller, action, subject, ABSENT)
 
@@ -95,7 +97,7 @@ def test_a_kind_that_is_never_allowed_an_action_is_refused_before_anything_is_lo
         admit(RANK, Action.JOBS_READ)
 
 
-def test_decisions_are_noted_when_they_allow_only() -> None:
+def test_only_decisions_that_allow_are_noted() -> None:
     with decisions() as decided:
         require(USER, Action.JOBS_READ, JOB, ABSENT)
         with pytest.raises(NotFound):

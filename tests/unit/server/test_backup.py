@@ -145,7 +145,7 @@ async def test_reports_that_are_compacted_while_they_are_read(tmp_path: Path, mo
     await new.close()
 
 
-async def test_a_database_that_loses_what_it_took_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_loses_restored_rows_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = Installed(tmp_path / "home")
     await home.fill()
     await take_backup(home.settings, tmp_path / "backup.zip")

@@ -32,7 +32,7 @@ async def once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-async def test_a_backup_keeps_what_belongs_to_which_project(tmp_path: Path) -> None:
+async def test_a_backup_keeps_the_project_of_each_object(tmp_path: Path) -> None:
     before, after = Settings(home=tmp_path / "before"), Settings(home=tmp_path / "after")
     sha256 = hashlib.sha256(b"code").hexdigest()
     owned = [OwnedDataset(project, a_dataset(name)) for project, name in ((None, "digits"), ("p", "one"), ("q", "one"))]
@@ -58,6 +58,6 @@ async def test_a_backup_keeps_what_belongs_to_which_project(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("name", "project"), [("digits", None), ("mine", "default")])
-def test_a_record_from_before_projects_is_read_as_that_of_the_one_project(name: str, project: str | None) -> None:
+def test_a_record_from_before_projects_belongs_to_the_only_project(name: str, project: str | None) -> None:
     old = msgpack.packb((RecordKind.DATASET.value, "", a_dataset(name).model_dump_json()))
     assert list(decode_records(io.BytesIO(old))) == [dataset_record(OwnedDataset(project, a_dataset(name)))]

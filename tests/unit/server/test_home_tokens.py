@@ -81,7 +81,7 @@ def test_another_secret_makes_other_tokens(tmp_path: Path, time: Time) -> None:
     assert HomeTokens(tmp_path, time).tokens.secret == "of the others"
 
 
-def test_a_file_that_is_no_token_is_left_alone(tmp_path: Path, time: Time) -> None:
+def test_a_file_that_is_not_a_token_is_left_alone(tmp_path: Path, time: Time) -> None:
     HomeTokens(tmp_path, time)
     (tmp_path / "user.token").write_text("of another installation\n")
     assert [one.caller.kind for one in HomeTokens(tmp_path, time, token_days=1).present()] == [CallerKind.JOIN]

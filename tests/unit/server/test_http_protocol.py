@@ -46,7 +46,7 @@ def connected(transport: Transport) -> BoundedHttp:
     return protocol
 
 
-async def test_a_client_that_has_stopped_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_has_stopped_reading_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a client that reads slowly and then not at all, then it is disconnected once it stops reading."""
     monkeypatch.setattr(http_protocol, "_STALLED_SECONDS", 0.01)
     transport = Transport(reads=5)
@@ -56,7 +56,7 @@ async def test_a_client_that_has_stopped_reading_is_cut_off(monkeypatch: pytest.
     assert transport.looks == 6
 
 
-async def test_a_client_that_reads_again_or_leaves_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_reads_again_or_disconnects_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "_STALLED_SECONDS", 0.01)
     transport = Transport(reads=0)
     protocol = connected(transport)

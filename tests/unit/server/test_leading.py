@@ -22,7 +22,7 @@ from tests.unit.shared_sqlite import SharedSqlite
 pytestmark = pytest.mark.anyio
 
 
-async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(tmp_path: Path) -> None:
+async def test_a_leader_knows_changes_of_a_former_leader_that_need_no_action(tmp_path: Path) -> None:
     """Given a job that a former leader changed, when the same facts reach the next leader, then it keeps that job.
 
     Otherwise the job would not be among the unsettled ones: its worker would end it, and its end would be missed.
@@ -45,7 +45,7 @@ async def test_what_a_former_leader_wrote_is_known_though_nothing_is_left_to_do(
     await database.close()
 
 
-async def test_a_leader_that_was_paused_has_nothing_proven(tmp_path: Path) -> None:
+async def test_a_leader_that_was_paused_is_not_proven(tmp_path: Path) -> None:
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()
     clock = FakeClock()
@@ -77,7 +77,7 @@ async def test_a_damaged_row_stops_a_start_and_says_what_to_do(tmp_path: Path) -
     await database.close()
 
 
-async def test_a_leader_whose_row_is_damaged_leads_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_leader_whose_row_is_damaged_no_longer_leads(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()
     leading = Leading(database, FakeClock(), "s-1", 0.05)

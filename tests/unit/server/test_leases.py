@@ -33,7 +33,7 @@ def test_a_worker_is_silent_after_a_lease_without_newer_answers(clock: FakeClock
     assert pass_time(leases, clock, 1) == ["w"]
 
 
-def test_heartbeats_that_get_no_answers_are_silence(clock: FakeClock) -> None:
+def test_heartbeats_without_answers_count_as_silence(clock: FakeClock) -> None:
     """Given a network that lets requests through but no answers."""
     leases = Leases(clock, lease_seconds=10)
     leases.watch("w")
@@ -52,7 +52,7 @@ def test_delayed_heartbeats_do_not_count_twice(clock: FakeClock) -> None:
     assert pass_time(leases, clock, 3) == ["w"]
 
 
-def test_a_heartbeat_that_the_server_cannot_answer_is_no_silence(clock: FakeClock) -> None:
+def test_a_heartbeat_that_the_server_cannot_answer_does_not_count_as_silence(clock: FakeClock) -> None:
     """Given a server without its database, workers get no answers to acknowledge, so they do not count as silent."""
     leases = Leases(clock, lease_seconds=10)
     leases.watch("w")

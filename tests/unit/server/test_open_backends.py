@@ -37,7 +37,7 @@ class Away(EmbeddedBroker):
             raise SettingInvalid("Nobody answers.")
 
 
-def test_wakeups_and_reports_share_a_broker_unless_the_settings_part_them(tmp_path: Path) -> None:
+def test_wakeups_and_reports_share_a_broker_unless_the_settings_name_two(tmp_path: Path) -> None:
     alone = backends(tmp_path)
     assert alone.wakeups is alone.reports is alone.embedded
     one = backends(tmp_path, broker_url=AMQP)
@@ -56,7 +56,7 @@ def test_wakeups_and_reports_share_a_broker_unless_the_settings_part_them(tmp_pa
         ({"broker_url": AMQP, "reports_url": OTHER_AMQP}, "reports", "HEADWAY_REPORTS_URL is amqp://127.0.0.1:2"),
     ],
 )
-async def test_a_broker_that_is_away_is_named_by_its_setting_without_its_password(
+async def test_a_broker_that_is_down_is_named_by_its_setting_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], role: str, named: str
 ) -> None:
     found = backends(tmp_path, **settings)
@@ -95,7 +95,7 @@ async def test_a_server_that_takes_over_waits_for_its_broker(tmp_path: Path, mon
     assert broker.times == -1
 
 
-async def test_what_was_opened_is_closed_the_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_backends_are_closed_in_reverse_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a store that cannot be opened, it and the stores opened before are closed; later ones are not."""
     found = backends(tmp_path)
     closed = []

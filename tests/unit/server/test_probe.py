@@ -33,18 +33,18 @@ async def a_port(greet: Callable[[asyncio.StreamWriter], None]) -> AsyncIterator
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_a_port_that_refuses_says_that_the_process_ended() -> None:
+async def test_a_port_that_refuses_belongs_to_an_ended_process() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))  # nothing listens
         assert await process_ended(a_worker(reserved.getsockname()[1]))
 
 
-async def test_a_port_that_greets_says_that_it_lives() -> None:
+async def test_a_port_that_greets_belongs_to_a_live_process() -> None:
     async with a_port(lambda writer: writer.write(b"h")) as port:
         assert not await process_ended(a_worker(port))
 
 
-async def test_a_dying_process_is_looked_at_again_until_its_port_refuses() -> None:
+async def test_a_dying_process_is_probed_again_until_its_port_refuses() -> None:
     """Given a process that closes its connection before its port, when the port refuses, then it has ended."""
     async with a_port(lambda writer: None) as port:
         asked = asyncio.create_task(process_ended(a_worker(port)))

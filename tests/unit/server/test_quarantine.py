@@ -129,7 +129,7 @@ async def test_a_worker_that_starts_again_is_still_quarantined_and_tried_at_once
     assert server.due() == {"a2"}
 
 
-async def test_a_server_that_goes_by_the_times_of_the_leader_before_grants_a_full_pause_too(database: Database) -> None:
+async def test_a_server_that_continues_the_former_leaders_time_grants_a_full_pause(database: Database) -> None:
     """Given a leader whose clock was ahead, the registration times of its workers are in this machine's future."""
     former = Server(database)
     former.clock.ahead_seconds = 3600
@@ -143,7 +143,7 @@ async def test_a_server_that_goes_by_the_times_of_the_leader_before_grants_a_ful
     assert server.due() == {"a"}
 
 
-async def test_one_job_that_fails_wherever_it_runs_quarantines_nobody(database: Database) -> None:
+async def test_one_job_that_fails_everywhere_quarantines_no_worker(database: Database) -> None:
     server = Server(database)
     for name in "abc":
         await server.register(name)
@@ -155,7 +155,7 @@ async def test_one_job_that_fails_wherever_it_runs_quarantines_nobody(database: 
     assert not any(fault.counts for one in server.registry.workers() for fault in one.faults)
 
 
-async def test_many_jobs_that_fail_wherever_they_run_leave_the_fleet_working(database: Database) -> None:
+async def test_many_jobs_that_fail_everywhere_leave_the_fleet_working(database: Database) -> None:
     server = Server(database)
     for name in "ab":
         await server.register(name)

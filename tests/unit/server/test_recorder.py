@@ -69,7 +69,7 @@ async def test_a_report_that_comes_twice_counts_once(server: StillServer) -> Non
     assert await lines(server, job) == ["line 1"]
 
 
-async def test_what_comes_beyond_a_gap_is_stored_and_waits_to_be_applied(server: StillServer) -> None:
+async def test_reports_after_a_gap_are_stored_and_wait_to_be_applied(server: StillServer) -> None:
     """Given report 2, when report 1 comes after it, then both are applied in order in one change."""
     job = await training(server)
     await server.recorder.record([a_report(job, 2, STAGE)])
@@ -83,7 +83,7 @@ async def test_what_comes_beyond_a_gap_is_stored_and_waits_to_be_applied(server:
     assert (await server.now(job)).version == before + 1
 
 
-async def test_reports_of_nobody_are_left_out(server: StillServer) -> None:
+async def test_reports_without_an_open_stream_are_left_out(server: StillServer) -> None:
     """Reports of an absent job, of an attempt that is not open, and of a worker without an assignment of it."""
     job = await training(server)
     stranger = a_report(job, 1, STAGE, worker="w9")
@@ -94,7 +94,7 @@ async def test_reports_of_nobody_are_left_out(server: StillServer) -> None:
     assert await server.recorder.committed(key_of(job, "w9")) is None
 
 
-async def test_what_an_earlier_server_stored_is_applied_at_the_start(tmp_path: Path) -> None:
+async def test_reports_stored_by_an_earlier_server_are_applied_at_the_start(tmp_path: Path) -> None:
     """Given a server that died after it stored a report, when another starts, then the report's facts count."""
     async with still_server(tmp_path) as server:
         job = await training(server)

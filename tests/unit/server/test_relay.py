@@ -93,7 +93,7 @@ async def test_a_job_forgets_events_once_every_sink_has_them(tmp_path: Path) -> 
     assert gate.given == [1, 2, 3]
 
 
-async def test_what_a_sink_did_not_take_before_a_restart_it_takes_afterwards(tmp_path: Path) -> None:
+async def test_a_sink_gets_missed_events_after_a_restart(tmp_path: Path) -> None:
     """Given a server that ends while a sink is down, then the next server gives it all events, and each row exists
     once.
     """

@@ -22,7 +22,7 @@ def sealed(server: StillServer, report: bytes, sender: str) -> bytes:
     return seal(report, sender, report_key(server.tokens.secret, sender))
 
 
-async def test_a_worker_sends_its_own_reports_and_those_of_its_former_lives(tmp_path: Path) -> None:
+async def test_a_worker_sends_its_own_reports_and_those_of_its_earlier_registrations(tmp_path: Path) -> None:
     async with still_server(tmp_path) as server:
         await server.a_worker("first")
         await server.a_worker("second", former="first")
@@ -33,7 +33,7 @@ async def test_a_worker_sends_its_own_reports_and_those_of_its_former_lives(tmp_
             assert server.senders.opened(sealed(server, report, "third")) == report
 
 
-async def test_a_worker_sends_no_reports_of_others_nor_of_later_lives(tmp_path: Path) -> None:
+async def test_a_worker_cannot_send_reports_of_others_or_of_later_registrations(tmp_path: Path) -> None:
     async with still_server(tmp_path) as server:
         await server.a_worker("first")
         await server.a_worker("second", former="first")

@@ -98,7 +98,7 @@ async def test_a_gang_is_placed_whole_or_not_at_all(server: StillServer) -> None
     assert sorted(await server.workers_of(job)) == ["a", "b"]
 
 
-async def test_a_paused_job_is_passed_over_until_it_is_resumed(server: StillServer) -> None:
+async def test_a_paused_job_is_skipped_until_it_is_resumed(server: StillServer) -> None:
     await server.a_worker("a")
     job = await server.a_job()
     await server.jobs.update(job.id, lambda job: transitions.pause(job, server.clock.now()))
@@ -197,7 +197,7 @@ async def test_an_assignment_that_is_not_claimed_is_offered_elsewhere(server: St
     assert (await server.now(job)).status is JobStatus.QUEUED
 
 
-async def test_a_worker_that_prepares_has_the_longer_limit_and_then_the_shorter_one_from_its_end(
+async def test_preparing_has_the_longer_limit_and_then_the_shorter_one_counts(
     server: StillServer,
 ) -> None:
     job = await offered(server, "a")
@@ -259,7 +259,7 @@ async def test_a_job_that_ran_for_its_time_is_ended(server: StillServer) -> None
     assert (job.status, job.attempt and job.attempt.reason) == (JobStatus.STOPPING, "timed_out")
 
 
-async def test_the_streams_of_an_ended_attempt_are_waited_for_so_long(server: StillServer) -> None:
+async def test_streams_of_an_ended_attempt_settle_within_a_limit(server: StillServer) -> None:
     """Given a cancelled job whose worker was lost, the job waits for its reports, but not longer than the limit."""
     job = await running(server)
     await server.jobs.update(job.id, lambda job: transitions.lose_worker(job, "a", server.clock.now()))

@@ -38,7 +38,7 @@ def note_calls(monkeypatch: pytest.MonkeyPatch, server: Server, *paths: str) -> 
     return calls
 
 
-async def test_a_server_reaches_what_it_needs_before_it_writes_and_closes_it_last(
+async def test_a_server_reaches_its_backends_before_it_writes_and_closes_them_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Server(Settings(home=tmp_path))
@@ -77,7 +77,7 @@ async def test_a_start_that_fails_closes_what_it_opened(tmp_path: Path, monkeypa
     assert calls == ["backends.close"]
 
 
-async def test_a_server_takes_up_what_the_one_before_left(tmp_path: Path) -> None:
+async def test_a_server_continues_the_work_of_the_previous_one(tmp_path: Path) -> None:
     """Given a running job whose worker is lost, and a queued one, the next server knows both and ends the first."""
     async with still_server(tmp_path) as former:
         await former.a_worker("gone")

@@ -36,7 +36,7 @@ def test_a_series_never_has_more_points_than_it_may() -> None:
 
 
 @given(st.lists(st.integers(0, 10**9), max_size=200), st.integers(2, 100_000))
-def test_all_series_together_have_a_bound_and_none_gives_up_what_it_could_have(counts: list[int], asked: int) -> None:
+def test_all_series_together_stay_within_the_bound_and_use_it(counts: list[int], asked: int) -> None:
     points = points_per_series(counts, asked)
     given_points = sum(min(count, points) for count in counts)
     assert 2 <= points <= asked

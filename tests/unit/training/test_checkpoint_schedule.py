@@ -82,7 +82,7 @@ def test_seconds_between_checkpoints_are_kept_by_slow_steps(clock: FakeClock) ->
     assert [round(later - earlier, 1) for earlier, later in pairwise(saved)] == [2.0] * 9
 
 
-def test_steps_that_are_counted_from_one_again_in_each_epoch_are_agreed_on(clock: FakeClock) -> None:
+def test_ranks_agree_when_steps_restart_with_each_epoch(clock: FakeClock) -> None:
     asked: list[bool] = []
     schedule = CheckpointSchedule(SavePolicy(), 2, lambda: bool(asked))
     for step in steps(clock, lambda _: 0.001, 0.99):

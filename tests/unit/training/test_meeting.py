@@ -62,7 +62,7 @@ kept = listener.accept()
         assert not connected([first.pid, second.pid], frozenset())
 
 
-def test_what_leads_elsewhere_may_be_a_meeting_unless_its_port_says_what_it_is() -> None:
+def test_a_connection_elsewhere_may_be_a_meeting_unless_its_port_is_ignored() -> None:
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         port = elsewhere.getsockname()[1]
         with process(CONNECT, "127.0.0.1", port) as rank:
@@ -70,7 +70,7 @@ def test_what_leads_elsewhere_may_be_a_meeting_unless_its_port_says_what_it_is()
             assert not connected([rank.pid], frozenset({port}))
 
 
-def test_a_process_that_is_gone_tells_nothing() -> None:
+def test_an_ended_process_has_no_connections() -> None:
     """Even while its parent has not waited for it."""
     rank = subprocess.Popen(["true"])
     os.waitid(os.P_PID, rank.pid, os.WEXITED | os.WNOWAIT)
@@ -152,7 +152,7 @@ mark_connections(Path(sys.argv[1]), f"http://127.0.0.1:{sys.argv[3]}")
             assert meeting_mark(tmp_path).exists() is marks
 
 
-def test_a_kernel_that_shows_no_connections_breaks_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_without_connection_tables_breaks_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a machine where /proc/net cannot be read, when ranks of a command end, then there is no warning."""
 
     def refuse(*_: object) -> None:

@@ -63,13 +63,13 @@ def test_a_checkpoint_is_saved_at_a_step_of_any_kind(run: Run, number: Any) -> N
         (2j, r"metric loss is 2j \(complex\): give one number"),
     ],
 )
-def test_a_value_that_is_no_number_is_named(run: Run, value: Any, words: str) -> None:
+def test_a_value_that_is_not_a_number_is_named(run: Run, value: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         run.log(1, accuracy=0.5, loss=value)
 
 
 @pytest.mark.parametrize("step", [2.5, float("nan"), np.float32(0.5), "early", None, np.arange(3)])
-def test_a_step_that_is_no_whole_number_is_named(run: Run, step: Any) -> None:
+def test_a_step_that_is_not_a_whole_number_is_named(run: Run, step: Any) -> None:
     for use in (lambda: run.log(step, loss=1.0), lambda: run.save({}, step), lambda: run.should_save(step)):
         with pytest.raises(TypeError, match=r"^step is "):
             use()

@@ -52,14 +52,14 @@ def test_packages_in_src_are_found_by_modules_and_scripts(tmp_path: Path) -> Non
                          "program.run_script('a.py', [])")  # fmt: skip
 
 
-def test_src_never_hides_what_is_installed_from_a_script(tmp_path: Path) -> None:
+def test_src_never_hides_installed_packages(tmp_path: Path) -> None:
     write(tmp_path, {"src/pydantic/__init__.py": "", "train.py": "import pydantic; print(pydantic.__file__)"})
     assert "site-packages" in run(tmp_path, "program.run_script('train.py', [])")
     write(tmp_path, {"src/__init__.py": "", "src/only.py": "", "other.py": "import only"})
     assert "No module named 'only'" in run(tmp_path, "program.run_script('other.py', [])")
 
 
-def test_a_pythonpath_that_would_change_what_is_loaded_asks_for_a_new_process(
+def test_a_pythonpath_that_would_replace_loaded_modules_needs_a_new_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ def test_a_pythonpath_that_would_change_what_is_loaded_asks_for_a_new_process(
         ("pkg/train.py", ValueError("attempted relative import"), None),
     ],
 )  # fmt: skip
-def test_an_import_that_fails_for_its_start_says_how_to_start_it(
+def test_a_failed_import_has_a_hint_how_to_start_the_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, error: BaseException, hint: str | None
 ) -> None:
     monkeypatch.chdir(tmp_path)

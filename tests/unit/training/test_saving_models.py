@@ -23,7 +23,7 @@ class Wrapping(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["module", "_orig_mod"])
-def test_a_users_own_part_of_a_wrappers_name_is_saved(tmp_path: Path, name: str) -> None:
+def test_a_models_part_with_the_name_of_a_wrapper_is_saved(tmp_path: Path, name: str) -> None:
     model = Wrapping(name)
     write_model(model, {"job": "j"}, tmp_path)
     whole = {f"{name}.weight", f"{name}.bias", "head.weight", "head.bias"}

@@ -113,7 +113,7 @@ async def test_an_attempt_goes_through_all_phases(attempt: Attempt, monkeypatch:
 
 @pytest.mark.parametrize("request_", [CANCEL, KILL, SHUT_DOWN], ids=["cancel", "kill", "shut down"])
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.MEETING])
-async def test_an_attempt_that_is_to_stop_does_not_start_its_ranks(
+async def test_an_attempt_that_has_to_stop_does_not_start_its_ranks(
     attempt: Attempt, phase: Phase, request_: StopRequest
 ) -> None:
     launched: list[str] = []
@@ -127,7 +127,7 @@ async def test_an_attempt_that_is_to_stop_does_not_start_its_ranks(
     assert (WorkerStopping() in reported(attempt.home)) is request_.worker_stops
 
 
-async def test_ranks_that_were_to_stop_while_they_were_launched_are_told_so(attempt: Attempt) -> None:
+async def test_a_stop_request_during_the_launch_reaches_the_ranks(attempt: Attempt) -> None:
     def stop(_where: str) -> None:
         asked.append(asyncio.ensure_future(attempt.assignment.stop(CANCEL)))
 
@@ -190,7 +190,7 @@ async def running(attempt: Attempt) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("cut_off", [False, True])
-async def test_a_worker_that_stops_says_that_all_is_stored_if_it_is(
+async def test_a_stopping_worker_reports_when_everything_is_stored(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch, *, cut_off: bool
 ) -> None:
     """Given a worker that stops while it stores outputs, if it has enough time, a finished job is not run again."""
@@ -220,7 +220,7 @@ async def test_a_defect_ends_its_attempt_with_the_cause_and_frees_the_slots(atte
     assert reported(attempt.home) == [WorkerFailed(error="RuntimeError: unexpected"), Released()]
 
 
-async def test_an_environment_that_cannot_be_built_is_told_as_the_jobs_failure(
+async def test_an_environment_that_cannot_be_built_is_the_jobs_failure(
     attempt: Attempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_where: str) -> None:
@@ -233,7 +233,7 @@ async def test_an_environment_that_cannot_be_built_is_told_as_the_jobs_failure(
     assert reported(attempt.home) == [PrepareFailed(error="no such package", environment=True), Released()]
 
 
-async def test_a_build_that_ended_with_the_worker_is_no_failure(attempt: Attempt) -> None:
+async def test_a_build_that_ended_with_the_worker_is_not_a_failure(attempt: Attempt) -> None:
     """Given a signal that ends a build, when the worker gets it right after, then the job is not blamed."""
 
     def fail(_where: str) -> None:
@@ -246,7 +246,7 @@ async def test_a_build_that_ended_with_the_worker_is_no_failure(attempt: Attempt
     assert reported(attempt.home) == [WorkerStopping(), Released()]
 
 
-async def test_a_forkserver_that_does_not_launch_ends_the_attempt_with_its_words(attempt: Attempt) -> None:
+async def test_a_forkserver_that_does_not_launch_ends_the_attempt_with_its_error(attempt: Attempt) -> None:
     def fail(_where: str) -> None:
         raise CannotStartRanks("the forkserver has just ended")
 
@@ -261,7 +261,7 @@ async def test_a_forkserver_that_does_not_launch_ends_the_attempt_with_its_words
 # Refusals
 
 
-async def test_an_attempt_with_more_ranks_than_free_slots_is_given_back(tmp_path: Path) -> None:
+async def test_an_attempt_with_more_ranks_than_free_slots_is_refused(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path, Server(rank_count=3))
     async with attempt.running():
         pass
@@ -269,7 +269,7 @@ async def test_an_attempt_with_more_ranks_than_free_slots_is_given_back(tmp_path
 
 
 @pytest.mark.parametrize("lacks", ["a second port", "any port"])
-async def test_an_attempt_without_ports_for_its_ranks_is_given_back(
+async def test_an_attempt_without_ports_for_its_ranks_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
 ) -> None:
     """Given a machine whose ports are all in use, when an attempt comes, then the server learns that at once."""
@@ -288,7 +288,7 @@ async def test_an_attempt_without_ports_for_its_ranks_is_given_back(
     assert attempt.server.refused == [(KEY.job, 1)]
 
 
-async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path: Path) -> None:
+async def test_an_attempt_without_a_place_for_its_reports_is_refused(tmp_path: Path) -> None:
     """Given a home where no file can be created, when an attempt is claimed, it is refused and the slots are free."""
     (tmp_path / "spool").write_text("no folder")
     attempt = Attempt(tmp_path, Server())
@@ -298,7 +298,7 @@ async def test_an_attempt_without_a_place_for_its_reports_is_given_back(tmp_path
     assert not attempt.session.outbox.keys()
 
 
-async def test_an_attempt_that_only_a_newer_worker_can_run_is_given_back(tmp_path: Path) -> None:
+async def test_an_attempt_that_only_a_newer_worker_can_run_is_refused(tmp_path: Path) -> None:
     class NewerServer(Server):
         async def claim(self, *_: object) -> Claimed:
             raise AnswerUnreadable("a kind of work that this version does not have")

@@ -62,7 +62,7 @@ async def test_an_ended_assignment_is_forgotten_with_its_files_once_all_is_commi
 
 
 @pytest.mark.parametrize("why", ["no slots", "no place for reports"])
-async def test_nothing_stays_of_an_assignment_that_was_refused(tmp_path: Path, why: str) -> None:
+async def test_a_refused_assignment_leaves_no_files(tmp_path: Path, why: str) -> None:
     server = Server(rank_count=3 if why == "no slots" else 1)
     if why == "no place for reports":
         (tmp_path / "spool").write_text("no folder")
@@ -73,7 +73,7 @@ async def test_nothing_stays_of_an_assignment_that_was_refused(tmp_path: Path, w
     await fleet.until(lambda: not attempt_folder(tmp_path, KEY).exists())
 
 
-async def test_nothing_stays_of_an_assignment_whose_reports_the_server_wants_no_more(tmp_path: Path) -> None:
+async def test_an_assignment_of_a_deleted_job_leaves_no_files(tmp_path: Path) -> None:
     """Given a job that was deleted while the worker prepared it, when it has ended, its spool is deleted as well."""
     fleet = Fleet(tmp_path, Server())
     fleet.preparation.ready.clear()
@@ -85,7 +85,7 @@ async def test_nothing_stays_of_an_assignment_whose_reports_the_server_wants_no_
     assert not attempt_folder(tmp_path, KEY).exists()
 
 
-async def test_ranks_that_the_server_believes_here_are_reported_gone(tmp_path: Path) -> None:
+async def test_ranks_that_this_worker_never_started_are_reported_as_ended(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, Server())
     for _ in range(2):
         await fleet.told(listed(AssignmentState.STOPPING))

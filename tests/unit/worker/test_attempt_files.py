@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 # The next start
 
 
-def test_a_worker_starts_whatever_lies_in_its_home(tmp_path: Path) -> None:
+def test_a_worker_starts_with_any_files_in_its_home(tmp_path: Path) -> None:
     (tmp_path / "spool" / "odd").mkdir(parents=True)
     (tmp_path / "spool" / "a.b.c").mkdir()
     (tmp_path / "spool" / "file.1.w").write_text("")

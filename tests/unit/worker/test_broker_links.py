@@ -39,7 +39,7 @@ async def wake_up(url: str) -> None:
         await broker.close()
 
 
-async def test_a_server_of_before_accepts_and_closes() -> None:
+async def test_an_older_server_accepts_and_closes() -> None:
     async with websockets.asyncio.server.serve(closes_with_4401, "127.0.0.1", 0) as server:
         (address,) = (one.getsockname() for one in server.sockets)
         with pytest.raises(NotAuthenticated, match="not valid for this installation"):

@@ -15,7 +15,7 @@ from headway.worker.builds import run_build
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_build_may_print_whatever_it_likes() -> None:
+async def test_a_build_may_print_anything() -> None:
     lines: list[str] = []
     source = "import sys; sys.stdout.write('x' * 300_000 + chr(10) + 'end'); sys.stdout.flush()"
     kept = await run_build([sys.executable, "-c", source], Path.cwd(), lines.append)
@@ -23,7 +23,7 @@ async def test_a_build_may_print_whatever_it_likes() -> None:
     assert kept[-1] == "end"
 
 
-async def test_a_build_that_is_given_up_ends_with_what_it_started() -> None:
+async def test_a_cancelled_build_ends_with_its_child_processes() -> None:
     source = (
         "import subprocess, time\n"
         "child = subprocess.Popen(['sleep', '600'])\n"

@@ -64,7 +64,7 @@ def writing(path: Path) -> Iterator[subprocess.Popen[str]]:
         ("model.pt", None, (5, True)),
     ],
 )
-async def test_the_step_is_told_by_a_name_or_the_log_else_saves_are_counted(
+async def test_the_step_comes_from_a_name_or_the_log_or_is_counted(
     tmp_path: Path, name: str, logged: int | None, told: tuple[int, bool]
 ) -> None:
     """Given an attempt that starts from the fourth save, when files are taken, then the part says whether its step is a
@@ -78,7 +78,7 @@ async def test_the_step_is_told_by_a_name_or_the_log_else_saves_are_counted(
     assert (part.step, part.counted) == told
 
 
-async def test_files_are_taken_once_when_they_are_quiet_and_closed(watched: Watched) -> None:
+async def test_files_are_taken_once_when_they_are_unchanged_and_closed(watched: Watched) -> None:
     (watched.folder / "state-7").write_text("whole")
     with writing(watched.folder / "state-8") as writer:
         for _ in range(3):
@@ -89,7 +89,7 @@ async def test_files_are_taken_once_when_they_are_quiet_and_closed(watched: Watc
     assert await watched.taken(os.getpid()) is None
 
 
-async def test_what_a_killed_rank_was_writing_is_not_taken(watched: Watched) -> None:
+async def test_a_file_of_a_killed_rank_is_not_taken(watched: Watched) -> None:
     """Given a killed rank whose end is not reported yet, its file is closed, unchanged and incomplete."""
     with writing(watched.folder / "state-8") as rank:
         for _ in range(3):
@@ -101,7 +101,7 @@ async def test_what_a_killed_rank_was_writing_is_not_taken(watched: Watched) -> 
     assert await watched.taken(rank.pid) is None, "the process has ended completely"
 
 
-async def test_what_a_killed_child_of_a_rank_was_writing_gives_the_rank_time_to_fail(watched: Watched) -> None:
+async def test_a_file_of_a_killed_child_is_not_taken_before_the_rank_fails(watched: Watched) -> None:
     """Given a shell whose Python is killed, its file is closed and unchanged; the shell fails a moment later."""
     with writing(watched.folder / "state-8") as child:
         for _ in range(3):
@@ -129,6 +129,6 @@ async def test_a_writer_that_closes_another_file_meanwhile_is_seen(
     assert await watched.taken(os.getpid()) == 8
 
 
-async def test_what_is_there_when_all_ranks_have_ended_well_is_whole(watched: Watched) -> None:
+async def test_files_are_complete_when_all_ranks_have_ended_well(watched: Watched) -> None:
     (watched.folder / "state-9").write_text("whole")
     assert await watched.taken(final=True) == 9

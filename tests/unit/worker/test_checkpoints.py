@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 # Checkpoints and environments
 
 
-async def test_a_part_that_is_no_file_does_not_keep_the_others_back(tmp_path: Path) -> None:
+async def test_a_part_that_is_not_a_file_does_not_block_the_others(tmp_path: Path) -> None:
     class Connection:
         async def store_checkpoint_part(self, _claimed: Claimed, step: int, rank: int, path: Path, **_: Any) -> None:
             assert path.is_file()

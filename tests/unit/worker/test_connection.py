@@ -51,7 +51,7 @@ def with_news(value: Any) -> Any:
     return [with_news(one) for one in value] if isinstance(value, list) else value
 
 
-async def test_what_a_newer_server_adds_to_an_answer_is_ignored() -> None:
+async def test_new_fields_of_a_newer_server_are_ignored() -> None:
     listed = OpenAssignment(job="j-1", attempt=1, state=AssignmentState.RUNNING, ready=True)
     answer = HeartbeatAnswer(counter=7, assignments=(listed,))
     connection = connection_to(with_news(answer.model_dump(mode="json")))

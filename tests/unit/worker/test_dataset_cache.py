@@ -53,7 +53,7 @@ async def some_turns() -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_what_is_being_assembled_is_not_dropped_and_counts(tmp_path: Path) -> None:
+async def test_a_dataset_being_assembled_counts_and_is_not_dropped(tmp_path: Path) -> None:
     """Given space for one dataset that is being assembled, another one waits until it is released."""
     store = Store("one", "two")
     store.held = {"one"}
@@ -97,7 +97,7 @@ async def test_a_dataset_above_the_bound_is_refused_and_drops_nothing(tmp_path: 
     assert cached(tmp_path) == ["small"]
 
 
-async def test_one_that_could_not_be_fetched_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_failed_fetch_leaves_nothing(tmp_path: Path) -> None:
     """Its reserved space is free as well: another dataset can use all of it."""
     store = Store("one", "two")
 
@@ -120,7 +120,7 @@ async def test_several_attempts_share_one_assembly(tmp_path: Path) -> None:
     assert (len(set(folders)), store.fetched) == (1, ["one"])
 
 
-async def test_what_a_killed_worker_left_half_assembled_is_removed(tmp_path: Path) -> None:
+async def test_a_partly_assembled_dataset_of_a_killed_worker_is_removed(tmp_path: Path) -> None:
     store = Store("one")
     left = tmp_path / ".new-left"
     left.mkdir()

@@ -16,7 +16,7 @@ from tests.unit.worker.rank_reading import files_of, read_all, said
 from tests.unit.worker.test_regular_files import replace
 
 
-def test_an_event_file_with_too_many_metrics_is_read_on(tmp_path: Path) -> None:
+def test_an_event_file_with_too_many_metrics_is_read_further(tmp_path: Path) -> None:
     """Given a rank with the most metrics allowed, then a new scalar is dropped with one notice, and others count."""
     with run_file(tmp_path, 0).open("w") as file:
         for number in range(MAXIMUM_SERIES - 1):
@@ -50,7 +50,7 @@ def varint(value: int) -> bytes:
     return encoded + bytes([value])
 
 
-def test_scalars_behind_a_large_image_are_read(tmp_path: Path) -> None:
+def test_scalars_after_a_large_image_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     path = folder / "events.out.tfevents.1.host.1.0"
@@ -94,7 +94,7 @@ def test_event_files_anywhere_and_of_any_kind(tmp_path: Path) -> None:
     assert "events:work/run-%E9/events.out.tfevents.1.host.1.0" in decode_report(stream.read(1)).offsets
 
 
-def test_thousands_of_event_files_are_cut_off_and_that_is_said(tmp_path: Path) -> None:
+def test_thousands_of_event_files_are_limited_with_a_notice(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     files = files_of(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headway.worker.exit_watch import ExitWatch
 
 
-def test_the_limit_counts_from_the_first_word_and_is_told_once() -> None:
+def test_the_limit_counts_from_the_first_notice_and_is_reported_once() -> None:
     watch = ExitWatch(limit_seconds=60.0)
     assert not watch.overdue(1_000.0), "ranks still run"
     watch.finished(1_000.0)

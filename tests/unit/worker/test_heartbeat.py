@@ -92,7 +92,7 @@ async def test_ranks_without_a_server_end_after_their_time(worker: Worker) -> No
     worker.beating.cancel()
 
 
-async def test_a_lost_worker_hears_so_at_once(worker: Worker) -> None:
+async def test_a_lost_worker_learns_it_at_once(worker: Worker) -> None:
     worker.server.error = WorkerLost("Worker one was declared lost.")
     with pytest.raises(WorkerLost):
         await asyncio.wait_for(worker.beating, 10)

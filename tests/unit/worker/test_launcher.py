@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 # Launchers
 
 
-async def test_a_launcher_that_does_not_come_to_life_costs_its_attempt_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_launcher_that_does_not_start_costs_only_its_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """For example, the forkserver is stopped: no process reads or answers."""
     monkeypatch.setattr(launcher_module, "_START_SECONDS", 0.1)
     ours, theirs = socket.socketpair()
@@ -30,7 +30,7 @@ async def test_a_launcher_that_does_not_come_to_life_costs_its_attempt_only(monk
     await launcher.end(0.0)
 
 
-async def test_a_launcher_that_does_not_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_launcher_that_does_not_read_blocks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher_module, "_SEND_SECONDS", 0.05)
     ours, theirs = socket.socketpair()
     launcher = Launcher(ours)
@@ -47,7 +47,7 @@ async def test_a_launcher_that_does_not_read_holds_nobody_up(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("words", [b"no message\n", b"x" * (3 << 20), b"\xff\n"])
-async def test_a_launcher_that_talks_nonsense_counts_as_gone(words: bytes) -> None:
+async def test_a_launcher_that_sends_invalid_messages_counts_as_gone(words: bytes) -> None:
     ours, theirs = socket.socketpair()
     launcher = Launcher(ours)
     sending = asyncio.create_task(asyncio.to_thread(_send_all, theirs, words))

@@ -9,7 +9,7 @@ from headway.worker.launcher_watch import LauncherWatch
 pytestmark = pytest.mark.anyio
 
 
-def test_a_launcher_is_stuck_when_its_ranks_had_to_end_or_are_long_gone() -> None:
+def test_a_launcher_is_stuck_if_it_does_not_end_ranks_or_report_their_end() -> None:
     living = {1, 2}
     watch = LauncherWatch(living.__contains__)
     assert watch.stuck([1, 2], 100.0) is None

@@ -11,7 +11,7 @@ from headway.worker.meeting_ports import MeetingPorts, store_of
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="on other systems the port is free, not reserved")
-def test_a_rank_may_listen_on_the_second_port_which_nobody_is_given() -> None:
+def test_a_rank_may_listen_on_the_reserved_second_port() -> None:
     """Given the ports of an attempt, then a rank can listen on its MASTER_PORT, beside the store."""
     with MeetingPorts("127.0.0.1") as ports:
         host, _, port = ports.endpoint.rpartition(":")

@@ -7,7 +7,7 @@ import os
 from headway.worker.memory_curve import MemoryCurves
 
 
-def test_the_last_point_is_the_peak_whoever_saw_it() -> None:
+def test_the_last_point_is_the_larger_peak() -> None:
     """Given a sample larger than the kernel's final figure, then the sample is the peak."""
     curves = MemoryCurves()
     curves.look({0: os.getpid()})

@@ -89,7 +89,7 @@ async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: 
     assert not outbox.committed(CommittedStream(stream=KEY, through=3)), "it is no longer known"
 
 
-async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> None:
+async def test_reports_of_a_broken_connection_are_sent_again(tmp_path: Path) -> None:
     """Given a connection that ends at the third of four reports, when it is opened again, then all four are sent."""
     outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker(fails_at=3)
     outbox.add(a_stream(tmp_path, 4))
@@ -102,7 +102,7 @@ async def test_what_a_broken_connection_took_is_sent_again(tmp_path: Path) -> No
     assert again.sent == [1, 2, 3, 4]
 
 
-async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: Path) -> None:
+async def test_reports_not_committed_for_two_heartbeats_are_sent_again(tmp_path: Path) -> None:
     outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     outbox.add(a_stream(tmp_path, 3))
     await send(outbox, broker, lambda: len(broker.sent) == 3)
@@ -112,7 +112,7 @@ async def test_what_is_not_committed_for_two_heartbeats_is_sent_again(tmp_path: 
     assert broker.sent == [1, 2, 3, 2, 3]
 
 
-async def test_no_more_than_a_window_is_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_at_most_a_window_is_in_transit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given a full window and more reports, then a heartbeat is triggered, whose answer opens the window."""
     asked: list[None] = []
     outbox, broker = Outbox(lambda: asked.append(None), WorkerCounters()), Broker()
@@ -147,7 +147,7 @@ async def test_a_report_that_the_server_cannot_read_is_replaced_by_one_that_says
 
 
 @pytest.mark.parametrize("damage", ["changed", "deleted"])
-async def test_a_report_that_was_damaged_on_the_disk_is_not_sent_for_ever(tmp_path: Path, damage: str) -> None:
+async def test_a_report_that_was_damaged_on_the_disk_is_not_sent_forever(tmp_path: Path, damage: str) -> None:
     outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     stream = a_stream(tmp_path, 3, ended=True)
     path = stream_folder(tmp_path, KEY) / "0000000003.report"

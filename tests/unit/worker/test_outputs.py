@@ -67,7 +67,7 @@ async def test_names_that_are_not_utf8_are_escaped_and_counted(
     assert answer.warning.startswith("3 file names have bytes that are not UTF-8")
 
 
-async def test_an_escaped_name_takes_the_place_of_no_other(folder: Path) -> None:
+async def test_an_escaped_name_replaces_no_other(folder: Path) -> None:
     (folder / "output" / "a%E9").write_text("plain")
     for name in (b"a\xe9", b"a\xe9_"):
         with open(os.path.join(os.fsencode(folder / "output"), name), "wb") as file:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
         (Unavailable("no server"), False),
     ],
 )
-async def test_what_tells_of_the_machine_is_its_own_fault(error: Exception, own: bool) -> None:
+async def test_errors_of_the_machine_are_the_workers_own_faults(error: Exception, own: bool) -> None:
     assert is_own_fault(error) is own
 
 

@@ -30,7 +30,7 @@ RUNS = (Phase.RUNNING, Phase.WRITING_STACKS, Phase.STOPPING)
 
 
 @pytest.mark.parametrize(("before", "after"), [*product(Phase, Phase)])
-def test_only_the_moves_of_the_table_are_possible(before: Phase, after: Phase) -> None:
+def test_only_transitions_in_the_table_are_possible(before: Phase, after: Phase) -> None:
     course = Course(before)
     if after in PHASE_TRANSITIONS[before]:
         assert enter(course, after, NOW) == Course(after)
@@ -76,7 +76,7 @@ def test_stacks_are_written_once_and_by_running_ranks_only(phase: Phase) -> None
     assert write_stacks(course, NOW) is course
 
 
-def test_ranks_that_are_to_stop_before_they_run_are_told_at_once() -> None:
+def test_ranks_that_have_to_stop_before_they_run_are_told_at_once() -> None:
     assert launch(Course(Phase.LAUNCHING), NOW).phase is Phase.RUNNING
     asked = ask_to_stop(Course(Phase.LAUNCHING), CANCEL, NOW)
     assert launch(asked, NOW).phase is Phase.STOPPING
@@ -100,9 +100,7 @@ def test_two_requests_are_the_stricter_of_both(first: StopRequest, second: StopR
 @pytest.mark.parametrize(
     ("request_", "store_until"), [(None, inf), (CANCEL, inf), (SHUT_DOWN, NOW + 20.0), (KILL, NOW)]
 )
-def test_what_the_ranks_left_is_sent_as_long_as_the_request_says(
-    request_: StopRequest | None, store_until: float
-) -> None:
+def test_outputs_are_sent_within_the_time_of_the_request(request_: StopRequest | None, store_until: float) -> None:
     """The time counts from the end of the ranks, or from the request if that comes later."""
     before = Course(Phase.RUNNING) if request_ is None else ask_to_stop(Course(Phase.RUNNING), request_, NOW - 50.0)
     assert enter(before, Phase.STORING, NOW).store_until == store_until

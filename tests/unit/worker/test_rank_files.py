@@ -38,7 +38,7 @@ def test_empty_lines_come_in_reports_that_a_server_takes(tmp_path: Path, ranks: 
     assert max(counts) <= MAXIMUM_REPORT_LINES // 2
 
 
-def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path: Path) -> None:
+def test_tailing_reads_whole_lines_and_the_last_state_of_a_progress_bar(tmp_path: Path) -> None:
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
     log_file(tmp_path, 0).write_bytes(b"one\n10%\r50%\r100%\nbad \xff\n\nhal")
     harvest = files.harvest({})
@@ -49,7 +49,7 @@ def test_tailing_reads_whole_lines_and_what_a_progress_bar_showed_last(tmp_path:
     assert [line.text for line in last.lines] == ["half"]
 
 
-def test_lines_behind_a_checkpoint_are_later_than_it(tmp_path: Path) -> None:
+def test_lines_after_a_checkpoint_have_later_times(tmp_path: Path) -> None:
     """Given a save that takes long to write, lines printed meanwhile come after it, and lines printed before do not."""
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
     log_file(tmp_path, 0).write_bytes(b"before\nmeanwhile\n")
@@ -74,7 +74,7 @@ def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     assert lengths == [MAXIMUM_LINE_BYTES, MAXIMUM_LINE_BYTES, 5]
 
 
-def test_run_records_become_series_and_facts_and_nonsense_is_said(tmp_path: Path) -> None:
+def test_run_records_become_series_and_facts_and_invalid_ones_are_named(tmp_path: Path) -> None:
     records = [
         {"step": 1, "at": 2.0, "values": {"loss": 0.5, "accuracy": 1}},
         {"type": "rank_finished", "rank": 7},

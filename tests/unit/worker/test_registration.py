@@ -43,7 +43,7 @@ async def registered(server: Server, home: Path) -> Registered:
     return await register(connection, DESCRIPTION, JoinToken(home / "worker.token"), home)
 
 
-async def test_it_waits_for_a_server_and_keeps_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_waits_for_a_server_and_keeps_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration_module, "_RETRY_SECONDS", 0.0)
     server = Server(Unavailable("No server answers."), Unavailable("No server answers."), None, None)
     await registered(server, tmp_path)
@@ -75,7 +75,7 @@ async def test_a_refused_worker_ends_with_the_reason(tmp_path: Path) -> None:
         await registered(Server(NotAuthenticated("The token is wrong.")), tmp_path)
 
 
-async def test_an_expired_join_token_ends_the_worker_and_keeps_who_it_is(tmp_path: Path) -> None:
+async def test_an_expired_join_token_ends_the_worker_and_keeps_its_id(tmp_path: Path) -> None:
     """Given a worker that was registered, then at its next start it still owns the reports of its former id."""
     (tmp_path / "session.json").write_text('{"id": "w-1", "token": "first"}')
     with pytest.raises(SettingInvalid, match="refuses this worker: This join token expired"):

@@ -84,7 +84,7 @@ async def test_a_full_disk_delays_a_report_and_loses_nothing_of_it(
     assert reporter.finished == {0}
 
 
-async def test_a_full_disk_does_not_lose_that_ranks_read_a_file(
+async def test_a_full_disk_does_not_lose_the_fact_that_ranks_read_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporter_module, "_DISK_FULL_SECONDS", 0.0)
@@ -108,7 +108,7 @@ async def test_a_full_disk_does_not_lose_that_ranks_read_a_file(
     assert report.facts == (LeftFilesRead(modified_at=5.0), RankFinished(rank=0))
 
 
-async def test_what_others_read_of_a_reporter_changes_on_the_loops_thread_only(tmp_path: Path) -> None:
+async def test_attributes_of_a_reporter_change_only_in_the_loops_thread(tmp_path: Path) -> None:
     """Given a report being written in a thread, when a heartbeat reads the newest step meanwhile, then it gets the step
     of the previous report, not a value that the thread is changing."""
     seen: list[int | None] = []
@@ -139,7 +139,7 @@ class BadFiles(RankFiles):
         raise RuntimeError("odd: {worker}")
 
 
-async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_path: Path) -> None:
+async def test_unreportable_files_do_not_block_the_last_report(tmp_path: Path) -> None:
     facts, stream = FactQueue(), SpooledStream(tmp_path, KEY)
     facts.put(RankStarted(rank=0, pid=1))
     await a_reporter(tmp_path, stream, facts, BadFiles(tmp_path, [0], maximum_log_bytes=1 << 20)).report_last()
@@ -148,7 +148,7 @@ async def test_what_cannot_be_reported_does_not_keep_the_last_report_back(tmp_pa
     assert report.last
 
 
-async def test_what_is_not_kept_of_the_ranks_files_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropped_content_of_ranks_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given output beyond the limit, unreadable records, too many metrics, and a report too large to send."""
     monkeypatch.setattr(harvest_module, "MAXIMUM_SERIES", 2)
     stream = SpooledStream(tmp_path / "spool", KEY)

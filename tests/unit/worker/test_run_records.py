@@ -60,7 +60,7 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize("record", BY_HAND, ids=lambda record: f"{record[:40]}-{len(record)}")
-def test_a_record_by_hand_is_dropped_and_the_next_counts(tmp_path: Path, record: str) -> None:
+def test_an_invalid_record_is_dropped_and_the_next_counts(tmp_path: Path, record: str) -> None:
     """Given an invalid record, when the worker reads it, then it says so and continues with the next."""
     run_file(tmp_path, 0).write_text(f'{record}\n{{"step": 2, "at": 1, "values": {{"loss": 0.5}}}}\n')
     harvests = list(read_all(files_of(tmp_path)))
@@ -73,7 +73,7 @@ def test_a_record_by_hand_is_dropped_and_the_next_counts(tmp_path: Path, record:
 
 
 @pytest.mark.parametrize("size_bytes", [MAXIMUM_RECORD_BYTES, 1 << 20, (1 << 20) + 1, 5 << 20])
-def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_bytes: int) -> None:
+def test_an_endless_record_is_skipped_once_it_ends(tmp_path: Path, size_bytes: int) -> None:
     """Also when a restarted worker continues in the middle of it."""
     path = run_file(tmp_path, 0)
     path.write_bytes(b'{"step": 1, "at": 1, "values": {"loss": 0.5}}\n' + b"x" * size_bytes)
@@ -87,7 +87,7 @@ def test_a_record_without_end_is_passed_over_once_it_ends(tmp_path: Path, size_b
 
 
 @pytest.mark.anyio
-async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -> None:
+async def test_a_reporter_does_not_spin_on_a_skipped_record(tmp_path: Path) -> None:
     """Given a record that is skipped, when it is read in pieces, then each piece is read once."""
     run_file(tmp_path, 0).write_bytes(b"x" * (3 << 20))
     stream = SpooledStream(tmp_path / "spool", AssignmentKey(job="j", attempt=1, worker="w"))
@@ -99,7 +99,7 @@ async def test_a_reporter_does_not_spin_on_what_is_passed_over(tmp_path: Path) -
     assert stream.offsets["0"][1] == 3 << 20
 
 
-def test_a_rank_that_repeats_itself_for_ever_fills_neither_the_log_nor_the_job(tmp_path: Path) -> None:
+def test_a_rank_that_keeps_repeating_itself_does_not_fill_log_or_job(tmp_path: Path) -> None:
     """Each kind of record, thousands of times: new information is kept, the rest is counted."""
     with run_file(tmp_path, 0).open("w") as file:
         for number in range(3_000):
@@ -132,7 +132,7 @@ def test_a_metric_per_step_is_cut_off(tmp_path: Path) -> None:
     ]
 
 
-def test_dropped_metrics_are_said_again_once_they_are_ten_times_as_many(tmp_path: Path) -> None:
+def test_dropped_metrics_are_named_again_when_they_grow_tenfold(tmp_path: Path) -> None:
     """Given a script with endless new names, when the worker keeps reading, then the log has a few lines about it."""
     known = KnownSeries()
     for rank in (0, 1):
@@ -174,7 +174,7 @@ def test_known_metrics_are_kept_beside_one_that_is_too_many(tmp_path: Path) -> N
     assert [step for harvest in harvests for step in harvest.series["loss-0", 0].steps] == [1, 2]
 
 
-def test_an_exception_whose_words_cannot_be_encoded_is_told(tmp_path: Path) -> None:
+def test_an_exception_whose_text_cannot_be_encoded_is_reported(tmp_path: Path) -> None:
     """Such as the error of `open` for a file whose name is not UTF-8."""
     record = {
         "type": "rank_error",
@@ -221,7 +221,7 @@ def test_clean_text_can_always_be_encoded(text: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_whatever_stands_in_a_run_file_it_is_read(content: bytes) -> None:
+def test_any_content_of_a_run_file_is_read(content: bytes) -> None:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:

@@ -46,7 +46,7 @@ def test_scalars_that_torch_writes_are_read_while_the_file_grows(tmp_path: Path)
     assert files.harvest(second.offsets, final=True).empty
 
 
-def test_event_files_that_were_there_before_are_not_read_again(tmp_path: Path) -> None:
+def test_existing_event_files_are_not_read(tmp_path: Path) -> None:
     """Given event files from the snapshot or an earlier attempt, only new scalars count."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -65,7 +65,7 @@ def test_an_event_files_process_tells_its_rank(tmp_path: Path) -> None:
     assert process_of(tmp_path / "events.out.tfevents.1700000000.host") is None
 
 
-def test_a_damaged_event_file_is_said_once_and_left_alone(tmp_path: Path) -> None:
+def test_a_damaged_event_file_is_named_once_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     files = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20)
     files.read_events({"work": tmp_path / "work"})
@@ -76,7 +76,7 @@ def test_a_damaged_event_file_is_said_once_and_left_alone(tmp_path: Path) -> Non
 
 
 @given(st.binary(max_size=300))
-def test_whatever_is_in_a_record_it_is_read_or_refused(record: bytes) -> None:
+def test_any_record_is_read_or_refused(record: bytes) -> None:
     try:
         for scalar in scalars(record):
             assert isinstance(scalar, Scalar)
@@ -93,7 +93,7 @@ def test_records_end_where_the_file_ends(content: bytes) -> None:
         return
 
 
-def test_output_beyond_the_cap_is_dropped_and_said_once(tmp_path: Path) -> None:
+def test_output_beyond_the_limit_is_dropped_with_one_notice(tmp_path: Path) -> None:
     files = RankFiles(tmp_path, [0], maximum_log_bytes=100)
     log_file(tmp_path, 0).write_text("x" * 60 + "\n" + "y" * 60 + "\n")
     first = files.harvest({})
@@ -104,7 +104,7 @@ def test_output_beyond_the_cap_is_dropped_and_said_once(tmp_path: Path) -> None:
     assert files.harvest(first.offsets).empty
 
 
-def test_what_preparing_printed_comes_as_rank_minus_one(tmp_path: Path) -> None:
+def test_output_of_the_preparation_has_rank_minus_one(tmp_path: Path) -> None:
     (tmp_path / "setup.log").write_text("Resolved 1 package\n")
     harvest = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20).harvest({})
     assert [(line.rank, line.text) for line in harvest.lines] == [(SETUP_RANK, "Resolved 1 package")]

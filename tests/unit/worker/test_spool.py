@@ -64,7 +64,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (stream.number, stream.ended, stream.unsent) == (1, True, [1])
 
 
-def test_a_report_that_no_broker_carries_keeps_its_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_too_large_for_brokers_keeps_its_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "MAXIMUM_REPORT_BYTES", 4096)
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     lines = [LogLine(0, 0.0, Random(0).randbytes(8192).hex())]
@@ -76,7 +76,7 @@ def test_a_report_that_no_broker_carries_keeps_its_facts(tmp_path: Path, monkeyp
     assert "lines and metrics were dropped here" in line.text
 
 
-def test_an_ended_stream_is_cut_whole(tmp_path: Path) -> None:
+def test_an_ended_stream_is_cut_completely(tmp_path: Path) -> None:
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     stream.add(stream.write((), [], [], {}))
     stream.add(stream.write((Released(),), [], [], {}, last=True))
@@ -100,7 +100,7 @@ def test_a_damaged_report_between_others_is_left_out_until_the_server_waits_for_
     assert found.offsets == {"0": [3, 0]}
 
 
-def test_what_was_committed_is_not_missed(tmp_path: Path) -> None:
+def test_committed_reports_are_not_replaced(tmp_path: Path) -> None:
     """Given a restarted server that names a smaller committed number than before, then nothing is replaced."""
     stream = SpooledStream(stream_folder(tmp_path, KEY), KEY)
     for _ in range(3):
@@ -114,7 +114,7 @@ def test_what_was_committed_is_not_missed(tmp_path: Path) -> None:
     assert decode_report(stream.read(3)).facts == ()
 
 
-def test_a_spool_is_taken_up_whatever_lies_in_it(tmp_path: Path) -> None:
+def test_a_spool_is_loaded_with_any_files_in_it(tmp_path: Path) -> None:
     folder = stream_folder(tmp_path, KEY)
     SpooledStream(folder, KEY).write((), [], [], {})
     (folder / "0000000002.report").write_bytes((folder / "0000000001.report").read_bytes())

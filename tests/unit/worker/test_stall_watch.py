@@ -33,7 +33,7 @@ def test_silence_is_too_long_after_the_minimum_and_ten_times_the_longest_step() 
     assert one.silent_seconds(2, 441.0) == pytest.approx(401.0)
 
 
-def test_a_limit_of_the_jobs_own_counts_instead_and_zero_is_never() -> None:
+def test_the_jobs_own_limit_replaces_the_learnt_one_and_zero_means_never() -> None:
     one = watch(limit_seconds=2.0)
     one.silent_seconds(1, 0.0)
     assert one.silent_seconds(1, 2.5) == 2.5
@@ -65,7 +65,7 @@ def stack(frame: str) -> str:
     return f'Rank 0 (process 1)\nThread 0x1 (most recent call first):\n  File "x.py"\nCurrent thread 0x2 (most recent call first):\n  {frame}\n'  # noqa: E501
 
 
-def test_who_is_not_in_torch_while_others_are_is_absent() -> None:
+def test_ranks_outside_torch_are_absent_while_others_wait_inside() -> None:
     waits = stack('File "/venv/lib/torch/distributed/distributed_c10d.py", line 1 in all_reduce')
     sleeps = stack('File "/work/train.py", line 8 in main')
     assert absent_ranks({0: waits, 1: sleeps, 2: waits}) == (1,)

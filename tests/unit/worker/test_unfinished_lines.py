@@ -86,13 +86,13 @@ def test_a_bar_of_an_epoch_costs_a_line_per_report_and_no_more_bytes(tail: Tail)
     assert tail.whole == [f"   49 {'#' * 60}  399"]
 
 
-def test_what_a_bar_showed_last_is_a_line_when_its_rank_ends(tail: Tail) -> None:
+def test_the_last_state_of_a_bar_is_a_line_when_its_rank_ends(tail: Tail) -> None:
     tail.print("\r 10%")
     tail.print("\r 20%")
     assert tail.print("\r 30%", final=True) == [(" 30%", False)]
 
 
-def test_a_line_that_grows_for_ever_is_cut_and_its_newest_part_shown(tail: Tail) -> None:
+def test_an_endless_line_is_cut_and_its_newest_part_shown(tail: Tail) -> None:
     tail.print("." * 5_000)
     assert tail.print("x") == [("." * 1023 + "x", True)]
     tail.print("." * 70_000)
@@ -105,7 +105,7 @@ def test_a_line_that_grows_for_ever_is_cut_and_its_newest_part_shown(tail: Tail)
 @pytest.mark.parametrize(
     "drawn", [b"\rworking...", b"\r" + b" " * 40, b"\r\x1b[2K"], ids=["the same bar", "an empty bar", "an erased bar"]
 )
-def test_more_bars_than_are_read_at_once_hold_nothing_up(tmp_path: Path, drawn: bytes, *, final: bool) -> None:
+def test_more_bars_than_are_read_at_once_block_nothing(tmp_path: Path, drawn: bytes, *, final: bool) -> None:
     """Given megabytes of bars without a line end, then everything is read, and the text after them is a line."""
     log_file(tmp_path, 0).write_bytes(drawn * (3_000_000 // len(drawn)) + b"\rdone\n")
     files, offsets = RankFiles(tmp_path, [0], maximum_log_bytes=1 << 20), {}
@@ -135,7 +135,7 @@ def read_bars(folder: Path, megabytes: int) -> tuple[RankFiles, dict[str, list[i
     return files, offsets, lines
 
 
-def test_bars_for_ever_fill_no_disk_and_no_line_is_lost(tmp_path: Path) -> None:
+def test_endless_bars_do_not_fill_the_disk_and_no_line_is_lost(tmp_path: Path) -> None:
     """Given bars that are drawn endlessly, then text that was read takes no disk space, and each line is there once."""
     files, _, lines = read_bars(tmp_path, 40)
     status = log_file(tmp_path, 0).stat()
@@ -146,7 +146,7 @@ def test_bars_for_ever_fill_no_disk_and_no_line_is_lost(tmp_path: Path) -> None:
     assert files.tail(0, 1) == (f"{65535:15}",)
 
 
-def test_bars_count_where_the_disk_can_give_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_count_if_the_disk_cannot_free_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_space, "sys", SimpleNamespace(platform="other"))
     _, offsets, lines = read_bars(tmp_path, 40)
     assert offsets["0"][2] >= 1 << 20

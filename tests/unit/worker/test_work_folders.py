@@ -37,7 +37,7 @@ def names(found: list[ChangedFile]) -> list[str]:
     return [file.name for file in found if not file.cache]
 
 
-async def test_the_next_attempt_finds_what_the_one_before_left(tmp_path: Path) -> None:
+async def test_the_next_attempt_finds_files_of_the_previous_one(tmp_path: Path) -> None:
     """Given an attempt that wrote a file, when the next one starts, even after a restart of the worker, the file is
     there.
     """
@@ -54,7 +54,7 @@ def test_users_are_told_an_absolute_folder(tmp_path: Path, monkeypatch: pytest.M
     assert folders(Path("home")).folder("j-1") == tmp_path / "home" / "jobs" / "j-1"
 
 
-async def test_a_directory_that_was_filled_by_half_is_filled_again(tmp_path: Path) -> None:
+async def test_a_partly_filled_directory_is_filled_again(tmp_path: Path) -> None:
     async def breaks(work: Path) -> None:
         await send(work)
         raise OSError("the disk is full")
@@ -75,7 +75,7 @@ async def test_a_directory_that_a_script_has_removed_is_sent_again(tmp_path: Pat
     assert here.changed("j-1") == []
 
 
-async def test_only_what_is_new_or_changed_counts(tmp_path: Path) -> None:
+async def test_only_new_or_changed_files_count(tmp_path: Path) -> None:
     """Given sent files, then untouched, touched, or identically rewritten ones are not results."""
     here = folders(tmp_path)
     await here.open("j-1", send)
@@ -95,7 +95,7 @@ async def test_only_what_is_new_or_changed_counts(tmp_path: Path) -> None:
 EVENTS = "runs/events.out.tfevents.1.host.2.0"
 
 
-async def test_caches_are_no_results_but_event_files_are(tmp_path: Path) -> None:
+async def test_event_files_are_results_and_caches_are_not(tmp_path: Path) -> None:
     here = folders(tmp_path)
     await here.open("j-1", send)
     work = here.path("j-1")
@@ -130,7 +130,7 @@ def test_new_files_are_stored_unasked_newest_first_up_to_a_bound(tmp_path: Path)
     assert len(found(tmp_path, many).files) == MAXIMUM_UNASKED_FILES
 
 
-def test_a_pattern_takes_all_that_is_new_and_nothing_that_was_sent(tmp_path: Path) -> None:
+def test_a_pattern_takes_all_new_files_and_no_sent_ones(tmp_path: Path) -> None:
     changed = left(tmp_path / "work", final_pt="1" * 200, runs__one__a_pt="1" * 200)
     (tmp_path / "work" / "pretrained.pt").write_text("sent")
     changed += left(tmp_path / "work", notes="not asked for")
@@ -150,7 +150,7 @@ def test_a_pattern_takes_all_that_is_new_and_nothing_that_was_sent(tmp_path: Pat
         ("runs/**/*.pt", ["runs/one/a.pt"]),
     ],
 )
-def test_a_pattern_means_what_shells_make_of_it(tmp_path: Path, pattern: str, names: list[str]) -> None:
+def test_a_pattern_means_the_same_as_in_shells(tmp_path: Path, pattern: str, names: list[str]) -> None:
     """Given any pattern of a user, nothing raises: an error would lose the output directory as well."""
     changed = left(tmp_path / "work", final_pt="1", runs__one__a_pt="1", runs__notes="1")
     outputs = found(tmp_path, changed, pattern)
@@ -159,7 +159,7 @@ def test_a_pattern_means_what_shells_make_of_it(tmp_path: Path, pattern: str, na
     assert sorted(found(tmp_path, changed, pattern).files) == sorted([*names, "kept"])
 
 
-def test_folders_that_are_too_deep_for_a_pattern_lose_no_output_directory(tmp_path: Path) -> None:
+def test_folders_too_deep_for_a_pattern_do_not_lose_the_output_directory(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     for _ in range(1_400):
         folder.mkdir()
@@ -184,7 +184,7 @@ def test_links_inside_are_kept_and_others_named(tmp_path: Path) -> None:
     assert sorted(problem.split()[0] for problem in outputs.problems) == ["gone", "out"]
 
 
-async def test_folders_go_with_their_jobs_end_or_when_others_need_the_room(tmp_path: Path) -> None:
+async def test_folders_are_removed_after_their_job_or_when_others_need_the_space(tmp_path: Path) -> None:
     """Given folders of ended jobs, those with files that are stored nowhere else stay for a while."""
     here = folders(tmp_path)
     for job in ("j-ended", "j-unstored", "j-paused", "j-running"):
@@ -209,7 +209,7 @@ async def test_folders_go_with_their_jobs_end_or_when_others_need_the_room(tmp_p
     assert "j-paused" not in {path.name for path in (tmp_path / "jobs").iterdir()}
 
 
-async def test_what_scripts_write_beside_their_directories_stops_no_sweep(tmp_path: Path) -> None:
+async def test_files_beside_working_directories_do_not_stop_a_sweep(tmp_path: Path) -> None:
     """Given unreadable notes and folders that are not jobs, when jobs have ended, then their folders are removed."""
     here = folders(tmp_path)
     notes = ["[]", "{}", '{"size_bytes": 1e999, "unstored": true, "used_at": 0}', "[" * 100_000, "\0"]
@@ -232,7 +232,7 @@ async def test_what_scripts_write_beside_their_directories_stops_no_sweep(tmp_pa
     assert [path.name for path in (tmp_path / "jobs").iterdir() if path.name.isascii()] == []
 
 
-async def test_output_directories_that_are_kept_count_for_the_room(tmp_path: Path) -> None:
+async def test_kept_output_directories_count_towards_the_bound(tmp_path: Path) -> None:
     here = folders(tmp_path, maximum_bytes=5_000)
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "large.pt").write_text("x" * 10_000)

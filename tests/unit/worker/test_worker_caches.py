@@ -35,7 +35,7 @@ def packed(folder: Path, text: str) -> tuple[str, bytes]:
         return one.sha256, one.file.read()
 
 
-async def test_a_snapshot_is_fetched_once_and_old_ones_go(tmp_path: Path) -> None:
+async def test_a_snapshot_is_fetched_once_and_old_ones_are_dropped(tmp_path: Path) -> None:
     archives = dict(packed(tmp_path / str(number), os.urandom(500).hex()) for number in range(3))
     fetched: list[str] = []
 
@@ -97,7 +97,7 @@ async def test_a_snapshot_with_other_bytes_is_not_kept(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-async def test_a_snapshot_that_was_sent_unusable_is_told_from_one_that_this_disk_changed(tmp_path: Path) -> None:
+async def test_an_unusable_snapshot_differs_from_one_that_the_disk_changed(tmp_path: Path) -> None:
     """Given an archive that cannot be unpacked, it is unusable if its hash is right; otherwise it is fetched again."""
     bad = b"no archive"
     sha256, good = packed(tmp_path / "files", "text")
@@ -169,7 +169,7 @@ async def test_an_interpreter_that_vanished_is_built_again(tmp_path: Path) -> No
     assert python.exists()
 
 
-async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
+async def test_an_interrupted_build_starts_again(tmp_path: Path) -> None:
     environments = Environments(tmp_path / "home", threads=1, maximum_bytes=1 << 40)
     (tmp_path / "a.txt").write_text("")
     python, _ = await environments._python(Environment(lock="a.txt"), site_in(tmp_path))
@@ -180,7 +180,7 @@ async def test_a_build_that_was_cut_off_is_begun_anew(tmp_path: Path) -> None:
     assert python.exists()
 
 
-async def test_what_attempts_leave_in_the_working_directory_makes_no_other_environment(tmp_path: Path) -> None:
+async def test_files_of_earlier_attempts_do_not_change_the_environment(tmp_path: Path) -> None:
     """Given a requirement `.`, when a retry finds files of the first attempt, only the sent files are built, once."""
 
     async def unpack(folder: Path) -> None:
@@ -222,9 +222,7 @@ async def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     assert await environments._python(Environment(python=sys.executable), site_in(tmp_path))
 
 
-async def test_an_attempt_that_is_cancelled_while_its_environment_warms_up_holds_it_no_longer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cancelled_attempt_releases_its_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Given an attempt that waits for a forkserver, when it is cancelled, then its environment may be dropped."""
     waits, never = asyncio.Event(), asyncio.Event()
 

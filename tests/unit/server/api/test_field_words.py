@@ -25,7 +25,7 @@ def test_every_field_says_what_it_means(model: type[BaseModel]) -> None:
     assert model.model_fields.keys() - field_words(model).keys() == set()
 
 
-def test_the_apis_document_shows_the_words_under_fields() -> None:
+def test_the_api_document_has_the_docstrings_of_fields() -> None:
     schemas = describe_api()["components"]["schemas"]
     properties = schemas["JobView"]["properties"]
     assert properties["resumes_from"]["description"].startswith("The step where its next attempt would continue")

@@ -89,7 +89,7 @@ async def test_a_refusal_releases_the_gang_and_counts_as_no_failure(server: Stil
     assert server.assignments.open_of("b") == ()
 
 
-async def test_only_the_worker_that_an_assignment_is_for_claims_it(server: StillServer) -> None:
+async def test_only_its_own_worker_can_claim_an_assignment(server: StillServer) -> None:
     job = await server.a_job()
     await server.scheduler.schedule()
     (worker,) = await server.workers_of(job)

@@ -39,7 +39,7 @@ async def test_the_newest_load_is_kept_until_its_worker_is_lost(tmp_path: Path) 
         assert server.telemetry.load("a") is None
 
 
-async def test_the_rest_of_a_training_is_told_by_its_steps_so_far(tmp_path: Path) -> None:
+async def test_the_remaining_time_follows_from_the_steps_so_far(tmp_path: Path) -> None:
     """Given 10 of 40 steps in 20 seconds, the other 30 take a minute. The rank with the most steps counts."""
     async with still_server(tmp_path) as server:
         job = await training(server, server.clock.now(), total_steps=40)
@@ -54,7 +54,7 @@ async def test_the_rest_of_a_training_is_told_by_its_steps_so_far(tmp_path: Path
         assert server.telemetry.remaining_seconds() == {}
 
 
-async def test_a_job_that_does_not_say_how_many_steps_come_has_no_end(tmp_path: Path) -> None:
+async def test_a_job_without_a_number_of_steps_has_no_remaining_time(tmp_path: Path) -> None:
     async with still_server(tmp_path) as server:
         job = await training(server, server.clock.now(), total_steps=None)
         server.telemetry.heard("a", a_heartbeat(steps={job.id: 10}))

@@ -54,7 +54,7 @@ def test_slots_are_held_until_their_assignment_is_released() -> None:
     assert unsettled.held_by("w-3") == []
 
 
-def test_what_a_worker_claimed_is_told_from_what_it_was_offered() -> None:
+def test_claimed_jobs_are_told_apart_from_offered_ones() -> None:
     offered = a_job("one", "w-1")
     claimed = transitions.claim(a_job("two", "w-1", "w-2"), 1, "w-1", "h:1")
     unsettled = kept(offered, claimed)

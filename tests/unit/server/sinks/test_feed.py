@@ -95,7 +95,7 @@ async def test_each_event_is_given_once(caplog: pytest.LogCaptureFixture) -> Non
     assert caplog.text == ""
 
 
-async def test_what_a_sink_could_not_take_is_given_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_events_that_a_sink_could_not_take_are_given_again(caplog: pytest.LogCaptureFixture) -> None:
     """Given a sink that is down for a while, then it gets all events in order, and the outage is logged once."""
     sink, told = Memory(), Told()
     sink.failures = [Unavailable("away") for _ in range(5)]
@@ -136,7 +136,7 @@ async def test_a_job_that_a_sink_cannot_take_does_not_stop_the_others(caplog: py
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_that_a_job_was_taken_is_told_again_if_that_failed() -> None:
+async def test_a_failed_notice_about_a_taken_job_is_repeated() -> None:
     sink, told = Memory(), Told()
     told.failures = [Unavailable("the database is away")]
     one = SinkFeed(sink, told, ServerCounters(Damage()))
