@@ -96,9 +96,7 @@ def fit(
         ranks_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
         with precision:
             run.warm_up(ranks_model, training.reader.read(training.indices[:1])[0])
-    totals = torch.zeros(
-        3, dtype=torch.float64, device=device
-    )  # loss sum, correct answers, samples; since the last log
+    totals = torch.zeros(3, dtype=torch.float64, device=device)  # loss, correct answers, samples since the last log
     state = TrainingState(model, optimizer, schedule, totals, parameters.seed)
     if run.rank == 0:
         run.reached("data_ready", total_steps)

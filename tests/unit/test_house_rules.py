@@ -39,9 +39,6 @@ NOT_SWEPT_YET = (
     "docs/reference/",
     "headway/cli/",
     "headway/client/",
-    "headway/training/",
-    "headway/worker/",
-    "headway/server/",
 )
 NO_NAMES = {"utils", "util", "helpers", "helper", "manager", "misc", "common_utils"}
 
