@@ -17,7 +17,7 @@ from headway.home import default_home
 from headway.rank_protocol import rank_variables
 
 PREFIX = "HEADWAY_"
-NO_SETTINGS = rank_variables.ALL | {"HEADWAY_TOKEN", "HEADWAY_RANK_TOKEN", "HEADWAY_SERVICES"}
+NO_SETTINGS = rank_variables.ALL | {"HEADWAY_TOKEN", "HEADWAY_PROJECT", "HEADWAY_RANK_TOKEN", "HEADWAY_SERVICES"}
 """Variables with the prefix that are not settings: of ranks, of the client, and of the test suite."""
 RENAMED = {
     "HEADWAY_DRAIN_SECONDS": "HEADWAY_SETTLE_SECONDS",

@@ -25,6 +25,7 @@ import httpx
 from headway import __version__
 from headway.backend_registry import backend
 from headway.caches.base import Cache
+from headway.cli.common import damaged_rows
 from headway.client import Client
 from headway.client.connection import client_home, server_url
 from headway.core.problem import Problem, clock_problems
@@ -197,7 +198,7 @@ def _worker_problems(client: Client) -> Iterator[Problem]:
 
 
 def _damage_problems(client: Client) -> Iterator[Problem]:
-    found = client.damaged()
+    found = damaged_rows(client)
     if found:
         yield Problem(
             f"{len(found)} stored {'row' if len(found) == 1 else 'rows'} cannot be read: "

@@ -18,6 +18,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "server": Command("up:server", "Start a server alone."),
         "worker": Command("worker:worker", "Start a worker for a server."),
         "link": Command("link:link", "Print a link that opens Headway in a browser."),
+        "login": Command("login:login", "Use a server with a token of yours."),
+        "logout": Command("login:logout", "Revoke and forget that token."),
+        "whoami": Command("login:whoami", "Print who you are, and what you may do."),
     },
     "Jobs": {
         "run": Command("train:run", "Run your own script, or any command."),
@@ -51,7 +54,10 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Operate": {
         "workers": Command("workers:workers", "List workers and what is used of them."),
-        "tokens": Command("tokens:tokens", "List the tokens that hold."),
+        "projects": Command("accounts:projects", "List projects, and add them."),
+        "users": Command("accounts:users", "List users, and change what they may do."),
+        "tokens": Command("tokens:tokens", "List tokens, make and revoke them."),
+        "audit": Command("accounts:audit", "List who changed what."),
         "doctor": Command("doctor:doctor", "Find what is misconfigured, and say how to fix it."),
         "goodput": Command("goodput:goodput", "Show where the time of all jobs went."),
         "drill": Command("drill:drill", "Run fault-injection tests on a temporary local fleet."),
@@ -64,6 +70,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "completion": Command("completion:completion", "Print a shell's completion."),
     },
 }
+IN_A_PROJECT = frozenset({*GROUPS["Jobs"], *GROUPS["Look inside"], *GROUPS["Data and results"], "goodput"}) - {"init"}
+"""The commands that have `--project`."""
 COMMANDS: dict[str, Command] = {name: one for group in GROUPS.values() for name, one in group.items()}
 MEANT = {
     "ls": "jobs",

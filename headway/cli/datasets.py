@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import answer, json_option, print_damaged, print_json, print_table
+from headway.cli.common import answer, damaged_rows, json_option, print_damaged, print_json, print_table
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
 from headway.core.size import size
@@ -22,7 +22,7 @@ def datasets(context: click.Context, as_json: bool) -> None:
         return
     with Client() as client:
         found = client.datasets()
-        damaged = [] if as_json else client.damaged("dataset")
+        damaged = [] if as_json else damaged_rows(client, "dataset")
     if as_json:
         print_json(found)
         return

@@ -11,6 +11,7 @@ import click
 from headway.cli.common import (
     STATUS_COLOURS,
     answer,
+    damaged_rows,
     duration,
     figure,
     json_option,
@@ -69,7 +70,7 @@ def jobs(
             sort=sort, ascending=ascending,
         )  # fmt: skip
         found = [one.data for one in listed]
-        damaged = [] if as_json else client.damaged("job")
+        damaged = [] if as_json else damaged_rows(client, "job")
     if as_json:
         print_json(found)
     elif not found and (status or name or dataset or labels or after or before):

@@ -10,8 +10,10 @@ from typing import Any
 import click
 
 from headway import __version__
-from headway.cli.commands import COMMANDS, GROUPS, MEANT
+from headway.cli.commands import COMMANDS, GROUPS, IN_A_PROJECT, MEANT
 from headway.errors import HeadwayError, InvalidInput, SettingInvalid
+
+_PROJECT = "project_name"
 
 
 class _LazyGroup(click.Group):
@@ -23,6 +25,8 @@ class _LazyGroup(click.Group):
             return None
         module, _, name = COMMANDS[cmd_name].place.partition(":")
         command: click.Command = getattr(import_module(f"headway.cli.{module}"), name)
+        if cmd_name in IN_A_PROJECT:
+            _add_project(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -37,6 +41,23 @@ class _LazyGroup(click.Group):
         if args and args[0] not in COMMANDS:
             ctx.fail(f"There is no command {args[0]}.{_hint(args[0])}")
         return super().resolve_command(ctx, args)
+
+
+def _add_project(command: click.Command) -> None:
+    """Let a command, and those below it, take `--project`."""
+    if all(option.name != _PROJECT for option in command.params):
+        said = "The project.  [default: HEADWAY_PROJECT, else default, else your only one]"
+        command.params.append(
+            click.Option(["--project", _PROJECT], expose_value=False, callback=_use_project, metavar="NAME", help=said)
+        )
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _add_project(one)
+
+
+def _use_project(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value:
+        os.environ["HEADWAY_PROJECT"] = value
 
 
 def _hint(wrong: str) -> str:

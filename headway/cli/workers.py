@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from headway.cli.common import answer, json_option, print_damaged, print_json, print_table, when, when_briefly
+from headway.cli.common import (
+    answer,
+    damaged_rows,
+    json_option,
+    print_damaged,
+    print_json,
+    print_table,
+    when,
+    when_briefly,
+)
 from headway.cli.names import complete_workers
 from headway.client import Client
 from headway.core.size import size
@@ -21,7 +30,7 @@ def workers(context: click.Context, as_json: bool) -> None:
         return
     with Client() as client:
         found = client.workers()
-        damaged = [] if as_json else client.damaged("worker")
+        damaged = [] if as_json else damaged_rows(client, "worker")
     if as_json:
         print_json(found)
     elif not found:

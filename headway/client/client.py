@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from headway.client.accounts import Accounts
 from headway.client.connection import Connection, path_part, server_url, user_token
 from headway.client.functions import call_files, check_call
 from headway.client.job_file import read_job_file
@@ -27,13 +29,25 @@ from headway.rank_protocol.paths import CALL_SCRIPT
 class Client:
     """Talks to a server. Raises the errors of `headway.errors`; Unavailable when no server answers.
 
-    `url` and `token` default to HEADWAY_SERVER_URL and HEADWAY_TOKEN, else to the server and the token file of the
-    home (`~/.headway`, or HEADWAY_HOME).
+    `url` and `token` default to HEADWAY_SERVER_URL and HEADWAY_TOKEN, else to those of `headway login`, else to the
+    server and the token file of the home (`~/.headway`, or HEADWAY_HOME). `project` defaults to HEADWAY_PROJECT, else
+    to the project `default`, or to the only one that the user has.
     """
 
-    def __init__(self, url: str | None = None, token: str | None = None, home: Path | None = None) -> None:
-        self._connection = Connection(server_url(url, home), user_token(token, home))
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        home: Path | None = None,
+        project: str | None = None,
+    ) -> None:
+        url = server_url(url, home)
+        self._connection = Connection(
+            url, user_token(token, home, url), project or os.environ.get("HEADWAY_PROJECT") or None
+        )
         self.url = self._connection.url
+        self.accounts = Accounts(self._connection)
+        """Users, projects, tokens and the audit."""
 
     def close(self) -> None:
         """Let go of connections."""
@@ -231,8 +245,12 @@ class Client:
 
     def tokens(self) -> list[dict[str, Any]]:
         """The tokens that hold, without their text; `id` is None for those from before tokens had ids."""
-        tokens: list[dict[str, Any]] = self._connection.request("GET", "/tokens").json()
-        return tokens
+        return self.accounts.tokens()
+
+    def whoami(self) -> dict[str, Any]:
+        """Who the token says that one is: `user` is None for that of the server's home, which may do everything."""
+        account: dict[str, Any] = self._connection.request("GET", "/account").json()
+        return account
 
     def damaged(self, kind: str | None = None) -> list[dict[str, Any]]:
         """Stored rows that could not be read since the server started, such as of kind job; lists leave them out."""

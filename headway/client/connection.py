@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
+from headway.client.logins import stored_login
 from headway.core.json_value import check_json, shown
 from headway.errors import HeadwayError, InvalidInput, SettingInvalid, Unavailable, error_from_answer
 from headway.home import default_home
@@ -26,11 +27,15 @@ def client_home(home: Path | None = None) -> Path:
 
 
 def server_url(url: str | None = None, home: Path | None = None) -> str:
-    """The server's address: as given, or HEADWAY_SERVER_URL, or what the home's server wrote, or the default.
+    """The server's address: as given, or HEADWAY_SERVER_URL, or that of `headway login`, or what the home's server
+    wrote, or the default.
 
     Raises SettingInvalid for a home that is closed to this user.
     """
-    found = url or os.environ.get("HEADWAY_SERVER_URL") or _written_url(client_home(home) / "server.url")
+    found = url or os.environ.get("HEADWAY_SERVER_URL")
+    if not found:
+        login = stored_login(client_home(home))
+        found = login.url if login is not None else _written_url(client_home(home) / "server.url")
     return found.rstrip("/")
 
 
@@ -46,28 +51,41 @@ def _written_url(path: Path) -> str:
         ) from error
 
 
-def user_token(token: str | None = None, home: Path | None = None) -> str:
-    """The user's token: as given, or HEADWAY_TOKEN, or the home's. Raises SettingInvalid when there is none."""
+def user_token(token: str | None = None, home: Path | None = None, url: str = "") -> str:
+    """The user's token: as given, or HEADWAY_TOKEN, or that of the login at this URL, or the home's.
+
+    Raises SettingInvalid when there is none.
+    """
     found = token or os.environ.get("HEADWAY_TOKEN")
     if found:
         return found
+    login = stored_login(client_home(home))
+    if login is not None and login.url == url:
+        return login.token
     path = client_home(home) / "user.token"
     try:
         return path.read_text().strip()
     except OSError as error:
         raise SettingInvalid(
-            f"There is no token: {path} cannot be read. Start a server with `headway up`, "
-            "or set HEADWAY_TOKEN or HEADWAY_HOME."
+            f"There is no token: {path} cannot be read. Start a server with `headway up`, log in with "
+            "`headway login URL`, or set HEADWAY_TOKEN or HEADWAY_HOME."
         ) from error
 
 
 class Connection:
     """Requests to `/api/v1`. Raises the error that the server names, Unavailable when none answers."""
 
-    def __init__(self, urls: str, token: str) -> None:
-        """`urls`: of a server, or of several on one database, with commas between: if one is gone the next is asked."""
+    def __init__(self, urls: str, token: str, project: str | None = None) -> None:
+        """`urls`: of a server, or of several on one database, with commas between: if one is gone the next is asked.
+
+        `project`: what every request is about; None: the server chooses.
+        """
         self._urls = [url.strip().rstrip("/") for url in urls.split(",")]
-        self.http = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_SECONDS)
+        self.http = httpx.Client(
+            headers={"Authorization": f"Bearer {token}"},
+            params={"project": project} if project else None,
+            timeout=TIMEOUT_SECONDS,
+        )
         self._use(self._urls[0])
 
     def _use(self, url: str) -> None:

@@ -17,6 +17,8 @@ class RowKind(StrEnum):
     REPORT = "report"
     WORKER = "worker"
     DATASET = "dataset"
+    ACCOUNT = "account"
+    AUDIT = "audit"
 
 
 class DamagedRow(Frozen):

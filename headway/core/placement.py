@@ -48,6 +48,7 @@ class Gang(NamedTuple):
     retried: bool
     avoids: frozenset[str] = frozenset()
     prefers: frozenset[str] = frozenset()
+    project: str = ""
 
 
 def gang_of(job: Job) -> Gang:
@@ -59,7 +60,9 @@ def gang_of(job: Job) -> Gang:
     prefers = frozenset(
         name for name, left in job.left_files.items() if left.changed.count and left.attempt == job.attempt_number
     )
-    return Gang(spec.priority, job.sequence, job.id, job.name, shape, retried, avoided_workers(job), prefers)
+    return Gang(
+        spec.priority, job.sequence, job.id, job.name, shape, retried, avoided_workers(job), prefers, job.project
+    )
 
 
 def used_slots(jobs: Iterable[Job]) -> dict[str, int]:

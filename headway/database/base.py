@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from headway.core.account import AccountRecord
 from headway.core.attempt import Attempt
+from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import DamagedRow
 from headway.core.dataset import Dataset, OwnedDataset
@@ -27,6 +29,19 @@ reading: ContextVar[bool] = ContextVar("reading", default=False)
 heartbeats and claims never wait for them. A read that waits too long for a connection raises Overloaded."""
 READ_PATIENCE_SECONDS = 10.0
 OVERLOADED = "Too many requests wait for the database. Try again in a moment."
+
+
+_Account = TypeVar("_Account", bound=AccountRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which entries of the audit to list: those of a project, of a user, before the one with this id; None: all."""
+
+    project: str | None = None
+    user: str | None = None
+    before: str | None = None
+    limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,28 @@ class Database(ABC):
     @abstractmethod
     async def put_leadership(self, new: Leadership, known: Leadership) -> bool:
         """Compare and set: store `new` if `known` is stored."""
+
+    # Accounts
+    @abstractmethod
+    async def accounts(self, kind: type[_Account]) -> list[_Account]:
+        """The records of a kind, by id."""
+
+    @abstractmethod
+    async def put_account(self, record: AccountRecord) -> bool:
+        """Compare and set: store a record if the stored version is `record.version - 1`; version 1 is a new one."""
+
+    @abstractmethod
+    async def delete_account(self, record: AccountRecord) -> bool:
+        """Delete a record if it is stored in this version."""
+
+    # The audit. A write of a request stores the request's entries in the same transaction, or before itself.
+    @abstractmethod
+    async def insert_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Store entries; those that are there already stay."""
+
+    @abstractmethod
+    async def audit(self, query: AuditQuery) -> list[AuditEntry]:
+        """The entries that are asked for, newest first."""
 
     # Jobs
     @abstractmethod

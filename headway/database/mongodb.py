@@ -13,6 +13,7 @@ from pymongo.errors import ConfigurationError, DuplicateKeyError, InvalidURI
 from headway.core.damaged import DamagedRow, RowKind
 from headway.core.installation import Installation, Leadership
 from headway.core.problem import Problem, clock_problems
+from headway.database.mongodb_accounts import MongodbAccounts
 from headway.database.mongodb_connections import MongodbConnections, translated
 from headway.database.mongodb_datasets import MongodbDatasets
 from headway.database.mongodb_documents import INDEXES, id_of
@@ -22,8 +23,9 @@ from headway.database.mongodb_streams import MongodbStreams
 from headway.errors import SettingInvalid, Unavailable
 from headway.redaction import redacted
 
-SCHEMA = 2
-"""The schema's version. Version 2: datasets have a project, and objects have owners."""
+SCHEMA = 3
+"""The schema's version. Version 2: datasets have a project, and objects have owners. Version 3: accounts and the audit,
+which older servers would not check."""
 _COLLECTIONS = {
     RowKind.JOB: "jobs",
     RowKind.ATTEMPT: "attempts",
@@ -31,10 +33,12 @@ _COLLECTIONS = {
     RowKind.EVENT: "events",
     RowKind.WORKER: "workers",
     RowKind.DATASET: "datasets",
+    RowKind.ACCOUNT: "accounts",
+    RowKind.AUDIT: "audit",
 }
 
 
-class MongodbDatabase(MongodbJobs, MongodbRecords, MongodbDatasets):
+class MongodbDatabase(MongodbJobs, MongodbRecords, MongodbDatasets, MongodbAccounts):
     """Several servers may share it. A document names the leader."""
 
     shared = True
@@ -118,7 +122,7 @@ class MongodbDatabase(MongodbJobs, MongodbRecords, MongodbDatasets):
 
     async def delete_row(self, row: DamagedRow) -> None:
         async with translated():
-            await self._connections.collection(_COLLECTIONS[row.kind]).delete_one({"_id": id_of(row.id)})
+            await (await self._connections.changing(_COLLECTIONS[row.kind])).delete_one({"_id": id_of(row.id)})
             if row.kind is RowKind.JOB:
                 for name in OF_A_JOB:
                     await self._connections.collection(name).delete_many({"job": id_of(row.id)})

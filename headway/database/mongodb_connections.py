@@ -19,8 +19,9 @@ from pymongo.errors import (
 
 from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
 from headway.database.connecting import Connecting
-from headway.database.mongodb_documents import Document
+from headway.database.mongodb_documents import Document, audit_document
 from headway.database.mongodb_pool import FinishingPool, close
+from headway.database.request_audit import entries_stored, waiting_entries
 from headway.errors import Overloaded, Unavailable
 
 _DEFAULTS: dict[str, Any] = {
@@ -71,8 +72,17 @@ class MongodbConnections:
         """A collection with majority writes."""
         return self.database()[name]
 
+    async def changing(self, name: str) -> Any:
+        """A collection that a request is about to change. The request's audit entries are stored first."""
+        entries = waiting_entries()
+        if entries:
+            await self._insert("audit", [audit_document(entry) for entry in entries])
+            entries_stored(entries)
+        return self.collection(name)
+
     async def upsert(self, collection: str, key: str, document: Document) -> None:
         """Set fields of a document. Create it if it does not exist."""
+        await self.changing(collection)
         try:
             await self.collection(collection).update_one({"_id": key}, {"$set": document}, upsert=True)
         except DuplicateKeyError:  # another writer inserted it at the same time
@@ -80,6 +90,10 @@ class MongodbConnections:
 
     async def insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
         """Insert documents that do not exist yet, by `_id`."""
+        await self.changing(collection)
+        await self._insert(collection, documents)
+
+    async def _insert(self, collection: str, documents: Sequence[Document]) -> None:
         if not documents:
             return
         try:

@@ -69,7 +69,7 @@ class MongodbDatasets(MongodbCollections):
 
     async def remove_owner(self, project: str, object_ids: Collection[str]) -> None:
         async with translated():
-            await self._connections.collection("object_owners").delete_many(_owned(project, object_ids))
+            await (await self._connections.changing("object_owners")).delete_many(_owned(project, object_ids))
 
     async def named_snapshots(self) -> set[tuple[str, str]]:
         named = {"$match": {"deleted": False, "snapshot": _TEXT, "project": _TEXT}}

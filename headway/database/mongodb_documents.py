@@ -8,6 +8,7 @@ from typing import Any
 import bson
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
 from headway.core.facts import Fact
 from headway.core.job import Job
@@ -43,6 +44,11 @@ INDEXES = {
     "attempts": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
     "events": [IndexModel([("job", ASCENDING), ("number", ASCENDING)], name="job")],
     "checkpoint_parts": [IndexModel([("job", ASCENDING)], name="job")],
+    "accounts": [IndexModel([("kind", ASCENDING)], name="kind")],
+    "audit": [
+        IndexModel([("project", ASCENDING), ("_id", DESCENDING)], name="project"),
+        IndexModel([("user", ASCENDING), ("_id", DESCENDING)], name="user"),
+    ],
     "reports": [
         IndexModel(
             [("job", ASCENDING), ("attempt", ASCENDING), ("worker", ASCENDING), ("number", ASCENDING)], name="stream"
@@ -104,6 +110,11 @@ def job_fields(job: Job) -> Document:
 def part_key(job_id: str, part: CheckpointPart) -> str:
     """The `_id` of a part of a checkpoint."""
     return f"{job_id}/{part.attempt}/{part.step}/{part.rank}"
+
+
+def audit_document(entry: AuditEntry) -> Document:
+    """The document of an entry of the audit."""
+    return {"_id": entry.id, "project": entry.project, "user": entry.user, "document": entry.model_dump_json()}
 
 
 def report_document(report: Report) -> Document:

@@ -35,7 +35,7 @@ class MongodbJobs(MongodbCollections):
             job = job.model_copy(update={"sequence": await self._next_sequence()})
             fixed = {"project": job.project, "name": job.name, "idempotency_key": job.idempotency_key}
             try:
-                await self._connections.collection("jobs").insert_one(
+                await (await self._connections.changing("jobs")).insert_one(
                     {"_id": job.id, "sequence": job.sequence, "priority": job.spec.priority, "deleted": False}
                     | fixed
                     | job_fields(job)
@@ -72,7 +72,8 @@ class MongodbJobs(MongodbCollections):
     async def _compare_and_set(self, job: Job, fields: Document) -> bool:
         expected = {"_id": job.id, "version": job.version - 1, "deleted": False}
         async with translated():
-            matched = (await self._connections.collection("jobs").update_one(expected, {"$set": fields})).matched_count
+            jobs = await self._connections.changing("jobs")
+            matched = (await jobs.update_one(expected, {"$set": fields})).matched_count
         self.damage.forget(RowKind.JOB, job.id)
         return bool(matched)
 

@@ -21,6 +21,7 @@ from headway.core.problem import Problem, clock_problems
 from headway.database import tables
 from headway.database.base import READ_PATIENCE_SECONDS, reading
 from headway.database.connecting import Connecting
+from headway.database.request_audit import entries_stored
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase
 from headway.database.sql_connections import translate_errors
@@ -100,7 +101,9 @@ class PostgresqlDatabase(SqlDatabase):
         async with translate_errors():
             try:
                 async with self._engines[name, of_users].begin() as connection:
+                    entries = await self._store_waiting_entries(connection) if write and name == MAIN.name else []
                     yield connection
+                entries_stored(entries)
             except (OSError, TimeoutError) as error:
                 raise Unavailable(f"PostgreSQL does not answer: {error or 'it takes too long'}.") from error
 

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select, update
 from headway.core.damaged import DamagedRow, RowKind
 from headway.core.installation import Installation, Leadership
 from headway.database import tables
+from headway.database.sql_accounts import SqlAccounts
 from headway.database.sql_connections import has_key, has_row_key
 from headway.database.sql_datasets import SqlDatasets
 from headway.database.sql_jobs import OF_A_JOB, SqlJobs
@@ -18,10 +19,12 @@ _TABLES = {
     RowKind.EVENT: tables.events,
     RowKind.WORKER: tables.workers,
     RowKind.DATASET: tables.datasets,
+    RowKind.ACCOUNT: tables.accounts,
+    RowKind.AUDIT: tables.audit,
 }
 
 
-class SqlDatabase(SqlJobs, SqlRecords, SqlDatasets):
+class SqlDatabase(SqlJobs, SqlRecords, SqlDatasets, SqlAccounts):
     """Jobs and their records use one connection pool, streams another, so that neither waits for the other."""
 
     async def check(self) -> None:

@@ -12,8 +12,11 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from headway.core.audit import AuditEntry
+from headway.database import tables
 from headway.database.base import OVERLOADED, Database
 from headway.database.damage import foreign_bytes
+from headway.database.request_audit import waiting_entries
 from headway.errors import Overloaded, Unavailable
 
 _Value = TypeVar("_Value")
@@ -28,7 +31,15 @@ class SqlConnections(Database):
 
     @abstractmethod
     def _main(self, *, write: bool) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A transaction on the main tables."""
+        """A transaction on the main tables. One that writes stores the audit entries of its request, too."""
+
+    async def _store_waiting_entries(self, connection: AsyncConnection) -> list[AuditEntry]:
+        """Store what the request at work has for the audit; it counts as stored once the transaction is done."""
+        entries = waiting_entries()
+        if entries:
+            rows = [audit_row(entry) for entry in entries]
+            await connection.execute(self._insert(tables.audit).on_conflict_do_nothing(), rows)
+        return entries
 
     async def _select_readable(
         self, query: Any, limit: int | None, read: Callable[[Row[Any]], _Value | None]
@@ -42,6 +53,12 @@ class SqlConnections(Database):
             if limit is None or asked is None or len(found) >= limit or len(rows) < asked:
                 return found[:limit]
             asked *= 2
+
+
+def audit_row(entry: AuditEntry) -> dict[str, Any]:
+    """The row of an entry of the audit."""
+    document = {"document": entry.model_dump_json()}
+    return {"id": entry.id, "project": entry.project, "user_name": entry.user, **document}
 
 
 def has_row_key(columns: Any, row_id: str) -> Any:

@@ -30,18 +30,16 @@ class SqlJobs(SqlConnections):
         values = {**job_columns(job), "id": job.id, "project": job.project, "name": job.name, "deleted": False}
         values |= {"idempotency_key": job.idempotency_key, "body_hash": job.body_hash}
         values |= {"priority": job.spec.priority}
-        async with self._main(write=True) as connection:
-            where = (tables.jobs.c.project == job.project) & (tables.jobs.c.idempotency_key == job.idempotency_key)
-            if (await connection.execute(select(tables.jobs.c.id).where(where))).first():
-                raise key_reused(job)
-            try:
+        try:
+            async with self._main(write=True) as connection:
+                where = (tables.jobs.c.project == job.project) & (tables.jobs.c.idempotency_key == job.idempotency_key)
+                if (await connection.execute(select(tables.jobs.c.id).where(where))).first():
+                    raise key_reused(job)
                 result = await connection.execute(tables.jobs.insert().values(**values))
                 sequence: int = result.inserted_primary_key[0] if result.inserted_primary_key else 0
-            except IntegrityError as error:
-                cause = error
-            else:
                 return job.model_copy(update={"sequence": sequence})
-            await connection.rollback()
+        except IntegrityError as error:
+            cause = error
         if await self.job_with_key(job.project, job.idempotency_key) is not None:
             raise key_reused(job) from cause  # another writer inserted it after the check
         raise name_taken(job) from cause

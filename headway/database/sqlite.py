@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from headway.database.base import READ_PATIENCE_SECONDS, reading
+from headway.database.request_audit import entries_stored
 from headway.database.schema import MAIN, STREAMS, migrate, stored_revision
 from headway.database.sql import SqlDatabase
 from headway.database.sql_connections import translate_errors
@@ -119,7 +120,9 @@ class SqliteDatabase(SqlDatabase):
         self._idle.clear()
         try:
             async with translate_errors(), engine.begin() as connection:
+                entries = await self._store_waiting_entries(connection) if write and name == MAIN.name else []
                 yield connection
+            entries_stored(entries)
         finally:
             self._transactions -= 1
             if not self._transactions:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0007"
+MAIN_REVISION = "0008"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -101,6 +101,26 @@ object_owners = Table(
     main,
     Column("project", String(64), primary_key=True),
     Column("object_id", String(128), primary_key=True),
+)
+
+accounts = Table(
+    "accounts",
+    main,
+    Column("kind", String(16), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    main,
+    Column("id", String(40), primary_key=True),
+    Column("project", String(64)),
+    Column("user_name", String(64), nullable=False),
+    Column("document", Text, nullable=False),
+    Index("audit_by_project", "project", "id"),
+    Index("audit_by_user", "user_name", "id"),
 )
 
 installation = Table(

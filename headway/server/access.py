@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from headway.core.account import Rights, Role, Scope
 from headway.core.actor import Actor, ActorKind
 from headway.errors import NotAllowed, NotFound
 
@@ -28,9 +29,10 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends the request: its kind, and the worker, or the job and attempt, that its token is bound to.
+    """Who sends the request: its kind, and the worker, the job and attempt, or the user, that its token is bound to.
 
-    `credential` is the token's id. It is empty for a token that was made before tokens had ids.
+    `credential` is the token's id. It is empty for a token that was made before tokens had ids. `user` is a user's
+    `uid`; None for a token of the server's home, which may do everything. `rights` are looked up at each request.
     """
 
     kind: CallerKind
@@ -38,6 +40,18 @@ class Caller:
     job: str | None = None
     attempt: int | None = None
     credential: str = ""
+    user: str | None = None
+    rights: Rights | None = field(default=None, compare=False)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether it is whoever has the server's home."""
+        return self.kind is CallerKind.USER and self.user is None
+
+    @property
+    def user_name(self) -> str:
+        """The user's name; empty where no user stands behind the token."""
+        return self.rights.user if self.rights is not None else ""
 
 
 class Action(StrEnum):
@@ -59,7 +73,15 @@ class Action(StrEnum):
     DAMAGE_READ = "damage.read"
     DAMAGE_WRITE = "damage.write"
     SESSIONS_WRITE = "sessions.write"
+    ACCOUNT_READ = "account.read"
+    ACCOUNT_LEAVE = "account.leave"
+    PROJECTS_READ = "projects.read"
+    PROJECTS_WRITE = "projects.write"
+    USERS_READ = "users.read"
+    USERS_WRITE = "users.write"
     TOKENS_READ = "tokens.read"
+    TOKENS_WRITE = "tokens.write"
+    AUDIT_READ = "audit.read"
 
 
 _KINDS: dict[Action, frozenset[CallerKind]] = {
@@ -79,9 +101,53 @@ _KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.DAMAGE_READ: frozenset({CallerKind.USER}),
     Action.DAMAGE_WRITE: frozenset({CallerKind.USER}),
     Action.SESSIONS_WRITE: frozenset({CallerKind.USER}),
+    Action.ACCOUNT_READ: frozenset({CallerKind.USER}),
+    Action.ACCOUNT_LEAVE: frozenset({CallerKind.USER}),
+    Action.PROJECTS_READ: frozenset({CallerKind.USER}),
+    Action.PROJECTS_WRITE: frozenset({CallerKind.USER}),
+    Action.USERS_READ: frozenset({CallerKind.USER}),
+    Action.USERS_WRITE: frozenset({CallerKind.USER}),
     Action.TOKENS_READ: frozenset({CallerKind.USER}),
+    Action.TOKENS_WRITE: frozenset({CallerKind.USER}),
+    Action.AUDIT_READ: frozenset({CallerKind.USER}),
 }
-"""The kinds of callers that each action can be allowed to."""
+"""The kinds of callers that an action can be allowed to."""
+_READS = frozenset(
+    {
+        Action.JOBS_READ,
+        Action.CHECKPOINTS_READ,
+        Action.FLEET_READ,
+        Action.DATASETS_READ,
+        Action.BLOCKS_READ,
+        Action.SNAPSHOTS_READ,
+        Action.DAMAGE_READ,
+        Action.ACCOUNT_READ,
+        Action.PROJECTS_READ,
+        Action.USERS_READ,
+        Action.TOKENS_READ,
+        Action.AUDIT_READ,
+    }
+)
+"""What changes nothing: a viewer, and a token for reading, may do it."""
+_OF_ADMINS = frozenset(
+    {
+        Action.FLEET_WRITE,
+        Action.DAMAGE_READ,
+        Action.DAMAGE_WRITE,
+        Action.PROJECTS_WRITE,
+        Action.USERS_READ,
+        Action.USERS_WRITE,
+        Action.AUDIT_READ,
+    }
+)
+"""What only administrators do."""
+_NEEDED_SCOPE = {
+    Action.FLEET_WRITE: Scope.FLEET,
+    Action.JOBS_WRITE: Scope.WRITE,
+    Action.DATASETS_WRITE: Scope.WRITE,
+    Action.SNAPSHOTS_WRITE: Scope.WRITE,
+}
+"""The scope that a token needs for what changes something. No scope allows anything else: that takes a login."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +187,14 @@ class WorkerSubject:
 
 
 @dataclass(frozen=True)
+class UserSubject:
+    """What belongs to one user: the account, tokens, sessions. `user` is the `uid`; None: the installation's own."""
+
+    user: str | None
+    name: str
+
+
+@dataclass(frozen=True)
 class DatasetSubject:
     """A dataset, with its blocks. `project`: None if all share it. `needed_by`: a worker that claimed a job on it."""
 
@@ -144,23 +218,56 @@ Subject = (
     | JobSubject
     | AttemptSubject
     | WorkerSubject
+    | UserSubject
     | DatasetSubject
     | SnapshotSubject
 )
 """The object that an action is done to."""
 
-_decided: ContextVar[set[Action] | None] = ContextVar("decided", default=None)
+
+class Decisions:
+    """What `require` decided for one request."""
+
+    def __init__(self) -> None:
+        self.allowed: set[Action] = set()
+
+    def note(self, caller: Caller, action: Action, subject: Subject, *, allowed: bool) -> None:
+        """It was decided whether the caller may do this."""
+        if allowed:
+            self.allowed.add(action)
+
+    def made(self, subject: Subject) -> None:
+        """What was decided last makes this object."""
+
+    def detail(self, text: str) -> None:
+        """What is changed, in words."""
+
+
+_decided: ContextVar[Decisions | None] = ContextVar("decided", default=None)
 
 
 @contextmanager
-def decisions() -> Iterator[set[Action]]:
-    """The actions that `require` allows in this context. An answer without one is a defect, which the route notices."""
-    decided: set[Action] = set()
-    token = _decided.set(decided)
+def deciding(decisions: Decisions) -> Iterator[None]:
+    """`require` notes its decisions here, so that an answer that no decision stands behind is noticed."""
+    token = _decided.set(decisions)
     try:
-        yield decided
+        yield
     finally:
         _decided.reset(token)
+
+
+def made(subject: Subject) -> None:
+    """Say what object a caller makes, once it has an id: the decision before named only what it is added to."""
+    decisions = _decided.get()
+    if decisions is not None:
+        decisions.made(subject)
+
+
+def detail(text: str) -> None:
+    """Say in words what a caller changes, for the audit."""
+    decisions = _decided.get()
+    if decisions is not None:
+        decisions.detail(text)
 
 
 def actor_of(caller: Caller) -> Actor:
@@ -180,23 +287,40 @@ def admit(caller: Caller, action: Action) -> None:
         raise NotAllowed(f"A {caller.kind} token does not allow {action}.")
 
 
+def changes_something(action: Action) -> bool:
+    """Whether the action is more than reading."""
+    return action not in _READS
+
+
 def require(caller: Caller, action: Action, subject: Subject, absent: NotFound) -> None:
     """Check that the caller may do `action` to the loaded object.
 
     Raises `absent`, the error for an object that does not exist, if the caller may not see the object. Raises
     NotAllowed if it may see the object but not do the action.
     """
-    if not _sees(caller, subject):
-        raise absent
-    admit(caller, action)
     decided = _decided.get()
+    try:
+        if not _sees(caller, subject):
+            raise absent
+        admit(caller, action)
+        if caller.kind is CallerKind.USER and not caller.is_owner:
+            _check_rights(caller.rights or Rights(""), action, subject)
+    except (NotFound, NotAllowed):
+        if decided is not None:
+            decided.note(caller, action, subject, allowed=False)
+        raise
     if decided is not None:
-        decided.add(action)
+        decided.note(caller, action, subject, allowed=True)
 
 
 def require_in_project(caller: Caller, action: Action, project: str) -> None:
-    """`require` for a project as a whole. Raises NotFound, NotAllowed."""
-    require(caller, action, ProjectSubject(project), NotFound(f"Project {project} does not exist."))
+    """`require` for what a project has as a whole. Raises NotFound, NotAllowed."""
+    require(caller, action, ProjectSubject(project), no_project(project))
+
+
+def no_project(name: str) -> NotFound:
+    """The error for a project that does not exist, or that the caller may not see."""
+    return NotFound(f"Project {name} does not exist. `headway projects` lists yours.")
 
 
 def require_in_installation(caller: Caller, action: Action) -> None:
@@ -209,10 +333,25 @@ def require_as_worker(caller: Caller, worker_id: str) -> None:
     require(caller, Action.WORKER_ACT, WorkerSubject(worker_id), NotFound(f"Worker {worker_id} does not exist."))
 
 
+def sees_project(caller: Caller, project: str) -> bool:
+    """Whether a user may know of the project and what it has."""
+    return _sees(caller, ProjectSubject(project))
+
+
+def project_of(subject: Subject) -> str | None:
+    """The project that the subject belongs to; None if it belongs to none."""
+    match subject:
+        case ProjectSubject(name=project):
+            return project
+        case JobSubject() | AttemptSubject() | DatasetSubject() | SnapshotSubject():
+            return subject.project
+    return None
+
+
 def _sees(caller: Caller, subject: Subject) -> bool:
-    """Whether the caller may know that the object exists. Every user belongs to every project."""
+    """Whether the caller may know of the object."""
     if caller.kind is CallerKind.USER:
-        return True
+        return caller.is_owner or _user_sees(caller, caller.rights or Rights(""), subject)
     match subject:
         case InstallationSubject() | ProjectSubject():
             return True  # every caller knows that these exist
@@ -224,3 +363,27 @@ def _sees(caller: Caller, subject: Subject) -> bool:
             return caller.kind is CallerKind.WORKER and worker == caller.worker
         case DatasetSubject(needed_by=worker) | SnapshotSubject(needed_by=worker):
             return caller.kind is CallerKind.WORKER and worker == caller.worker
+        case UserSubject():
+            return False
+
+
+def _user_sees(caller: Caller, rights: Rights, subject: Subject) -> bool:
+    """A user sees what belongs to a project with a role there, and the account that is the user's own."""
+    if isinstance(subject, UserSubject):
+        return subject.user == caller.user or rights.admin
+    project = project_of(subject)
+    return project is None or rights.role_in(project) is not None
+
+
+def _check_rights(rights: Rights, action: Action, subject: Subject) -> None:
+    """Raises NotAllowed for what the role, or the token, does not allow."""
+    if action in _OF_ADMINS and not rights.admin:
+        raise NotAllowed(f"Only an administrator may do this ({action}).")
+    if action in _READS or action is Action.ACCOUNT_LEAVE:
+        return
+    project = project_of(subject)
+    if project is not None and rights.role_in(project) is not Role.MEMBER:
+        raise NotAllowed(f"User {rights.user} is a viewer of project {project}, which does not allow {action}.")
+    if rights.scopes is not None and _NEEDED_SCOPE.get(action) not in rights.scopes:
+        held = ", ".join(sorted(rights.scopes))
+        raise NotAllowed(f"This token has the scope {held}, which does not allow {action}.")

@@ -13,6 +13,7 @@ from headway import __version__
 from headway.client.job_file import job_file_schema
 from headway.server.api import (
     artifacts,
+    audit,
     checkpoints,
     damaged,
     datasets,
@@ -23,11 +24,13 @@ from headway.server.api import (
     jobs,
     links,
     problems,
+    projects,
     snapshots,
     streams,
     submission,
     tokens,
     trainers,
+    users,
     workers,
 )
 from headway.server.api.admission import USERS_DOCUMENT, Admission
@@ -55,7 +58,10 @@ API_MODULES = (
     damaged,
     snapshots,
     trainers,
+    projects,
+    users,
     tokens,
+    audit,
     links,
 )
 

@@ -28,6 +28,7 @@ from headway.server.backup_format import (
     PAGE_JOBS,
     Manifest,
     RecordKind,
+    account_records,
     dataset_record,
     encode_record,
     no_progress,
@@ -102,6 +103,12 @@ class _Backup:
         with tempfile.SpooledTemporaryFile(max_size=_PAGE_IN_MEMORY_BYTES) as records:
             await self._datasets(records)
             self._page(number, records)
+        with tempfile.SpooledTemporaryFile(max_size=_PAGE_IN_MEMORY_BYTES) as records:
+            async for record in account_records(self._database):
+                records.write(encode_record(record))
+                self._counts[record.kind] += 1
+            if records.tell():
+                self._page(number + 1, records)
         manifest = Manifest(
             version=__version__,
             taken_at=time.time(),

@@ -13,21 +13,25 @@ from typing import IO, Any
 
 import msgpack
 
+from headway.core.account import ACCOUNT_KINDS, AccountRecord
 from headway.core.attempt import LARGEST_NUMBER, Attempt
+from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset, OwnedDataset, project_of_earlier_dataset
 from headway.core.frozen import Frozen
 from headway.core.installation import Installation
 from headway.core.job import Event, Job
-from headway.database.base import Database, StoredJob
+from headway.database.base import AuditQuery, Database, StoredJob
 from headway.errors import Conflict, Corrupt
 from headway.formats.reports import Report, decode_facts, encode_facts
 
-FORMAT = 1
+FORMAT = 2
+"""2: accounts and the audit."""
 PAGE_JOBS = 100
 MANIFEST, RECORDS, OBJECTS = "manifest.json", "records/", "objects/"
 _PAGE_EVENTS = 1000
 _PAGE_REPORTS = 64
+_PAGE_ENTRIES = 1000
 MAXIMUM_RECORD_BYTES = 256 << 20
 _FIELDS = 8
 """The number of fields of the longest record, a report."""
@@ -43,15 +47,20 @@ class RecordKind(StrEnum):
     EVENT = "event"
     REPORT = "report"
     DATASET = "dataset"
+    ACCOUNT = "account"
+    AUDIT = "audit"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row or document. `owner`: the id of its job; for a dataset its project, empty if all projects share it."""
+    """One row or document.
+
+    `owner`: the id of its job; for a dataset its project, empty if all projects share it; for an account its kind.
+    """
 
     kind: RecordKind
     owner: str
-    value: Job | Attempt | CheckpointPart | Event | Report | Dataset
+    value: Job | Attempt | CheckpointPart | Event | Report | Dataset | AccountRecord | AuditEntry
 
 
 class Manifest(Frozen):
@@ -138,25 +147,39 @@ def dataset_record(owned: OwnedDataset) -> Record:
     return Record(RecordKind.DATASET, owned.project or "", owned.dataset)
 
 
+async def account_records(database: Database) -> AsyncIterator[Record]:
+    """All accounts, with hashes of tokens, and the audit from the newest entry on."""
+    for name, kind in ACCOUNT_KINDS.items():
+        for account in await database.accounts(kind):
+            yield Record(RecordKind.ACCOUNT, name, account)
+    before = None
+    while page := await database.audit(AuditQuery(before=before, limit=_PAGE_ENTRIES)):
+        for entry in page:
+            yield Record(RecordKind.AUDIT, "", entry)
+        before = page[-1].id
+
+
 def encode_record(record: Record) -> bytes:
-    """The record as MessagePack. A job's `sequence` is left out: each database assigns its own."""
+    """The record as MessagePack. A job's `sequence` and an account's version are left out."""
     value = record.value
     body: Any
     if isinstance(value, Report):
         place = (value.attempt, value.worker, value.number, value.through, value.last)
         body = (*place, encode_facts(value.facts), value.logs, value.metrics)
     else:
-        body = value.model_dump_json(exclude={"sequence"} if isinstance(value, Job) else None)
+        own = {"sequence"} if isinstance(value, Job) else {"version"} if isinstance(value, AccountRecord) else None
+        body = value.model_dump_json(exclude=own)
     encoded: bytes = msgpack.packb((record.kind.value, record.owner, body))
     return encoded
 
 
-_MODELS: dict[RecordKind, type[Job | Attempt | CheckpointPart | Event]] = {
+_MODELS: dict[RecordKind, type[Job | Attempt | CheckpointPart | Event | AuditEntry]] = {
     RecordKind.JOB: Job,
     RecordKind.TOMBSTONE: Job,
     RecordKind.ATTEMPT: Attempt,
     RecordKind.CHECKPOINT_PART: CheckpointPart,
     RecordKind.EVENT: Event,
+    RecordKind.AUDIT: AuditEntry,
 }
 
 
@@ -177,7 +200,9 @@ def decode_records(page: IO[bytes]) -> Iterator[Record]:
                 dataset = Dataset.model_validate_json(body)
                 project = owner or project_of_earlier_dataset(dataset.name)
                 yield dataset_record(OwnedDataset(project, dataset))
+            elif kind is RecordKind.ACCOUNT:
+                yield Record(kind, owner, ACCOUNT_KINDS[owner].model_validate_json(body))
             else:
                 yield Record(kind, owner, _MODELS[kind].model_validate_json(body))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise Corrupt(f"A record of the backup cannot be read by this version of Headway: {error}") from error

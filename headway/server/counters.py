@@ -31,6 +31,8 @@ class ServerCounters:
     """Quarantines that started."""
     failed_deliveries: int = 0
     """How often an event sink failed to take events. They are given again."""
+    refusals_not_listed: int = 0
+    """Refused requests that the audit does not list, because their address had too many in one minute."""
     answers: Counter[int] = field(default_factory=Counter)
     """HTTP answers by status, for each of COUNTED_STATUSES."""
 

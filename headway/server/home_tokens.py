@@ -57,6 +57,12 @@ class HomeTokens:
         """The tokens in the home, without those of another installation."""
         return [*self._stated().values()]
 
+    def replace(self, credential: str) -> None:
+        """Write a new token in place of the one with this id, if the home has it. Raises OSError."""
+        for name, token in self._stated().items():
+            if token.caller.credential == credential:
+                _replace(self._home / name, self._make(_FILES[name]))
+
     def _stated(self) -> dict[str, Token]:
         found = {}
         for name in _FILES:

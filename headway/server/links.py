@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import secrets
+from typing import NamedTuple
 
-from headway.errors import NotAuthenticated
-from headway.server.access import Action, Caller, CallerKind, require_in_installation
+from headway.errors import NotAllowed, NotAuthenticated, NotFound
+from headway.server.access import Action, Caller, CallerKind, UserSubject, require
 from headway.server.clock import Clock
+from headway.server.directory import Directory
 from headway.server.tokens import Tokens
 
 LINK_SECONDS = 600.0
 SESSION_SECONDS = 30 * 86_400
 
 
+class _Ticket(NamedTuple):
+    expires: float
+    user: str | None
+
+
 class Links:
     """Tickets in memory. Each works once, within ten minutes."""
 
-    def __init__(self, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, tokens: Tokens, directory: Directory, clock: Clock) -> None:
         self._tokens = tokens
+        self._directory = directory
         self._clock = clock
-        self._expires: dict[str, float] = {}
+        self._tickets: dict[str, _Ticket] = {}
 
     def ask(self, caller: Caller) -> str:
-        """A new ticket that a user can pass on. Raises NotAllowed."""
-        require_in_installation(caller, Action.SESSIONS_WRITE)
-        return self.make()
+        """A new ticket, which opens a session of the caller. Raises NotAllowed."""
+        require(caller, Action.SESSIONS_WRITE, UserSubject(caller.user, caller.user_name), NotFound("You are gone."))
+        user = self._directory.user(caller.user) if caller.user is not None else None
+        if user is not None and user.service:
+            raise NotAllowed(f"User {user.id} is a service account, which cannot log in.")
+        return self.make(caller.user)
 
-    def make(self) -> str:
-        """A new ticket for the person who started the server."""
+    def make(self, user: str | None = None) -> str:
+        """A new ticket for a user, by the `uid`; None: for whoever started the server."""
         now = self._clock.monotonic()
-        self._expires = {ticket: expires for ticket, expires in self._expires.items() if expires > now}
-        ticket = secrets.token_urlsafe(24)
-        self._expires[ticket] = now + LINK_SECONDS
-        return ticket
+        self._tickets = {text: ticket for text, ticket in self._tickets.items() if ticket.expires > now}
+        text = secrets.token_urlsafe(24)
+        self._tickets[text] = _Ticket(now + LINK_SECONDS, user)
+        return text
 
-    def redeem(self, ticket: str) -> str:
-        """Redeem a ticket for a user's token. Raises NotAuthenticated when it was used or has expired."""
-        if self._expires.pop(ticket, 0.0) <= self._clock.monotonic():
-            raise NotAuthenticated("This link was already used or has expired. Make a new one with `headway link`.")
-        return self._tokens.make(Caller(CallerKind.USER), lifetime_seconds=SESSION_SECONDS)
+    def redeem(self, text: str) -> str:
+        """Use a ticket up: the token of a user's session. Raises NotAuthenticated when it was used, or expired."""
+        ticket = self._tickets.pop(text, None)
+        if ticket is None or ticket.expires <= self._clock.monotonic():
+            raise NotAuthenticated("This link was used already, or is too old. Make a new one with `headway link`.")
+        return self._tokens.make(Caller(CallerKind.USER, user=ticket.user), lifetime_seconds=SESSION_SECONDS)

@@ -12,7 +12,9 @@ from typing import IO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 from headway.backend_registry import backend
+from headway.core.account import AccountRecord
 from headway.core.attempt import Attempt
+from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job
@@ -28,6 +30,7 @@ from headway.server.backup_format import (
     Manifest,
     Record,
     RecordKind,
+    account_records,
     dataset_record,
     decode_records,
     encode_record,
@@ -149,6 +152,7 @@ class _Batch:
         self._database = database
         self._events: list[tuple[str, Event]] = []
         self._reports: list[Report] = []
+        self._entries: list[AuditEntry] = []
         self._bytes = 0
 
     async def put(self, record: Record, size_bytes: int) -> None:
@@ -161,12 +165,17 @@ class _Batch:
                 await self._database.put_checkpoint_part(record.owner, part)
             case Dataset() as dataset:
                 await self._database.put_dataset(record.owner or None, dataset)
+            case AccountRecord() as account:
+                await self._database.put_account(account)
+            case AuditEntry() as entry:
+                self._entries.append(entry)
             case Event() as event:
                 self._events.append((record.owner, event))
             case Report() as report:
                 self._reports.append(report)
         self._bytes += size_bytes
-        if self._bytes > _BATCH_BYTES or len(self._events) + len(self._reports) > _BATCH_RECORDS:
+        waiting = len(self._events) + len(self._reports) + len(self._entries)
+        if self._bytes > _BATCH_BYTES or waiting > _BATCH_RECORDS:
             await self.flush()
 
     async def _put_job(self, job: Job, *, deleted: bool) -> None:
@@ -184,7 +193,9 @@ class _Batch:
             await self._database.insert_events(self._events)
         if self._reports:
             await self._database.streams.insert(self._reports)
-        self._events, self._reports, self._bytes = [], [], 0
+        if self._entries:
+            await self._database.insert_audit(self._entries)
+        self._events, self._reports, self._entries, self._bytes = [], [], [], 0
 
 
 async def _page_digests(database: Database) -> AsyncIterator[bytes]:
@@ -201,6 +212,12 @@ async def _page_digests(database: Database) -> AsyncIterator[bytes]:
     for owned in await database.datasets():
         digest.update(encode_record(dataset_record(owned)))
     yield digest.digest()
+    digest, any_record = hashlib.sha256(), False
+    async for record in account_records(database):
+        digest.update(encode_record(record))
+        any_record = True
+    if any_record:
+        yield digest.digest()
 
 
 async def _chunks(member: IO[bytes]) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ from headway.errors import Unavailable
 from headway.server.callers import Callers
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
+from headway.server.directory import Directory
 from headway.server.home_tokens import HomeTokens
 from headway.server.housekeeping import Housekeeping
 from headway.server.ids import draw_id
@@ -19,8 +20,10 @@ from headway.server.recorder import Recorder
 from headway.server.relay import Relay
 from headway.server.report_senders import ReportSenders
 from headway.server.scheduler import Scheduler
+from headway.server.services.access_tokens import AccessTokens
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.assignments import Assignments
+from headway.server.services.audit import Audit
 from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.credentials import Credentials
@@ -35,12 +38,14 @@ from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs
 from headway.server.services.metrics import Metrics
+from headway.server.services.projects import Projects
 from headway.server.services.queue import Queue
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
 from headway.server.services.submission import Submission
 from headway.server.services.telemetry import Telemetry
+from headway.server.services.users import Users
 from headway.server.services.worker_connections import WorkerConnections
 from headway.server.services.workers import Workers
 from headway.server.sinks.rows import RowSink
@@ -62,9 +67,9 @@ class Server:
         self.clock = clock or Clock()
         self.home = HomeTokens(settings.home, self.clock.now, settings.token_days)
         self.tokens = self.home.tokens
-        self.links = Links(self.tokens, self.clock)
         self.backends = Backends(settings, embedded)
         self.counters = ServerCounters(self.backends.database.damage)
+        self._wire_accounts()
         self.leading: Leading | None = None
         if self.backends.database.shared:
             self.leading = Leading(self.backends.database, self.clock, draw_id("s-"), settings.leader_lease_seconds)
@@ -72,6 +77,7 @@ class Server:
         self._wire_jobs()
         self._wire_data()
         self._wire_workers()
+        self._wire_callers()
         self._wire_submission()
         self._wire_loops()
 
@@ -81,12 +87,21 @@ class Server:
             raise Unavailable("The server is starting or stopping.")
         await self.backends.database.check()
 
+    def _wire_accounts(self) -> None:
+        """Who uses the installation, and what becomes known of what they do."""
+        self.directory = Directory(self.backends.database, self.clock)
+        self.access_tokens = AccessTokens(self.directory, self.clock)
+        self.users = Users(self.directory, self.clock)
+        self.audit = Audit(self.backends.database, self.clock, self.counters)
+        self.links = Links(self.tokens, self.directory, self.clock)
+
     def _wire_jobs(self) -> None:
         """The jobs, and what the server knows about them."""
         database = self.backends.database
         self.watchers = Watchers()
         self.jobs = Jobs(database, self.clock)
         self.registry = WorkerRegistry(database)
+        self.projects = Projects(self.directory, self.jobs, self.clock)
         self.queue = Queue(database)
         embedded = self.backends.reports is self.backends.embedded  # the worker's connection checks its reports
         self.senders = ReportSenders(self.tokens, self.registry)
@@ -130,7 +145,7 @@ class Server:
     def _wire_workers(self) -> None:
         """The workers, and their requests."""
         self.leases = Leases(self.clock, self.settings.lease_seconds)
-        self.inquiries = Inquiries(self.backends.wakeups, self.jobs)
+        self.inquiries = Inquiries(self.backends.wakeups, self.jobs, self.audit)
         self.workers = Workers(
             settings=self.settings,
             clock=self.clock,
@@ -141,9 +156,8 @@ class Server:
             recorder=self.recorder,
             telemetry=self.telemetry,
             counters=self.counters,
+            access_tokens=self.access_tokens,
         )
-        self.callers = Callers(self.tokens, self.workers, self.jobs, self.clock)
-        self.credentials = Credentials(self.home, self.callers, self.registry, self.jobs)
         self.assignments = Assignments(
             clock=self.clock,
             tokens=self.tokens,
@@ -171,6 +185,26 @@ class Server:
             recorder=self.recorder,
             workers=self.workers,
             running=lambda: self.running,
+        )
+
+    def _wire_callers(self) -> None:
+        """Whose tokens hold."""
+        self.callers = Callers(
+            tokens=self.tokens,
+            directory=self.directory,
+            access_tokens=self.access_tokens,
+            workers=self.workers,
+            jobs=self.jobs,
+            clock=self.clock,
+        )
+        self.credentials = Credentials(
+            home=self.home,
+            callers=self.callers,
+            directory=self.directory,
+            access_tokens=self.access_tokens,
+            registry=self.registry,
+            jobs=self.jobs,
+            clock=self.clock,
         )
 
     def _wire_submission(self) -> None:

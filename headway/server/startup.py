@@ -59,6 +59,7 @@ async def _leading(server: Server, url: str) -> AsyncIterator[None]:
 async def _recover(server: Server) -> None:
     """Load the state that an earlier server stored. Each step needs the steps before it."""
     connect_listeners(server)
+    await server.directory.open()
     await server.registry.open()  # the workers
     server.quarantine.open()  # needs the former leader's time, which is known by now
     await server.datasets.open()
@@ -77,6 +78,8 @@ async def _loops(server: Server) -> AsyncIterator[None]:
         server.scheduler.run,
         server.housekeeping.run,
         server.home.keep_renewing,
+        server.access_tokens.keep_last_uses,
+        server.audit.keep_refusals,
     )
     tasks = [asyncio.create_task(_run_for_ever(loop)) for loop in loops]
     server.running = True

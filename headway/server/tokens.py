@@ -47,7 +47,7 @@ class Tokens:
         made = self._now() if made_at is None else made_at
         expires = None if lifetime_seconds is None else made + lifetime_seconds
         token_id = caller.credential or f"t-{secrets.token_urlsafe(_ID_BYTES)}"
-        fields = [caller.kind.value, caller.worker, caller.job, caller.attempt, token_id, made, expires]
+        fields = [caller.kind.value, caller.worker, caller.job, caller.attempt, token_id, made, expires, caller.user]
         return "hw_" + str(self._serializer.dumps(fields))
 
     def read(self, text: str) -> Token:
@@ -57,20 +57,24 @@ class Tokens:
         """
         try:
             kind, worker, job, attempt, *rest = self._serializer.loads(text.removeprefix("hw_"))
-            token_id, made_at, expires_at = rest or ("", None, None)
-            return Token(Caller(CallerKind(kind), worker, job, attempt, token_id), made_at, expires_at)
+            token_id, made_at, expires_at, user = [*(rest or ("", None, None)), None][:4]
+            return Token(Caller(CallerKind(kind), worker, job, attempt, token_id, user), made_at, expires_at)
         except (BadSignature, ValueError, TypeError) as error:
             raise NotAuthenticated("The token is not valid for this installation. Use the one in its home.") from error
 
     def caller(self, text: str) -> Caller:
         """The caller in a token. Raises NotAuthenticated, TokenExpired."""
+        return self.valid(text).caller
+
+    def valid(self, text: str) -> Token:
+        """The content of a token that has not expired. Raises NotAuthenticated, TokenExpired."""
         token = self.read(text)
         if token.expires_at is not None and token.expires_at <= self._now():
             raise TokenExpired(
                 f"This {token.caller.kind} token ({token.caller.credential}) expired on {_date(token.expires_at)}. "
                 f"{_REMEDY[token.caller.kind]}"
             )
-        return token.caller
+        return token
 
 
 _REMEDY = {

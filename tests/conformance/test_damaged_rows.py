@@ -9,14 +9,16 @@ import pytest
 from bson import ObjectId
 from sqlalchemy import text
 
+from headway.core.account import User
 from headway.core.attempt import Attempt
+from headway.core.audit import AuditEntry, Outcome
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import RowKind
 from headway.core.dataset import Dataset
 from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort
 from headway.core.worker import Worker
-from headway.database.base import Database
+from headway.database.base import AuditQuery, Database
 from headway.database.mongodb import MongodbDatabase
 from headway.database.sql import SqlDatabase
 from headway.errors import Damaged
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.anyio
 COLLECTIONS = {
     RowKind.JOB: "jobs", RowKind.ATTEMPT: "attempts", RowKind.CHECKPOINT: "checkpoint_parts", RowKind.EVENT: "events",
     RowKind.WORKER: "workers", RowKind.DATASET: "datasets", RowKind.REPORT: "reports",
+    RowKind.ACCOUNT: "accounts", RowKind.AUDIT: "audit",
 }  # fmt: skip
 DOCUMENTS = ["", "{", "null", "[]", '{"id": 1}', '{"name": "x", "spec": {"parameters": {"lr": null}}}']
 
@@ -192,7 +195,7 @@ async def test_documents_whose_key_is_none_of_ours_are_shown_and_deleted(key: ob
 LOST_FIELDS = {
     RowKind.JOB: ["deleted"], RowKind.ATTEMPT: ["document"], RowKind.CHECKPOINT: ["document"],
     RowKind.EVENT: ["document"], RowKind.WORKER: ["document"], RowKind.DATASET: ["document"],
-    RowKind.REPORT: ["through"],
+    RowKind.REPORT: ["through"], RowKind.ACCOUNT: ["document"], RowKind.AUDIT: ["document"],
 }  # fmt: skip
 
 
@@ -205,6 +208,9 @@ async def store_one_of_each(database: Database, job: str) -> None:
     await database.put_worker(Worker(**description, registered_at=1.0))
     index = {"name": "d", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
     await database.put_dataset("p", Dataset.model_validate(index))
+    await database.put_account(User(id="ann", uid="u-1", created_at=1.0))
+    entry = {"user": "", "credential": "", "address": "", "action": "a", "project": None, "subject": "s"}
+    await database.insert_audit([AuditEntry(id="a-1", at=1.0, outcome=Outcome.REFUSED, **entry)])
     await database.streams.insert([Report(job, 1, "w", 1, 1)])
 
 
@@ -215,6 +221,8 @@ async def read_all(database: Database, job: str) -> None:
     await database.events(job, 0, 9)
     await database.workers()
     await database.datasets()
+    await database.accounts(User)
+    await database.audit(AuditQuery())
     await database.streams.index(job, 1)
     await database.streams.sizes()
     assert await database.streams.reports(job, 1, "w", 0, 9, 9) == []

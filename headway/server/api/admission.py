@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
 from headway.errors import HeadwayError, NotAuthenticated, Overloaded
 from headway.server.access import Caller, CallerKind
+from headway.server.api.common import address_of
+from headway.server.api.open_streams import OpenStreams
 from headway.server.api.problems import answer_of
 from headway.server.counters import COUNTED_STATUSES
 from headway.server.server import Server
@@ -48,6 +50,8 @@ class Admission:
         self._app = app
         self._server = server
         self._turns = asyncio.Semaphore(_READS)
+        self._streams = OpenStreams(server.callers)
+        server.directory.on_change = (*server.directory.on_change, self._streams.check)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted(message: Message) -> None:
@@ -62,36 +66,19 @@ class Admission:
             await self._answer_anyone(scope, receive, send)
             return
         try:
-            caller = scope["caller"] = self._caller(HTTPConnection(scope))
+            token = _token_of(HTTPConnection(scope))
+            caller = scope["caller"] = self._server.callers.of(token)
         except HeadwayError as error:
+            self._server.audit.not_authenticated(address_of(scope), scope["path"], error.message)
             await answer_of(error)(scope, receive, send)
             return
         only_reads = _only_reads(scope, caller)
-        reading.set(only_reads)  # a pipelined request starts with the values of the previous one
-        if only_reads:
-            await self._take_turn(scope, receive, send)
+        reading.set(only_reads)  # a pipelined request begins with what the one before it had
+        app = self._take_turn if only_reads else self._app
+        if only_reads or scope["type"] == "websocket":
+            await self._streams.run(app, token, scope, receive, send)
         else:
-            await self._app(scope, receive, send)
-
-    def _caller(self, connection: HTTPConnection) -> Caller:
-        """Who sends the request. Raises NotAuthenticated, WorkerLost.
-
-        The cookie is SameSite=Strict. For requests that change something, this also checks that a page of ours sent
-        them.
-        """
-        authorization = connection.headers.get("authorization")
-        cookie = connection.cookies.get(COOKIE)
-        if authorization is None and cookie is not None:
-            origin = connection.headers.get("origin")
-            if origin is None or urlsplit(origin).netloc == connection.headers.get("host"):
-                return self._server.callers.of(cookie)
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated(
-                "This needs a token: send it as `Authorization: Bearer TOKEN`. It is in the file user.token of the "
-                "home."
-            )
-        return self._server.callers.of(token.strip())
+            await app(scope, receive, send)
 
     async def _answer_anyone(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer HEAD like GET, without the body: FastAPI's routes do not support HEAD."""
@@ -128,6 +115,25 @@ class Admission:
             await self._app(scope, receive, send_on)
         finally:
             end_turn()
+
+
+def _token_of(connection: HTTPConnection) -> str:
+    """The token that a request has. Raises NotAuthenticated.
+
+    The cookie is SameSite=Strict; that a changing request also comes from a page of ours is checked here.
+    """
+    authorization = connection.headers.get("authorization")
+    cookie = connection.cookies.get(COOKIE)
+    if authorization is None and cookie is not None:
+        origin = connection.headers.get("origin")
+        if origin is None or urlsplit(origin).netloc == connection.headers.get("host"):
+            return cookie
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated(
+            "This needs a token: send it as `Authorization: Bearer TOKEN`. It is in the file user.token of the home."
+        )
+    return token.strip()
 
 
 def _only_reads(scope: Scope, caller: Caller) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from headway.core.attempt import LARGEST_NUMBER
 from headway.server.access import Caller
@@ -19,6 +20,12 @@ def get_server(connection: HTTPConnection) -> Server:
 
 
 ServerHere = Annotated[Server, Depends(get_server)]
+
+
+def address_of(scope: Scope) -> str:
+    """Where a request comes from; empty if that is not known."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def get_caller(connection: HTTPConnection) -> Caller:

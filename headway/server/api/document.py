@@ -62,7 +62,7 @@ def complete(document: dict[str, Any], routes: Sequence[GuardedRoute]) -> dict[s
         callers = kinds.get((path, method), {CallerKind.USER})
         if CallerKind.USER not in callers:
             operation["tags"] = [WORKER_TAG]
-        for status in _statuses(path, method, callers) if path.startswith(API_PREFIX) else (503,):
+        for status in _statuses(path, method, callers, operation) if path.startswith(API_PREFIX) else (503,):
             operation["responses"][str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     tags = sorted({tag for _, _, operation in _operations(document) for tag in operation["tags"]} - {WORKER_TAG})
     document["tags"] = [{"name": tag} for tag in tags]
@@ -125,11 +125,13 @@ def _flatten_tuples(schema: Any) -> None:
             _flatten_tuples(one)
 
 
-def _statuses(path: str, method: str, callers: Set[CallerKind]) -> list[int]:
-    """The error statuses of a route."""
+def _statuses(path: str, method: str, callers: Set[CallerKind], operation: dict[str, Any]) -> list[int]:
+    """The error statuses of a route. One that is about a project answers 404 for a project that the caller lacks."""
     statuses = [401, 403, 422, 503]
     if "{" in path or method != "get":
         statuses += [404, 409]
+    elif any(one["name"] == "project" for one in operation.get("parameters", ())):
+        statuses.append(404)
     if method in ("post", "put", "patch"):
         statuses.append(413)
     if CallerKind.WORKER in callers:

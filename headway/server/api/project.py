@@ -1,21 +1,22 @@
-"""The project of a request. Only this module knows that there is one project so far."""
+"""In which project a request acts."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 
 from headway.server.api.common import CallerHere, ServerHere
 
-DEFAULT_PROJECT = "default"
+ProjectName = Annotated[
+    str | None,
+    Query(max_length=63, description="The project. Without it: `default`, or else the only one that you have."),
+]
 
 
-async def _project(caller: CallerHere, server: ServerHere) -> str:
-    if caller.job is not None:
-        return await server.jobs.project_of(caller.job) or DEFAULT_PROJECT
-    return DEFAULT_PROJECT
+async def _project(caller: CallerHere, server: ServerHere, project: ProjectName = None) -> str:
+    return await server.projects.of_request(caller, project)
 
 
 ProjectHere = Annotated[str, Depends(_project)]
-"""A rank acts in the project of its job; all other callers act in the only project."""
+"""The project of a rank is its job's; a worker's requests name none: what it may read is what its jobs need."""

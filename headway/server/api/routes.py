@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from headway.errors import InvalidInput
-from headway.server.access import Action, Caller, admit, decisions
+from headway.errors import InvalidInput, NotAllowed
+from headway.server.access import Action, Caller, InstallationSubject, admit
 from headway.server.api.bodies import MAXIMUM_BODY_BYTES, is_json, parse_json, read_body
+from headway.server.api.common import address_of
+from headway.server.server import Server
 
 _bearer = HTTPBearer(
     auto_error=False, description="A token of this installation. `headway up` writes tokens to its home."
@@ -51,16 +53,24 @@ class GuardedRoute(APIRoute):
         allow = self.allow
 
         async def guarded(request: Request) -> Response:
-            allow.check(request)
-            request = Request(request.scope, request.receive)
-            if allow.maximum_body_bytes is not None and request.method not in ("GET", "HEAD"):
-                body = request._body = await read_body(request, allow.maximum_body_bytes)
-                if body and self.body_field is not None and is_json(request.headers.get("content-type", "")):
-                    request._json = await parse_json(body)
-            with decisions() as decided:
+            server: Server = request.app.state.server
+            with server.audit.of_request(address_of(request.scope)) as decided:
+                try:
+                    allow.check(request)
+                except NotAllowed:
+                    decided.note(request.scope["caller"], allow.action, InstallationSubject(), allowed=False)
+                    raise
+                request = Request(request.scope, request.receive)
+                if allow.maximum_body_bytes is not None and request.method not in ("GET", "HEAD"):
+                    body = request._body = await read_body(request, allow.maximum_body_bytes)
+                    if body and self.body_field is not None and is_json(request.headers.get("content-type", "")):
+                        request._json = await parse_json(body)
                 response = await handle(request)
-            if response.status_code < 400 and allow.action not in decided:
-                raise RuntimeError(f"Route {self.path} answers, but no service called `require` for {allow.action}.")
+                if response.status_code < 400 and allow.action not in decided.allowed:
+                    raise RuntimeError(
+                        f"Route {self.path} answers, but no service called `require` for {allow.action}."
+                    )
+                await server.audit.store()
             return response
 
         return guarded

@@ -25,7 +25,10 @@ WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 
 
 class WorkerView(BaseModel):
-    """A worker as users see it. `ranks`: how many ranks of each job it runs, by the job's name."""
+    """A worker as users see it. `ranks`: how many ranks of each job it runs, by the job's name.
+
+    Jobs of projects that you may not see count in `used_slots` only.
+    """
 
     id: str
     name: str
@@ -55,7 +58,7 @@ async def list_workers(caller: CallerHere, server: ServerHere) -> list[WorkerVie
 def _view(now: WorkerNow) -> WorkerView:
     return WorkerView(
         **{name: getattr(now.worker, name) for name in WorkerView.model_fields if hasattr(now.worker, name)},
-        used_slots=sum(now.ranks.values()),
+        used_slots=now.used_slots,
         ranks=now.ranks,
         load=now.load,
         silent_seconds=now.silent_seconds,

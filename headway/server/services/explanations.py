@@ -18,6 +18,8 @@ from headway.server.services.telemetry import Telemetry
 from headway.server.services.workers import Workers
 from headway.server.worker_registry import WorkerRegistry
 
+_ANOTHER = "a job of another project"
+
 
 class Explained(NamedTuple):
     """A job, a sentence about its state, why it waits if it does, and its progress if it trains."""
@@ -87,10 +89,16 @@ class Explanations:
         return job.sentence, None
 
     def _waiting(self, job: Job) -> Waiting:
-        """The place of a job in the queue, or the place that it would have."""
-        active = self._jobs.unsettled.active()
+        """Where a queued job stands, or one that is not submitted yet would. Jobs of other projects have no name."""
+        queue = [
+            gang if gang.project == job.project else gang._replace(name=_ANOTHER) for gang in self._queue_with(job)
+        ]
+        active = [
+            one if one.project == job.project else one.model_copy(update={"name": _ANOTHER})
+            for one in self._jobs.unsettled.active()
+        ]
         remaining_seconds = self._telemetry.remaining_seconds()
-        return waiting(job, self._queue_with(job), self._workers.placeable(), active, remaining_seconds)
+        return waiting(job, queue, self._workers.placeable(), active, remaining_seconds)
 
     def _queue_with(self, job: Job) -> list[Gang]:
         """The queue. A job that is not in it is added behind those of the same priority."""

@@ -4,6 +4,7 @@ within a minute."""
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +13,9 @@ from headway.core.job import Job, WakeUp
 from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.core.status import AssignmentState
 from headway.errors import Conflict, NotFound, Unavailable
-from headway.server.access import Action, Caller, require_as_worker
+from headway.server.access import Action, Caller, detail, require_as_worker
 from headway.server.ids import draw_id
+from headway.server.services.audit import Audit
 from headway.server.services.jobs import Jobs
 
 _ANSWER_SECONDS = 15.0
@@ -30,9 +32,10 @@ class Inquiries:
     """The answer to the worker's next heartbeat carries the inquiry. A wake-up makes the worker send that heartbeat at
     once."""
 
-    def __init__(self, broker: Broker, jobs: Jobs) -> None:
+    def __init__(self, broker: Broker, jobs: Jobs, audit: Audit) -> None:
         self._broker = broker
         self._jobs = jobs
+        self._audit = audit
         self._open: dict[str, _Open] = {}
 
     async def execute(
@@ -46,6 +49,8 @@ class Inquiries:
     ) -> InquiryAnswer:
         """Run a command beside a rank, in its directory and with its variables. Raises Conflict, Unavailable."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
+        detail(shlex.join(command))
+        await self._audit.store()
         return await self._ask(job, _worker_of(job, rank), "exec", rank, command, timeout_seconds)
 
     async def stacks(self, caller: Caller, project: str, reference: str) -> list[InquiryAnswer]:

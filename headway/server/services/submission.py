@@ -12,7 +12,7 @@ from headway.core.job import Job, JobSpec, Origin
 from headway.core.job_change import attributed, emit
 from headway.core.rerun import rerun_fields
 from headway.errors import IdempotencyKeyReused, InvalidInput, NameTaken
-from headway.server.access import Action, Caller, actor_of, require_in_project
+from headway.server.access import Action, Caller, JobSubject, actor_of, made, require_in_project
 from headway.server.clock import Clock
 from headway.server.ids import draw_id
 from headway.server.services.checkpoints import Checkpoints
@@ -121,6 +121,7 @@ class Submission:
             name = draft.name or f"{_slug(draft.spec.title)}-{draw_id('', 4)}"
             named = draft.model_copy(update={"name": name})
             job = attributed(named, emit(named, "job.submitted", draft.created_at), draft.submitted_by)
+            made(JobSubject(job.id, job.project))
             try:
                 return await self._jobs.insert(job), True
             except NameTaken:

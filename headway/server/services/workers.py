@@ -13,13 +13,14 @@ from headway.core.faults import restored
 from headway.core.protocol import Registered, Registration
 from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.errors import NotFound, WorkerLost
-from headway.server.access import Action, Caller, actor_of, require_as_worker, require_in_installation
+from headway.server.access import Action, Caller, actor_of, require_as_worker, require_in_installation, sees_project
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
 from headway.server.ids import draw_id
 from headway.server.leases import Leases
 from headway.server.probe import process_ended
 from headway.server.recorder import Recorder
+from headway.server.services.access_tokens import AccessTokens
 from headway.server.services.jobs import Jobs
 from headway.server.services.telemetry import Telemetry
 from headway.server.tokens import Tokens, for_worker
@@ -33,6 +34,7 @@ class WorkerNow(NamedTuple):
     """A worker and its current state. `ranks`: how many ranks of each job it runs, by the job's name."""
 
     worker: Worker
+    used_slots: int
     ranks: dict[str, int]
     load: WorkerLoad | None
     silent_seconds: float | None
@@ -53,6 +55,7 @@ class Workers:
         recorder: Recorder,
         telemetry: Telemetry,
         counters: ServerCounters,
+        access_tokens: AccessTokens,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -62,6 +65,7 @@ class Workers:
         self._leases = leases
         self._recorder = recorder
         self._telemetry = telemetry
+        self._access_tokens = access_tokens
         self._counters = counters
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
@@ -81,15 +85,24 @@ class Workers:
     def list_connected(self, caller: Caller) -> list[WorkerNow]:
         """The workers that are connected, by name. Raises NotAllowed."""
         require_in_installation(caller, Action.FLEET_READ)
-        return [self._now(worker) for worker in self._registry.workers()]
+        return [self._now(caller, worker) for worker in self._registry.workers()]
 
-    def _now(self, worker: Worker) -> WorkerNow:
-        ranks = {held.job.name: held.assignment.rank_count for held in self._jobs.unsettled.held_by(worker.id)}
-        return WorkerNow(worker, ranks, self._telemetry.load(worker.id), self._leases.silent_seconds(worker.id))
+    def _now(self, caller: Caller, worker: Worker) -> WorkerNow:
+        """The worker as a user sees it: of jobs of projects that the user does not see, the slots are counted."""
+        held_slots = 0
+        ranks: dict[str, int] = {}
+        for held in self._jobs.unsettled.held_by(worker.id):
+            held_slots += held.assignment.rank_count
+            if sees_project(caller, held.job.project):
+                ranks[held.job.name] = ranks.get(held.job.name, 0) + held.assignment.rank_count
+        return WorkerNow(
+            worker, held_slots, ranks, self._telemetry.load(worker.id), self._leases.silent_seconds(worker.id)
+        )
 
     async def register(self, caller: Caller, registration: Registration) -> Registered:
         """Register a worker under a new id and declare its former id lost. Raises NotAllowed, NotAuthenticated."""
         require_in_installation(caller, Action.WORKER_REGISTER)
+        await self._access_tokens.count_join(caller)
         former = None
         if registration.former_token:
             former = self._tokens.read(registration.former_token).caller.worker
@@ -130,14 +143,14 @@ class Workers:
                     held.job.id, lambda job: transitions.drain_worker(job, worker_id, now), actor_of(caller)
                 )
         self._changed()
-        return self._now(self._registry.worker(worker_id))
+        return self._now(caller, self._registry.worker(worker_id))
 
     async def restore(self, caller: Caller, name: str) -> WorkerNow:
         """End a worker's quarantine, so that it takes jobs again. Raises NotFound."""
         require_in_installation(caller, Action.FLEET_WRITE)
         worker = await self._registry.judge(self._connected(name).id, restored)
         self._changed()
-        return self._now(worker)
+        return self._now(caller, worker)
 
     def _connected(self, name: str) -> Worker:
         found = [worker for worker in self._registry.workers() if name in (worker.name, worker.id)]

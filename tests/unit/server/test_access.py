@@ -11,6 +11,7 @@ from headway.server.access import (
     Caller,
     CallerKind,
     DatasetSubject,
+    Decisions,
     InstallationSubject,
     JobSubject,
     ProjectSubject,
@@ -19,7 +20,7 @@ from headway.server.access import (
     WorkerSubject,
     actor_of,
     admit,
-    decisions,
+    deciding,
     require,
 )
 
@@ -98,12 +99,13 @@ def test_a_kind_that_is_never_allowed_an_action_is_refused_before_anything_is_lo
 
 
 def test_only_decisions_that_allow_are_noted() -> None:
-    with decisions() as decided:
+    decided = Decisions()
+    with deciding(decided):
         require(USER, Action.JOBS_READ, JOB, ABSENT)
         with pytest.raises(NotFound):
             require(WORKER, Action.JOBS_WRITE, JOB, ABSENT)
-    require(USER, Action.JOBS_WRITE, JOB, ABSENT)  # outside of `decisions` it is not noted
-    assert decided == {Action.JOBS_READ}
+    require(USER, Action.JOBS_WRITE, JOB, ABSENT)  # outside of `deciding` it is not noted
+    assert decided.allowed == {Action.JOBS_READ}
 
 
 def test_an_actor_is_a_user_or_a_worker() -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from headway.core.account import Project, StoredToken, User
+from headway.core.audit import AuditEntry, Outcome
 from headway.core.dataset import Dataset, OwnedDataset
 from headway.core.installation import Installation
 from headway.core.job import Job, JobSpec
+from headway.database.base import AuditQuery
 from headway.database.sqlite import SqliteDatabase
 from headway.objects.files import FileObjects
 from headway.server.backup import take_backup
@@ -26,6 +29,11 @@ pytestmark = pytest.mark.anyio
 
 def a_dataset(name: str) -> Dataset:
     return Dataset(name=name, classes=2, splits={}, mean=0, deviation=1, full_scale=255)
+
+
+def an_entry(number: int) -> AuditEntry:
+    place = {"user": "ann", "credential": "t-1", "address": "", "project": None, "subject": "job j-1"}
+    return AuditEntry(id=f"a-{number:04d}", at=1.0, action="jobs.write", outcome=Outcome.ALLOWED, **place)
 
 
 async def once(content: bytes) -> AsyncIterator[bytes]:
@@ -47,6 +55,12 @@ async def test_a_backup_keeps_the_project_of_each_object(tmp_path: Path) -> None
     fields = {"idempotency_key": "1", "body_hash": "", "spec": spec, "created_at": 1.0}
     await database.insert_job(Job(id="j-1", name="one", project="q", **fields))
     await database.add_owner("q", snapshot_object(sha256))
+    token = StoredToken(id="t-1", user="u-1", name="ci", sha256="0" * 64, made_at=1.0, expires_at=None)
+    for account in (Project(id="q", created_at=1.0), User(id="ann", uid="u-1", created_at=1.0), token):
+        assert await database.put_account(account)
+    assert await database.put_account(token.model_copy(update={"version": 2, "used_at": 5.0}))
+    entries = [an_entry(number) for number in range(1500)]
+    await database.insert_audit(entries)
     await take_backup(before, tmp_path / "backup.zip")
     await database.close()
     await restore_backup(after, tmp_path / "backup.zip")
@@ -54,6 +68,10 @@ async def test_a_backup_keeps_the_project_of_each_object(tmp_path: Path) -> None
     await restored.open()
     assert await restored.datasets() == owned
     assert await restored.owners("") == {("q", snapshot_object(sha256))}
+    assert await restored.accounts(StoredToken) == [token.model_copy(update={"used_at": 5.0})]
+    assert [one.uid for one in await restored.accounts(User)] == ["u-1"]
+    assert [one.id for one in await restored.accounts(Project)] == ["q"]
+    assert await restored.audit(AuditQuery(limit=2000)) == entries[::-1]
     await restored.close()
 
 

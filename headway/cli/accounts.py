@@ -1,0 +1,143 @@
+"""`headway users`, `headway projects` and `headway audit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from headway.cli.common import json_option, print_json, print_table, when
+from headway.client import Client
+
+_ROLE = click.Choice(["viewer", "member"])
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def projects(context: click.Context, as_json: bool) -> None:
+    """List your projects, or add one."""
+    if context.invoked_subcommand is not None:
+        return
+    with Client() as client:
+        found = client.accounts.projects()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("NAME", "MADE"), ((one["name"], when(one["created_at"])) for one in found))
+
+
+@projects.command("add")
+@click.argument("name")
+def add_project(name: str) -> None:
+    """Add a project. Administrators only."""
+    with Client() as client:
+        client.accounts.add_project(name)
+    click.echo(f"Project {name} is there. Give users a role: headway users role USER {name} member")
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def users(context: click.Context, as_json: bool) -> None:
+    """List users, add and change them. Administrators only."""
+    if context.invoked_subcommand is not None:
+        return
+    with Client() as client:
+        found = client.accounts.users()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(("NAME", "KIND", "ROLES", "ADDED"), map(_user_row, found))
+
+
+def _user_row(user: dict[str, Any]) -> tuple[str, ...]:
+    kind = "service" if user["service"] else "person"
+    roles = [f"{role} of {project}" for project, role in user["roles"].items()]
+    if user["admin"]:
+        roles = ["administrator", *roles]
+    return (
+        user["name"],
+        f"{kind}, disabled" if user["disabled"] else kind,
+        ", ".join(roles) or "-",
+        when(user["created_at"]),
+    )
+
+
+@users.command("add")
+@click.argument("name")
+@click.option("--project", help="Give a role in this project.")
+@click.option("--role", type=_ROLE, default="member", show_default=True, help="The role in the project.")
+@click.option("--admin", is_flag=True, help="Let the user administrate the installation.")
+@click.option("--service", is_flag=True, help="A program's account, which cannot log in.")
+def add_user(name: str, project: str | None, role: str, admin: bool, service: bool) -> None:
+    """Add a user."""
+    with Client() as client:
+        client.accounts.add_user(name, roles={project: role} if project else {}, admin=admin, service=service)
+    click.echo(f"User {name} is there. Make a token for the user: headway tokens add NAME --user {name}")
+
+
+@users.command("change")
+@click.argument("name")
+@click.option("--admin/--no-admin", default=None, help="Whether the user administrates the installation.")
+@click.option("--disabled/--enabled", default=None, help="Whether the user is shut out.")
+@click.option("--end-sessions", is_flag=True, help="End the sessions that are open in browsers.")
+def change_user(name: str, admin: bool | None, disabled: bool | None, end_sessions: bool) -> None:
+    """Change a user. It holds at once, also for what the user has open."""
+    with Client() as client:
+        client.accounts.change_user(name, admin=admin, disabled=disabled, end_sessions=end_sessions)
+    click.echo(f"User {name} is changed.")
+
+
+@users.command("role")
+@click.argument("name")
+@click.argument("project")
+@click.argument("role", type=click.Choice(["viewer", "member", "none"]))
+def change_role(name: str, project: str, role: str) -> None:
+    """Give a user a role in a project, or take it away. It holds at once."""
+    with Client() as client:
+        if role == "none":
+            client.accounts.take_role(name, project)
+        else:
+            client.accounts.give_role(name, project, role)
+    said = "no role" if role == "none" else f"the role {role}"
+    click.echo(f"User {name} has {said} in project {project}.")
+
+
+@users.command("delete")
+@click.argument("name")
+def delete_user(name: str) -> None:
+    """Delete a user with all tokens. Jobs stay."""
+    with Client() as client:
+        client.accounts.delete_user(name)
+    click.echo(f"User {name} is deleted.")
+
+
+@click.command()
+@click.option("--of", "of_project", metavar="PROJECT", help="Only what was done in this project.")
+@click.option("--user", help="Only what this user did.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many, newest first.")
+@json_option
+def audit(of_project: str | None, user: str | None, limit: int, as_json: bool) -> None:
+    """List who changed what, and what was refused. Administrators only."""
+    with Client() as client:
+        found = client.accounts.audit(project=of_project, user=user, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    headings = ("WHEN", "USER", "TOKEN", "FROM", "ACTION", "PROJECT", "WHAT", "OUTCOME")
+    print_table(headings, map(_entry_row, found), cut=("WHAT",), drop=("TOKEN", "FROM"))
+
+
+def _entry_row(entry: dict[str, Any]) -> tuple[str, ...]:
+    what = f"{entry['subject']}: {entry['detail']}" if entry["detail"] else entry["subject"]
+    return (
+        when(entry["at"]),
+        entry["user"] or "-",
+        entry["credential"] or "-",
+        entry["address"] or "-",
+        entry["action"],
+        entry["project"] or "-",
+        what,
+        entry["outcome"],
+    )
