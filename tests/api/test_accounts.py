@@ -266,7 +266,7 @@ async def test_what_waits_for_jobs_of_another_project_names_none(api: Api) -> No
         await asyncio.sleep(0.01)
     await done(api, "POST", "/jobs", {**SCRIPT, "name": "mine"}, ann)
     mine = str(await done(api, "GET", "/jobs/mine", headers=ann))
-    assert ("a job of another project (1) has the others" in mine, "secret-plan" in mine) == (True, False)
+    assert ("a job of another project" in mine, "secret-plan" in mine) == (True, False)
     (worker,) = await done(api, "GET", "/workers", headers=ann)
     assert (worker["used_slots"], worker["ranks"]) == (1, {})
     assert (await done(api, "GET", "/workers"))[0]["ranks"] == {"secret-plan": 1}
