@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table, when
+from headway.cli.common import answer, json_option, print_json, print_table, when
 from headway.client import Client
 
 _ROLE = click.Choice(["viewer", "member"])
@@ -29,11 +29,13 @@ def projects(context: click.Context, as_json: bool) -> None:
 
 @projects.command("add")
 @click.argument("name")
-def add_project(name: str) -> None:
+@json_option
+def add_project(name: str, as_json: bool) -> None:
     """Add a project. Administrators only."""
     with Client() as client:
-        client.accounts.add_project(name)
-    click.echo(f"Project {name} is there. Give users a role: headway users role USER {name} member")
+        added = client.accounts.add_project(name)
+    sentence = f"Project {name} is added. Give users a role: headway users role USER {name} member"
+    answer(added, sentence, as_json=as_json)
 
 
 @click.group(invoke_without_command=True)
@@ -70,11 +72,13 @@ def _user_row(user: dict[str, Any]) -> tuple[str, ...]:
 @click.option("--role", type=_ROLE, default="member", show_default=True, help="The role in the project.")
 @click.option("--admin", is_flag=True, help="Let the user administrate the installation.")
 @click.option("--service", is_flag=True, help="A program's account, which cannot log in.")
-def add_user(name: str, project: str | None, role: str, admin: bool, service: bool) -> None:
+@json_option
+def add_user(name: str, project: str | None, role: str, admin: bool, service: bool, as_json: bool) -> None:
     """Add a user."""
     with Client() as client:
-        client.accounts.add_user(name, roles={project: role} if project else {}, admin=admin, service=service)
-    click.echo(f"User {name} is there. Make a token for the user: headway tokens add NAME --user {name}")
+        added = client.accounts.add_user(name, roles={project: role} if project else {}, admin=admin, service=service)
+    sentence = f"User {name} is added. Make a token for the user: headway tokens add NAME --user {name}"
+    answer(added, sentence, as_json=as_json)
 
 
 @users.command("change")
@@ -82,35 +86,38 @@ def add_user(name: str, project: str | None, role: str, admin: bool, service: bo
 @click.option("--admin/--no-admin", default=None, help="Whether the user administrates the installation.")
 @click.option("--disabled/--enabled", default=None, help="Whether the user is shut out.")
 @click.option("--end-sessions", is_flag=True, help="End the sessions that are open in browsers.")
-def change_user(name: str, admin: bool | None, disabled: bool | None, end_sessions: bool) -> None:
-    """Change a user. It holds at once, also for what the user has open."""
+@json_option
+def change_user(name: str, admin: bool | None, disabled: bool | None, end_sessions: bool, as_json: bool) -> None:
+    """Change a user. The change works at once, also for open streams."""
     with Client() as client:
-        client.accounts.change_user(name, admin=admin, disabled=disabled, end_sessions=end_sessions)
-    click.echo(f"User {name} is changed.")
+        found = client.accounts.change_user(name, admin=admin, disabled=disabled, end_sessions=end_sessions)
+    answer(found, f"User {name} is changed.", as_json=as_json)
 
 
 @users.command("role")
 @click.argument("name")
 @click.argument("project")
 @click.argument("role", type=click.Choice(["viewer", "member", "none"]))
-def change_role(name: str, project: str, role: str) -> None:
-    """Give a user a role in a project, or take it away. It holds at once."""
+@json_option
+def change_role(name: str, project: str, role: str, as_json: bool) -> None:
+    """Give a user a role in a project, or take it away. The change works at once."""
     with Client() as client:
         if role == "none":
-            client.accounts.take_role(name, project)
+            found = client.accounts.take_role(name, project)
         else:
-            client.accounts.give_role(name, project, role)
+            found = client.accounts.give_role(name, project, role)
     said = "no role" if role == "none" else f"the role {role}"
-    click.echo(f"User {name} has {said} in project {project}.")
+    answer(found, f"User {name} has {said} in project {project}.", as_json=as_json)
 
 
 @users.command("delete")
 @click.argument("name")
-def delete_user(name: str) -> None:
+@json_option
+def delete_user(name: str, as_json: bool) -> None:
     """Delete a user with all tokens. Jobs stay."""
     with Client() as client:
         client.accounts.delete_user(name)
-    click.echo(f"User {name} is deleted.")
+    answer({"name": name}, f"User {name} is deleted.", as_json=as_json)
 
 
 @click.command()

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from headway.cli.common import json_option, print_json
+from headway.cli.common import answer, json_option, print_json
 from headway.client import Client
 from headway.client.connection import client_home
 from headway.client.logins import Login, forget_login, store_login, stored_login
@@ -15,7 +15,8 @@ from headway.errors import InvalidInput, NotFound
 
 @click.command()
 @click.argument("url")
-def login(url: str) -> None:
+@json_option
+def login(url: str, as_json: bool) -> None:
     """Use the server at URL from now on, with a token of yours. It is asked for, or read from standard input.
 
     An administrator makes your first one: headway tokens add NAME --user YOU
@@ -27,11 +28,12 @@ def login(url: str) -> None:
     with Client(url, token.strip()) as client:
         account = client.whoami()
     store_login(client_home(), Login(url, token.strip()))
-    click.echo(f"You use {url} as {_name(account)}.")
+    answer(account, f"You use {url} as {_name(account)}.", as_json=as_json)
 
 
 @click.command()
-def logout() -> None:
+@json_option
+def logout(as_json: bool) -> None:
     """Revoke the token of `headway login`, and forget it."""
     found = stored_login(client_home())
     if found is None:
@@ -41,7 +43,7 @@ def logout() -> None:
             client.accounts.revoke_own_token()
     finally:
         forget_login(client_home())
-    click.echo(f"You are logged out of {found.url}.")
+    answer({"url": found.url}, f"You are logged out of {found.url}.", as_json=as_json)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from headway.cli.common import json_option, print_json, print_table, when
+from headway.cli.common import answer, json_option, print_json, print_table, when
 from headway.client import Client
 
 
@@ -38,7 +38,8 @@ def tokens(context: click.Context, as_json: bool) -> None:
 @click.option("--join", is_flag=True, help="A token with which machines join as workers.")
 @click.option("--uses", type=click.IntRange(1), help="How many machines may join by it.")
 @click.option("--days", type=click.FloatRange(0, 36_500, min_open=True), help="When it ends.  [default: 90; to join 7]")
-@click.option("--no-end", is_flag=True, help="It holds until it is revoked.")
+@click.option("--no-end", is_flag=True, help="It is valid until it is revoked.")
+@json_option
 def add(
     name: str,
     user: str | None,
@@ -48,6 +49,7 @@ def add(
     uses: int | None,
     days: float | None,
     no_end: bool,
+    as_json: bool,
 ) -> None:
     """Make a token. Its text is printed this once, alone on standard output."""
     if join and (user or scopes or project):
@@ -62,18 +64,22 @@ def add(
             made = client.accounts.add_token(
                 name, user=user, scopes=scopes or ("read", "write"), project=project, days=lasts
             )
+    if as_json:
+        print_json(made)
+        return
     end = f"until {when(made['expires_at'])}" if made["expires_at"] else "until it is revoked"
-    click.echo(f"Token {made['id']} holds {end}. It is not shown again:", err=True)
+    click.echo(f"Token {made['id']} is valid {end}. It is not shown again:", err=True)
     click.echo(made["text"])
 
 
 @tokens.command("revoke")
 @click.argument("token")
-def revoke(token: str) -> None:
+@json_option
+def revoke(token: str, as_json: bool) -> None:
     """Revoke a token by its id. One of the server's home is replaced there by a new one."""
     with Client() as client:
         client.accounts.revoke_token(token)
-    click.echo(f"Token {token} is revoked.")
+    answer({"id": token}, f"Token {token} is revoked.", as_json=as_json)
 
 
 def _row(token: dict[str, Any]) -> tuple[str, ...]:
