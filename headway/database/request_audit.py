@@ -33,7 +33,7 @@ class RequestAudit:
 
 
 request_audit: ContextVar[RequestAudit | None] = ContextVar("request_audit", default=None)
-"""That of the request at work; None where nobody asked, such as in the scheduler."""
+"""That of the request at work; None outside of requests, such as in the scheduler."""
 
 
 def waiting_entries() -> list[AuditEntry]:
