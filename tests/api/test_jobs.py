@@ -73,7 +73,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
         ({**SCRIPT, "parameters": {"path": "/"}}, "parameter path would replace the variable PATH"),
         ({**SCRIPT, "variables": {"1x": "1"}}, "variable 1x cannot be a variable"),
         ({**SCRIPT, "outputs": ["../*"]}, "outputs is '../*': give a path inside"),
-        ({**SCRIPT, "metrics": {"loss": "loss=("}}, "The pattern of metric loss cannot be read"),
+        ({**SCRIPT, "metrics": {"loss": "loss=("}}, "The pattern of metric loss is not a valid regular expression"),
         ({**SCRIPT, "metrics": {"loss": "loss=.*"}}, "The pattern of metric loss has no group"),
         ({**SCRIPT, "environment": {"lock": "requirements.txt"}}, "so a snapshot of it is needed"),
         ({**SCRIPT, "labels": {"a b": "c"}}, "label a b=c is not allowed"),
