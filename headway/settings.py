@@ -61,7 +61,7 @@ class Settings(Timeouts):
     cache_bytes: int = Field(default=64 << 20, ge=0)
     """Size limit of the memory cache."""
     engine_urls: tuple[str, ...] = ()
-    """Where workers come from besides the fleet, by comma: `local:`, `kubernetes:`."""
+    """Other sources of workers than the fleet, separated by commas: `local:`, `kubernetes:`."""
     default_engine: str = "fleet"
     """The engine of jobs that name none."""
     dataset_directories: tuple[Path, ...] = Field(default_factory=_packaged_sources)

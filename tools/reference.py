@@ -97,8 +97,8 @@ def settings_page() -> str:
     """Every setting with its default and reason, from the docstring under it."""
     lines = [
         "# Settings\n",
-        "The server reads each from the environment variable of its name, in capitals, after `HEADWAY_`;",
-        "workers get what concerns them from their server.\n",
+        "The server reads each setting from the environment variable `HEADWAY_` + its name in capitals.",
+        "Workers get the settings that concern them from their server.\n",
         "| variable | default | meaning |",
         "|---|---|---|",
     ]
@@ -114,7 +114,7 @@ def settings_page() -> str:
 
 def _default(name: str) -> str:
     field = Settings.model_fields[name]
-    return "see right" if field.default_factory is not None or field.default is None else f"`{field.default}`"
+    return "(see meaning)" if field.default_factory is not None or field.default is None else f"`{field.default}`"
 
 
 def statuses_page() -> str:

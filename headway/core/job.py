@@ -105,7 +105,7 @@ class JobSpec(Frozen):
     where: dict[str, str] = Field(
         default_factory=dict, max_length=64, description="Labels that each worker must have, such as gpu: a100."
     )
-    pod: Pod | None = Field(default=None, description="What the pods of a job with `engine: kubernetes` are.")
+    pod: Pod | None = Field(default=None, description="Settings of the pods of a job with `engine: kubernetes`.")
     workers: int | None = Field(default=None, ge=1, description="Spread the ranks evenly over this many workers.")
     ranks_per_worker: int | None = Field(default=None, ge=1, description="Exact number of ranks on each worker.")
     priority: int = Field(default=0, ge=-1000, le=1000, description="Higher is placed first; equal priorities by age.")

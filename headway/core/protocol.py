@@ -26,11 +26,11 @@ class Timeouts(Frozen):
     maximum_log_bytes: int = Field(default=64 << 20, ge=1 << 10)
     """How much of each rank's output is kept per attempt. Later output is dropped, with a warning."""
     memory_look_seconds: Seconds = Field(default=0.5, gt=0)
-    """Time between looks at the memory of ranks that have a limit, where no cgroup can enforce it."""
+    """Time between checks of the memory of ranks with a limit, if no cgroup can enforce it."""
     stop_grace_seconds: Seconds = Field(default=5.0, ge=0)
     """Time a rank has between SIGTERM and SIGKILL."""
     save_grace_seconds: Seconds = Field(default=20.0, ge=0)
-    """The same if the job continues from what the rank saves: it is paused, or its worker drained or shut down."""
+    """Time between SIGTERM and SIGKILL if the rank should save: at a pause, a drain, or a shutdown of the worker."""
     stall_minimum_seconds: Seconds = Field(default=300.0, gt=0)
     """An attempt is stalled after this time without a step, and after at least ten times its longest step so far."""
     startup_limit_seconds: Seconds = Field(default=1800.0, gt=0)
