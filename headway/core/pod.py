@@ -16,6 +16,8 @@ from headway.core.json_value import shown
 HOME = "/headway"
 """The folder of the worker's files in a pod. It is empty when the pod starts."""
 RESERVED_PATHS = ("/dev", HOME, "/proc", "/run", "/sys", "/tmp", "/var/run")  # noqa: S108 - in a pod
+SECRET_PREFIX = "headway-"  # noqa: S105 - of names
+"""Secrets whose names begin so are Headway's own, such as the tokens of other jobs' workers."""
 _QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
 _FACTORS = {"": Decimal(1), "m": Decimal("0.001")}
 _FACTORS |= {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)}
@@ -129,6 +131,12 @@ class SecretKey(Frozen):
 
     secret: ObjectName
     key: str = Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")
+
+    @model_validator(mode="after")
+    def _of_the_user(self) -> Self:
+        if self.secret.startswith(SECRET_PREFIX):
+            raise ValueError(f"secret {self.secret} is Headway's own: Secrets of jobs have other names")
+        return self
 
 
 class Pod(Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from headway.core.pod import HOME, Pod, Toleration, Volume, amount
+from headway.core.pod import HOME, SECRET_PREFIX, Pod, Toleration, Volume, amount
 from headway.engines.kubernetes.api import Object
 
 ALLOCATION, INSTALLATION, JOB = "headway.io/allocation", "headway.io/installation", "headway.io/job"
@@ -56,7 +56,7 @@ def secret(seats: Seats, token: str, owner: Object) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": _owned(seats, owner),
+        "metadata": {**_owned(seats, owner), "name": _secret_name(seats)},
         "type": "Opaque",
         "immutable": True,
         "stringData": {TOKEN_KEY: token},
@@ -150,6 +150,11 @@ def pod_spec(seats: Seats) -> Object:
     return spec | {name: value for name, value in optional.items() if value}
 
 
+def _secret_name(seats: Seats) -> str:
+    """A name that no job can give: with the token of another one's allocation it could pose as its worker."""
+    return f"{SECRET_PREFIX}{seats.allocation}"
+
+
 def _owned(seats: Seats, owner: Object) -> Object:
     return {
         "name": seats.allocation,
@@ -191,7 +196,7 @@ def whole_bytes(quantity: str) -> str:
 
 def _volumes(seats: Seats) -> tuple[list[Object], list[Object]]:
     volumes: list[Object] = [
-        {"name": "token", "secret": {"secretName": seats.allocation, "defaultMode": 0o444}},
+        {"name": "token", "secret": {"secretName": _secret_name(seats), "defaultMode": 0o444}},
         {"name": "home", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
         {"name": "shm", "emptyDir": _bounded(seats.pod.shared_memory, medium="Memory")},

@@ -40,6 +40,7 @@ from headway.core.pod import Pod, amount
         ({"volumes": [{"path": "/d"}, {"path": "/d"}]}, "two have the path /d"),
         ({"secret_variables": {"RANK": {"secret": "s", "key": "k"}}}, "would replace RANK"),
         ({"secret_variables": {"PATH": {"secret": "s", "key": "k"}}}, "PATH"),
+        ({"secret_variables": {"X": {"secret": "headway-a-1", "key": "token"}}}, "secret headway-a-1 is Headway's own"),
         ({"gpus": 1}, "pod.gpus: there is no such field"),
     ],
 )
