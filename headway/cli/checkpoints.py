@@ -19,16 +19,14 @@ _SHOWN_METRICS = 3
 @job_argument
 @json_option
 def checkpoints(job: str, as_json: bool) -> None:
-    """List a job's checkpoints: what its next attempt, or a fork, can start from."""
+    """List a job's checkpoints. Its next attempt, or a fork, can start from them."""
     with Client() as client:
         handle = client.job(job)
         found = handle.checkpoints()
     if as_json:
         print_json(found)
     elif not found:
-        click.echo(
-            "No checkpoint yet. The built-in trainers save by themselves, scripts with `headway.run().save(...)`."
-        )
+        click.echo("No checkpoint yet. Built-in trainers save automatically, scripts with `headway.run().save(...)`.")
     else:
         print_table(("STEP", "SAVED", "SIZE", "ATTEMPT", "STATE", "METRICS"), map(_row, found))
         complete = [one["step"] for one in found if one["complete"]]

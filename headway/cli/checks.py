@@ -1,4 +1,4 @@
-"""What `headway doctor` looks at. Each check yields what is wrong, with its cure; nothing is changed."""
+"""The checks of `headway doctor`. Each yields the problems that it finds, with their fixes. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ def check_settings() -> Iterator[Problem]:
     try:
         settings = load_settings(os.environ)
     except SettingInvalid as error:
-        yield Problem(error.message, "Correct the variable, or unset it; docs/reference/settings.md lists all.")
+        yield Problem(error.message, "Correct the variable, or unset it. See docs/reference/settings.md.")
         return
     for folder in settings.dataset_directories:
         if not folder.is_dir():
             yield Problem(
-                f"HEADWAY_DATASET_DIRECTORIES names {folder}, which is no folder.", f"mkdir {folder}, or unset it."
+                f"HEADWAY_DATASET_DIRECTORIES names {folder}, which is not a folder.", f"mkdir {folder}, or unset it."
             )
 
 
 def check_home() -> Iterator[Problem]:
-    """The folder of all state, and who may read its secrets."""
+    """The folder of all state, and its permissions."""
     home = client_home()
     if not home.exists():
-        return  # made at the first start
+        return  # the first start creates it
     if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-        yield Problem(f"The home {home} is no folder that you may write to.", "Set HEADWAY_HOME to another folder.")
+        yield Problem(f"The home {home} is not a folder that you can write to.", "Set HEADWAY_HOME to another folder.")
         return
     for name in ("secret", "user.token", "worker.token"):
         path = home / name
@@ -69,17 +69,17 @@ def check_home() -> Iterator[Problem]:
     free_bytes = shutil.disk_usage(home).free
     if free_bytes < _LEAST_FREE_BYTES:
         yield Problem(
-            f"The disk of {home} has {free_bytes / 1e9:.1f} GB left; logs, models and datasets need more.",
-            "Free some, or move the home and set HEADWAY_HOME.",
+            f"The disk of {home} has {free_bytes / 1e9:.1f} GB left. Logs, models and datasets need more.",
+            "Free some space, or move the home and set HEADWAY_HOME.",
         )
 
 
 def check_backends() -> Iterator[Problem]:
-    """Each configured backend: reachable, credentials, permissions, version, replication, clock. It changes nothing."""
+    """Each configured backend: connection, credentials, permissions, version, replication, clock."""
     try:
         settings = load_settings(os.environ)
     except SettingInvalid:
-        return  # the check of settings tells
+        return  # check_settings reports it
     if urlsplit(settings.effective_database_url).scheme == "sqlite":
         yield from _sqlite_problems()
     found = {
@@ -122,7 +122,7 @@ def _sqlite_problems() -> Iterator[Problem]:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_TIMEOUT_SECONDS)) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
-        yield Problem(f"{path} cannot be read: {error}.", "Restore it from a copy, or give another --home.")
+        yield Problem(f"{path} cannot be read: {error}.", "Restore it from a backup, or choose another --home.")
         return
     if row is not None and row[0] > MAIN_REVISION:
         yield Problem(
@@ -132,10 +132,10 @@ def _sqlite_problems() -> Iterator[Problem]:
 
 
 def check_server() -> Iterator[Problem]:
-    """Whether a Headway of this version answers, and takes the token."""
+    """Whether a server of this version answers and accepts the token."""
     url = server_url()
     if urlsplit(url).scheme not in ("http", "https"):
-        yield Problem(f"HEADWAY_SERVER_URL is {url}, which is no http address.", "Write http://HOST:8420")
+        yield Problem(f"HEADWAY_SERVER_URL is {url}, which is not an http address.", "Write http://HOST:8420")
         return
     try:
         answer = httpx.get(f"{url}/version", timeout=_TIMEOUT_SECONDS)
@@ -148,7 +148,7 @@ def check_server() -> Iterator[Problem]:
         return
     except (ValueError, KeyError, TypeError):
         yield Problem(
-            f"What answers at {url} is not Headway.", "Set HEADWAY_SERVER_URL, or start Headway on another --port."
+            f"The server at {url} is not Headway.", "Set HEADWAY_SERVER_URL, or start Headway on another --port."
         )
         return
     if version != __version__:
@@ -164,7 +164,7 @@ def check_server() -> Iterator[Problem]:
         yield Problem(sentence, f"Copy user.token from that server's home to {client_home() / 'user.token'}.")
     except NotAuthenticated:
         yield Problem(
-            "The server refuses your token: it is another installation's.",
+            "The server refuses your token: it belongs to another installation.",
             f"Copy user.token from that server's home to {client_home() / 'user.token'}, or set HEADWAY_TOKEN.",
         )
     except SettingInvalid:
@@ -203,12 +203,12 @@ def _damage_problems(client: Client) -> Iterator[Problem]:
         yield Problem(
             f"{len(found)} stored {'row' if len(found) == 1 else 'rows'} cannot be read: "
             f"{found[0]['kind']} {found[0]['name']}: {found[0]['reason']}",
-            "headway damaged lists them, and deletes them if no backup helps.",
+            "Restore a backup. `headway damaged` lists the rows and can delete them.",
         )
 
 
 def check_network() -> Iterator[Problem]:
-    """What stands between processes of this machine."""
+    """What may block connections on this machine."""
     host = urlsplit(server_url()).hostname or ""
     if host in ("127.0.0.1", "localhost", "::1"):
         proxy = next((name for name in _PROXIES if os.environ.get(name)), None)
@@ -222,7 +222,7 @@ def check_network() -> Iterator[Problem]:
         socket.getaddrinfo(socket.gethostname(), None)
     except OSError:
         yield Problem(
-            f"This machine's own name {socket.gethostname()} does not resolve; gloo looks it up.",
+            f"This machine's own name {socket.gethostname()} does not resolve. gloo needs it.",
             f"Add it to /etc/hosts: 127.0.1.1 {socket.gethostname()}",
         )
 
@@ -231,7 +231,7 @@ def check_training() -> Iterator[Problem]:
     """Whether ranks can run here."""
     if find_spec("torch") is None:
         yield Problem(
-            "torch is not installed here: this machine can submit and serve, not train.",
+            "torch is not installed here, so this machine cannot train. It can submit jobs and run a server.",
             "pip install 'headway[torch]', unless workers run elsewhere.",
         )
         return
@@ -241,7 +241,7 @@ def check_training() -> Iterator[Problem]:
         reason = ran.stderr.strip().rpartition("\n")[2]
         yield Problem(
             f"torch is installed but cannot be imported: {reason}",
-            "Install it anew: pip install --force-reinstall torch",
+            "Install it again: pip install --force-reinstall torch",
         )
     elif shutil.which("nvidia-smi") and ran.stdout.strip() == "False":
         yield Problem(
@@ -252,13 +252,13 @@ def check_training() -> Iterator[Problem]:
 
 
 def check_limits() -> Iterator[Problem]:
-    """Limits of the operating system that long trainings run into."""
+    """Limits of the operating system that long training jobs reach."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _LEAST_OPEN_FILES:
         yield Problem(
-            f"A process may open {soft} files only.", f"ulimit -n {min(hard, 65_536)} before starting Headway."
+            f"A process may open only {soft} files.", f"ulimit -n {min(hard, 65_536)} before starting Headway."
         )
-    shared = Path("/dev/shm")  # noqa: S108 - where DataLoader's workers hand over batches
+    shared = Path("/dev/shm")  # noqa: S108 - where DataLoader's workers pass batches
     if shared.is_dir() and shutil.disk_usage(shared).total < _LEAST_SHARED_MEMORY_BYTES:
         yield Problem(
             f"{shared} has {shutil.disk_usage(shared).total >> 20} MB; DataLoader's workers need more.",
@@ -275,4 +275,4 @@ CHECKS: dict[str, Callable[[], Iterator[Problem]]] = {
     "training": check_training,
     "limits": check_limits,
 }
-"""By what they are about, in the order they are made."""
+"""The checks by title, in their order."""

@@ -1,4 +1,4 @@
-"""The commands by group: where each is, and one line on what it does. Each is imported only when it is used."""
+"""The commands by group: the module of each, and its summary. A module is imported when its command is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """`place` is its module and name; `summary` is what `headway --help` says."""
+    """`place` is its module and name; `summary` is its line in `headway --help`."""
 
     place: str
     summary: str
@@ -30,7 +30,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "jobs": Command("jobs:jobs", "List jobs."),
         "rerun": Command("rerun:rerun", "Submit a job again, with changes."),
         "pause": Command("jobs:pause", "Pause a job: its ranks save and end."),
-        "resume": Command("jobs:resume", "Let a paused job continue."),
+        "resume": Command("jobs:resume", "Resume a paused job."),
         "cancel": Command("jobs:cancel", "End a job. Its ranks have time to save."),
         "kill": Command("jobs:kill", "End a job at once."),
         "edit": Command("jobs:edit", "Change a job's labels and notes."),
@@ -39,12 +39,12 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Look inside": {
         "show": Command("show:show", "Show what a job runs, how far it is, and what to do."),
         "follow": Command("jobs:follow", "Follow a job until it ends."),
-        "logs": Command("logs:logs", "Print what a job printed."),
+        "logs": Command("logs:logs", "Print the output of a job."),
         "metrics": Command("streams:metrics", "Print or plot a job's metrics."),
-        "events": Command("streams:events", "Print what happened to a job."),
-        "checkpoints": Command("checkpoints:checkpoints", "List what a job can continue from."),
+        "events": Command("streams:events", "Print the events of a job."),
+        "checkpoints": Command("checkpoints:checkpoints", "List the checkpoints of a job."),
         "exec": Command("inquiries:execute", "Run a command beside a running rank."),
-        "stacks": Command("inquiries:stacks", "Print where a running job's ranks are."),
+        "stacks": Command("inquiries:stacks", "Print the Python stacks of a running job's ranks."),
     },
     "Data and results": {
         "download": Command("jobs:download", "Download a job's model or files."),
@@ -53,21 +53,21 @@ GROUPS: dict[str, dict[str, Command]] = {
         "trainers": Command("datasets:trainers", "List the built-in trainers and their parameters."),
     },
     "Operate": {
-        "workers": Command("workers:workers", "List workers and what is used of them."),
+        "workers": Command("workers:workers", "List workers and their load."),
         "projects": Command("accounts:projects", "List projects, and add them."),
-        "users": Command("accounts:users", "List users, and change what they may do."),
-        "tokens": Command("tokens:tokens", "List tokens, make and revoke them."),
+        "users": Command("accounts:users", "List users, and change their rights."),
+        "tokens": Command("tokens:tokens", "List, make and revoke tokens."),
         "audit": Command("accounts:audit", "List who changed what."),
-        "doctor": Command("doctor:doctor", "Find what is misconfigured, and say how to fix it."),
-        "goodput": Command("goodput:goodput", "Show where the time of all jobs went."),
+        "doctor": Command("doctor:doctor", "Find configuration problems, and how to fix them."),
+        "goodput": Command("goodput:goodput", "Show how much time of all jobs was useful."),
         "drill": Command("drill:drill", "Run fault-injection tests on a temporary local fleet."),
-        "backup": Command("backup:backup", "Write a whole installation to one file."),
+        "backup": Command("backup:backup", "Write the whole installation to one file."),
         "restore": Command("backup:restore", "Write a backup to an empty home or database."),
         "kubernetes": Command("kubernetes:kubernetes", "Print what the server needs in a cluster."),
         "migrate": Command("migrate:migrate", "Bring the database up to date."),
         "damaged": Command("damaged:damaged", "List stored rows that cannot be read."),
         "schema": Command("init:schema", "Print the JSON schema of job files."),
-        "completion": Command("completion:completion", "Print a shell's completion."),
+        "completion": Command("completion:completion", "Print the completion script of a shell."),
     },
 }
 IN_A_PROJECT = frozenset({*GROUPS["Jobs"], *GROUPS["Look inside"], *GROUPS["Data and results"], "goodput"}) - {"init"}
@@ -90,4 +90,4 @@ MEANT = {
     "nodes": "workers",
     "retry": "rerun JOB",
 }
-"""What people type who know other tools, and what it is here."""
+"""Commands of other tools, and their equivalents here."""

@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes a shell complete commands, options and names of jobs; put it into
+    """Print a script that completes commands, options and names of jobs. Put it into
 
     \b
     bash  ~/.bashrc: eval "$(headway completion bash)"

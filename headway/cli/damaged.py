@@ -14,7 +14,7 @@ _KINDS = ("job", "attempt", "checkpoint", "event", "report", "worker", "dataset"
 @json_option
 @click.pass_context
 def damaged(context: click.Context, as_json: bool) -> None:
-    """List stored rows that cannot be read, or delete one. They are left out of all other lists."""
+    """List stored rows that cannot be read, or delete one. All other lists leave them out."""
     if context.invoked_subcommand is not None:
         return
     with Client() as client:
@@ -22,7 +22,7 @@ def damaged(context: click.Context, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found:
-        click.echo("No damaged row was found. All jobs are read when the server starts, and once an hour.")
+        click.echo("No damaged rows. The server reads all jobs when it starts, and once an hour.")
     else:
         print_table(
             ("KIND", "ID", "NAME", "REASON"), ((one["kind"], one["id"], one["name"], one["reason"]) for one in found)
@@ -33,10 +33,10 @@ def damaged(context: click.Context, as_json: bool) -> None:
 @damaged.command()
 @click.argument("kind", type=click.Choice(_KINDS))
 @click.argument("row_id", metavar="ID")
-@click.confirmation_option("--yes", prompt="Delete the row, and of a job its logs, metrics and files?")
+@click.confirmation_option("--yes", prompt="Delete the row? A job is deleted with its logs, metrics and files.")
 @json_option
 def delete(kind: str, row_id: str, as_json: bool) -> None:
-    """Delete a damaged row; a job with its logs, metrics and files."""
+    """Delete a damaged row. A job is deleted with its logs, metrics and files."""
     with Client() as client:
         client.delete_damaged(kind, row_id)
     answer({"kind": kind, "id": row_id}, f"The damaged row of {kind} {row_id} is deleted.", as_json=as_json)

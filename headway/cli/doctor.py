@@ -7,12 +7,13 @@ import sys
 import click
 
 from headway.cli.common import json_option, print_json
+from headway.core.size import counted
 
 
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Find what is misconfigured here, and say how to mend it. Exit status 1 if anything is."""
+    """Find configuration problems on this machine, and print how to fix them. Exit status 1 if there are any."""
     from headway.cli.checks import CHECKS
 
     findings = [(title, list(check())) for title, check in CHECKS.items()]
@@ -28,5 +29,5 @@ def doctor(as_json: bool) -> None:
         for problem in found:
             click.echo(f"    {problem.what}")
             click.secho(f"    -> {problem.cure}", fg="cyan")
-    click.echo("All is well." if not problems else f"{len(problems)} to mend.")
+    click.echo("No problems found." if not problems else f"{counted(len(problems), 'problem')}.")
     sys.exit(bool(problems))

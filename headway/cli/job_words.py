@@ -90,6 +90,8 @@ def stage_times(job: dict[str, Any]) -> list[tuple[str, float]]:
     times: list[tuple[str, float]] = []
     before = attempt["placed_at"]
     for stage in _STAGES:
+        if stage == "stored" and "trained" not in attempt["stages"]:
+            continue  # a script does not say when its training ends, so that the time would be that of the training
         if stage in attempt["stages"]:
             reached = attempt["stages"][stage]
             times.append((stage, max(0.0, reached - before)))

@@ -1,4 +1,4 @@
-"""The worker that `headway up` keeps running beside its server, and what it tells the terminal."""
+"""The worker process of `headway up`: it is kept running, and the terminal shows its state."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ import click
 import httpx
 
 from headway import __version__
+from headway.core.size import counted
 
 _STOP_SECONDS = 20.0
 _LOOK_SECONDS = 0.1
 _FIRST_RESTART_SECONDS = 2.0
 _LAST_RESTART_SECONDS = 60.0
 _STEADY_SECONDS = 60.0
-"""A worker that ran for so long is restarted soon when it ends."""
+"""A worker that ran this long is restarted after the shortest wait."""
 
 
 class LocalWorker:
-    """One worker process. It is started again when it ends, less and less often if it ends at once."""
+    """One worker process. It is restarted when it ends; the waits grow if it ends soon again."""
 
     def __init__(self, home: Path, log: Path, slots: int | None) -> None:
         self._home = home
@@ -34,7 +35,7 @@ class LocalWorker:
         self._said: str | None = None
 
     async def run(self, url: str, enter_url: str) -> None:
-        """Say that the server is ready, and keep a worker for it until cancelled."""
+        """Print that the server is ready, and keep a worker running until cancelled."""
         click.echo(f"Headway {__version__} is ready at {click.style(url, bold=True)}")
         click.echo(f"  Browser  {enter_url}\n           (works once, for ten minutes; `headway link` makes another)")
         click.echo(f"  Log      {self._log}")
@@ -50,7 +51,7 @@ class LocalWorker:
             await asyncio.gather(saying, return_exceptions=True)
 
     async def _say_when_ready(self, url: str) -> None:
-        """Wait for the worker's registration; then say what it offers, and what to do next."""
+        """Wait until the worker has registered, then print its slots and the next command."""
         token = (self._home / "user.token").read_text().strip()
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}) as http:
             while True:
@@ -59,8 +60,7 @@ class LocalWorker:
                 if ready:
                     break
                 await asyncio.sleep(_LOOK_SECONDS)
-        slots = "1 slot" if ready[0]["slots"] == 1 else f"{ready[0]['slots']} slots"
-        click.echo(f"  Worker   {ready[0]['name']}, {slots}")
+        click.echo(f"  Worker   {ready[0]['name']}, {counted(ready[0]['slots'], 'slot')}")
         click.echo("In another terminal: headway train cnn --dataset mnist --epochs 2")
         click.echo("Stop with Ctrl-C.")
 
@@ -90,17 +90,17 @@ class LocalWorker:
             raise
 
     def _tell_end(self, status: int, cause: str) -> None:
-        """Say why the worker ended: each cause once, for it may end again and again."""
+        """Print why the worker ended: each cause once, as it may end many times."""
         if cause != self._said:
             click.secho(f"The worker ended with status {status}: {cause}", err=True, fg="yellow")
-            click.echo(f"It is started again. Its log: {self._log}", err=True)
+            click.echo(f"It will be restarted. Its log: {self._log}", err=True)
         self._said = cause
 
     def _last_line(self, start: int) -> str:
         with self._log.open("rb") as log:
             log.seek(start)
             lines = log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "it printed nothing"
 
 
 async def _end(process: Process) -> None:

@@ -26,14 +26,14 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 @click.command()
 @job_argument
-@click.option("-f", "--follow", is_flag=True, help="Continue until the job ends.")
-@click.option("-n", "--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of those so far.")
-@click.option("--since", type=MOMENT, help="Only lines since: 10m (ago), or a date and time.")
-@click.option("-t", "--timestamps", is_flag=True, help="Put the time before each line.")
-@click.option("--rank", type=click.IntRange(-1), help="Only this rank; -1 is what preparing printed.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until the job ends.")
+@click.option("-n", "--tail", type=click.IntRange(0), metavar="N", help="Start with the last N lines.")
+@click.option("--since", type=MOMENT, help="Only lines after: 10m (ago), or a date and time.")
+@click.option("-t", "--timestamps", is_flag=True, help="Print the time before each line.")
+@click.option("--rank", type=click.IntRange(-1), help="Only this rank; -1 is the preparation.")
 @click.option("--attempt", type=click.IntRange(1), help="Only this attempt.")
-@click.option("--grep", metavar="REGEX", help="Only lines in which this is found.")
-@click.option("--no-repeated", is_flag=True, help="Without lines of steps that a later attempt did again.")
+@click.option("--grep", metavar="REGEX", help="Only lines that match.")
+@click.option("--no-repeated", is_flag=True, help="Leave out steps that a later attempt repeated.")
 @json_option
 def logs(
     *,
@@ -44,7 +44,7 @@ def logs(
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """Print what the job's ranks have printed. Lines of steps that a later attempt did again are marked with ~."""
+    """Print the output of the job's ranks. A ~ marks lines of steps that a later attempt repeated."""
     wanted = _filter(**filters)
     with Client() as client:
         handle = client.job(job)
@@ -79,7 +79,7 @@ def _follow(handle: JobHandle, printer: _Printer, wanted: Callable[[Line], bool]
 def _filter(
     rank: int | None, attempt: int | None, grep: str | None, since: float | None, no_repeated: bool
 ) -> Callable[[Line], bool]:
-    """Whether a line is asked for."""
+    """A function that tells whether a line is wanted."""
     try:
         pattern = re.compile(grep or "")
     except re.error as error:
@@ -98,7 +98,7 @@ def _filter(
 
 
 class _Printer:
-    """Prints lines, and draws those without end over each other."""
+    """Prints lines. A bar, which has no line end, is drawn over by the next line."""
 
     def __init__(self, handle: JobHandle, *, as_json: bool, timestamps: bool, draws_bars: bool) -> None:
         self._world_size = handle.data["spec"]["world_size"]
@@ -124,7 +124,7 @@ class _Printer:
 
 
 class _Bars:
-    """Draws lines without end over each other on a terminal; elsewhere each rank's becomes a line now and then."""
+    """Draws bars in place on a terminal. Elsewhere it prints the newest bar of each rank every few seconds."""
 
     def __init__(self) -> None:
         self._unfinished = UnfinishedLines()
@@ -132,7 +132,7 @@ class _Bars:
 
     def draw(self, rank: int, text: str) -> None:
         if sys.stdout.isatty():
-            width = shutil.get_terminal_size().columns - 1  # a line that wraps could not be drawn over
+            width = shutil.get_terminal_size().columns - 1  # a longer line would wrap and could not be drawn over
             click.echo(f"{_CLEAR_LINE}{click.unstyle(text)[:width]}", nl=False)
             self._drawn = True
         elif self._unfinished.due(rank):

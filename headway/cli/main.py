@@ -61,7 +61,7 @@ def _use_project(context: click.Context, option: click.Parameter, value: str | N
 
 
 def _hint(wrong: str) -> str:
-    """What was probably meant."""
+    """The command that was probably meant."""
     import difflib
 
     meant = MEANT.get(wrong) or next(iter(difflib.get_close_matches(wrong, COMMANDS, n=1)), None)
@@ -69,7 +69,7 @@ def _hint(wrong: str) -> str:
 
 
 def _colour() -> bool | None:
-    """Whether to colour: as NO_COLOR and FORCE_COLOR say (https://no-color.org), else if it is a terminal."""
+    """Whether to use colours: NO_COLOR and FORCE_COLOR decide (https://no-color.org), else None: on a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
     return True if os.environ.get("FORCE_COLOR") else None
@@ -80,7 +80,7 @@ def _colour() -> bool | None:
 def cli() -> None:
     """Train models on the machines you have.
 
-    Begin with `headway up`, and in another terminal:
+    Start with `headway up`. Then, in another terminal:
     `headway train cnn --dataset mnist --world-size 2`
     """
 
@@ -88,7 +88,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Exit status: 0 done, 1 failed, 2 wrong usage, 3 the followed job was cancelled.
 
-    docs/reference/command-line.md says the same to users.
+    docs/reference/command-line.md has the same list for users.
     """
     try:
         return cli.main(arguments, prog_name="headway", standalone_mode=True)

@@ -1,4 +1,4 @@
-"""Arguments that name something, which a shell completes with what the server has."""
+"""Arguments that name something. Shells complete them with names from the server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 from click.shell_completion import CompletionItem
 
 _JOBS = 100
-"""The newest ones are offered."""
+"""This many of the newest jobs are offered."""
 
 
 def _completed(names: Callable[[Any], Iterable[tuple[str, str]]]) -> Callable[..., list[CompletionItem]]:
-    """What completes a word with names and what is said of each; nothing if no server answers."""
+    """A function that completes a word with names and a note on each; with nothing if no server answers."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
         from headway.client import Client

@@ -1,4 +1,4 @@
-"""The command that submits a job like another one, from files as they are now."""
+"""The command that submits a job again, with the files as they are now."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REPEATED = {
 
 
 def original_command(spec: dict[str, Any]) -> str | None:
-    """As one would type it; None for a job whose files a command line cannot name: a function's, or a text's."""
+    """The command as a user types it; None for a job without files of a directory: a function or a source text."""
     if spec["trainer"]:
         words = ["train", spec["trainer"], "--dataset", spec["dataset"]]
     elif spec["source"] is not None or "function" in spec["labels"]:
@@ -68,5 +68,5 @@ def _ranks(spec: dict[str, Any]) -> str:
 
 
 def _number(value: Any) -> str:
-    """The value as it is typed: whole numbers without a point."""
+    """The value as a user types it: whole numbers without a point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

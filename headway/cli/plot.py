@@ -15,7 +15,7 @@ _MAXIMUM_WIDTH = 100
 
 
 def plot_series(series: list[dict[str, Any]]) -> None:
-    """One plot per metric, over its steps; a line per rank."""
+    """Draw a plot per metric, over its steps, with a line per rank."""
     width = min(shutil.get_terminal_size().columns, _MAXIMUM_WIDTH)
     for name, group in groupby(series, key=lambda one: str(one["name"])):
         plotext.clear_figure()

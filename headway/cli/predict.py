@@ -24,7 +24,7 @@ _SHOWN = 20
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def predict(job: str, file: Path, as_json: bool) -> None:
-    """Run a job's model on samples: an IDX file, .npy, .npz or an image. It runs here, and needs headway[torch]."""
+    """Run a job's model on samples: an IDX file, .npy, .npz or an image. It runs on this machine and needs torch."""
     if find_spec("torch") is None:
         raise SettingInvalid("Predicting needs torch: pip install 'headway[torch]'.")
     with tempfile.TemporaryDirectory() as folder:

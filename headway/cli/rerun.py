@@ -1,4 +1,4 @@
-"""`headway rerun`: a job's spec again, with changes."""
+"""`headway rerun`: submit a job's spec again, with changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from headway.cli.values import text_pair, typed_as
 
 
 class _WithArguments(ProgramCommand):
-    """Notes whether there is a `--`: with nothing after it the new job has no arguments."""
+    """Notes whether there is a `--`. With nothing after it the new job has no arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["arguments_given"] = "--" in args
@@ -33,7 +33,7 @@ class _WithArguments(ProgramCommand):
 @click.command(cls=_WithArguments)
 @job_argument
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option("--fresh", is_flag=True, help="Send the files as they are now, instead of those that the job had.")
+@click.option("--fresh", is_flag=True, help="Send the files as they are now. Default: those that the job had.")
 @click.option("--workdir", type=click.Path(path_type=Path), help="What --fresh sends.  [default: this directory]")
 @click.option("--unset", "unset_parameters", multiple=True, metavar="NAME", help="Remove a parameter.")
 @click.option("--unset-env", "unset_env", multiple=True, metavar="NAME", help="Remove a variable.")
@@ -54,11 +54,11 @@ def rerun(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Submit a job's spec again, with changes, and follow it. What is not given stays as it was.
+    """Submit a job again, with changes, and follow it. Options that you leave out stay as they were.
 
-    It runs the files that the job had; with --fresh those of this directory.
-    Arguments after -- replace those of the script or module; of a command they replace all of it. It starts at the
-    beginning, unless --from-checkpoint is given. An empty value removes a label: --label NAME=
+    It runs the files that the job had; with --fresh, those of this directory.
+    Arguments after -- replace those of a script or module, and the whole command of a command. The job starts from the
+    beginning, unless you give --from-checkpoint. An empty value removes a label: --label NAME=
 
     \b
     headway rerun my-job --fresh

@@ -19,12 +19,12 @@ from headway.errors import NotFound
 @click.command()
 @job_argument
 @click.option("--name", "names", multiple=True, help="Only this series; may be repeated.")
-@click.option("--attempt", type=click.IntRange(1), help="Only this attempt, with what was done again.")
-@click.option("--points", type=click.IntRange(2), default=1000, show_default=True, help="Points per series at most.")
+@click.option("--attempt", type=click.IntRange(1), help="Only this attempt, with the steps that were repeated.")
+@click.option("--points", type=click.IntRange(2), default=1000, show_default=True, help="At most, per series.")
 @click.option("--plot", is_flag=True, help="Draw each metric over its steps, one line per rank.")
 @json_option
 def metrics(job: str, names: tuple[str, ...], attempt: int | None, points: int, plot: bool, as_json: bool) -> None:
-    """Print the newest value and the extremes of each metric; all points with --json.
+    """Print the newest value, the minimum and the maximum of each metric; all points with --json.
 
     Each series continues from attempt to attempt, with each step once.
     """
@@ -68,10 +68,10 @@ def _row(series: dict[str, Any]) -> tuple[str, ...]:
 
 @click.command()
 @job_argument
-@click.option("-f", "--follow", is_flag=True, help="Continue until the job ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the events until the job ends.")
 @json_option
 def events(job: str, follow: bool, as_json: bool) -> None:
-    """Print what happened to the job."""
+    """Print the events of the job."""
     with Client() as client:
         handle = client.job(job)
         if not follow:

@@ -14,7 +14,7 @@ from headway.client import Client
 @json_option
 @click.pass_context
 def tokens(context: click.Context, as_json: bool) -> None:
-    """List the tokens that hold: whose they are, and when they end. Make and revoke them."""
+    """List the valid tokens: their owners, and when they expire. Make and revoke them."""
     if context.invoked_subcommand is not None:
         return
     with Client() as client:

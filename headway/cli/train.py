@@ -12,6 +12,7 @@ import click
 from headway.cli.common import EXIT_STATUS, json_option, print_json
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.cli.values import BYTES, DURATION, WORLD_SIZE, pair, text_pair
+from headway.core.size import counted
 
 _EARLIER_OPTIONS = {"--data": "--dataset"}
 _MERGED = ("labels", "where", "checkpoints")
@@ -234,6 +235,6 @@ def print_plan(plan: dict[str, Any], as_json: bool) -> None:
         return
     click.echo(f"The job is valid. {plan['sentence']}")
     for worker, ranks in plan["workers"].items():
-        click.echo(f"  {ranks} {'rank' if ranks == 1 else 'ranks'} on worker {worker}")
+        click.echo(f"  {counted(ranks, 'rank')} on worker {worker}")
     if plan["cold"]:
         click.echo(f"Its ranks start cold: {plan['cold']}.")

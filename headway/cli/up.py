@@ -22,7 +22,7 @@ def _options(command: Any) -> Any:
 @click.command()
 @_options
 def server(host: str | None, port: int | None, home: Path | None) -> None:
-    """Start a server alone; workers join with `headway worker --server URL`."""
+    """Start a server alone. Workers join it with `headway worker --server URL`."""
     from headway.process_log import log_to_stderr
     from headway.server.main import serve
     from headway.settings import load_settings
@@ -35,7 +35,7 @@ def server(host: str | None, port: int | None, home: Path | None) -> None:
 @_options
 @click.option("--slots", type=click.IntRange(1, 4096), help="Ranks at the same time.  [default: accelerators or cores]")
 def up(host: str | None, port: int | None, home: Path | None, slots: int | None) -> None:
-    """Start a server and a worker on this machine, until Ctrl-C. Their log is headway.log in the home."""
+    """Start a server and a worker on this machine. Ctrl-C ends them. Their log is headway.log in the home."""
     from headway.cli.local_worker import LocalWorker
     from headway.errors import SettingInvalid
     from headway.process_log import log_to_file

@@ -20,17 +20,17 @@ _LAST_SECONDS = 5.0
 
 
 @click.command()
-@click.option("--server", "server_url", required=True, help="URL of the server; several with commas.")
+@click.option("--server", "server_url", required=True, help="URL of the server. Several: with commas.")
 @click.option(
-    "--token-file", type=click.Path(path_type=Path), help="The server's worker.token.  [default: of the home]"
+    "--token-file", type=click.Path(path_type=Path), help="The server's worker.token.  [default: that of the home]"
 )
 @click.option("--slots", type=click.IntRange(1, 4096), help="Ranks at the same time.  [default: accelerators or cores]")
-@click.option("--name", help="What to call it.  [default: this machine's name]")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="What jobs can ask for; may be repeated.")
-@click.option("--host", help="Address for other workers.  [default: that of the route to the server]")
-@click.option("--interface", help="Interface between workers' ranks.  [default: that of the route to their peer]")
+@click.option("--name", help="The worker's name.  [default: this machine's name]")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="A label that jobs can require.")
+@click.option("--host", help="Address for other workers.  [default: of the route to the server]")
+@click.option("--interface", help="Network interface between ranks.  [default: of the route to the other worker]")
 @click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
-@click.option("--dataset-cache", type=BYTES, help="Bound of the datasets it keeps on its disk.  [default: 50g]")
+@click.option("--dataset-cache", type=BYTES, help="Most disk space for cached datasets.  [default: 50g]")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def worker(
     server_url: str,
@@ -44,7 +44,7 @@ def worker(
     dataset_cache: int | None,
     parent: int | None,
 ) -> None:
-    """Start a worker; it registers with the server and runs ranks, until Ctrl-C."""
+    """Start a worker. It registers with the server and runs ranks. Ctrl-C ends it."""
     from headway.errors import SettingInvalid
     from headway.home import default_home
     from headway.process_log import log_to_stderr
@@ -57,7 +57,7 @@ def worker(
     if parent is not None:
         die_with_parent(parent)
     if find_spec("torch") is None:
-        raise SettingInvalid("This installation cannot train, for it has no torch: pip install 'headway[torch]'.")
+        raise SettingInvalid("This installation has no torch, so it cannot train: pip install 'headway[torch]'.")
     log_to_stderr("worker: ")
     name = (
         name or re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().split(".")[0].lower())[:60].strip("-._") or "worker"
@@ -106,7 +106,7 @@ async def _work(worker: object) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     os.umask(0o077)
     await worker.run(stopped)
-    # What the worker began in threads, and cannot end there, must not hold up its own end.
+    # Threads that cannot be stopped must not delay the end of the process.
     last = threading.Timer(_LAST_SECONDS, os._exit, (0,))
     last.daemon = True
     last.start()

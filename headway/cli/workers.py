@@ -18,7 +18,7 @@ from headway.cli.common import (
 )
 from headway.cli.names import complete_workers
 from headway.client import Client
-from headway.core.size import size
+from headway.core.size import counted, size
 
 
 @click.group(invoke_without_command=True)
@@ -97,7 +97,7 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
     return (
         worker["name"] + _state(worker),
         f"{worker['used_slots']} of {worker['slots']}",
-        worker["accelerators"][0] if worker["accelerators"] else _threads(worker["threads_per_slot"]),
+        worker["accelerators"][0] if worker["accelerators"] else counted(worker["threads_per_slot"], "thread"),
         "-" if load is None else f"{load['cpu_fraction']:.0%}",
         memory,
         ", ".join(f"{name} ({ranks})" for name, ranks in worker["ranks"].items()) or "-",
@@ -105,7 +105,3 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         worker["host"],
         when_briefly(worker["registered_at"]),
     )
-
-
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"

@@ -1,4 +1,4 @@
-"""`headway.Client`: submits jobs and finds them again."""
+"""`headway.Client`: submit jobs and find them again."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from headway.core.spec_names import renamed_fields
 from headway.errors import DatasetMissing, InvalidInput
 from headway.rank_protocol.paths import CALL_SCRIPT
 
-# What packs directories and cuts datasets is imported on first use: most commands do neither, and it takes as long as
-# everything else.
+# Packing directories and cutting datasets is imported on first use: most commands do neither, and these imports take
+# as long as all others together.
 
 
 @with_short_errors
@@ -50,7 +50,7 @@ class Client:
         """Users, projects, tokens and the audit."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         self._connection.http.close()
 
     def __enter__(self) -> Client:
@@ -62,7 +62,7 @@ class Client:
     # Submitting
 
     def submit(self, spec: Mapping[str, Any], idempotency_key: str | None = None) -> JobHandle:
-        """Submit a job. It is sent again, under the same key, until the server has it: never two jobs.
+        """Submit a job. It is sent again under the same key until the server answers, so there are never two jobs.
 
         A built-in dataset that the server does not have is fetched from its public mirrors first.
         """
@@ -78,7 +78,7 @@ class Client:
         return JobHandle(self._connection, response.json())
 
     def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Check a spec as `submit` would, and say where it would run or why it would wait. Nothing is stored."""
+        """Check a spec as `submit` does, and tell where it would run or why it waits. Nothing is stored."""
         plan: dict[str, Any] = self._connection.request("POST", "/jobs/plan", json=dict(spec)).json()
         return plan
 
@@ -99,8 +99,8 @@ class Client:
     ) -> JobHandle:
         """Submit a script with its working directory; every rank runs it as torchrun would.
 
-        `workdir` is the current directory if the script lies in it, else the script's own. `spec` takes the other
-        fields of a job's spec, such as `world_size` and `name`. Raises NotFound, InvalidInput, TooLarge.
+        `workdir` defaults to the current directory if the script is in it, else to the script's directory. `spec` takes
+        other fields of a job's spec, such as `world_size` and `name`. Raises NotFound, InvalidInput, TooLarge.
         """
         return self.submit({**self.script_spec(script, workdir, _lock_of(spec)), "arguments": list(arguments), **spec})
 
@@ -109,7 +109,7 @@ class Client:
     ) -> JobHandle:
         """Submit a Python module of the working directory, such as package.train; every rank runs it as `torchrun -m`.
 
-        `workdir` is the current directory if not given. Raises NotFound, InvalidInput, TooLarge.
+        `workdir` defaults to the current directory. Raises NotFound, InvalidInput, TooLarge.
         """
         return self.submit({**self.module_spec(module, workdir, _lock_of(spec)), "arguments": list(arguments), **spec})
 
@@ -120,11 +120,11 @@ class Client:
     def run(
         self, function: Callable[..., Any], *arguments: Any, options: JobOptions | None = None, **keywords: Any
     ) -> JobHandle:
-        """Submit a function, also one of a notebook; every rank calls it: `client.run(train, 20, rate=0.1)`.
+        """Submit a function, for example of a notebook; every rank calls it: `client.run(train, 20, rate=0.1)`.
 
-        `options` are the job's: `options={"world_size": 2, "name": "mine"}`. The function is serialised by cloudpickle
-        and opened only in ranks. Modules of yours that it imports come along with the option `workdir`. What it returns
-        on rank 0 is the job's `value`, or, if it cannot be written as JSON, the artifact return_value.pickle. Raises
+        `options` are those of the job: `options={"world_size": 2, "name": "mine"}`. Cloudpickle serialises it,
+        and only ranks load it. The option `workdir` sends the modules of yours that it imports. Its return value on
+        rank 0 is the job's `value`; if JSON cannot hold it, it is the artifact return_value.pickle. Raises
         InvalidInput when the function cannot be called with these arguments.
         """
         spec: dict[str, Any] = {**(options or {})}
@@ -244,40 +244,40 @@ class Client:
         return found
 
     def tokens(self) -> list[dict[str, Any]]:
-        """The tokens that hold, without their text; `id` is None for those from before tokens had ids."""
+        """The valid tokens, without their text. `id` is None for tokens of earlier versions."""
         return self.accounts.tokens()
 
     def whoami(self) -> dict[str, Any]:
-        """Who the token says that one is: `user` is None for that of the server's home, which may do everything."""
+        """The account of the token. `user` is None for the token of the server's home, which may do everything."""
         account: dict[str, Any] = self._connection.request("GET", "/account").json()
         return account
 
     def damaged(self, kind: str | None = None) -> list[dict[str, Any]]:
-        """Stored rows that could not be read since the server started, such as of kind job; lists leave them out."""
+        """Stored rows that could not be read since the server started, of all kinds or one. Lists leave them out."""
         params = {} if kind is None else {"kind": kind}
         found: list[dict[str, Any]] = self._connection.request("GET", "/damaged", params=params).json()
         return found
 
     def delete_damaged(self, kind: str, row_id: str) -> None:
-        """Delete a damaged row; of a job all that belongs to it. Raises NotFound."""
+        """Delete a damaged row; a job with everything that belongs to it. Raises NotFound."""
         self._connection.request("DELETE", f"/damaged/{path_part(kind)}/{path_part(row_id)}")
 
     def delete_job(self, reference: str) -> None:
-        """Delete the ended job with that id or name, with all that it made; also a damaged one. Raises NotFound."""
+        """Delete the ended or damaged job with that id or name, and everything that belongs to it. Raises NotFound."""
         self._connection.request("DELETE", f"/jobs/{path_part(reference)}")
 
     def goodput(self, days: float = 30) -> dict[str, Any]:
-        """Where the time of the jobs submitted in the last days went, in seconds, and the useful fraction."""
+        """The seconds of useful training of the jobs of the last days, of the rest, and the useful fraction."""
         found: dict[str, Any] = self._connection.request("GET", "/goodput", params={"days": days}).json()
         return found
 
     def workers(self) -> list[dict[str, Any]]:
-        """The workers that take assignments."""
+        """The connected workers."""
         workers: list[dict[str, Any]] = self._connection.request("GET", "/workers").json()
         return workers
 
     def drain_worker(self, name: str, *, draining: bool = True) -> dict[str, Any]:
-        """Move a worker's jobs elsewhere and give it no more, or let it take jobs again. Raises NotFound."""
+        """Move a worker's jobs elsewhere and give it no new ones, or let it take jobs again. Raises NotFound."""
         verb = "drain" if draining else "undrain"
         drained: dict[str, Any] = self._connection.request("POST", f"/workers/{path_part(name)}/{verb}").json()
         return drained
@@ -310,7 +310,7 @@ class Client:
         return add_dataset(self._connection, name, Path(path))
 
     def fetch_dataset(self, name: str) -> dict[str, Any]:
-        """Fetch a built-in dataset from its public mirrors, verified, and register it. Raises Unavailable, Corrupt."""
+        """Fetch a built-in dataset from its public mirrors, verify and register it. Raises Unavailable, Corrupt."""
         from headway.client.datasets import fetch_dataset
 
         return fetch_dataset(self._connection, name)
@@ -323,7 +323,7 @@ class Client:
 
 
 def _check_work(spec: Mapping[str, Any], folder: Path) -> None:
-    """What a job file names is looked at here as far as it has the right type; the server checks the rest."""
+    """Check the program that a job file names, if it has the right type. The server checks the rest."""
     script, module, command = spec.get("script"), spec.get("module"), spec.get("command")
     if isinstance(script, str):
         check_script(folder / script, folder)

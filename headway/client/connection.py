@@ -1,4 +1,4 @@
-"""HTTP to a server: where it is, with which token, and what its errors mean."""
+"""HTTP to a server: its address, the token, and its errors."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TIMEOUT_SECONDS = 30.0
 
 
 def client_home(home: Path | None = None) -> Path:
-    """The home whose token and server address are used."""
+    """The home from which the token and the server's address are read."""
     return home or default_home()
 
 
 def server_url(url: str | None = None, home: Path | None = None) -> str:
-    """The server's address: as given, or HEADWAY_SERVER_URL, or that of `headway login`, or what the home's server
-    wrote, or the default.
+    """The server's address: as given, HEADWAY_SERVER_URL, that of `headway login`, that of the home's server, or the
+    default.
 
     Raises SettingInvalid for a home that is closed to this user.
     """
@@ -52,7 +52,7 @@ def _written_url(path: Path) -> str:
 
 
 def user_token(token: str | None = None, home: Path | None = None, url: str = "") -> str:
-    """The user's token: as given, or HEADWAY_TOKEN, or that of the login at this URL, or the home's.
+    """The user's token: as given, HEADWAY_TOKEN, that of the login at this URL, or that of the home.
 
     Raises SettingInvalid when there is none.
     """
@@ -76,9 +76,9 @@ class Connection:
     """Requests to `/api/v1`. Raises the error that the server names, Unavailable when none answers."""
 
     def __init__(self, urls: str, token: str, project: str | None = None) -> None:
-        """`urls`: of a server, or of several on one database, with commas between: if one is gone the next is asked.
+        """`urls`: of one server, or of several on one database, with commas. If one is away, the next is asked.
 
-        `project`: what every request is about; None: the server chooses.
+        `project`: the project of every request; None: the server chooses.
         """
         self._urls = [url.strip().rstrip("/") for url in urls.split(",")]
         self.http = httpx.Client(
@@ -93,9 +93,9 @@ class Connection:
         self.http.base_url = httpx.URL(f"{url}/api/v1")
 
     def request(self, method: str, path: str, *, retry: bool = False, **options: Any) -> httpx.Response:
-        """One request; reading ones, and those with `retry`, are sent again while the server is away.
+        """Send a request. Reads, and requests with `retry`, are sent again while the server is away.
 
-        Raises InvalidInput for an option `json` with a value that JSON does not have; nothing is sent then.
+        Raises InvalidInput before anything is sent if the option `json` has a value that JSON cannot hold.
         """
         if "json" in options:
             options["content"] = _encoded(options.pop("json"))
@@ -110,18 +110,18 @@ class Connection:
                     error = error_of(response)
                     break
                 except UnicodeEncodeError as unicode_error:
-                    raise InvalidInput(f"{shown(unicode_error.object)} is no valid Unicode text.") from unicode_error
+                    raise InvalidInput(f"{shown(unicode_error.object)} is not valid Unicode text.") from unicode_error
                 except httpx.HTTPError as http_error:
                     error = self.unavailable(http_error)
                     if not may_repeat and not isinstance(http_error, httpx.ConnectError):
-                        break  # the server may have it
+                        break  # the server may have received it
             if wait_seconds is None or not error.retryable:
                 raise error
             time.sleep(wait_seconds)
         raise AssertionError("unreachable")
 
     def unavailable(self, error: httpx.HTTPError) -> Unavailable:
-        """No server answers; what to do. The next request goes to the next server, if there are several."""
+        """The error that no server answers. The next request goes to the next server, if there are several."""
         asked = self.url
         self._use(self._urls[(self._urls.index(asked) + 1) % len(self._urls)])
         return Unavailable(
@@ -136,10 +136,10 @@ def _encoded(value: Any) -> bytes:
 
 
 def path_part(name: str) -> str:
-    """A name as a part of a path."""
+    """A name, encoded as a part of a path."""
     return quote(name, safe="", errors="backslashreplace")
 
 
 def error_of(response: httpx.Response) -> HeadwayError:
-    """The error that an answer names."""
+    """The error in an answer."""
     return error_from_answer(response.status_code, response.content)

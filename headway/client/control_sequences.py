@@ -1,4 +1,4 @@
-"""Control sequences in what jobs print: on a terminal they could move its cursor, clear it, or set its title."""
+"""Control sequences in the output of jobs. On a terminal they could move the cursor, clear it, or set its title."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _RESET = "\x1b[0m"
 
 
 def without_controls(text: str) -> str:
-    """The text without control sequences and control characters; tabs and line ends stay."""
+    """The text without control sequences and control characters. Tabs and line ends stay."""
     return text if text.isprintable() else _SEQUENCE.sub("", text)
 
 
 def with_colours(text: str) -> str:
-    """The same, but colours and styles stay, for this text only. ECMA-48 calls them SGR."""
+    """The same, but colours and styles (SGR of ECMA-48) stay. They end with the text."""
     if text.isprintable():
         return text
     kept = _SEQUENCE.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)

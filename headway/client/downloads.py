@@ -1,4 +1,4 @@
-"""Downloads that go on where they were cut off, and are verified."""
+"""Verified downloads. An interrupted download continues where it stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK_BYTES = 1 << 20
 def download(connection: Connection, job: str, artifact: dict[str, Any], folder: Path, *, linked: bool) -> Path:
     """Download one artifact into a folder, under its name. Raises Corrupt when its bytes do not match their hash.
 
-    `linked`: the file that it is a link to has just been downloaded, so that it becomes a link again.
+    `linked`: it is a link to a file that was just downloaded, and becomes a link again.
     """
     from headway.core.artifact import Artifact  # here, as pydantic takes longer to import than most commands run
 
@@ -31,7 +31,7 @@ def download(connection: Connection, job: str, artifact: dict[str, Any], folder:
 
 
 def _link(path: Path, target: Path) -> Path:
-    """Make `path` a link to a file that was downloaded before."""
+    """Make `path` a link to a downloaded file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.link")
     temporary.unlink(missing_ok=True)
@@ -41,9 +41,9 @@ def _link(path: Path, target: Path) -> Path:
 
 
 def download_file(connection: Connection, url: str, path: Path, size_bytes: int, sha256: str) -> Path:
-    """Download to `path`, going on where an earlier try was cut off. Raises Corrupt if the bytes do not match."""
+    """Download to `path`, and continue an interrupted download. Raises Corrupt if the bytes do not match."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name[:50]}.{sha256[:12]}.part")  # the name may be as long as a disk allows
+    partial = path.with_name(f".{path.name[:50]}.{sha256[:12]}.part")  # a name may be as long as the file system allows
     start = partial.stat().st_size if partial.exists() else 0
     digest = hashlib.sha256()
     with partial.open("a+b") as file:

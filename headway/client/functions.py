@@ -16,11 +16,11 @@ _CALL = (
 
 
 def check_call(function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-    """Raises InvalidInput when the function does not take these arguments, or an option of the job is among them."""
+    """Raises InvalidInput when the function does not accept these arguments."""
     try:
         signature = inspect.signature(function)
     except ValueError:
-        return  # some functions of C have none
+        return  # some functions in C have no signature
     try:
         signature.bind(*arguments, **keywords)
     except TypeError as error:
@@ -28,17 +28,17 @@ def check_call(function: Callable[..., Any], arguments: Sequence[Any], keywords:
         mistaken = [
             word for word in keywords if word in JobOptions.__annotations__ and word not in signature.parameters
         ]
-        hint = f' The options of the job go apart: options={{"{mistaken[0]}": ...}}.' if mistaken else ""
+        hint = f' Options of the job are separate: options={{"{mistaken[0]}": ...}}.' if mistaken else ""
         raise InvalidInput(f"{name} cannot be called like this: {error}.{hint}") from error
 
 
 def call_files(function: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files that a snapshot needs so that its ranks call the function. Raises InvalidInput."""
+    """The files of a snapshot with which ranks call the function. Raises InvalidInput."""
     import cloudpickle
 
     try:
         pickled = cloudpickle.dumps((function, tuple(arguments), dict(keywords)))
-    except Exception as error:  # whatever an object's own reduction raises
+    except Exception as error:  # an object's own reduction may raise anything
         raise InvalidInput(
             f"The function or its arguments cannot be serialised: {error}. Open files, locks and connections inside it."
         ) from error

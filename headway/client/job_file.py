@@ -12,9 +12,9 @@ WORKDIR = "workdir"
 
 
 def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
-    """The spec, and the folder to pack: `workdir`, by default the file's own; None for a trainer.
+    """The spec, and the folder to pack: `workdir`, by default the folder of the file; None for a trainer.
 
-    Raises NotFound, InvalidInput that says where the file cannot be read.
+    Raises NotFound, InvalidInput with the place of the error in the file.
     """
     content = _parse(path)
     if not isinstance(content, dict):
@@ -31,7 +31,7 @@ def read_job_file(path: Path) -> tuple[dict[str, Any], Path | None]:
 
 
 def _parse(path: Path) -> Any:
-    """What YAML makes of the file."""
+    """The parsed content of the file."""
     import yaml
 
     from headway.client.yaml_loader import JobFileLoader
@@ -58,7 +58,7 @@ def job_file_schema() -> dict[str, Any]:
         WORKDIR: {
             "type": "string",
             "default": ".",
-            "description": "Folder that is sent along, relative to this file; without what .gitignore and "
+            "description": "Folder that is sent, relative to this file, without files that .gitignore and "
             ".headwayignore name.",
         },
     }
@@ -69,27 +69,27 @@ TEMPLATE = """\
 # yaml-language-server: $schema={schema_url}
 # A Headway job. Check it with `headway submit {filename} --dry-run`, start it with `headway submit {filename}`.
 
-# name: my-job              # unique; made up if left out
+# name: my-job              # unique; generated if left out
 script: train.py            # or: module: package.train, or: command: [./prepare.sh, --fast]
 # arguments: [--epochs, "3"]
-workdir: .                  # sent along, without what .gitignore and .headwayignore name
+workdir: .                  # sent, without files that .gitignore and .headwayignore name
 
 world_size: 1               # ranks; each takes a slot
-# parameters:               # variables of the ranks: BATCH_SIZE=64
+# parameters:               # ranks get them as variables: BATCH_SIZE=64
 #   batch_size: 64
 # env:                      # variables of the ranks
 #   MY_SETTING: "on"
 # dataset: mnist            # a dataset, as a folder: HEADWAY_DATA_DIRECTORY
 
-# environment:              # the workers' own (warm) if left out
-#   lock: requirements.txt  # or pylock.toml, uv.lock; built once, then kept
+# environment:              # default: that of the workers, which starts warm
+#   lock: requirements.txt  # or pylock.toml, uv.lock; built once, then cached
 #   python: /opt/venv/bin/python
 
-# outputs: ["results/*.csv"]  # kept beside what lies in HEADWAY_OUTPUT_DIRECTORY
-# metrics:                    # from the log; TensorBoard's files are read anyway
+# outputs: ["results/*.csv"]  # kept, as are all files in HEADWAY_OUTPUT_DIRECTORY
+# metrics:                    # from lines of the log; TensorBoard's files are always read
 #   loss: 'step (?P<step>\\d+) loss (?P<value>\\S+)'
 
-# checkpoints:                # when trainers, and scripts that ask run.should_save, save; and what is kept
+# checkpoints:                # when to save (scripts ask run.should_save), and what to keep
 #   every_steps: 500
 #   keep_newest: 3
 #   keep_best: 1
@@ -98,9 +98,9 @@ world_size: 1               # ranks; each takes a slot
 
 # timeout_seconds: 3600
 # memory_bytes: 4000000000  # per rank
-# retries: 3                # after ends that infrastructure caused
+# retries: 3                # after failures of infrastructure
 # priority: 0
 # labels: {{team: vision}}
-# notes: What this is about.
+# notes: The purpose of this job.
 """
-"""What `headway init` writes."""
+"""The job file that `headway init` writes."""

@@ -1,4 +1,4 @@
-"""A submitted job, as a client sees it."""
+"""A submitted job, for clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RECONNECT_SECONDS = (*RETRIES_SECONDS, *[2.0] * 30)
 
 @with_short_errors
 class JobHandle:
-    """A submitted job. `data` is what the server said of it last."""
+    """A submitted job. `data` is the server's last answer about it."""
 
     def __init__(self, connection: Connection, data: dict[str, Any]) -> None:
         self._connection = connection
@@ -69,17 +69,17 @@ class JobHandle:
         return result
 
     def refresh(self) -> JobHandle:
-        """Ask the server how the job stands now."""
+        """Read the job's state from the server again."""
         self.data = self._connection.request("GET", f"/jobs/{self.id}").json()
         return self
 
     @property
     def value(self) -> Any:
-        """What the function of `Client.run` returned on rank 0, if it can be written as JSON."""
+        """The return value on rank 0 of the function of `Client.run`, if it can be written as JSON."""
         return (self.data["result"] or {}).get("value")
 
     def cancel(self, *, kill: bool = False) -> JobHandle:
-        """End the job, with `kill` without time to save anything. Raises Conflict when it has ended."""
+        """End the job; with `kill`, without time to save. Raises Conflict when it has ended."""
         self.data = self._connection.request("POST", f"/jobs/{self.id}/cancel", params={"kill": kill}).json()
         return self
 
@@ -125,7 +125,7 @@ class JobHandle:
         ]
 
     def describe(self, *, labels: dict[str, str] | None = None, notes: str | None = None) -> JobHandle:
-        """Change labels (all of them) or notes; None leaves them."""
+        """Replace all labels, or the notes. None leaves them as they are."""
         changes = {name: value for name, value in (("labels", labels), ("notes", notes)) if value is not None}
         self.data = self._connection.request("PATCH", f"/jobs/{self.id}", json=changes).json()
         return self
@@ -133,15 +133,15 @@ class JobHandle:
     def rerun(self, **changes: Any) -> JobHandle:
         """Submit the same spec again under another name, with changes: `job.rerun(arguments=["--lr", "0.2"])`.
 
-        Mappings (parameters, variables, labels, where, metrics, environment, checkpoints) are changed entry by entry,
-        everything else is replaced; None removes an entry or a field. With `from_checkpoint="JOB"` or `"JOB@STEP"`
-        it starts from that checkpoint, otherwise at the beginning. Raises InvalidInput, NameTaken.
+        Mappings (parameters, env, labels, where, metrics, environment, checkpoints) are changed entry by entry. Other
+        fields are replaced. None removes an entry or a field. With `from_checkpoint="JOB"` or `"JOB@STEP"` the job
+        starts from that checkpoint, otherwise from the beginning. Raises InvalidInput, NameTaken.
         """
         headers = {"Idempotency-Key": secrets.token_hex(16)}
         return JobHandle(self._connection, self._send_changes("rerun", changes, headers))
 
     def plan_rerun(self, **changes: Any) -> dict[str, Any]:
-        """Check what `rerun` would submit, and say where it would run or why it would wait. Nothing is stored."""
+        """Check the spec that `rerun` would submit, and tell where it would run or why it waits. Nothing is stored."""
         return self._send_changes("rerun/plan", changes, {})
 
     def _send_changes(self, verb: str, changes: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class JobHandle:
         return answer
 
     def execute(self, command: Sequence[str], *, rank: int = 0, timeout_seconds: float = 60.0) -> dict[str, Any]:
-        """Run a command beside a rank of the running job: its exit_code, output, and an error if it could not run."""
+        """Run a command beside a rank of the running job. Returns exit_code, output and error."""
         body = {"command": list(command), "rank": rank, "timeout_seconds": timeout_seconds}
         response = self._connection.request(
             "POST", f"/jobs/{self.id}/exec", json=body, timeout=timeout_seconds + TIMEOUT_SECONDS
@@ -166,13 +166,13 @@ class JobHandle:
         return "\n".join(answer["output"] or answer["error"] or "" for answer in answers)
 
     def delete(self) -> None:
-        """Delete the ended job with all that it made."""
+        """Delete the ended job with its logs, metrics and files."""
         self._connection.request("DELETE", f"/jobs/{self.id}")
 
     def wait(self, *, progress: bool | None = None) -> JobHandle:
         """Return when the job has succeeded. Raises JobEnded when it failed or was cancelled.
 
-        Progress is shown in terminals and notebooks, unless `progress` says otherwise.
+        Terminals and notebooks show the progress, unless `progress` is False.
         """
         if watched() if progress is None else progress:
             from headway.client.shown_progress import follow_with_progress
@@ -239,7 +239,7 @@ class JobHandle:
     def logs(self) -> Iterator[dict[str, Any]]:
         """The job's log lines so far: attempt, worker, rank, at, text.
 
-        Lines that have no end yet, such as bars, come last, as they were drawn last, with `partial`.
+        Lines without a line end, such as bars, come last, in their newest state, with `partial`.
         """
         unfinished: dict[tuple[int, str, int], dict[str, Any]] = {}
         for page in self._pages("logs"):
@@ -253,7 +253,7 @@ class JobHandle:
         yield from unfinished.values()
 
     def logs_so_far(self) -> tuple[str, list[dict[str, Any]]]:
-        """The cursor behind the log lines so far, for `follow`, and the lines."""
+        """The log lines so far, and the cursor behind them for `follow`."""
         cursor, lines = "", []
         for page in self._pages("logs"):
             cursor = page["cursor"]
@@ -271,7 +271,7 @@ class JobHandle:
             cursor = page["cursor"]
 
     def metrics(self, names: Sequence[str] = (), attempt: int | None = None, points: int = 1000) -> Metrics:
-        """The metrics of the job, each step once; or all that one attempt logged. Up to so many points of each."""
+        """The metrics of the job, with each step once; or those of one attempt. Each has at most `points` points."""
         params: dict[str, Any] = {"name": list(names), "points": points}
         if attempt is not None:
             params["attempt"] = attempt
@@ -279,7 +279,7 @@ class JobHandle:
         return Metrics(answer["series"])
 
     def goodput(self) -> dict[str, Any]:
-        """Seconds of training that count, that were done again, of starting, waiting and pauses; and the fraction."""
+        """Seconds of useful and of repeated training, of starting, waiting and pauses; and the useful fraction."""
         found: dict[str, Any] = self._connection.request("GET", f"/jobs/{self.id}/goodput").json()
         return found
 
@@ -291,8 +291,8 @@ class JobHandle:
     def download(self, artifact: str | None = None, folder: Path | str | None = None) -> list[Path]:
         """Download one artifact, or `model` for the model's files, or all; into a folder named like the job.
 
-        A download that was cut off goes on where it stopped. Raises NotFound when the job has no such artifact,
-        Corrupt when bytes were changed on the way.
+        An interrupted download continues where it stopped. Raises NotFound when the job has no such artifact,
+        Corrupt when the bytes do not match.
         """
         self.refresh()
         target = Path(folder) if folder is not None else Path(self.name)

@@ -1,4 +1,4 @@
-"""What can be said of a job beside what it runs."""
+"""The options of a job, beside the program that it runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 
 class JobOptions(TypedDict, total=False):
-    """The options of `Client.run`. Each is a field of a job's spec; `workdir` is a directory that is sent along."""
+    """The options of `Client.run`. Each is a field of a job's spec; `workdir` is a directory to send."""
 
     workdir: Path | str
     name: str

@@ -1,4 +1,4 @@
-"""Lists of jobs as a client sees them."""
+"""Lists of jobs, for clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job's metrics as a client sees them."""
+"""A job's metrics, for clients."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 class Metrics(dict[str, dict[int, float]]):
     """Per metric the value at each step: `pandas.DataFrame(job.metrics()).plot()` draws them all.
 
-    A metric that several ranks logged has a column per rank: `loss[0]`, `loss[1]`. `series` has what the server sent:
-    name, rank, steps, values, and how many points there are before they were thinned.
+    A metric that several ranks logged has a column per rank: `loss[0]`, `loss[1]`. `series` is the server's answer:
+    name, rank, steps, values, and the number of points before thinning.
     """
 
     def __init__(self, series: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What a user names to be run, looked at before it is sent: whether it is there, and can be started."""
+"""Checks of a program before it is sent: it must exist, and it must be possible to start it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _LISTED_NAMES = 10_000
 
 
 def check_script(script: Path, folder: Path) -> None:
-    """Raises NotFound, with the file that was probably meant, when the Python script is not there."""
+    """Raises NotFound, with the file that was probably meant, when the Python script does not exist."""
     if not script.is_file():
         raise NotFound(f"Script {_shown(script, folder)} does not exist.{_nearest(script, folder)}")
 
 
 def check_module(module: str, folder: Path) -> None:
-    """Raises NotFound or InvalidInput when a module of the working directory is not there, or cannot be run.
+    """Raises NotFound or InvalidInput when a module of the working directory does not exist, or cannot be run.
 
-    Others may be installed on the workers, so they pass.
+    Other modules pass: they may be installed on the workers.
     """
     if "/" in module or module.endswith(".py"):
         meant = module.removeprefix("./").removeprefix(f"{SOURCE_FOLDER}/").removesuffix(".py").replace("/", ".")
@@ -36,7 +36,7 @@ def check_module(module: str, folder: Path) -> None:
     if "" in (top, *rest) or not module.isprintable() or " " in module:
         path = folder / module
         words = f" {_folder_words(path, module, [])}" if path.is_dir() else ""
-        raise InvalidInput(f"{module!r} is no module's name; -m takes one such as package.train.{words}")
+        raise InvalidInput(f"{module!r} is not the name of a module; -m takes one such as package.train.{words}")
     roots = [root for root in (folder, folder / SOURCE_FOLDER) if _is_module(root / top)]
     if not roots:
         known = {_module_name(path) for root in (folder, folder / SOURCE_FOLDER) for path in _listed(root)}
@@ -57,7 +57,7 @@ def check_module(module: str, folder: Path) -> None:
 
 
 def check_lock(lock: str, folder: Path) -> None:
-    """Raises InvalidInput when a lock file, or what it includes or names, is not sent along with the directory."""
+    """Raises InvalidInput when a lock file, or a file that it needs, is not sent with the directory."""
     from headway.formats.ignored_files import find_files
 
     folder = folder.resolve()
@@ -71,15 +71,13 @@ def check_lock(lock: str, folder: Path) -> None:
         if not path.exists():
             raise InvalidInput(f"{lock} needs {name}, which does not exist.")
         if path not in sent and not any(one.is_relative_to(path) for one in sent):
-            raise InvalidInput(
-                f"{lock} needs {name}, which an ignore file leaves out of what is sent. Add !{name} to .headwayignore."
-            )
+            raise InvalidInput(f"{lock} needs {name}, which an ignore file excludes. Add !{name} to .headwayignore.")
 
 
 def check_command(command: Sequence[str], folder: Path) -> None:
     """Raises NotFound or InvalidInput when the command's program is a file of the working directory that cannot start.
 
-    What has no / in its name is looked for on the workers' PATH, so that only what looks like a file here is refused.
+    Workers search a name without / on their PATH. It is refused only if it looks like a file of this directory.
     """
     program, *arguments = command or ("",)
     if not program:
@@ -96,12 +94,12 @@ def check_command(command: Sequence[str], folder: Path) -> None:
 def _check_name(path: Path, program: str, arguments: list[str], folder: Path) -> None:
     if path.is_file():
         if path.suffix in (".yaml", ".yml", ".json"):
-            raise InvalidInput(f"{program} is no program. If it is a job file: headway submit {program}")
+            raise InvalidInput(f"{program} is not a program. If it is a job file: headway submit {program}")
         if path.suffix == ".ipynb":
-            raise InvalidInput(f"{program} is a notebook. Make a script of it: jupyter nbconvert --to script {program}")
+            raise InvalidInput(f"{program} is a notebook. Convert it: jupyter nbconvert --to script {program}")
         _check_file(path, program, arguments, folder)
         raise InvalidInput(
-            f"{program} is a file of the working directory; without a / it is looked for on the PATH. "
+            f"{program} is a file of the working directory, but a name without / is searched on the PATH. "
             f"Write: headway run {_line([f'./{program}'], arguments)}"
         )
     script = folder / f"{program}.py"
@@ -129,7 +127,7 @@ def _module_in(folder: Path) -> str | None:
 
 
 def _folder_words(path: Path, program: str, arguments: list[str]) -> str:
-    """What to run instead of a folder: a script in it, if it has any."""
+    """An error that names a script to run instead of a folder, if there is one."""
     meant = _module_in(path)
     if meant is None:
         return f"{program} is a folder, not a program. Name a program in it."
@@ -190,7 +188,7 @@ def _close(name: str, names: Iterable[str]) -> list[str]:
 
 
 def _nearest(path: Path, folder: Path) -> str:
-    """A sentence with the file that was probably meant, beginning with a space; empty if there is none."""
+    """A sentence, after a space, with the file that was probably meant; empty if there is none."""
     close = _close(path.name, _file_names(path.parent))
     found = path.with_name(close[0]) if close else next(iter(folder.glob(f"*/{escape(path.name)}")), None)
     return f" Did you mean {_shown(found, folder)}?" if found is not None else ""

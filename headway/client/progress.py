@@ -11,6 +11,7 @@ from headway.client.message import Message
 from headway.client.tracebacks import Tracebacks
 from headway.core.checkpoint_name import checkpoint_name
 from headway.core.metric import metric_text
+from headway.core.size import counted
 from headway.core.status import shown_status
 
 _STAGES = {
@@ -156,12 +157,13 @@ class JobProgress:
             self.step = 0
             self._steps.clear()
         elif kind == "checkpoint.restored":
-            counted = data.get("counted", False)
-            self.step = 0 if counted else data["step"]
+            numbered = not data.get("counted", False)
+            self.step = data["step"] if numbered else 0
             does = "continues from" if data.get("certain", True) else "starts with the checkpoint files of"
-            yield Line(f"Attempt {data['attempt']} {does} {checkpoint_name(data['step'], counted=counted)}.", "good")
+            name = checkpoint_name(data["step"], counted=not numbered)
+            yield Line(f"Attempt {data['attempt']} {does} {name}.", "good")
         elif kind == "working_directory.kept":
-            what = "1 file" if data["files"] == 1 else f"{data['files']:,} files"
+            what = counted(data["files"], "file")
             yield Line(
                 f"Attempt {data['attempt']} finds {what} of earlier attempts on worker {data['worker']}.", "good"
             )

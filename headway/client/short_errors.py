@@ -1,4 +1,4 @@
-"""Errors that a caller reads in three frames."""
+"""Short tracebacks for errors of the client."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def with_short_errors(cls: _Class) -> _Class:
-    """Let the public methods of a class raise our errors without the frames inside, and without other libraries'.
+    """Remove the inner frames from errors that the public methods of a class raise.
 
-    The message says what is so; in a notebook the way through the HTTP client would bury it.
+    In a notebook the frames of the HTTP client would hide the message.
     """
     for name, member in vars(cls).items():
         if inspect.isfunction(member) and not name.startswith("_") and not inspect.isgeneratorfunction(member):

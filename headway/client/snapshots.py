@@ -10,7 +10,7 @@ from pathlib import Path
 from headway.client.connection import Connection
 from headway.client.programs import check_lock
 from headway.client.transfers import transfer_progress
-from headway.core.size import size
+from headway.core.size import counted, size
 from headway.errors import NotFound, TooLarge
 from headway.formats.snapshot import Snapshot, largest_entries, pack
 
@@ -56,6 +56,6 @@ def _chunks(snapshot: Snapshot, sent: Callable[[int], None]) -> Iterator[bytes]:
 def _tell(snapshot: Snapshot, seconds: float) -> None:
     """Say on a terminal what was sent, if it took long."""
     if seconds >= _TOLD_SECONDS and sys.stderr.isatty():
-        files = "1 file" if snapshot.file_count == 1 else f"{snapshot.file_count:,} files"
+        files = counted(snapshot.file_count, "file")
         rate = size(snapshot.size_bytes / seconds)
         print(f"Sent {files}, {size(snapshot.size_bytes)} packed, in {seconds:.1f} s ({rate}/s).", file=sys.stderr)

@@ -1,13 +1,18 @@
-"""Tracebacks in the output of several ranks: the same one is shown once."""
+"""Tracebacks in the output of several ranks. What follows from another rank's end is one line."""
 
 from __future__ import annotations
+
+from headway.rank_protocol.peer_errors import PEER_ERRORS
 
 _FIRST_LINE = "Traceback (most recent call last):"
 _MAXIMUM_LINES = 500
 
 
 class Tracebacks:
-    """Holds back the lines of a traceback until it is complete, and shortens one that another rank has printed."""
+    """Holds back the lines of a traceback until it is complete.
+
+    It becomes one line if another rank has printed the same one, or if it tells that another rank has ended.
+    """
 
     def __init__(self) -> None:
         self._open: dict[int, list[str]] = {}
@@ -25,6 +30,8 @@ class Tracebacks:
         if (not text or text[0].isspace()) and len(lines) < _MAXIMUM_LINES:
             return []
         del self._open[rank]
+        if any(sign in text for sign in PEER_ERRORS):
+            return [f"{text.partition(':')[0]}: it lost the connection to another rank, which has ended"]
         first = self._seen.setdefault("\n".join(lines), rank)
         return lines if first == rank else [f"{text} (the same traceback as rank {first})"]
 

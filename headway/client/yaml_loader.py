@@ -1,4 +1,4 @@
-"""Reads job files as YAML 1.2's core schema does, so that text which only looks like a number stays text."""
+"""Reads job files by the core schema of YAML 1.2. Text that only looks like a number stays text."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _MERGE = f"{_TAG}merge"
 _TEXT_FIELDS = frozenset(
     {"arguments", "command", "env", "variables", "outputs", "metrics", "labels", "where", "name", "notes"}
 )
-"""Fields that hold text only: a number, true or false in them is the text that stands in the file."""
+"""Fields that hold only text. A number, true or false in them is read as text."""
 _LOOKS_OTHERWISE = frozenset(f"{_TAG}{kind}" for kind in ("int", "float", "bool", "timestamp"))
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 
 
 class JobFileLoader(yaml.SafeLoader):
-    """A name that is given twice is an error, which YAML itself lets pass."""
+    """A loader that refuses a name given twice, which YAML itself accepts."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
 
     def get_single_node(self) -> Any:
-        """The document, with what belongs to text fields as text."""
+        """The document, with the values of text fields as text."""
         root = super().get_single_node()
         if isinstance(root, yaml.MappingNode):
             for key, value in root.value:
@@ -32,7 +32,7 @@ class JobFileLoader(yaml.SafeLoader):
         return root
 
     def compose_mapping_node(self, anchor: Any) -> Any:
-        """A mapping whose names differ."""
+        """A mapping. Raises an error if a name is given twice."""
         node = super().compose_mapping_node(anchor)
         names: set[str] = set()
         for key, _ in node.value:
@@ -46,12 +46,12 @@ class JobFileLoader(yaml.SafeLoader):
         """The value of a node."""
         try:
             return super().construct_object(node, deep)
-        except ValueError as error:  # a date or number that there is not
+        except ValueError as error:  # such as an impossible date
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
 
 
 def _make_text(node: Any) -> None:
-    """Take a value, or those in a list or mapping, as they are written."""
+    """Mark a value, or the values of a list or mapping, as text."""
     if isinstance(node, yaml.SequenceNode):
         values = node.value
     elif isinstance(node, yaml.MappingNode):

@@ -1,4 +1,4 @@
-"""Sizes for people."""
+"""Sizes and counts for people."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def size(size_bytes: float) -> str:
             return f"{size_bytes:.3g} {unit}" if unit != "B" else f"{size_bytes:.0f} B"
         size_bytes /= 1000
     return f"{size_bytes:.3g} TB"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: "1 slot", "2,000 slots"."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"

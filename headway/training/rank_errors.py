@@ -7,6 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from headway.rank_protocol.peer_errors import PEER_ERRORS
 from headway.rank_protocol.records import RankError
 from headway.training import program
 from headway.training.run import Run
@@ -14,13 +15,6 @@ from headway.training.run import Run
 _TRACEBACK_CHARACTERS = 20_000
 _NAMED_EXCEPTIONS = 5
 """How many exceptions of a group its summary names."""
-_PEER_ERRORS = (
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "DistNetworkError",
-    "Broken pipe",
-    "NCCL error",
-)
 _STARTERS = (str(Path(__file__).with_name("rank.py")), program.__file__)
 """The modules whose frames are above those of the script."""
 
@@ -48,7 +42,7 @@ def record_error(run: Run, error: BaseException, hint: str | None, folder: str) 
     record = RankError(
         error=summary[:4000],
         traceback=text[-_TRACEBACK_CHARACTERS:],
-        secondary=any(sign in text for sign in _PEER_ERRORS) and run.world_size > 1,
+        secondary=any(sign in text for sign in PEER_ERRORS) and run.world_size > 1,
         out_of_memory=isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError",
     )
     run.record(record)

@@ -20,6 +20,7 @@ import headway
 from headway.core.data_order import steps_per_epoch
 from headway.core.dataset import Dataset
 from headway.core.parameters import TrainerParameters, parse_parameters
+from headway.core.size import counted
 from headway.rank_protocol.plan import Plan
 from headway.training.evaluation import evaluate
 from headway.training.loader import Batch, Samples, SplitReader, split_validation
@@ -65,6 +66,8 @@ def train(plan: Plan, run: Run) -> None:
     }
     if run.rank == 0:
         run.reached("evaluated")
+        test = result["test"]
+        print(f"Test: loss {test['loss']:.4f}, accuracy {test['accuracy']:.2%}, {test['samples']:,} samples.")
         _store(model, plan, dataset, parameters, result, run)
 
 
@@ -102,6 +105,8 @@ def fit(
         run.reached("data_ready", total_steps)
 
     first = state.restore(run, total_steps)
+    if run.rank == 0:
+        print(f"Training with {counted(run.world_size, 'rank')} on {device}, from step {first:,} to {total_steps:,}.")
     for step, batch in enumerate(_batches(training, parameters, run, first, total_steps), first + 1):
         with precision:
             logits = ranks_model(batch.inputs)
@@ -118,8 +123,7 @@ def fit(
         epoch_ends = step % epoch_steps == 0 or step == total_steps
         if epoch_ends:
             figures = evaluate(model, _share(validation, run), classes=classes, device=device)
-            if run.rank == 0:
-                run.log(step, **{f"validation/{name}": figures[name] for name in ("loss", "accuracy", "f1")})
+            _log_validation(figures, step, epoch_steps, total_steps, run)
         if run.should_save(step, epoch_end=epoch_ends):
             state.save(run, step)
         if run.should_stop and step < total_steps:
@@ -205,6 +209,14 @@ def _log_training(totals: torch.Tensor, step: int, epoch: int, learning_rate: fl
         values = {"train/loss": loss_sum / count, "train/accuracy": right / count}
         run.log(step, **values, **{"train/learning_rate": learning_rate, "train/epoch": epoch + 1})
     totals.zero_()
+
+
+def _log_validation(figures: dict[str, Any], step: int, epoch_steps: int, total_steps: int, run: Run) -> None:
+    if run.rank == 0:
+        run.log(step, **{f"validation/{name}": figures[name] for name in ("loss", "accuracy", "f1")})
+        epoch, epochs = -(-step // epoch_steps), -(-total_steps // epoch_steps)
+        words = f"validation loss {figures['loss']:.4f}, accuracy {figures['accuracy']:.2%}"
+        print(f"Epoch {epoch} of {epochs}, step {step:,} of {total_steps:,}: {words}")
 
 
 def _store(

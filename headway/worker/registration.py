@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from headway.core.protocol import Registered, Registration
+from headway.core.size import counted
 from headway.core.worker import WorkerDescription
 from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired, Unavailable
 from headway.worker.connection import Connection
@@ -63,7 +64,7 @@ async def register(
             session_file.unlink(missing_ok=True)  # the server has a new home and does not know the former id
         else:
             _write_session(session_file, registered)
-            _log.info("Registered as %s with %d slots.", registered.name, description.slots)
+            _log.info("Registered as %s with %s.", registered.name, counted(description.slots, "slot"))
             return registered
 
 

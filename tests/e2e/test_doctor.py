@@ -86,7 +86,7 @@ def test_healthy_backends_have_no_problems(shared_fleet: Fleet) -> None:
 
 def test_a_healthy_fleet_has_no_problems(shared_fleet: Fleet) -> None:
     assert doctor(shared_fleet) == (0, [])
-    assert "All is well." in shared_fleet.command("doctor").stdout
+    assert "No problems found." in shared_fleet.command("doctor").stdout
 
 
 @pytest.mark.usefixtures("quick_torch")
@@ -102,7 +102,7 @@ def test_no_worker(lonely: Fleet) -> None:
         ({"HEADWAY_LEASE_SECS": "3"}, "HEADWAY_LEASE_SECS is not a setting", "unset it"),
         ({"HEADWAY_LEASE_SECONDS": "soon"}, "HEADWAY_LEASE_SECONDS is 'soon'", "Correct the variable"),
         ({"HEADWAY_ORPHAN_TIMEOUT_SECONDS": "900"}, "it must be below HEADWAY_SETTLE_SECONDS", "Correct the variable"),
-        ({"HEADWAY_DATASET_DIRECTORIES": "/nope/data"}, "names /nope/data, which is no folder", "mkdir /nope/data"),
+        ({"HEADWAY_DATASET_DIRECTORIES": "/nope/data"}, "names /nope/data, which is not a folder", "mkdir /nope/data"),
         ({"HEADWAY_SERVER_URL": "http://127.0.0.1:9"}, "No server answers at http://127.0.0.1:9", "headway up"),
         ({"HEADWAY_SERVER_URL": "127.0.0.1:8420"}, "which is no http address", "Write http://HOST:8420"),
         (
@@ -125,7 +125,7 @@ def test_variables_that_are_wrong(lonely: Fleet, changes: dict[str, str], words:
 def test_a_token_of_another_installation(lonely: Fleet) -> None:
     other = Tokens("another secret", time.time).make(Caller(CallerKind.USER))
     _, problems = doctor(lonely, HEADWAY_TOKEN=other)
-    assert found(problems, "it is another installation's", "Copy user.token from that server's home")
+    assert found(problems, "it belongs to another installation", "Copy user.token from that server's home")
 
 
 @pytest.mark.usefixtures("quick_torch")
@@ -161,7 +161,7 @@ def test_something_else_at_the_servers_address(fleet: Fleet) -> None:
         url = f"http://127.0.0.1:{server.server_address[1]}"
         _, problems = doctor(fleet, HEADWAY_SERVER_URL=url)
         server.shutdown()
-    assert found(problems, f"What answers at {url} is not Headway", "Set HEADWAY_SERVER_URL")
+    assert found(problems, f"The server at {url} is not Headway", "Set HEADWAY_SERVER_URL")
 
 
 @pytest.mark.usefixtures("quick_torch")

@@ -96,7 +96,7 @@ def test_it_prints_a_banner_and_stops_while_a_job_is_followed(tmp_path: Path) ->
     assert started.text.endswith("Stopped.\n")
     assert not [word for word in ("Traceback", "INFO", "ERROR", "lost") if word in started.text], started.text
     log = started.home / "headway.log"
-    assert "registered with 1 slots" in log.read_text()
+    assert "registered with 1 slot." in log.read_text()
     assert not [word for word in ("Traceback", "ERROR") if word in log.read_text()]
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 

@@ -11,6 +11,7 @@ from headway.core import transitions
 from headway.core.actor import Actor
 from headway.core.faults import restored
 from headway.core.protocol import Registered, Registration
+from headway.core.size import counted
 from headway.core.worker import Worker, WorkerLoad, WorkerState
 from headway.errors import NotFound, WorkerLost
 from headway.server.access import Action, Caller, actor_of, require_as_worker, require_in_installation, sees_project
@@ -118,7 +119,7 @@ class Workers:
         description = registration.worker.model_copy(update={"name": name})
         await self._registry.register(worker_id, description, former, self._clock.now())
         self._leases.watch(worker_id)
-        _log.info("Worker %s registered with %d slots.", name, description.slots)
+        _log.info("Worker %s registered with %s.", name, counted(description.slots, "slot"))
         self._changed()
         return Registered(
             id=worker_id,

@@ -14,6 +14,7 @@ WITHOUT_JSON = {
     "up", "server", "worker",  # they run until they are stopped
     "schema",  # it prints JSON always
     "completion",  # it prints a shell script
+    "kubernetes role",  # it prints what kubectl reads
 }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (["train.sh", "--lr", "0.1 x"], r"without a / .* Write: headway run ./train.sh -- --lr '0.1 x'$"),
+        (["train.sh", "--lr", "0.1 x"], r"a name without / .* Write: headway run ./train.sh -- --lr '0.1 x'$"),
         (["./trian.sh"], r"./trian.sh does not exist .* Did you mean train.sh\?"),
         (["trian.sh"], r"There is no program trian.sh. Did you mean train.sh\?"),
         (["./plain.sh", "-x"], r"does not begin with a line such as #!/bin/sh.* headway run -- bash ./plain.sh -x$"),
@@ -64,7 +64,7 @@ def project(tmp_path: Path) -> Path:
         (["tool"], "tool is a module. Write: headway run -m tool$"),
         (["train", "--fast"], "Did you mean: headway run train.py -- --fast$"),
         (["job.yaml"], "If it is a job file: headway submit job.yaml"),
-        (["explore.ipynb"], "is a notebook. Make a script of it"),
+        (["explore.ipynb"], "is a notebook. Convert it"),
         (["pkg.train"], "pkg.train is a module. Write: headway run -m pkg.train$"),
         (["inner.evaluate"], "inner.evaluate is a module. Write: headway run -m inner.evaluate$"),
     ],
@@ -90,8 +90,8 @@ def test_other_programs_pass(project: Path, command: list[str]) -> None:
         ("pgk.train", "Module pgk.train is not in .*. Did you mean: headway run -m pkg.train$"),
         ("inner.evalute", "Did you mean: headway run -m inner.evaluate$"),
         ("pkg", "pkg is a package without a __main__.py, so .* Name a module in it, such as pkg.train.$"),
-        ("my dir", "'my dir' is no module's name; .* my dir is a folder, .* headway run 'my dir/main.py'$"),
-        ("my dir.main", "'my dir.main' is no module's name; -m takes one such as package.train.$"),
+        ("my dir", "'my dir' is not the name of a module; .* my dir is a folder, .* headway run 'my dir/main.py'$"),
+        ("my dir.main", "'my dir.main' is not the name of a module; -m takes one such as package.train.$"),
     ],
 )
 def test_a_module_that_is_not_there_is_refused_with_what_was_meant(project: Path, module: str, words: str) -> None:
@@ -170,5 +170,5 @@ def test_a_name_that_looks_like_a_pattern_is_a_name(name: str, project: Path) ->
 
 @pytest.mark.parametrize("name", ["", "..", ".train", "pkg."])
 def test_a_module_without_a_name_is_refused(name: str, project: Path) -> None:
-    with pytest.raises(InvalidInput, match="is no module's name"):
+    with pytest.raises(InvalidInput, match="is not the name of a module"):
         check_module(name, project)

@@ -127,6 +127,14 @@ def test_tracebacks_that_differ_or_never_end_are_shown_whole() -> None:
     ]
 
 
+def test_a_rank_that_lost_another_one_has_one_line() -> None:
+    """Given a rank that was killed, then the error of the rank that lost it does not hide the cause."""
+    lines = ("Traceback (most recent call last):", "    work()", "RuntimeError: [pair.cc:545] Connection reset by peer")
+    assert shown(output(*((1, line) for line in lines))) == [
+        "[1] RuntimeError: it lost the connection to another rank, which has ended"
+    ]
+
+
 def test_the_end_of_the_last_attempt_is_not_told_twice() -> None:
     """Given an attempt that is followed by another one and one that ends the job, then only the first is a line."""
     ended = event("attempt.ended", reason="rank_killed", attempt=1, sentence="Rank 0 was killed.")

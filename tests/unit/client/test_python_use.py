@@ -77,7 +77,7 @@ def test_a_function_takes_its_own_arguments(arguments: tuple[Any, ...], keywords
     ("arguments", "keywords", "said"),
     [
         ((), {}, "missing a required argument: 'steps'"),
-        ((1,), {"world_size": 2}, 'The options of the job go apart: options={"world_size": ...}.'),
+        ((1,), {"world_size": 2}, 'Options of the job are separate: options={"world_size": ...}.'),
         ((1, 2, 3, 4), {}, "too many positional arguments"),
     ],
 )
