@@ -34,6 +34,7 @@ BACKENDS: dict[str, dict[str, str]] = {
     },
     "engine": {
         "fleet": "headway.engines.fleet:FleetEngine",
+        "local": "headway.engines.local:LocalEngine",
         "kubernetes": "headway.engines.kubernetes.engine:KubernetesEngine",
     },
 }

@@ -103,6 +103,19 @@ class ClaimRefused(Conflict):
     code = "claim_refused"
 
 
+class SeatTaken(Conflict):
+    """Raised when a worker registers for a seat that has a newer worker, or that its allocation does not have."""
+
+    code = "seat_taken"
+
+
+class AllocationReleased(HeadwayError):
+    """Raised when a worker registers for an allocation that was given back. The worker ends."""
+
+    code = "allocation_released"
+    status = 410
+
+
 class WorkerLost(HeadwayError):
     """Raised for a request of a worker that the server declared lost. The worker ends its ranks and registers again."""
 

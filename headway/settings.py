@@ -76,6 +76,8 @@ class Settings(Timeouts):
     """How long an offered assignment may stay unclaimed."""
     shrink_wait_seconds: Seconds = Field(default=5.0, ge=0)
     """How long a job that may run with fewer ranks waits for slots for all ranks."""
+    allocation_timeout_seconds: Seconds = Field(default=600.0, gt=0)
+    """How long an allocation may hold some of its machines while its engine has no room for the others."""
     prepare_timeout_seconds: Seconds = Field(default=600.0, gt=0)
     """How long a claimed assignment may take until its ranks start, including data and environment."""
     stop_timeout_seconds: Seconds = Field(default=30.0, gt=0)
@@ -190,6 +192,12 @@ class WorkerSettings(BaseModel):
     """File with the token that lets a machine register."""
     slots: int = Field(ge=1, le=4096)
     """How many ranks run at the same time."""
+    seat: int | None = Field(default=None, ge=0)
+    """The number of its seat in an allocation, for a worker that was made for one job."""
+    start: str = ""
+    """Which start of the seat it is."""
+    grace_seconds: Seconds = Field(default=30.0, gt=0)
+    """Time that a worker of an allocation has from SIGTERM until it is killed."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels that jobs can require with `where`."""
     host: str | None = None

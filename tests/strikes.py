@@ -50,7 +50,7 @@ def trainer_spec(
 
 def unbroken(client: Client, spec: dict[str, Any]) -> Outcome:
     """Train a job without faults."""
-    return _outcome(client.submit(spec).wait(progress=False), 0, 0)
+    return outcome(client.submit(spec).wait(progress=False))
 
 
 def struck(fleet: Fleet, client: Client, spec: dict[str, Any], *, strikes: int, generator: random.Random) -> Outcome:
@@ -69,7 +69,7 @@ def struck(fleet: Fleet, client: Client, spec: dict[str, Any], *, strikes: int, 
             time.sleep(generator.uniform(0.0, _LONGEST_WAIT_SECONDS))
         done += _strike(fleet, job, attempt, generator)
     job.wait(progress=False)
-    return _outcome(job, done, while_saving)
+    return outcome(job, done, while_saving)
 
 
 def _training_attempt(job: JobHandle, after: int) -> int:
@@ -115,7 +115,7 @@ def rank_pids(fleet: Fleet, job: JobHandle, attempt: int) -> list[int]:
     return sorted(pids)
 
 
-def _outcome(job: JobHandle, strikes: int, while_saving: int) -> Outcome:
+def outcome(job: JobHandle, strikes: int = 0, while_saving: int = 0) -> Outcome:
     with TemporaryDirectory() as folder:
         (path,) = job.download("model.safetensors", folder)
         weights = hashlib.sha256(_tensors(path)).hexdigest()

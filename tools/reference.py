@@ -50,6 +50,7 @@ _TESTED = {
     "memory": "",
     "redis": "Redis 7.0",
     "fleet": "",
+    "local": "",
     "kubernetes": "Kubernetes 1.35: a real control plane, with pods as local processes",
 }
 """The versions that CI tests each backend with."""

@@ -11,6 +11,7 @@ _DEFAULTS = {name: field.get_default(call_default_factory=True) for name, field 
 _OPTIONS = {
     "dataset": "--dataset",
     "world_size": "--world-size",
+    "engine": "--engine",
     "ranks_per_worker": "--ranks-per-worker",
     "priority": "--priority",
     "retries": "--retries",

@@ -60,6 +60,7 @@ def job_options(command: Any) -> Any:
         click.option("--priority", type=int, help="Higher is placed first.  [default: 0]"),
         click.option("--retries", type=click.IntRange(0), help="After failures of infrastructure.  [default: 3]"),
         click.option("--where", multiple=True, metavar="NAME=VALUE", help="A label that each worker must have."),
+        click.option("--engine", help="Where its workers come from.  [default: as the server says, mostly the fleet]"),
         click.option("--ranks-per-worker", type=click.IntRange(1), help="The exact number of ranks on each worker."),
         click.option("--from-checkpoint", metavar="JOB[@STEP]", help="Start from a checkpoint of another job."),
         click.option("--save-every", type=DURATION, help="Save after this time, such as 10m.  [default: 60s]"),

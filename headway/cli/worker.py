@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
+import secrets
 import signal
 import socket
+import sys
 import threading
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +20,8 @@ from headway.cli.values import BYTES, pair
 from headway.core.name import check_labels, check_name
 
 _LAST_SECONDS = 5.0
+_ENDED_BEFORE_RELEASE = 75
+"""Exit code of a worker of an allocation that was told to end: 0 would tell its engine that its work is done."""
 
 
 @click.command()
@@ -31,6 +36,10 @@ _LAST_SECONDS = 5.0
 @click.option("--interface", help="Network interface between ranks.  [default: of the route to the other worker]")
 @click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
 @click.option("--dataset-cache", type=BYTES, help="Most disk space for cached datasets.  [default: 50g]")
+@click.option("--allocation", is_flag=True, hidden=True, help="Serve one job: take a seat of its allocation.")
+@click.option("--seat", type=click.IntRange(0), default=0, hidden=True, help="Which seat.")
+@click.option("--start", hidden=True, help="Which start of the seat this is.")
+@click.option("--grace-seconds", type=click.FloatRange(1), default=30.0, hidden=True, help="From SIGTERM to SIGKILL.")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def worker(
     server_url: str,
@@ -42,6 +51,10 @@ def worker(
     interface: str | None,
     home: Path | None,
     dataset_cache: int | None,
+    allocation: bool,
+    seat: int,
+    start: str | None,
+    grace_seconds: float,
     parent: int | None,
 ) -> None:
     """Start a worker. It registers with the server and runs ranks. Ctrl-C ends it."""
@@ -52,6 +65,7 @@ def worker(
     from headway.settings import WorkerSettings, refuse_renamed
     from headway.worker.daemon import Worker
     from headway.worker.devices import find_devices
+    from headway.worker.rank_output import show_rank_output
     from headway.worker.slots import usable_cores
 
     if parent is not None:
@@ -59,15 +73,10 @@ def worker(
     if find_spec("torch") is None:
         raise SettingInvalid("This installation has no torch, so it cannot train: pip install 'headway[torch]'.")
     log_to_stderr("worker: ")
-    name = (
-        name or re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().split(".")[0].lower())[:60].strip("-._") or "worker"
-    )
-    labelled = dict(pair(one, "--label") for one in labels)
-    try:
-        check_name(name)
-        check_labels(labelled)
-    except ValueError as error:
-        raise click.UsageError(f"{error}.") from error
+    if allocation:
+        show_rank_output(sys.stdout)
+    name, labelled = name or _host_name(), dict(pair(one, "--label") for one in labels)
+    _check(name, labelled)
     refuse_renamed(os.environ)
     devices = find_devices(os.environ)
     settings = WorkerSettings(
@@ -81,11 +90,27 @@ def worker(
         wakeups_url=os.environ.get("HEADWAY_WAKEUPS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         reports_url=os.environ.get("HEADWAY_REPORTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         slots=slots or len(devices.found) or usable_cores(),
+        seat=seat if allocation else None,
+        start=start or secrets.token_hex(8),
+        grace_seconds=grace_seconds,
         **({} if dataset_cache is None else {"dataset_cache_bytes": dataset_cache}),
     )
     devices.check_slots(settings.slots)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_work(Worker(settings, devices)))
+        code = runner.run(_work(Worker(settings, devices)))
+    sys.exit(code)
+
+
+def _host_name() -> str:
+    return re.sub(r"[^a-z0-9._-]", "-", socket.gethostname().split(".")[0].lower())[:60].strip("-._") or "worker"
+
+
+def _check(name: str, labels: dict[str, str]) -> None:
+    try:
+        check_name(name)
+        check_labels(labels)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from error
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -97,7 +122,9 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _work(worker: object) -> None:
+async def _work(worker: object) -> int:
+    """The worker's exit code."""
+    from headway.errors import AllocationReleased
     from headway.worker.daemon import Worker
 
     assert isinstance(worker, Worker)
@@ -105,8 +132,15 @@ async def _work(worker: object) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     os.umask(0o077)
-    await worker.run(stopped)
+    released = False
+    try:
+        await worker.run(stopped)
+    except AllocationReleased as error:
+        logging.getLogger(__name__).info("%s", error)
+        released = True
+    code = 0 if released or worker.released or not worker.has_seat else _ENDED_BEFORE_RELEASE
     # Threads that cannot be stopped must not delay the end of the process.
-    last = threading.Timer(_LAST_SECONDS, os._exit, (0,))
+    last = threading.Timer(_LAST_SECONDS, os._exit, (code,))
     last.daemon = True
     last.start()
+    return code

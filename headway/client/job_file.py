@@ -75,6 +75,7 @@ script: train.py            # or: module: package.train, or: command: [./prepare
 workdir: .                  # sent, without files that .gitignore and .headwayignore name
 
 world_size: 1               # ranks; each takes a slot
+# engine: fleet             # or another engine of the server, which makes workers for this job
 # parameters:               # ranks get them as variables: BATCH_SIZE=64
 #   batch_size: 64
 # env:                      # variables of the ranks

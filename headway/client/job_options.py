@@ -16,6 +16,7 @@ class JobOptions(TypedDict, total=False):
     minimum_world_size: int
     workers: int
     ranks_per_worker: int
+    engine: str
     where: Mapping[str, str]
     priority: int
     retries: int

@@ -34,6 +34,8 @@ class Seat(Frozen):
     """The id of its worker, while it is up."""
     start: str | None = None
     """The start of the seat to which the worker belongs or belonged, from the worker's registration."""
+    call: str | None = None
+    """Which registration the worker came by."""
     former_starts: tuple[str, ...] = ()
     """Starts that a newer one has replaced, the newest first. Their workers are refused."""
     failures: int = 0
@@ -41,13 +43,25 @@ class Seat(Frozen):
     sentence: str = ""
     """Why it ended last, as the engine reported it."""
 
-    def taken_by(self, worker: str, start: str) -> Seat:
+    def taken_by(self, worker: str, start: str, call: str) -> Seat:
         """The seat after a worker of a start has registered for it."""
         former = self.former_starts
         if self.start is not None and self.start != start:
             former = (self.start, *former)[:_FORMER_STARTS]
-        changes = {"worker": worker, "start": start, "former_starts": former, "failures": 0, "sentence": ""}
+        changes = {
+            "worker": worker,
+            "start": start,
+            "call": call,
+            "former_starts": former,
+            "failures": 0,
+            "sentence": "",
+        }
         return self.model_copy(update={"state": SeatState.UP, **changes})
+
+    def asked_again(self) -> Seat:
+        """The seat, once the engine was asked to start it again: what is left of its last start is refused."""
+        former = self.former_starts if self.start is None else (self.start, *self.former_starts)[:_FORMER_STARTS]
+        return self.model_copy(update={"state": SeatState.WAITING, "start": None, "former_starts": former})
 
 
 class AllocationState(StrEnum):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from headway.core.actor import Actor
+from headway.core.allocation import FLEET, Allocation
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import Checkpoint, CheckpointPolicy
@@ -101,6 +102,9 @@ class JobSpec(Frozen):
         ge=1,
         description="Start with at least this many ranks if slots are missing, also after a worker was lost. "
         "`world_size: {min: 2, max: 8}` means the same.",
+    )
+    engine: Name | None = Field(
+        default=None, description="Where its workers come from: fleet, or another engine. Default: as the server says."
     )
     where: dict[str, str] = Field(
         default_factory=dict, max_length=64, description="Labels that each worker must have, such as gpu: a100."
@@ -206,6 +210,11 @@ class JobSpec(Frozen):
             return self.module.removesuffix(".__main__").rpartition(".")[2]
         program = (self.script or "".join(self.command[:1])).rpartition("/")[2]
         return self.trainer or program.partition(".")[0] or "job"
+
+    @property
+    def allocated(self) -> bool:
+        """Whether its workers are made for it, in an allocation, and not taken from the fleet."""
+        return self.engine not in (None, FLEET)
 
 
 def check_relative(path: str, subject: str) -> None:
@@ -315,6 +324,12 @@ class Job(Frozen):
     """The checkpoint that it was forked from."""
     left_files: dict[str, LeftFiles] = {}
     """The files in its working directories, by the name of the worker."""
+    allocation: Allocation | None = None
+    """The machines that were made for it, or asked for, until they are given back."""
+    allocation_count: int = 0
+    """How many allocations it asked for. The number of the newest."""
+    releasing: tuple[str, ...] = ()
+    """The ids of allocations that are being given back, and may still have machines."""
     hold: bool = False
     """Whether it is paused, or about to be."""
     held_at: float | None = None
@@ -357,7 +372,8 @@ class Job(Frozen):
     @property
     def unsettled(self) -> bool:
         """Whether a starting server loads the job: it is active, its streams settle, or something is undelivered."""
-        return self.active or bool(self.settling or self.events or self.wakeups)
+        undone = self.settling or self.events or self.wakeups or self.releasing
+        return self.active or self.allocation is not None or bool(undone)
 
     @property
     def duration_seconds(self) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from headway.core.allocation import FLEET, AllocationState
 from headway.core.faults import avoided_workers
 from headway.core.job import Job
 from headway.core.status import AssignmentState
@@ -49,6 +50,8 @@ class Gang(NamedTuple):
     avoids: frozenset[str] = frozenset()
     prefers: frozenset[str] = frozenset()
     project: str = ""
+    engine: str = FLEET
+    seats: tuple[str, ...] | None = None
 
 
 def gang_of(job: Job) -> Gang:
@@ -60,8 +63,11 @@ def gang_of(job: Job) -> Gang:
     prefers = frozenset(
         name for name, left in job.left_files.items() if left.changed.count and left.attempt == job.attempt_number
     )
+    held, engine = job.allocation, spec.engine or FLEET
+    seats = held.workers if held is not None and held.state is AllocationState.UP else None
+    avoids = frozenset() if spec.allocated else avoided_workers(job)
     return Gang(
-        spec.priority, job.sequence, job.id, job.name, shape, retried, avoided_workers(job), prefers, job.project
+        spec.priority, job.sequence, job.id, job.name, shape, retried, avoids, prefers, job.project, engine, seats
     )
 
 

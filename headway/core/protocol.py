@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from headway.core.allocation import LARGEST_SEATS
 from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.dataset import Dataset
-from headway.core.frozen import Frozen, Seconds
+from headway.core.frozen import Frozen, Seconds, Text
 from headway.core.job import JobSpec
 from headway.core.status import AssignmentState
 from headway.core.worker import WorkerDescription, WorkerLoad
@@ -46,11 +47,23 @@ class Timeouts(Frozen):
     """How long ranks keep training while no server can be reached. Must be shorter than settle_seconds."""
 
 
+class SeatStart(Frozen):
+    """Which seat of its allocation a worker takes, and which start of the seat it is.
+
+    `call` is drawn for each registration, and the same when it is sent again: then it has the same answer.
+    """
+
+    number: int = Field(ge=0, lt=LARGEST_SEATS)
+    start: Text = Field(min_length=1, max_length=100)
+    call: Text = Field(min_length=1, max_length=100)
+
+
 class Registration(Frozen):
     """Registers a worker at its start. `former_token` proves which worker ran on the same home before."""
 
     worker: WorkerDescription
     former_token: str | None = None
+    seat: SeatStart | None = Field(default=None, description="For workers of an allocation.")
 
 
 class Registered(Frozen):
@@ -148,6 +161,8 @@ class HeartbeatAnswer(Frozen):
     assignments: tuple[OpenAssignment, ...] = ()
     committed: tuple[CommittedStream, ...] = ()
     inquiries: tuple[Inquiry, ...] = ()
+    released: bool = Field(default=False, exclude_if=lambda released: not released)
+    """The worker's allocation was given back: it sends its last reports and ends."""
 
 
 class JobIds(Frozen):

@@ -77,6 +77,14 @@ class Quarantine(Frozen):
         return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(self.failed_tries, 30))
 
 
+class TakenSeat(Frozen):
+    """Which seat of which allocation a worker has: it runs ranks of that job only."""
+
+    job: str
+    allocation: str
+    number: int
+
+
 class Worker(WorkerDescription):
     """One start of a worker. Each start gets a new id; `former` is the id of the previous start on the same home.
 
@@ -93,6 +101,7 @@ class Worker(WorkerDescription):
     lost_because: str | None = None
     faults: tuple[WorkerFault, ...] = ()
     quarantine: Quarantine | None = None
+    seat: TakenSeat | None = None
 
     @property
     def takes_jobs(self) -> bool:

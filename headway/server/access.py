@@ -19,10 +19,12 @@ from headway.errors import NotAllowed, NotFound
 
 
 class CallerKind(StrEnum):
-    """`user`: a person or program. `join`: a machine that may register. `worker`: a registered one. `rank`: a rank."""
+    """`user`: a person or program. `join`: a machine that may register. `seat`: a machine of one allocation that may.
+    `worker`: a registered one. `rank`: a rank."""
 
     USER = "user"
     JOIN = "join"
+    SEAT = "seat"
     WORKER = "worker"
     RANK = "rank"
 
@@ -41,6 +43,7 @@ class Caller:
     attempt: int | None = None
     credential: str = ""
     user: str | None = None
+    allocation: str | None = None
     rights: Rights | None = field(default=None, compare=False)
 
     @property
@@ -91,7 +94,7 @@ _KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.ARTIFACTS_WRITE: frozenset({CallerKind.RANK}),
     Action.FLEET_READ: frozenset({CallerKind.USER}),
     Action.FLEET_WRITE: frozenset({CallerKind.USER}),
-    Action.WORKER_REGISTER: frozenset({CallerKind.JOIN}),
+    Action.WORKER_REGISTER: frozenset({CallerKind.JOIN, CallerKind.SEAT}),
     Action.WORKER_ACT: frozenset({CallerKind.WORKER}),
     Action.DATASETS_READ: frozenset({CallerKind.USER}),
     Action.BLOCKS_READ: frozenset({CallerKind.USER, CallerKind.WORKER}),

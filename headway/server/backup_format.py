@@ -100,7 +100,7 @@ async def records_of(database: Database, stored: StoredJob) -> AsyncIterator[Rec
 
     Raises Conflict when its streams were compacted meanwhile. Then read the job again.
     """
-    job = stored.job
+    job = stored.job.model_copy(update={"allocation": None, "releasing": ()})  # a restored job asks for new machines
     yield Record(RecordKind.TOMBSTONE if stored.deleted else RecordKind.JOB, job.id, job)
     if stored.deleted:
         return

@@ -16,11 +16,13 @@ def connect_listeners(server: Server) -> None:
         server.recorder.job_changed,  # which reports are accepted? Readers of streams ask the recorder
         server.quarantine.job_changed,  # which attempts are to be judged? The scheduler judges before it places
         server.scheduler.job_changed,  # wakes the scheduler, which finds the queue and the quarantine up to date
+        *(one.job_changed for one in server.allocators.values()),  # ask engines for what the queue lacks
         server.relay.job_changed,  # wakes the relay, which delivers wake-ups and events
         lambda job: server.watchers.changed(job.id),  # wakes followers, who read from all of the above
         server.housekeeping.job_changed,  # tidies up later: no request waits for it
     )
     server.jobs.on_delete = (
+        *(one.job_deleted for one in server.allocators.values()),  # no machine is kept for it
         server.relay.job_deleted,  # stops delivering for the job
         server.watchers.deleted,  # followers find that the job is gone
     )

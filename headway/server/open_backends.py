@@ -11,7 +11,7 @@ from headway.brokers.base import Broker
 from headway.brokers.embedded import EmbeddedBroker
 from headway.caches.base import Cache
 from headway.database.base import Database
-from headway.engines.base import Engine
+from headway.engines.base import AllocatingEngine, Engine, EngineSetup
 from headway.errors import SettingInvalid, Unavailable
 from headway.objects.base import Objects
 from headway.redaction import redacted
@@ -45,6 +45,11 @@ class Backends:
         for url in ("fleet:", *settings.engine_urls):
             engine: Engine = backend("engine", url)(url)
             self.engines[engine.name] = engine
+        if settings.default_engine not in self.engines:
+            known = ", ".join(self.engines)
+            raise SettingInvalid(
+                f"HEADWAY_DEFAULT_ENGINE is {settings.default_engine}; HEADWAY_ENGINE_URLS gives this server: {known}."
+            )
         self._opened: list[_Closable] = []
 
     def _broker(self, url: str) -> Broker:
@@ -78,6 +83,15 @@ class Backends:
         if broker is not self.wakeups and settings.reports_url is not None:
             return "HEADWAY_REPORTS_URL", settings.reports_url
         return "HEADWAY_BROKER_URL", settings.broker_url
+
+    async def open_engines(self, installation: str, url: str) -> None:
+        """Get the engines ready that make workers; these reach the server at `url`. Raises SettingInvalid."""
+        server_url = self._settings.advertised_url or url
+        for engine in self.engines.values():
+            if isinstance(engine, AllocatingEngine):
+                self._opened.append(engine)
+                folder = self._settings.home / "engines" / engine.name
+                await engine.open(EngineSetup(installation, server_url, folder))
 
     async def open_brokers(self) -> None:
         """Start to read from the brokers. Raises SettingInvalid.

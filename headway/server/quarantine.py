@@ -65,7 +65,7 @@ class Quarantine:
                 del self._unjudged[job.id]
 
     async def _blame(self, job: Job, attempt: Attempt, failure: Failure) -> None:
-        workers = self._registry.workers()
+        workers = self._registry.fleet()
         fleet = {worker.name for worker in workers if has_labels(worker, gang_of(job).shape.where)}
         if breaks_workers(job.faulty_workers, fleet):
             for worker in workers:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 
 from headway.core import transitions
+from headway.core.allocation import FLEET
 from headway.core.attempt import Assignment
 from headway.core.job import Job
 from headway.core.job_change import open_assignment
@@ -112,12 +113,14 @@ class Scheduler:
     async def schedule(self) -> None:
         """Place the jobs that fit, in order of priority, then age."""
         await self._quarantine.judge()
-        workers, tried = self._quarantine.with_tries(self._workers.placeable())
         used = self._jobs.unsettled.used_slots()
+        await self._place_on_allocations(used)
+        workers, tried = self._quarantine.with_tries(self._workers.placeable())
         if not any(worker.slots > used.get(worker.id, 0) for worker in workers):
             return
         now = self._clock.monotonic()
-        queue = [self._patient(gang, now) for gang in self._queue.gangs() if not self._delayed(gang.job)]
+        gangs = [gang for gang in self._queue.gangs() if gang.engine == FLEET]
+        queue = [self._patient(gang, now) for gang in gangs if not self._delayed(gang.job)]
         self._avoiding_since = {key: since for key, since in self._avoiding_since.items() if key[0] in self._queue}
         elastic = [gang.job for gang in queue if gang.shape.minimum_world_size is not None]
         self._elastic_since = {job_id: self._elastic_since.get(job_id, now) for job_id in elastic}
@@ -127,6 +130,14 @@ class Scheduler:
         for gang, shares in place_queue(queue, workers, used, shrinkable, tried):
             self._quarantine.tried(tried & {share.worker for share in shares})
             await self._place(gang, shares)
+
+    async def _place_on_allocations(self, used: Mapping[str, int]) -> None:
+        """Place each job whose allocation is up on the workers of the allocation, and on no others."""
+        for gang in self._queue.gangs():
+            if gang.seats is None or self._delayed(gang.job):
+                continue
+            for placed, shares in place_queue([gang], self._workers.placeable_of(gang.seats), used):
+                await self._place(placed, shares)
 
     def _patient(self, gang: Gang, now: float) -> Gang:
         """The gang to place. After a while it also accepts the workers that it avoided."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from headway.brokers.embedded import EmbeddedBroker
+from headway.engines.base import AllocatingEngine
 from headway.errors import Unavailable
+from headway.server.allocator import Allocator
 from headway.server.callers import Callers
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
@@ -152,6 +154,7 @@ class Server:
             tokens=self.tokens,
             jobs=self.jobs,
             registry=self.registry,
+            engines=self.backends.engines,
             leases=self.leases,
             recorder=self.recorder,
             telemetry=self.telemetry,
@@ -179,6 +182,19 @@ class Server:
             recorder=self.recorder,
             leads=lambda: self.leading is None or self.leading.proven,
         )
+        self.allocators = {
+            engine.name: Allocator(
+                engine,
+                timeout_seconds=self.settings.allocation_timeout_seconds,
+                clock=self.clock,
+                tokens=self.tokens,
+                jobs=self.jobs,
+                queue=self.queue,
+                workers=self.workers,
+            )
+            for engine in self.backends.engines.values()
+            if isinstance(engine, AllocatingEngine)
+        }
         self.worker_connections = WorkerConnections(
             broker=self.backends.embedded,
             senders=self.senders,
@@ -215,8 +231,11 @@ class Server:
             workers=self.workers,
             telemetry=self.telemetry,
             registry=self.registry,
+            allocators=self.allocators,
         )
         self.submission = Submission(
+            engines=self.backends.engines,
+            default_engine=self.settings.default_engine,
             jobs=self.jobs,
             specs=self.specs,
             checkpoints=self.checkpoints,

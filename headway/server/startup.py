@@ -34,6 +34,7 @@ async def started(server: Server, url: str = "") -> AsyncIterator[None]:
         await ending.enter_async_context(_leading(server, url))
         await claim_objects(server.settings, installation, backends.database, backends.objects)
         await backends.open_brokers()
+        await backends.open_engines(installation.id, url)
         await _recover(server)
         ending.callback(server.streams.close)
         await ending.enter_async_context(_loops(server))
@@ -77,6 +78,7 @@ async def _loops(server: Server) -> AsyncIterator[None]:
         server.relay.run,
         server.scheduler.run,
         server.housekeeping.run,
+        *(allocator.run for allocator in server.allocators.values()),
         server.home.keep_renewing,
         server.access_tokens.keep_last_uses,
         server.audit.keep_refusals,

@@ -48,6 +48,8 @@ class Tokens:
         expires = None if lifetime_seconds is None else made + lifetime_seconds
         token_id = caller.credential or f"t-{secrets.token_urlsafe(_ID_BYTES)}"
         fields = [caller.kind.value, caller.worker, caller.job, caller.attempt, token_id, made, expires, caller.user]
+        if caller.allocation is not None:
+            fields.append(caller.allocation)
         return "hw_" + str(self._serializer.dumps(fields))
 
     def read(self, text: str) -> Token:
@@ -57,8 +59,9 @@ class Tokens:
         """
         try:
             kind, worker, job, attempt, *rest = self._serializer.loads(text.removeprefix("hw_"))
-            token_id, made_at, expires_at, user = [*(rest or ("", None, None)), None][:4]
-            return Token(Caller(CallerKind(kind), worker, job, attempt, token_id, user), made_at, expires_at)
+            token_id, made_at, expires_at, user, allocation = [*(rest or ("", None, None)), None, None][:5]
+            caller = Caller(CallerKind(kind), worker, job, attempt, token_id, user, allocation)
+            return Token(caller, made_at, expires_at)
         except (BadSignature, ValueError, TypeError) as error:
             raise NotAuthenticated("The token is not valid for this installation. Use the one in its home.") from error
 
@@ -80,6 +83,7 @@ class Tokens:
 _REMEDY = {
     CallerKind.USER: "Copy the current user.token from the server's home; in a browser, open a new link.",
     CallerKind.JOIN: "Copy the current worker.token from the server's home.",
+    CallerKind.SEAT: "It is not needed any more.",
     CallerKind.WORKER: "Register again.",
     CallerKind.RANK: "It is no longer needed.",
 }
@@ -88,6 +92,11 @@ _REMEDY = {
 def for_worker(worker_id: str) -> Caller:
     """A worker, with its only token, which is valid as long as the registration."""
     return Caller(CallerKind.WORKER, worker=worker_id, credential=f"t-{worker_id}")
+
+
+def for_allocation(allocation: str) -> Caller:
+    """The machines of an allocation, with their one token: it holds until the allocation is released."""
+    return Caller(CallerKind.SEAT, credential=f"t-{allocation}", allocation=allocation)
 
 
 def for_rank(job_id: str, attempt: int) -> Caller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from headway.core.worker import Worker, WorkerDescription, WorkerState
+from headway.core.worker import TakenSeat, Worker, WorkerDescription, WorkerState
 from headway.database.base import Database
 from headway.errors import Conflict, NotFound
 
@@ -22,9 +22,16 @@ class WorkerRegistry:
         """Learn what workers there are."""
         self._workers = {worker.id: worker for worker in await self._database.workers()}
 
-    async def register(self, worker_id: str, description: WorkerDescription, former: str | None, now: float) -> Worker:
+    async def register(
+        self,
+        worker_id: str,
+        description: WorkerDescription,
+        former: str | None,
+        now: float,
+        seat: TakenSeat | None = None,
+    ) -> Worker:
         """Take a worker in under a new id. `former` is the id of its start before, which the caller has ended."""
-        worker = Worker(**description.model_dump(), id=worker_id, former=former, registered_at=now)
+        worker = Worker(**description.model_dump(), id=worker_id, former=former, registered_at=now, seat=seat)
         before = self._workers.get(former) if former is not None else None
         if before is not None:
             kept = {"draining": before.draining, "faults": before.faults, "quarantine": before.quarantine}
@@ -76,6 +83,10 @@ class WorkerRegistry:
             former = self._workers.get(current)
             current = former.former if former is not None else None
         return frozenset(ids)
+
+    def fleet(self) -> list[Worker]:
+        """Those that are not lost and belong to no allocation, by name."""
+        return [worker for worker in self.workers() if worker.seat is None]
 
     def workers(self) -> list[Worker]:
         """The workers that are not lost, by name. Those that drain take no assignments."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import secrets
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from urllib.parse import urlsplit
 
 from headway import __version__
 from headway.brokers.base import WorkerBroker
-from headway.core.protocol import Registered, Timeouts
+from headway.core.protocol import Registered, SeatStart, Timeouts
 from headway.core.worker import WorkerDescription
 from headway.errors import SettingInvalid, WorkerLost
 from headway.settings import WorkerSettings
@@ -31,7 +33,7 @@ from headway.worker.phase import StopRequest
 from headway.worker.preparation import Preparation
 from headway.worker.registration import JoinToken, register
 from headway.worker.session import Session
-from headway.worker.shutdown import shut_down
+from headway.worker.shutdown import LastWords
 from headway.worker.slots import Slots, usable_cores
 from headway.worker.snapshot_cache import SnapshotCache
 from headway.worker.spool import leftover_streams
@@ -71,7 +73,14 @@ class Worker:
             ),
         )
         self._timeouts = Timeouts()
+        self.released = False
+        """Whether the worker had a seat of an allocation that was given back, so that it may end."""
         self._join_token = JoinToken(settings.token_file)
+
+    @property
+    def has_seat(self) -> bool:
+        """Whether the worker was made for one job."""
+        return self._settings.seat is not None
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Work until `stopped` is set. Then end the ranks, send the remaining reports, and return.
@@ -100,21 +109,31 @@ class Worker:
             session = asyncio.create_task(self._hold_session(port, stopped))
             await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if stopped.is_set():
-                await shut_down(self._assignments, self._outbox, self._connection, self._timeouts, self._heartbeat_due)
+                last = LastWords(self._assignments, self._outbox, self._connection, self._heartbeat_due)
+                if self.has_seat:
+                    await last.end_seat(self._timeouts.save_grace_seconds, self._settings.grace_seconds)
+                else:
+                    await last.shut_down(self._timeouts.save_grace_seconds)
                 session.cancel()
             await asyncio.gather(session, return_exceptions=stopped.is_set())
 
     async def _hold_session(self, port: int, stopped: asyncio.Event) -> None:
         """Run from a registration until the server declares this worker id lost."""
         description = self._description(port)
-        registered = await register(self._connection, description, self._join_token, self._home)
+        number, start = self._settings.seat, self._settings.start
+        seat = None if number is None else SeatStart(number=number, start=start, call=secrets.token_hex(8))
+        patience_seconds = inf if seat is None else self._timeouts.orphan_timeout_seconds
+        registered = await register(self._connection, description, self._join_token, self._home, seat, patience_seconds)
         self._timeouts = registered.timeouts
         session = self._session(registered)
         beside = [link.keep(self._heartbeat_due.set) for link in self._broker_links(registered, session)]
         beside.append(self._preparation.work_folders.keep_sweeping(self._connection.ended_jobs))
         tasks = [asyncio.create_task(one) for one in beside]
         try:
-            await HeartbeatLoop(session, self._assignments, due=self._heartbeat_due, stopped=stopped).run()
+            on_release = partial(self._note_release, stopped) if self.has_seat else None
+            await HeartbeatLoop(
+                session, self._assignments, due=self._heartbeat_due, stopped=stopped, on_release=on_release
+            ).run()
         except WorkerLost as error:
             _log.warning("%s", error)
             await self._assignments.end_all(StopRequest(0.0, store_seconds=0.0))
@@ -122,6 +141,13 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+
+    def _note_release(self, stopped: asyncio.Event) -> None:
+        """The worker's allocation was given back: send the last reports, then end."""
+        if not self.released:
+            _log.info("The allocation was released.")
+        self.released = True
+        stopped.set()
 
     def _description(self, port: int) -> WorkerDescription:
         return WorkerDescription(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from headway.core.protocol import Heartbeat
@@ -23,13 +24,20 @@ class HeartbeatLoop:
     """Sends the heartbeats of one session, and acts on the answers."""
 
     def __init__(
-        self, session: Session, assignments: Assignments, *, due: asyncio.Event, stopped: asyncio.Event
+        self,
+        session: Session,
+        assignments: Assignments,
+        *,
+        due: asyncio.Event,
+        stopped: asyncio.Event,
+        on_release: Callable[[], None] | None = None,
     ) -> None:
         """`due` triggers the next heartbeat at once. `stopped`: the worker shuts down and tells the server."""
         self._session = session
         self._assignments = assignments
         self._due = due
         self._stopped = stopped
+        self._on_release = on_release
         self._last_answer = -1
         self._reached_at = time.monotonic()
 
@@ -68,6 +76,8 @@ class HeartbeatLoop:
         self._last_answer = answer.counter
         self._reached_at = time.monotonic()
         await self._assignments.follow(self._session, answer, held)
+        if answer.released and self._on_release is not None:
+            self._on_release()
 
     async def _unreached(self, error: HeadwayError) -> None:
         timeouts = self._session.timeouts
@@ -75,4 +85,6 @@ class HeartbeatLoop:
         if away_seconds > timeouts.orphan_timeout_seconds and self._assignments.any():
             _log.error("No server for %.0f s; ending the ranks. %s", away_seconds, error)
             await self._assignments.end_all(StopRequest(timeouts.stop_grace_seconds))
+        if away_seconds > timeouts.orphan_timeout_seconds and self._on_release is not None:
+            raise error
         await asyncio.sleep(min(_RETRY_SECONDS, timeouts.heartbeat_seconds))

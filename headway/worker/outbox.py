@@ -41,6 +41,11 @@ class Outbox:
         """The streams to ask the server about."""
         return tuple(self._streams)
 
+    @property
+    def unsent_reports(self) -> int:
+        """How many reports the server has not committed yet."""
+        return sum(len(stream.unsent) + len(stream.unacknowledged) for stream in self._streams.values())
+
     def sends(self, key: AssignmentKey) -> bool:
         """Whether the stream is known and not finished."""
         return key in self._streams

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 
-from headway.core.protocol import Registered, Registration
+from headway.core.protocol import Registered, Registration, SeatStart
 from headway.core.size import counted
 from headway.core.worker import WorkerDescription
-from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired, Unavailable
+from headway.errors import AllocationReleased, HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired, Unavailable
 from headway.worker.connection import Connection
 
 _log = logging.getLogger(__name__)
@@ -40,24 +42,35 @@ class JoinToken:
 
 
 async def register(
-    connection: Connection, description: WorkerDescription, join_token: JoinToken, home: Path
+    connection: Connection,
+    description: WorkerDescription,
+    join_token: JoinToken,
+    home: Path,
+    seat: SeatStart | None = None,
+    patience_seconds: float = inf,
 ) -> Registered:
     """Get a worker id. The former id, if any, is declared lost. Retries until a server answers.
 
-    Raises SettingInvalid when the server refuses the worker.
+    Raises SettingInvalid when the server refuses the worker; AllocationReleased when a seat is not needed any more;
+    Unavailable when no server answers for `patience_seconds`.
     """
+    began_at = time.monotonic()
     session_file = home / "session.json"
     warned = False
     while True:
         former = _former_token(session_file)
         try:
-            registration = Registration(worker=description, former_token=former)
+            registration = Registration(worker=description, former_token=former, seat=seat)
             registered = await connection.register(registration, join_token.read())
         except Unavailable as error:
             if not warned:
                 _log.warning("%s Trying again until it does.", error)
             warned = True
+            if time.monotonic() - began_at > patience_seconds:
+                raise
             await asyncio.sleep(_RETRY_SECONDS)
+        except AllocationReleased:
+            raise
         except HeadwayError as error:
             if former is None or not isinstance(error, NotAuthenticated) or isinstance(error, TokenExpired):
                 raise SettingInvalid(f"The server refuses this worker: {error}") from error

@@ -63,7 +63,11 @@ RUNS: dict[str, dict[str, Run]] = {
         "redis": partial(of_service, "REDIS_URL"),
         "rediss": partial(of_service, "REDIS_TLS_URL"),
     },
-    "engine": {"fleet": partial(of_process, "fleet:"), "kubernetes": of_cluster},
+    "engine": {
+        "fleet": partial(of_process, "fleet:"),
+        "local": partial(of_process, "local:?slots=4"),
+        "kubernetes": of_cluster,
+    },
 }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from headway.core.allocation import FLEET
+from headway.core.allocation_transitions import seats_of
 from headway.core.cold_start import cold_reason
 from headway.core.job import Job
 from headway.core.placement import Gang, gang_of, place_queue
@@ -12,6 +15,7 @@ from headway.core.status import JobStatus
 from headway.core.training_progress import TrainingProgress
 from headway.core.waiting import Waiting, explain_misfit, waiting
 from headway.server.access import Action, Caller
+from headway.server.allocator import Allocator
 from headway.server.services.jobs import Jobs
 from headway.server.services.queue import Queue
 from headway.server.services.telemetry import Telemetry
@@ -45,13 +49,21 @@ class Explanations:
     """Reads the queue, the fleet and the active jobs. Changes nothing."""
 
     def __init__(
-        self, *, jobs: Jobs, queue: Queue, workers: Workers, telemetry: Telemetry, registry: WorkerRegistry
+        self,
+        *,
+        jobs: Jobs,
+        queue: Queue,
+        workers: Workers,
+        telemetry: Telemetry,
+        registry: WorkerRegistry,
+        allocators: Mapping[str, Allocator],
     ) -> None:
         self._jobs = jobs
         self._queue = queue
         self._workers = workers
         self._telemetry = telemetry
         self._registry = registry
+        self._allocators = allocators
 
     async def explain(self, caller: Caller, project: str, reference: str) -> Explained:
         """One job with its explanation."""
@@ -60,10 +72,15 @@ class Explanations:
 
     def misfit(self, job: Job) -> str | None:
         """Why the job cannot start even on an empty fleet; None if it can."""
-        return explain_misfit(job, self._registry.workers())
+        return None if job.spec.allocated else explain_misfit(job, self._registry.fleet())
 
     def plan(self, job: Job) -> Planned:
         """Where a job would run if it were submitted now."""
+        if job.spec.allocated:
+            seats, slots = seats_of(job.spec)
+            many = f"{seats} workers" if seats > 1 else "a worker"
+            each = f" with {slots} slots" + (" each" if seats > 1 else "") if slots > 1 else ""
+            return Planned(f"Engine {job.spec.engine} would make {many}{each} for it.", {}, cold_reason(job.spec))
         used_slots = self._jobs.unsettled.used_slots()
         placements = place_queue(self._queue_with(job), self._workers.placeable(), used_slots)
         shares = next((shares for placed, shares in placements if placed.job == job.id), [])
@@ -75,6 +92,8 @@ class Explanations:
             if job.checkpoints:
                 return f"Paused at {job.checkpoints[-1].words}. Continue it with `headway resume {job.name}`.", None
             return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
+        if job.status is JobStatus.QUEUED and job.spec.allocated:
+            return f"{job.sentence} {self._allocation_sentence(job)}".strip(), None
         if job.status is JobStatus.QUEUED:
             waits = self._waiting(job)
             return f"{job.sentence} {waits.sentence}".strip(), waits
@@ -87,6 +106,12 @@ class Explanations:
         if job.status is JobStatus.STOPPING and not job.sentence:
             return "Its ranks are ending.", None
         return job.sentence, None
+
+    def _allocation_sentence(self, job: Job) -> str:
+        allocator = self._allocators.get(str(job.spec.engine))
+        if allocator is None:
+            return f"Waiting for engine {job.spec.engine}, which HEADWAY_ENGINE_URLS of the server does not name."
+        return "About to be placed." if gang_of(job).seats is not None else allocator.sentence(job)
 
     def _waiting(self, job: Job) -> Waiting:
         """Where a queued job stands, or one that is not submitted yet would. Jobs of other projects have no name."""
@@ -102,7 +127,7 @@ class Explanations:
 
     def _queue_with(self, job: Job) -> list[Gang]:
         """The queue. A job that is not in it is added behind those of the same priority."""
-        queue = self._queue.gangs()
+        queue = [gang for gang in self._queue.gangs() if gang.engine == FLEET]
         if job.id not in self._queue:
             queue.append(gang_of(job))
             queue.sort(key=lambda gang: -gang.priority)

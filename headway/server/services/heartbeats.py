@@ -55,6 +55,7 @@ class Heartbeats:
             assignments=self._assignments.open_of(worker_id),
             committed=tuple(committed) if self._leads() else (),
             inquiries=self._inquiries.of_worker(worker_id),
+            released=self._workers.released(worker_id),
         )
 
     async def _committed(self, worker_id: str, stream: AssignmentKey) -> CommittedStream:

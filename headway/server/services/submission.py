@@ -7,10 +7,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from headway.core.allocation import FLEET
 from headway.core.checkpoint import Checkpoint
 from headway.core.job import Job, JobSpec, Origin
 from headway.core.job_change import attributed, emit
 from headway.core.rerun import rerun_fields
+from headway.engines.base import Engine
 from headway.errors import IdempotencyKeyReused, InvalidInput, NameTaken
 from headway.server.access import Action, Caller, JobSubject, actor_of, made, require_in_project
 from headway.server.clock import Clock
@@ -40,8 +42,18 @@ class Submission:
     """Every spec is checked before anything is stored. The same key with the same body returns the same job."""
 
     def __init__(
-        self, *, jobs: Jobs, specs: Specs, checkpoints: Checkpoints, explanations: Explanations, clock: Clock
+        self,
+        *,
+        engines: Mapping[str, Engine],
+        default_engine: str,
+        jobs: Jobs,
+        specs: Specs,
+        checkpoints: Checkpoints,
+        explanations: Explanations,
+        clock: Clock,
     ) -> None:
+        self._engines = engines
+        self._default_engine = default_engine
         self._jobs = jobs
         self._specs = specs
         self._checkpoints = checkpoints
@@ -52,6 +64,7 @@ class Submission:
         """Create a job from a spec. Raises InvalidInput, NotFound, IdempotencyKeyReused, NameTaken."""
         require_in_project(caller, Action.JOBS_WRITE, project)
         await self._specs.check(project, spec)
+        spec = await self._on_engine(spec)
         draft = Job(
             id=draw_id("j-"),
             project=project,
@@ -87,6 +100,7 @@ class Submission:
         """
         require_in_project(caller, Action.JOBS_WRITE, project)
         await self._specs.check(project, spec)
+        spec = await self._on_engine(spec)
         if spec.name is not None and await self._jobs.named(project, spec.name) is not None:
             raise NameTaken(f"Job {spec.name} exists already. Choose another name.")
         draft = Job(
@@ -104,6 +118,22 @@ class Submission:
         """The plan of what `rerun` would submit. Raises the errors of `rerun`."""
         job = await self._jobs.allowed(caller, Action.JOBS_WRITE, project, reference)
         return await self.plan(caller, project, _changed(job, changes))
+
+    async def _on_engine(self, spec: JobSpec) -> JobSpec:
+        """The spec with the engine that is to run it. Raises InvalidInput, Unavailable."""
+        name = spec.engine or self._default_engine
+        engine = self._engines.get(name)
+        if engine is None:
+            known = ", ".join(self._engines)
+            raise InvalidInput(f"engine is {name}, which this server does not have. It has: {known}.")
+        if name != FLEET:
+            spec = spec.model_copy(update={"engine": name})
+        if spec.allocated and spec.where:
+            raise InvalidInput(f"where chooses among the fleet's workers; engine {name} makes its own: leave it out.")
+        if spec.allocated and spec.minimum_world_size is not None:
+            raise InvalidInput(f"minimum_world_size is for the fleet; engine {name} makes all workers: leave it out.")
+        await engine.check(spec)
+        return spec
 
     async def _known(self, draft: Job) -> Job | None:
         """The earlier job with the draft's key. Raises IdempotencyKeyReused if it had another body."""

@@ -57,6 +57,10 @@ class UnsettledJobs:
         """Those with an attempt that has not ended. They hold all slots that are in use."""
         return [job for job in self._jobs.values() if job.active]
 
+    def allocated(self) -> list[Job]:
+        """Those that have an allocation, or are giving one back."""
+        return [job for job in self._jobs.values() if job.allocation is not None or job.releasing]
+
     def settling(self) -> list[Job]:
         """Those that have ended attempts whose streams settle."""
         return [job for job in self._jobs.values() if job.settling]

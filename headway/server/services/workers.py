@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from headway.brokers.envelope import report_key
 from headway.core import transitions
 from headway.core.actor import Actor
+from headway.core.allocation import FLEET
+from headway.core.allocation_transitions import check_seat, job_of, take_seat, vacate_seat
 from headway.core.faults import restored
-from headway.core.protocol import Registered, Registration
+from headway.core.job import Job
+from headway.core.protocol import Registered, Registration, SeatStart
 from headway.core.size import counted
-from headway.core.worker import Worker, WorkerLoad, WorkerState
-from headway.errors import NotFound, WorkerLost
+from headway.core.worker import TakenSeat, Worker, WorkerLoad, WorkerState
+from headway.engines.base import AllocatingEngine, Engine
+from headway.errors import AllocationReleased, Conflict, HeadwayError, InvalidInput, NotFound, WorkerLost
 from headway.server.access import Action, Caller, actor_of, require_as_worker, require_in_installation, sees_project
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
@@ -52,6 +56,7 @@ class Workers:
         tokens: Tokens,
         jobs: Jobs,
         registry: WorkerRegistry,
+        engines: Mapping[str, Engine],
         leases: Leases,
         recorder: Recorder,
         telemetry: Telemetry,
@@ -63,6 +68,7 @@ class Workers:
         self._tokens = tokens
         self._jobs = jobs
         self._registry = registry
+        self._engines = engines
         self._leases = leases
         self._recorder = recorder
         self._telemetry = telemetry
@@ -82,6 +88,10 @@ class Workers:
             for assignment in job.attempt.assignments if job.attempt else ():
                 if assignment.worker not in ready:
                     await self._lose_ranks(assignment.worker)
+        for job in self._jobs.unsettled.allocated():
+            for worker_id in job.allocation.workers if job.allocation is not None else ():
+                if worker_id not in ready:
+                    await self._vacate_seat(job.id, worker_id)
 
     def list_connected(self, caller: Caller) -> list[WorkerNow]:
         """The workers that are connected, by name. Raises NotAllowed."""
@@ -104,10 +114,14 @@ class Workers:
         """Register a worker under a new id and declare its former id lost. Raises NotAllowed, NotAuthenticated."""
         require_in_installation(caller, Action.WORKER_REGISTER)
         await self._access_tokens.count_join(caller)
+        seat = await self._seat(caller, registration)
+        wanted = registration.seat
+        if seat is not None and wanted is not None and (known := self._registered_before(seat, wanted.call)):
+            return self._registered(known)
         former = None
         if registration.former_token:
             former = self._tokens.read(registration.former_token).caller.worker
-        if former is not None:
+        if former is not None and seat is None:
             await self.lose(former, "it was restarted")
         taken = {worker.name for worker in self._registry.workers()}
         name = registration.worker.name
@@ -117,25 +131,90 @@ class Workers:
             suffix += 1
         worker_id = draw_id("w-")
         description = registration.worker.model_copy(update={"name": name})
-        await self._registry.register(worker_id, description, former, self._clock.now())
+        worker = await self._registry.register(worker_id, description, former, self._clock.now(), seat)
         self._leases.watch(worker_id)
+        if seat is not None and wanted is not None:
+            await self._take_seat(worker_id, seat.allocation, seat.job, wanted)
+            if former is not None:  # not before, or the engine would be asked to start the seat again
+                await self.lose(former, "it was restarted")
         _log.info("Worker %s registered with %s.", name, counted(description.slots, "slot"))
         self._changed()
+        return self._registered(worker)
+
+    def _registered(self, worker: Worker) -> Registered:
         return Registered(
-            id=worker_id,
-            token=self._tokens.make(for_worker(worker_id)),
-            name=name,
+            id=worker.id,
+            token=self._tokens.make(for_worker(worker.id)),
+            name=worker.name,
             timeouts=self._settings.timeouts,
-            broker=f"/api/v1/workers/{worker_id}/broker",
+            broker=f"/api/v1/workers/{worker.id}/broker",
             assignments=_external(self._settings.effective_wakeups_url),
             reports=_external(self._settings.effective_reports_url),
-            report_key=report_key(self._tokens.secret, worker_id),
+            report_key=report_key(self._tokens.secret, worker.id),
         )
+
+    def _registered_before(self, seat: TakenSeat, call: str) -> Worker | None:
+        """The worker that came by this registration already: its answer was lost, or came too late."""
+        job = self._jobs.unsettled.find(seat.job)
+        held = job.allocation.seats[seat.number] if job is not None and job.allocation is not None else None
+        if held is None or held.worker is None or held.call != call:
+            return None
+        return self._registry.worker(held.worker)
+
+    async def _seat(self, caller: Caller, registration: Registration) -> TakenSeat | None:
+        """The seat that the worker may have; None for a worker of the fleet.
+
+        Raises AllocationReleased, SeatTaken, and InvalidInput where token and registration do not belong together.
+        """
+        wanted, allocation = registration.seat, caller.allocation
+        if (wanted is None) != (allocation is None):
+            raise InvalidInput("A seat is for workers of an allocation, which join with the allocation's token.")
+        if wanted is None or allocation is None:
+            return None
+        try:
+            job = await self._jobs.by_id(job_of(allocation))
+        except NotFound as error:
+            raise AllocationReleased(f"The job of allocation {allocation} does not exist any more.") from error
+        check_seat(job, allocation, wanted.number, wanted.start)
+        return TakenSeat(job=job.id, allocation=allocation, number=wanted.number)
+
+    async def _take_seat(self, worker_id: str, allocation: str, job_id: str, wanted: SeatStart) -> None:
+        """Give the seat to the worker. The worker that had it is lost: the newest start of a seat counts."""
+        now = self._clock.now()
+        former: str | None = None
+
+        def take(job: Job) -> Job:
+            nonlocal former
+            taken = take_seat(job, allocation, wanted, worker_id, now)
+            former = job.allocation.seats[wanted.number].worker if job.allocation is not None else None
+            return taken
+
+        try:
+            await self._jobs.update(job_id, take)
+        except HeadwayError:
+            await self._registry.lose(worker_id, "it got no seat", now)
+            raise
+        if former is not None and former != worker_id:
+            await self.lose(former, "a newer worker has its seat")
+
+    def released(self, worker_id: str) -> bool:
+        """Whether the worker's allocation was given back, so that the worker is to end."""
+        seat = self._registry.worker(worker_id).seat
+        return seat is not None and not self._has(worker_id, seat)
+
+    def _has(self, worker_id: str, seat: TakenSeat) -> bool:
+        """Whether the seat is the worker's. A job with an allocation is always in memory."""
+        job = self._jobs.unsettled.find(seat.job)
+        held = job.allocation if job is not None else None
+        return held is not None and held.id == seat.allocation and held.seat_of(worker_id) == seat.number
 
     async def drain(self, caller: Caller, name: str, *, draining: bool) -> WorkerNow:
         """Move a worker's jobs elsewhere and give it no more jobs, or let it take jobs again. Raises NotFound."""
         require_in_installation(caller, Action.FLEET_WRITE)
-        worker_id = self._connected(name).id
+        worker = self._connected(name)
+        if worker.seat is not None:
+            raise Conflict(f"Worker {worker.name} was made for one job. Pause or cancel that job instead.")
+        worker_id = worker.id
         await self._registry.drain(worker_id, draining=draining)
         now = self._clock.now()
         if draining:
@@ -160,8 +239,13 @@ class Workers:
         return found[0]
 
     def placeable(self) -> list[Worker]:
-        """The workers that can take jobs: those that are not shutting down."""
-        return [worker for worker in self._registry.workers() if worker.id not in self._leaving]
+        """The workers that a job can be placed on: those that are not being shut down."""
+        return [worker for worker in self._registry.fleet() if worker.id not in self._leaving]
+
+    def placeable_of(self, workers: Sequence[str]) -> list[Worker]:
+        """Those of an allocation's workers that the job can be placed on."""
+        known = (self._registry.worker(worker) for worker in workers if worker not in self._leaving)
+        return [worker for worker in known if worker.state is not WorkerState.LOST]
 
     def stop_placing_on(self, worker_id: str) -> None:
         """Give the worker no more jobs, because it is shutting down."""
@@ -176,7 +260,9 @@ class Workers:
     async def connection_closed(self, worker_id: str) -> None:
         """Declare the worker lost now if its process has ended. Otherwise its lease decides."""
         worker = self._registry.worker(worker_id)
-        if worker.state is not WorkerState.LOST and await process_ended(worker):
+        if worker.state is WorkerState.LOST or not self._reaches(worker):
+            return
+        if await process_ended(worker):
             await self.lose(worker_id, "its process ended")
 
     async def lose(self, worker_id: str, because: str, actor: Actor | None = None) -> None:
@@ -210,6 +296,25 @@ class Workers:
         now = self._clock.now()
         for held in self._jobs.unsettled.held_by(worker_id):
             await self._jobs.update(held.job.id, lambda job: transitions.lose_worker(job, worker_id, now), actor)
+        seat = self._seat_of(worker_id)
+        if seat is not None and self._has(worker_id, seat):
+            await self._vacate_seat(seat.job, worker_id)
+
+    async def _vacate_seat(self, job_id: str, worker_id: str) -> None:
+        now = self._clock.now()
+        await self._jobs.update(job_id, lambda job: vacate_seat(job, worker_id, now))
+
+    def _seat_of(self, worker_id: str) -> TakenSeat | None:
+        try:
+            return self._registry.worker(worker_id).seat
+        except NotFound:
+            return None
+
+    def _reaches(self, worker: Worker) -> bool:
+        """Whether the server can open a connection to the worker, so that a refused one says something."""
+        job = self._jobs.unsettled.find(worker.seat.job) if worker.seat is not None else None
+        engine = self._engines.get(job.spec.engine or FLEET) if job is not None else None
+        return not isinstance(engine, AllocatingEngine) or engine.abilities.server_reaches_workers
 
     def check_ready(self, worker_id: str) -> None:
         """Raises WorkerLost for a worker that is unknown, lost, or being declared lost."""

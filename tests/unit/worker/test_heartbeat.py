@@ -14,7 +14,7 @@ from headway.core.status import AssignmentState
 from headway.errors import HeadwayError, Unavailable, WorkerLost
 from headway.worker.assignments import Assignments
 from headway.worker.heartbeat import HeartbeatLoop
-from headway.worker.shutdown import shut_down
+from headway.worker.shutdown import LastWords
 from tests.unit.worker.fake_attempt import KEY, Preparation, Ranks, Server, a_session, reported
 
 pytestmark = pytest.mark.anyio
@@ -106,11 +106,12 @@ async def test_a_worker_that_shuts_down_says_so_and_leaves_once_nothing_is_left_
     assert not (await worker.beats(5)).leaving
     worker.stopped.set()
     outbox, connection = worker.session.outbox, worker.session.connection
-    await shut_down(worker.assignments, outbox, connection, FAST, worker.due)
+    await LastWords(worker.assignments, outbox, connection, worker.due).shut_down(0.1)
     assert (await worker.beats(1)).leaving
     assert not worker.assignments.held()
     assert reported(worker.home)[-1] == Released()
     assert not worker.server.left
     worker.beating.cancel()
-    await shut_down(Assignments(worker.due), type(outbox)(lambda: None, outbox.counters), connection, FAST, worker.due)
+    sent = type(outbox)(lambda: None, outbox.counters)
+    await LastWords(Assignments(worker.due), sent, connection, worker.due).shut_down(0.1)
     assert worker.server.left
