@@ -140,12 +140,13 @@ class KubernetesEngine(AllocatingEngine):
             raise InvalidInput(f"Kubernetes refuses another pod for allocation {allocation}: {refusal}") from refusal
 
     async def release(self, allocation: str) -> None:
+        self._observed.releasing(allocation)
         try:
-            job_exists = await self._api.delete(JOBS, allocation)
+            job_existed = await self._api.delete(JOBS, allocation)
             await self._api.delete(SERVICES, allocation)
         except Refusal as refusal:
             raise InvalidInput(f"Kubernetes does not release allocation {allocation}: {refusal}") from refusal
-        self._observed.release(allocation, job_exists=job_exists)
+        self._observed.released(allocation, job_existed=job_existed)
 
     async def observe(self) -> AsyncIterator[Observation]:
         while True:

@@ -91,12 +91,17 @@ class Observed:
             self.views[allocation] = View(allocation, released=allocation in self._released)
         return self.views[allocation]
 
-    def release(self, allocation: str, *, job_exists: bool) -> None:
-        """The allocation was released. Its end is reported once nothing of it exists."""
+    def releasing(self, allocation: str) -> None:
+        """The allocation is about to be deleted: only its end is told from now on."""
         self._released.append(allocation)
-        view = self.view(allocation)
-        view.released = True
-        if not job_exists:
+        self.view(allocation).released = True
+
+    def released(self, allocation: str, *, job_existed: bool) -> None:
+        """Kubernetes was told to delete the allocation: its end is told once nothing of it is left."""
+        view = self.views.get(allocation)
+        if view is None:
+            return  # its end was told already
+        if not job_existed:
             view.job = None
         self._tell_over(view)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headway.core.allocation import Observation, SeatEndCause, SeatEnded, WaitingCause
+from headway.core.allocation import Observation, Over, SeatEndCause, SeatEnded, WaitingCause
 from headway.engines.kubernetes.api import Object, Refusal
 from headway.engines.kubernetes.observed import Observed
 from headway.engines.kubernetes.pods import gone, node_lost, read_pod
@@ -115,3 +115,13 @@ def test_a_disruption_is_kept_when_the_node_writes_a_status_without_it() -> None
     observed.pod_gone(pod(deleted=True, **ended()))
     ends = [one for one in told if isinstance(one, SeatEnded)]
     assert [one.cause for one in ends] == [SeatEndCause.EVICTED]
+
+
+def test_an_end_that_is_seen_before_the_answer_to_its_release_is_headways_own_and_told_once() -> None:
+    told: list[Observation] = []
+    observed = Observed(told.append)
+    observed.job_seen({"metadata": {"name": "a-1", "uid": "u"}, "spec": {"completions": 1}})
+    observed.releasing("a-1")
+    observed.job_gone("a-1")
+    observed.released("a-1", job_existed=True)
+    assert [one for one in told if isinstance(one, Over)] == [Over("a-1")]
