@@ -10,6 +10,7 @@ import click
 from headway.cli.common import answer, damaged_rows, json_option, print_damaged, print_json, print_table
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
+from headway.core.nearest import did_you_mean
 from headway.core.size import size
 
 
@@ -88,7 +89,8 @@ def trainers(name: str | None, as_json: bool) -> None:
     with Client() as client:
         found = client.trainers()
     if name is not None and name not in found:
-        raise click.BadParameter(f"there is no trainer {name}; there are {', '.join(found)}", param_hint="NAME")
+        words = f"there is no trainer {name}.{did_you_mean(name, found)} There are: {', '.join(found)}."
+        raise click.BadParameter(words, param_hint="NAME")
     if as_json:
         print_json(found if name is None else found[name])
     elif name is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
 import click
+
+from headway.core.nearest import did_you_mean
 
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -21,9 +22,8 @@ class Word(click.Choice[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The word, if it is one of them."""
         if value not in self.choices:
-            meant = next(iter(get_close_matches(str(value), self.choices, n=1)), None)
-            hint = f" Did you mean {meant}?" if meant else ""
-            self.fail(f"{value!r} is not one of {', '.join(self.choices)}.{hint}", param, ctx)
+            meant = did_you_mean(str(value), self.choices)
+            self.fail(f"{value!r} is not one of {', '.join(self.choices)}.{meant}", param, ctx)
         return str(value)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 
 from headway.core.json_value import shown
+from headway.core.nearest import did_you_mean
 
 _BOUNDS = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
 """Pydantic's names for the bounds of a number, and ours."""
@@ -39,7 +40,8 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
     value = error.get("input")
     match error["type"]:
         case "extra_forbidden":
-            return f"there is no such field{_meant(str(path[-1]), _fields_at(path[:-1], model))}"
+            meant = did_you_mean(str(path[-1]), _fields_at(path[:-1], model))
+            return "there is no such field" + (f".{meant}" if meant else "")
         case "missing":
             return "it is missing" if path else "the request has no body"
         case "string_pattern_mismatch":
@@ -59,7 +61,7 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
         case "finite_number":
             return f"{shown(value)} is not finite; give a finite number"
         case "literal_error" | "enum":
-            return f"{shown(value)} is not allowed; give {error['ctx']['expected']}"
+            return _not_allowed(value, error["ctx"]["expected"])
         case "greater_than" | "greater_than_equal":
             return f"{shown(value)} is too small; give a number {_range(error['ctx'], path, model)}"
         case "less_than" | "less_than_equal":
@@ -76,10 +78,10 @@ def _message(error: Mapping[str, Any], path: tuple[int | str, ...], model: type[
             return str(error["msg"]).removeprefix("Value error, ")
 
 
-def _meant(name: str, known: list[str]) -> str:
-    longer = [one for one in known if one.startswith(f"{name}_")]
-    close = longer or get_close_matches(name, known, n=1)
-    return f". Did you mean {close[0]}?" if close else ""
+def _not_allowed(value: Any, expected: str) -> str:
+    """What a field with a few allowed values accepts. pydantic lists them in quotes."""
+    meant = did_you_mean(str(value), re.findall("'([^']*)'", expected))
+    return f"{shown(value)} is not allowed; give {expected}" + (f".{meant}" if meant else "")
 
 
 def _range(violated: Mapping[str, Any], path: tuple[int | str, ...], model: type[BaseModel] | None) -> str:

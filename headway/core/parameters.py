@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from headway.core.dataset import Dataset
 from headway.core.frozen import Frozen
 from headway.core.invalid_fields import invalid_field
+from headway.core.nearest import did_you_mean
 from headway.errors import InvalidInput
 
 
@@ -59,6 +60,8 @@ TRAINER_PARAMETERS: dict[str, type[TrainerParameters]] = {
 
 
 _IMAGE_DIMENSIONS = 2
+_COLOURS = {3, 4}
+"""Numbers of colour channels: RGB, and RGB with transparency."""
 _LEAST_SIDE = {"cnn": 4, "lstm": 1}
 """The smallest images that a trainer's layers can process. A trainer that is not here takes any sample."""
 
@@ -70,12 +73,12 @@ def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -
     """
     model = TRAINER_PARAMETERS.get(trainer)
     if model is None:
-        raise InvalidInput(f"Trainer {trainer} does not exist. There are: {', '.join(TRAINER_PARAMETERS)}.")
+        meant = did_you_mean(trainer, TRAINER_PARAMETERS)
+        raise InvalidInput(f"Trainer {trainer} does not exist.{meant} There are: {', '.join(TRAINER_PARAMETERS)}.")
     unknown = sorted(set(given) - set(model.model_fields))
     if unknown:
-        raise InvalidInput(
-            f"Trainer {trainer} has no parameter {unknown[0]}. It has: {', '.join(sorted(model.model_fields))}."
-        )
+        meant, known = did_you_mean(unknown[0], model.model_fields), ", ".join(sorted(model.model_fields))
+        raise InvalidInput(f"Trainer {trainer} has no parameter {unknown[0]}.{meant} It has: {known}.")
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -88,6 +91,11 @@ def check_samples(trainer: str, dataset: Dataset) -> None:
     """Raises InvalidInput when the trainer does not support samples of the dataset's shape."""
     shape = dataset.sample_shape
     least = _LEAST_SIDE.get(trainer)
+    if least is not None and len(shape) == _IMAGE_DIMENSIONS + 1 and {shape[0], shape[-1]} & _COLOURS:
+        raise InvalidInput(
+            f"Dataset {dataset.name} has colour images: its samples have the shape {shape}. Trainer {trainer} takes "
+            "only grey images, of height and width. Convert them to grey, or use trainer mlp or a script of your own."
+        )
     if least is not None and (len(shape) != _IMAGE_DIMENSIONS or min(shape) < least):
         raise InvalidInput(
             f"Trainer {trainer} takes images of at least {least} x {least} pixels; samples of dataset {dataset.name} "

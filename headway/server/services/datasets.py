@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from headway.core.dataset import BUILT_IN, Block, Dataset, OwnedDataset, check_index
+from headway.core.nearest import did_you_mean
 from headway.database.base import Database
 from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound
 from headway.formats import blocks
@@ -44,8 +45,9 @@ class Datasets:
             owned = self.registered(project, name)
             if owned is None:
                 if name not in BUILT_IN:
-                    known = ", ".join(sorted({*self._names(project), *BUILT_IN}))
-                    raise InvalidInput(f"Dataset {name} does not exist. There are: {known}.")
+                    known = sorted({*self._names(project), *BUILT_IN})
+                    meant = did_you_mean(name, known)
+                    raise InvalidInput(f"Dataset {name} does not exist.{meant} There are: {', '.join(known)}.")
                 owned = await self._register(name)
             return owned.dataset
 

@@ -36,6 +36,10 @@ SENTENCES: list[tuple[dict[str, Any], str]] = [
     ({"timeout_seconds": -1.5}, "timeout_seconds: -1.5 is too small; give a number above 0."),
     ({"checkpoints": {"keep_newest": 0}}, "checkpoints.keep_newest: 0 is too small; give a number from 1 to 1,000."),
     ({"checkpoints": {"mode": "least"}}, "checkpoints.mode: 'least' is not allowed; give 'min' or 'max'."),
+    (
+        {"checkpoints": {"mode": "mim"}},
+        "checkpoints.mode: 'mim' is not allowed; give 'min' or 'max'. Did you mean min?",
+    ),
     ({"checkpoints": {"epoch_end": "often"}}, "checkpoints.epoch_end: 'often' is text; give true or false."),
     ({"notes": "x" * 10_001}, "notes: it has 10,001 characters; 10,000 are allowed."),
     ({"outputs": ["a"] * 101}, "outputs: it has more than 100 values, the most that are allowed."),

@@ -11,7 +11,9 @@ from headway.errors import InvalidInput
 @pytest.mark.parametrize(
     ("trainer", "given_", "words"),
     [
-        ("cnnn", {}, "Trainer cnnn does not exist. There are: mlp, lstm, cnn."),
+        ("cnnn", {}, "Trainer cnnn does not exist. Did you mean cnn? There are: mlp, lstm, cnn."),
+        ("cnn", {"epoch": 1}, "Trainer cnn has no parameter epoch. Did you mean epochs? It has: batch_size"),
+        ("cnn", {"precision": "bf61"}, "give 'auto', 'fp32' or 'bf16'. Did you mean bf16?"),
         ("cnn", {"lr": 1}, "Trainer cnn has no parameter lr. It has: batch_size"),
         (
             "cnn",
