@@ -57,7 +57,7 @@ async def test_the_key_survives_the_jobs_deletion_and_the_name_is_free(api: Api)
     [
         ({}, "give one of trainer, script, module and command"),
         ({"trainer": "cnn"}, "trainer cnn needs a dataset"),
-        ({"trainer": "cnx", "dataset": "digits"}, "Trainer cnx does not exist. There are: mlp, lstm, cnn."),
+        ({"trainer": "cnx", "dataset": "digits"}, "Trainer cnx does not exist. Did you mean cnn? There are: mlp"),
         ({"trainer": "cnn", "dataset": "nope"}, "Dataset nope does not exist. There are: digits, mnist."),
         ({"trainer": "cnn", "dataset": "digits", "parameters": {"x": 1}}, "Trainer cnn has no parameter x."),
         ({**SCRIPT, "world_size": 0}, "world_size: 0 is too small; give a number from 1 to 10,000"),

@@ -38,9 +38,9 @@ def texts(job: JobHandle) -> list[str]:
 
 
 def test_errors_for_unknown_names_list_the_known_ones(client: Client) -> None:
-    with pytest.raises(InvalidInput, match=r"Trainer cnx does not exist. There are: mlp, lstm, cnn."):
+    with pytest.raises(InvalidInput, match=r"cnx does not exist. Did you mean cnn\? There are: mlp, lstm, cnn."):
         client.train("cnx", dataset="digits")
-    with pytest.raises(InvalidInput, match=r"Trainer cnn has no parameter epoch\. It has: batch_size"):
+    with pytest.raises(InvalidInput, match=r"has no parameter epoch\. Did you mean epochs\? It has: batch_size"):
         client.train("cnn", dataset="digits", epoch=3)
     with pytest.raises(InvalidInput, match=r"Dataset cifar does not exist. There are: digits, "):
         client.train("cnn", dataset="cifar")
