@@ -131,7 +131,7 @@ for step in range(1, 31):
     kill_a_rank(shared_fleet, job)
     ended(job)
     assert job.data["warnings"] == [
-        "Attempt 2 was given the checkpoint of step 20, but its script did not load it: it started from the beginning. "
+        "Attempt 2 was given the checkpoint of step 20, but its script did not load it and started from the beginning. "
         "Call run.restore before training."
     ]
     assert job.attempts()[1]["repeats_steps"] == 25

@@ -138,7 +138,7 @@ def test_a_drained_worker_gives_its_jobs_to_another(fleet: Fleet) -> None:
         assert "one (draining)" in fleet.command("workers").stdout
         fleet.kill("two")
         waits = fleet.script("print(1)")
-        wait_until(lambda: "all are being drained" in waits.refresh().data["sentence"], "the sentence")
+        wait_until(lambda: "All workers are drained" in waits.refresh().data["sentence"], "the sentence")
         assert fleet.command("workers", "undrain", "one").returncode == 0
         assert ended(waits).status == "succeeded"
         assert fleet.command("workers", "drain", "nobody").returncode == 1
