@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import websockets.asyncio.client
 import websockets.exceptions
 
+from headway.brokers.arrived_reports import ArrivedReports
 from headway.brokers.base import Broker, WorkerBroker
 from headway.core.job import WakeUp
 from headway.errors import HeadwayError, NotAuthenticated, Unavailable, error_from_answer
@@ -26,10 +27,9 @@ class EmbeddedBroker(Broker):
     """Queues in the server's memory. If the server dies, the workers send the lost reports again from their spools."""
 
     def __init__(self, url: str = "embedded:") -> None:
-        self._reports: asyncio.Queue[bytes] = asyncio.Queue(_MAXIMUM_QUEUED_REPORTS)
+        self._arrived = ArrivedReports(_MAXIMUM_QUEUED_REPORTS)
         self._wakeups: dict[str, asyncio.Queue[WakeUp]] = {}
         self._position = 0
-        self._taken = 0
 
     async def open(self) -> None:
         return None
@@ -42,15 +42,11 @@ class EmbeddedBroker(Broker):
             self._wakeups[wakeup.worker].put_nowait(wakeup)
 
     async def reports(self, maximum: int) -> tuple[list[bytes], int]:
-        batch = [await self._reports.get()]
-        while len(batch) < maximum and not self._reports.empty():
-            batch.append(self._reports.get_nowait())
-        self._taken += len(batch)
-        return batch, self._taken
+        return await self._arrived.take(maximum)
 
     @property
     def taken(self) -> int:
-        return self._taken
+        return self._arrived.taken
 
     async def position(self) -> int:
         return self._position
@@ -60,7 +56,7 @@ class EmbeddedBroker(Broker):
 
     async def receive_report(self, body: bytes) -> None:
         """Take a report from a worker's connection. It waits while the recorder is behind."""
-        await self._reports.put(body)
+        await self._arrived.put(body)
         self._position += 1
 
     @asynccontextmanager

@@ -18,6 +18,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import AMQPError
 
+from headway.brokers.arrived_reports import ArrivedReports
 from headway.brokers.base import DEAD_LETTERS, REPORTS, WAKEUPS, Broker, WorkerBroker
 from headway.core.job import WakeUp
 from headway.core.problem import Problem
@@ -130,8 +131,8 @@ class RabbitmqBroker(Broker):
     def __init__(self, url: str) -> None:
         self._url = url
         self._publishing, self._consuming = _Link(url), _Link(url)
-        self._reports: asyncio.Queue[bytes] = asyncio.Queue(_PREFETCH)
-        self._received = self._taken = 0
+        self._arrived = ArrivedReports(_PREFETCH)
+        self._received = 0
         self._beacons: dict[bytes, asyncio.Event] = {}
         self._keeping: asyncio.Task[None] | None = None
 
@@ -172,7 +173,7 @@ class RabbitmqBroker(Broker):
         If a quorum queue is deleted and created again at once, RabbitMQ (seen with 3.10) assigns the former consumer to
         the new queue, and messages for it are lost.
         """
-        if not self._reports.empty():
+        if not self._arrived.empty:
             return True  # reports arrive, but the recorder is behind
         return await self._beacon_came(_WATCH_SECONDS)
 
@@ -196,7 +197,7 @@ class RabbitmqBroker(Broker):
                 self._beacons[body].set()
             return
         self._received += 1
-        await self._reports.put(body)
+        await self._arrived.put(body)
 
     async def publish_wakeup(self, wakeup: WakeUp) -> None:
         try:
@@ -206,15 +207,11 @@ class RabbitmqBroker(Broker):
             _log.warning("A wake-up waits for the next heartbeat: %s", error)
 
     async def reports(self, maximum: int) -> tuple[list[bytes], int]:
-        batch = [await self._reports.get()]
-        while len(batch) < maximum and not self._reports.empty():
-            batch.append(self._reports.get_nowait())
-        self._taken += len(batch)
-        return batch, self._taken
+        return await self._arrived.take(maximum)
 
     @property
     def taken(self) -> int:
-        return self._taken
+        return self._arrived.taken
 
     async def position(self) -> int:
         await self._beacon_came(_POSITION_SECONDS)
