@@ -27,6 +27,7 @@ from headway.settings import Settings
 from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
 from tests.api.test_jobs import eventually
 from tests.unit.formats.test_reports import BAD_LOGS, BAD_METRICS
+from tests.until import until
 
 pytestmark = pytest.mark.anyio
 
@@ -173,7 +174,7 @@ async def test_a_live_follower_ends_with_the_job(api: Api) -> None:
     job = await api.submit(name="mine")
     await eventually(api, "mine", "starting")
     following = asyncio.create_task(follow(api, include="logs"))
-    await asyncio.sleep(0.1)
+    await until(lambda: job["id"] in api.server.watchers._followers)
     await worker.run_to_the_end(job["id"], lines=("live",))
     items = await asyncio.wait_for(following, 10)
     assert [line["text"] for line in items[0]["data"]["lines"]] == ["live"]

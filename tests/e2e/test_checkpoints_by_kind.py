@@ -66,7 +66,9 @@ cat state-7 > /dev/null
         assert job.data["warnings"] == []
 
 
-def test_a_link_to_the_newest_file_is_kept_and_only_reading_counts_as_restored(shared_fleet: Fleet) -> None:
+def test_a_link_to_the_newest_file_is_kept_and_only_reading_counts_as_restored(
+    shared_fleet: Fleet, tmp_path: Path
+) -> None:
     """Given files and a link to the newest, the next attempt continues from it; one that reads nothing does not."""
     source = """
 import os, pathlib, signal, sys, time
@@ -79,10 +81,15 @@ if os.environ["HEADWAY_ATTEMPT"] == "1":
     (folder / "latest.tmp").symlink_to("step-4.pt")
     (folder / "latest.tmp").rename(latest)
     (folder / "outside.pt").symlink_to("/etc/hostname")
-    time.sleep(3)
+    while not os.path.exists(sys.argv[1]): time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    reads, ignores = shared_fleet.script(source, "read"), shared_fleet.script(source)
+    go = tmp_path / "go"
+    reads, ignores = shared_fleet.script(source, str(go), "read"), shared_fleet.script(source, str(go))
+    wait_until(
+        lambda: all(has_checkpoint(job) and job.refresh().data["warnings"] for job in (reads, ignores)), "saving"
+    )
+    go.touch()
     assert texts(ended(reads)) == ["starts at 0 0", "starts at 4 2"]
     assert texts(ended(ignores)) == ["starts at 0 0", "starts at 0 2"]
     assert [job.attempts()[1]["restored_step"] for job in (reads, ignores)] == [4, None]

@@ -35,7 +35,7 @@ def texts(job: object) -> list[str]:
 def test_a_full_disk_costs_a_checkpoint_with_a_warning(fleet: Fleet, tmp_path: Path) -> None:
     """Given a checkpoint that does not fit on the disk, training continues; a retry starts from the previous one."""
     source = """
-import headway, os, signal, time, torch
+import headway, os, signal, sys, time, torch
 run = headway.run()
 state = run.restore()
 print("from", state and state["step"], flush=True)
@@ -43,15 +43,20 @@ for step, megabytes in ((1, 1), (2, 60), (3, 60)):
     run.save({"step": step, "weights": torch.zeros(megabytes << 18)}, step)
     run.log(step, loss=1.0)
 if run.attempt == 1:
-    time.sleep(3)
+    while not os.path.exists(sys.argv[1]): time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     with small_disk(tmp_path / "small") as disk:
         fleet.start_server()
         fleet.start_worker("one", slots=1, home=disk / "home")
         fleet.wait_for_workers(1)
-        job = ended(fleet.script(source))
-        assert job.status == "succeeded", job.data
+        go = tmp_path / "go"
+        job = fleet.script(source, str(go))
+        wait_until(
+            lambda: has_checkpoint(job) and job.refresh().data["warnings"], "the first checkpoint, and a warning"
+        )
+        go.touch()
+        assert ended(job).status == "succeeded", job.data
         assert [text for text in texts(job) if text.startswith("from")] == ["from None", "from 1"]
         (warning,) = job.data["warnings"]
         assert warning.startswith("The checkpoint of step 2 could not be saved by rank 0: ")
