@@ -14,7 +14,7 @@ from headway.core.size import counted
 @json_option
 def doctor(as_json: bool) -> None:
     """Find configuration problems on this machine, and print how to fix them. Exit status 1 if there are any."""
-    from headway.cli.checks import CHECKS
+    from headway.cli.doctor_checks import CHECKS
 
     findings = [(title, list(check())) for title, check in CHECKS.items()]
     problems = [problem for _, found in findings for problem in found]

@@ -6,13 +6,13 @@ from headway.core.attempt import Assignment, Attempt
 from headway.core.checkpoint_transitions import warn_unless_restored
 from headway.core.end_reason import EndReason
 from headway.core.failure import Failure, explain_end
-from headway.core.faults import charged, is_fault
 from headway.core.job import Job
 from headway.core.job_change import emit, update_attempt, wake, warn
 from headway.core.left_files_transitions import warn_of_unstored
 from headway.core.resume_point import resume_sentence
 from headway.core.retry import SAME_STEP_FAILURES, explain_decision, may_retry, recent, steps_in_row
 from headway.core.status import AssignmentState, JobStatus
+from headway.core.worker_faults import charged, is_fault
 
 
 def stop(job: Job, failure: Failure | None, now: float, reason: EndReason | None = None) -> Job:

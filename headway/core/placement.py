@@ -8,10 +8,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from headway.core.allocation import FLEET, AllocationState
-from headway.core.faults import avoided_workers
 from headway.core.job import Job
 from headway.core.status import AssignmentState
 from headway.core.worker import Worker
+from headway.core.worker_faults import avoided_workers
 
 Labels = tuple[tuple[str, str], ...]
 

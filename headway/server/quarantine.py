@@ -8,10 +8,10 @@ from contextlib import suppress
 
 from headway.core.attempt import Attempt
 from headway.core.failure import Failure, explain_end
-from headway.core.faults import blamed, breaks_workers, excused, is_fault, proven
 from headway.core.job import Job
 from headway.core.placement import gang_of, has_labels
 from headway.core.worker import Worker, WorkerFault
+from headway.core.worker_faults import blamed, breaks_workers, excused, is_fault, proven
 from headway.errors import Conflict, NotFound
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters

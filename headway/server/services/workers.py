@@ -11,11 +11,11 @@ from headway.core import transitions
 from headway.core.actor import Actor
 from headway.core.allocation import FLEET
 from headway.core.allocation_transitions import check_seat, job_of, take_seat, vacate_seat
-from headway.core.faults import restored
 from headway.core.job import Job
 from headway.core.protocol import Registered, Registration, SeatStart
 from headway.core.size import counted
 from headway.core.worker import TakenSeat, Worker, WorkerLoad, WorkerState
+from headway.core.worker_faults import restored
 from headway.engines.base import AllocatingEngine, Engine
 from headway.errors import AllocationReleased, Conflict, HeadwayError, InvalidInput, NotFound, WorkerLost
 from headway.server.access import Action, Caller, actor_of, require_as_worker, require_in_installation, sees_project

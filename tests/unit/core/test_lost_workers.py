@@ -12,8 +12,8 @@ from headway.core.facts import (
     Released,
     WorkerStopping,
 )
-from headway.core.faults import FREE_FAULTS
 from headway.core.status import AssignmentState, JobStatus
+from headway.core.worker_faults import FREE_FAULTS
 from tests.unit.core.jobs import NOW, ended_rank, finish, placed, queued, report, running
 
 

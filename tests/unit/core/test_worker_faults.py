@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from headway.core import transitions
 from headway.core.attempt_end import end_when_released, failure_of, stop
 from headway.core.end_reason import EndReason
-from headway.core.faults import avoided_workers, blamed, breaks_workers, charged, excused, proven, restored
 from headway.core.job import Job, JobSpec
 from headway.core.job_change import update_assignment
 from headway.core.placement import Share, gang_of, place_queue
 from headway.core.status import AssignmentState, JobStatus
 from headway.core.waiting import explain_misfit, waiting
 from headway.core.worker import Quarantine, Worker, WorkerFault
+from headway.core.worker_faults import avoided_workers, blamed, breaks_workers, charged, excused, proven, restored
 
 
 def worker(name: str, slots: int = 1, **fields: object) -> Worker:
