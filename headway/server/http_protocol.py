@@ -11,6 +11,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 MAXIMUM_HEAD_BYTES = 128 << 10
 """The largest request line with headers; a cursor in a URL may have several kilobytes."""
+_HEAD_SECONDS = 10.0
+"""A client that has not sent a whole head by then, from when it connected or began, is disconnected."""
 _STALLED_SECONDS = 60.0
 """A client that reads nothing of its answer for this long is disconnected: the unsent bytes take memory. Our followers
 and downloads continue where they were."""
@@ -25,7 +27,7 @@ _PROBLEM = (
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request has too large a head, or whose client has stopped reading.
+    """Closes a connection whose request has too large or too slow a head, or whose client has stopped reading.
 
     `_head_bytes`: received bytes of an incomplete head; None between heads. The parser does not say where in the data a
     head starts. So data that also contains the end of another request, such as the rest of its body, is not counted:
@@ -35,6 +37,20 @@ class BoundedHttp(HttpToolsProtocol):
     _head_bytes: int | None = None
     _request_ended = False
     _stall: asyncio.TimerHandle | None = None
+    _late_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def _expect_head(self) -> None:
+        if self._late_head is None:
+            self._late_head = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def _end_expecting(self) -> None:
+        if self._late_head is not None:
+            self._late_head.cancel()
+            self._late_head = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -46,6 +62,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_looking()
+        self._end_expecting()
         super().connection_lost(exc)
 
     def _look_again(self, waiting_bytes: int) -> None:
@@ -66,9 +83,11 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_bytes = 0
+        self._expect_head()
 
     def on_headers_complete(self) -> None:
         self._head_bytes = None
+        self._end_expecting()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

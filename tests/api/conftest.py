@@ -137,7 +137,7 @@ async def opened(server: Server) -> AsyncIterator[Api]:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             transport=transport,
-            base_url="http://test",
+            base_url="http://localhost:8420",
             headers={"Authorization": f"Bearer {token}"},
             event_hooks={"response": [check_documented]},
         ) as http:

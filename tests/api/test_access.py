@@ -20,6 +20,7 @@ def routes_with_names_filled_in() -> list[tuple[str, str]]:
         names = {"job": "j-mine", "attempt": "1", "worker": "w-mine", "name": "x", "sha256": "0" * 64}
         names |= {"assigned_job": "j-mine", "assigned_attempt": "1", "inquiry": "q-x", "dataset": "x"}
         names |= {"step": "1", "rank": "0", "from_attempt": "1", "kind": "jobs", "row": "x"}
+        names |= {"user": "x", "project": "x", "token": "x"}
         path = API_PREFIX + route.path_format.format(**names)
         found += [(method, path) for method in route.methods]
     return found

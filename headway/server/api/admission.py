@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,9 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
 from headway.errors import HeadwayError, NotAuthenticated, Overloaded
 from headway.server.access import Caller, CallerKind
+from headway.server.api.browser_rules import add_browser_rules
 from headway.server.api.common import address_of
 from headway.server.api.open_streams import OpenStreams
 from headway.server.api.problems import answer_of
+from headway.server.api.web_origins import WebOrigins
 from headway.server.counters import COUNTED_STATUSES
 from headway.server.server import Server
 
@@ -50,18 +51,27 @@ class Admission:
         self._app = app
         self._server = server
         self._turns = asyncio.Semaphore(_READS)
+        self._origins = WebOrigins(server.settings)
         self._streams = OpenStreams(server.callers)
         server.directory.on_change = (*server.directory.on_change, self._streams.check)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def counted(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in COUNTED_STATUSES:
-                self._server.counters.answers[message["status"]] += 1
+            if message["type"] == "http.response.start":
+                add_browser_rules(message, scope["path"])
+                if message["status"] in COUNTED_STATUSES:
+                    self._server.counters.answers[message["status"]] += 1
             await send(message)
 
         await self._admit(scope, receive, counted)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._origins.check(HTTPConnection(scope))
+        except HeadwayError as error:
+            self._server.audit.not_authenticated(address_of(scope), scope["path"], error.message)
+            await answer_of(error)(scope, receive, send)
+            return
         if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_FOLDER):
             await self._answer_anyone(scope, receive, send)
             return
@@ -118,16 +128,11 @@ class Admission:
 
 
 def _token_of(connection: HTTPConnection) -> str:
-    """The token that a request has. Raises NotAuthenticated.
-
-    The cookie is SameSite=Strict; that a changing request also comes from a page of ours is checked here.
-    """
+    """The token that a request has: a browser's in its cookie, others in `Authorization`. Raises NotAuthenticated."""
     authorization = connection.headers.get("authorization")
     cookie = connection.cookies.get(COOKIE)
     if authorization is None and cookie is not None:
-        origin = connection.headers.get("origin")
-        if origin is None or urlsplit(origin).netloc == connection.headers.get("host"):
-            return cookie
+        return cookie
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated(

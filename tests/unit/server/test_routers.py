@@ -38,7 +38,7 @@ def test_no_router_reaches_behind_the_services() -> None:
 def test_each_route_calls_one_service() -> None:
     joined = {name: used for name, one in functions() if len(used := services_of(one)) > 1}
     assert joined == {
-        "admission.__init__": {"callers", "directory"},  # no route: it stands before them
+        "admission.__init__": {"callers", "directory", "settings"},  # no route: it stands before them
         "admission._admit": {"callers", "audit"},
         "health.get_health": {"check_ready", "damaged"},  # open to everyone, it tells two figures
         "streams.list_events": {"streams", "following"},  # a page of what there is, or a stream
