@@ -38,7 +38,7 @@ class AssignmentState(StrEnum):
 
 
 JOB_TRANSITIONS: dict[JobStatus, frozenset[JobStatus]] = {
-    JobStatus.QUEUED: frozenset({JobStatus.STARTING, JobStatus.CANCELLED}),
+    JobStatus.QUEUED: frozenset({JobStatus.STARTING, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.STARTING: frozenset(
         {JobStatus.RUNNING, JobStatus.STOPPING, JobStatus.QUEUED, JobStatus.FAILED, JobStatus.CANCELLED}
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from headway.brokers.envelope import report_key
@@ -76,6 +78,8 @@ class Workers:
         self._counters = counters
         self._losing: set[str] = set()
         self._leaving: set[str] = set()
+        self._seating = asyncio.Lock()
+        """One registration for a seat at a time: one that is sent again waits for the answer to the first."""
         self.on_change: Sequence[Callable[[], None]] = ()
         """Listeners to changes of workers or their slots, in the order of their calls."""
 
@@ -114,6 +118,10 @@ class Workers:
         """Register a worker under a new id and declare its former id lost. Raises NotAllowed, NotAuthenticated."""
         require_in_installation(caller, Action.WORKER_REGISTER)
         await self._access_tokens.count_join(caller)
+        async with self._seating if registration.seat is not None else nullcontext():
+            return await self._register(caller, registration)
+
+    async def _register(self, caller: Caller, registration: Registration) -> Registered:
         seat = await self._seat(caller, registration)
         wanted = registration.seat
         if seat is not None and wanted is not None and (known := self._registered_before(seat, wanted.call)):

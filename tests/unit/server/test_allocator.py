@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -162,6 +163,13 @@ async def test_the_newest_start_of_a_seat_ends_the_one_before_which_is_refused_t
         await setting.join(job, 1, "other")
     await setting.server.scheduler.schedule()
     assert await setting.server.workers_of(job) == [again]
+
+
+async def test_a_registration_that_is_sent_again_at_the_same_time_has_one_answer(setting: Setting) -> None:
+    job = await setting.submit(1)
+    await setting.allocator.look()
+    sent = [setting.join(job, 0, "s", call="one") for _ in range(3)]
+    assert len(set(await asyncio.gather(*sent))) == 1
 
 
 async def test_seat_and_token_belong_together(setting: Setting) -> None:
