@@ -39,6 +39,7 @@ bench: setup-dev ## Measure Headway and its alternatives as JSON. The last three
 	$(BIN)/python -m benchmarks.checkpoint
 	$(BIN)/python -m benchmarks.scheduler
 	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.jobs
 	$(BIN)/python -m benchmarks.dispatch
 	$(BIN)/python -m benchmarks.metrics

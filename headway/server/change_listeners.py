@@ -18,12 +18,15 @@ def connect_listeners(server: Server) -> None:
         server.scheduler.job_changed,  # wakes the scheduler, which finds the queue and the quarantine up to date
         *(one.job_changed for one in server.allocators.values()),  # ask engines for what the queue lacks
         server.relay.job_changed,  # wakes the relay, which delivers wake-ups and events
+        server.job_feed.job_changed,  # numbers the change for those who watch all jobs
         lambda job: server.watchers.changed(job.id),  # wakes followers, who read from all of the above
         server.housekeeping.job_changed,  # tidies up later: no request waits for it
     )
     server.jobs.on_delete = (
         *(one.job_deleted for one in server.allocators.values()),  # no machine is kept for it
         server.relay.job_deleted,  # stops delivering for the job
-        server.watchers.deleted,  # followers find that the job is gone
+        server.job_feed.job_deleted,  # the last change of the job
+        lambda job: server.watchers.changed(job.id),  # followers find that the job is gone
     )
+    server.telemetry.on_progress = server.job_feed.progressed
     server.workers.on_change = (server.scheduler.wake,)  # slots came or went

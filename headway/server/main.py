@@ -198,6 +198,7 @@ async def _serve(
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        server.job_feed.close()
         server.watchers.close()  # ends the streams; otherwise uvicorn would wait for them, then cancel them
         http.end()
     await serving

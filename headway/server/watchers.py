@@ -5,39 +5,12 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from headway.core.job import Job
 from headway.errors import Overloaded
 
 MAXIMUM_FOLLOWERS = 4000
 """Each follower is a connection that takes about 50 kB of memory."""
-
-
-class Watcher:
-    """The jobs that changed since the last `take`, each once."""
-
-    def __init__(self) -> None:
-        self._changed: dict[str, str | None] = {}
-        self._woken = asyncio.Event()
-
-    def add(self, job_id: str, deleted_from: str | None = None) -> None:
-        """The job changed, or was deleted from a project. After a deletion, its changes no longer count."""
-        self._changed[job_id] = deleted_from or self._changed.get(job_id)
-        self._woken.set()
-
-    def wake(self) -> None:
-        """End the current wait, with or without a change."""
-        self._woken.set()
-
-    async def take(self, seconds: float) -> dict[str, str | None]:
-        """Wait at most `seconds`, and take the changes: by job id, the project that it was deleted from, or None."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        self._woken.clear()
-        changed, self._changed = self._changed, {}
-        return changed
 
 
 class Watchers:
@@ -45,7 +18,6 @@ class Watchers:
 
     def __init__(self) -> None:
         self._followers: dict[str, set[asyncio.Event]] = {}
-        self._watchers: set[Watcher] = set()
         self._count = 0
         self.closed = False
 
@@ -55,8 +27,6 @@ class Watchers:
         for followers in self._followers.values():
             for follower in followers:
                 follower.set()
-        for watcher in self._watchers:
-            watcher.wake()
 
     def check_room(self) -> None:
         """Raises Overloaded when the server has its most followers: half of the files that it may open."""
@@ -66,18 +36,9 @@ class Watchers:
             raise Overloaded(f"{maximum:,} streams are already open. Try again when some have ended.")
 
     def changed(self, job_id: str) -> None:
-        """Wake the job's followers."""
-        self._wake(job_id, None)
-
-    def deleted(self, job: Job) -> None:
-        """Wake the followers of a deleted job."""
-        self._wake(job.id, job.project)
-
-    def _wake(self, job_id: str, deleted_from: str | None) -> None:
+        """Wake the followers of a job that has changed or was deleted."""
         for follower in self._followers.get(job_id, ()):
             follower.set()
-        for watcher in self._watchers:
-            watcher.add(job_id, deleted_from)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -100,14 +61,3 @@ class Watchers:
             followers.discard(follower)
             if not followers:
                 self._followers.pop(job_id, None)
-
-    @contextmanager
-    def watching(self) -> Iterator[Watcher]:
-        """A watcher of all jobs."""
-        watcher = Watcher()
-        self._watchers.add(watcher)
-        try:
-            with self.counted():
-                yield watcher
-        finally:
-            self._watchers.discard(watcher)

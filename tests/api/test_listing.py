@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
+from headway.server.api.events import renderer
+from headway.server.services import job_feed
 from tests.api.conftest import PROJECT, USER, Api
 
 pytestmark = pytest.mark.anyio
@@ -42,31 +45,74 @@ async def test_sorted_pages_follow_each_other(api: Api) -> None:
     assert (await api.http.get("/api/v1/jobs", params={"cursor": "[1"})).status_code == 422
 
 
-async def messages(stream: AsyncIterator[str]) -> AsyncIterator[tuple[str, dict[str, object]]]:
-    async for text in stream:
-        fields = dict(line.split(": ", 1) for line in text.strip().splitlines() if not line.startswith(":"))
-        if fields:
-            data = json.loads(fields["data"])
-            assert data["kind"] == fields["event"]
-            yield fields["event"], data.get("job", data)
+@dataclass
+class Watching:
+    """Reads the stream of all jobs, from a cursor on."""
+
+    api: Api
+    cursor: str = ""
+
+    def __post_init__(self) -> None:
+        server = self.api.server
+        self.stream = server.job_feed.watch(USER, PROJECT, self.cursor, renderer(server))
+        self.frames: list[dict[str, Any]] = []
+
+    async def next(self) -> tuple[str, str]:
+        """The kind of the next frame, with the job's name and status, or its id."""
+        while not self.frames:
+            batch = await asyncio.wait_for(anext(self.stream), 10) or []
+            self.frames += [{**json.loads(frame.body), "cursor": frame.cursor} for frame in batch]
+        frame = self.frames.pop(0)
+        self.cursor = frame["cursor"]
+        job = frame.get("job")
+        return frame["kind"], f"{job['name']} {job['status']}" if job else frame.get("id", "")
+
+    async def is_silent(self) -> bool:
+        """Whether nothing more comes for a while."""
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(self.next(), 0.5)
+        return True
 
 
-async def test_all_jobs_are_followed_from_a_snapshot_on(api: Api) -> None:
-    from headway.server.api.events import _frames
+async def test_all_jobs_are_watched_each_change_once_and_resumed_by_cursor(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_feed, "_PAGE_JOBS", 2)
+    for name in ("one", "two", "three"):
+        await api.submit(name=name)
+    watching = Watching(api)
+    first = [await watching.next() for _ in range(4)]
+    assert first == [("job", "three queued"), ("job", "two queued"), ("job", "one queued"), ("ready", "")]
+    ready = watching.cursor
+    assert await watching.is_silent()  # events that are delivered change nothing that users see
 
-    await api.submit(name="before")
-    stream = messages(_frames(api.server, api.server.job_feed.watch(USER, PROJECT)))
-    assert [(kind, data.get("name")) for kind, data in (await anext(stream), await anext(stream))] == [
-        ("job", "before"),
-        ("ready", None),
-    ]
-    await api.submit(name="after")
-    before = (await api.http.post("/api/v1/jobs/before/cancel")).json()["id"]
-    newest: dict[object, object] = {}
-    while newest != {"after": "queued", "before": "cancelled"}:
-        kind, data = await asyncio.wait_for(anext(stream), 10)
-        newest[data["name"]] = data["status"]
-    await api.http.delete("/api/v1/jobs/before")
-    while (kind, data["id"]) != ("deleted", before):
-        kind, data = await asyncio.wait_for(anext(stream), 10)
-    await stream.aclose()
+    before = (await api.http.post("/api/v1/jobs/one/cancel")).json()["id"]
+    watching = Watching(api, ready)
+    assert await watching.next() == ("job", "one cancelled")
+    assert await watching.is_silent()
+
+    await api.submit(name="four")
+    await api.http.delete("/api/v1/jobs/one")
+    resumed = Watching(api, ready)
+    assert sorted([await resumed.next(), await resumed.next()]) == [("deleted", before), ("job", "four queued")]
+    assert await resumed.is_silent()
+    other = Watching(api, "00000000-1")  # of a server that was started before
+    assert [(await other.next())[0] for _ in range(4)] == ["job", "job", "job", "ready"]
+
+
+async def test_a_row_is_made_once_for_all_and_has_no_source(api: Api) -> None:
+    watching = [Watching(api) for _ in range(20)]
+    for one in watching:
+        assert (await one.next())[0] == "ready"
+    await api.submit(name="mine", source="x" * 50_000)
+    bodies = []
+    for one in watching:
+        (frame,) = await asyncio.wait_for(anext(one.stream), 10)
+        bodies.append(frame.body)
+    assert len({id(body) for body in bodies}) == 1
+    assert len(bodies[0]) < 1_000
+
+
+async def test_a_cursor_of_all_jobs_that_is_damaged_is_refused(api: Api) -> None:
+    for cursor in ("nonsense", "00000000-x", "00000000--1"):
+        assert (await api.http.get("/api/v1/events", params={"cursor": cursor})).status_code == 422, cursor

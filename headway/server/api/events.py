@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from headway.core.job import Job
@@ -12,11 +13,12 @@ from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import stream_of
 from headway.server.api.frames import DeletedFrame, JobFrame, ReadyFrame, stream_answer
-from headway.server.api.job_views import job_view
+from headway.server.api.job_views import job_row
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
 from headway.server.server import Server
-from headway.server.services.job_feed import Deleted, Ready
+from headway.server.services.job_feed import Render
+from headway.server.services.live_job import Frame, as_events
 
 router = guarded_router(tags=["events"])
 
@@ -27,26 +29,39 @@ router = guarded_router(tags=["events"])
     response_class=StreamingResponse,
     responses=stream_answer("JobsFrame"),
 )
-async def watch_jobs(caller: CallerHere, project: ProjectHere, server: ServerHere) -> StreamingResponse:
-    """The newest jobs, then `ready`, then each job whenever it changes: `job` as it is then, or `deleted` with its id.
+async def watch_jobs(
+    request: Request,
+    caller: CallerHere,
+    project: ProjectHere,
+    server: ServerHere,
+    cursor: Annotated[str | None, Query(max_length=100, description="Opaque: the `id` of a frame.")] = None,
+) -> StreamingResponse:
+    """All jobs, newest first, then `ready`, then each job whenever it changes: `job` as it is then, or `deleted`.
 
-    After a lost connection the whole stream starts again, so that the client misses no change.
+    `Last-Event-ID`, or `cursor`, continues after a frame: only what has changed since is sent. A server that does not
+    know it any more, such as another one, begins with all jobs again.
     """
-    return stream_of(_frames(server, server.job_feed.watch(caller, project)))
+    place = request.headers.get("last-event-id") or cursor
+    return stream_of(_events(server.job_feed.watch(caller, project, place, renderer(server))))
 
 
-async def _frames(server: Server, feed: AsyncIterator[Job | Deleted | Ready | None]) -> AsyncIterator[str]:
-    async for one in feed:
-        match one:
+def renderer(server: Server) -> Render:
+    """Makes the JSON of the frames of all jobs."""
+
+    def render(subject: Job | str | None) -> bytes:
+        frame: JobFrame | DeletedFrame | ReadyFrame
+        match subject:
             case Job():
-                yield _frame(JobFrame(kind="job", job=job_view(one, progress=server.telemetry.progress(one))))
-            case Deleted():
-                yield _frame(DeletedFrame(kind="deleted", id=one.id))
-            case Ready():
-                yield _frame(ReadyFrame(kind="ready"))
+                frame = JobFrame(kind="job", job=job_row(subject, server.telemetry.progress(subject)))
+            case str():
+                frame = DeletedFrame(kind="deleted", id=subject)
             case None:
-                yield ": still here\n\n"
+                frame = ReadyFrame(kind="ready")
+        return frame.model_dump_json().encode()
+
+    return render
 
 
-def _frame(frame: JobFrame | DeletedFrame | ReadyFrame) -> str:
-    return f"event: {frame.kind}\ndata: {frame.model_dump_json()}\n\n"
+async def _events(feed: AsyncIterator[list[Frame] | None]) -> AsyncIterator[bytes]:
+    async for frames in feed:
+        yield b": still here\n\n" if frames is None else as_events(frames)

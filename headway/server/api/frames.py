@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from headway.core.job import Event
-from headway.server.api.job_views import JobView
+from headway.server.api.job_views import JobRow
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """A number as JSON can hold it: one that is not finite is text."""
@@ -63,10 +63,10 @@ class EndFrame(BaseModel):
 
 
 class JobFrame(BaseModel):
-    """A job as it is now."""
+    """A job as it is now, without what a list does not show."""
 
     kind: Literal["job"]
-    job: JobView
+    job: JobRow
 
 
 class DeletedFrame(BaseModel):
@@ -77,7 +77,7 @@ class DeletedFrame(BaseModel):
 
 
 class ReadyFrame(BaseModel):
-    """All jobs that the stream begins with were sent. What follows are changes."""
+    """All jobs were sent. What follows are changes."""
 
     kind: Literal["ready"]
 

@@ -81,6 +81,37 @@ class JobView(BaseModel):
     ended_at: float | None
 
 
+class JobRow(BaseModel):
+    """A job as a list shows it. Times are seconds since the epoch."""
+
+    id: str
+    project: str
+    name: str
+    status: JobStatus
+    sentence: str
+    reason: str | None
+    program: str
+    """What it runs: the trainer, the script or module, or the command's first word."""
+    dataset: str | None
+    world_size: int
+    labels: dict[str, str]
+    hold: bool
+    progress: TrainingProgress | None
+    """How far its training is; null if it does not train now, or logs no steps."""
+    attempts: int
+    retries_used: int
+    warnings: int
+    """How many warnings it has."""
+    created_at: float
+    submitted_by: Actor | None
+    """Who submitted it; null if the job is older than this field."""
+    started_at: float | None
+    ran_seconds: float
+    """How long the ranks of its ended attempts ran. The newest attempt, if it has not ended, has run since its
+    `started_at`."""
+    ended_at: float | None
+
+
 class AttemptView(Attempt):
     """An attempt as users see it."""
 
@@ -107,6 +138,22 @@ def job_view(
         waiting=waits,
         progress=progress,
         resumes_from=resumes_from(job),
+    )
+
+
+def job_row(job: Job, progress: TrainingProgress | None) -> JobRow:
+    """The job as a list shows it."""
+    derived = ("reason", "program", "dataset", "world_size", "progress", "attempts", "warnings")
+    spec = job.spec
+    return JobRow(
+        **{name: getattr(job, name) for name in JobRow.model_fields if name not in derived},
+        reason=job.reason.value if job.reason else None,
+        program=spec.trainer or spec.script or spec.module or (spec.command or ("",))[0],
+        dataset=spec.dataset,
+        world_size=spec.world_size,
+        progress=progress,
+        attempts=job.attempt_number,
+        warnings=len(job.warnings),
     )
 
 

@@ -25,6 +25,15 @@ class Frame(NamedTuple):
     cursor: str
 
 
+def as_events(frames: Sequence[Frame]) -> bytes:
+    """Frames as server-sent events. Each has its cursor as id, if it has one."""
+    return b"".join(
+        (b"id: %b\n" % frame.cursor.encode() if frame.cursor else b"")
+        + b"event: %b\ndata: %b\n\n" % (frame.kind.encode(), frame.body)
+        for frame in frames
+    )
+
+
 class Batch:
     """Frames that followers get together; `cursor` is the place after them."""
 
@@ -39,11 +48,8 @@ class Batch:
 
     @cached_property
     def events(self) -> bytes:
-        """The frames as server-sent events; each has its cursor as id."""
-        return b"".join(
-            b"id: %b\nevent: %b\ndata: %b\n\n" % (frame.cursor.encode(), frame.kind.encode(), frame.body)
-            for frame in self.frames
-        )
+        """The frames as server-sent events."""
+        return as_events(self.frames)
 
 
 class LiveJob:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from headway.core.job import Job
 from headway.core.protocol import Heartbeat
 from headway.core.training_progress import TrainingProgress, training_progress
@@ -16,6 +18,7 @@ class Telemetry:
     def __init__(self, clock: Clock, jobs: Jobs) -> None:
         self._clock = clock
         self._jobs = jobs
+        self.on_progress: Callable[[str], None] = lambda job_id: None
         self._loads: dict[str, WorkerLoad] = {}
         self._steps: dict[str, dict[str, int]] = {}
 
@@ -23,7 +26,11 @@ class Telemetry:
         """Keep the figures of a heartbeat."""
         if heartbeat.load is not None:
             self._loads[worker_id] = heartbeat.load
+        before = self._steps.get(worker_id, {})
         self._steps[worker_id] = heartbeat.steps
+        for job_id, step in heartbeat.steps.items():
+            if before.get(job_id) != step:
+                self.on_progress(job_id)
 
     def forget(self, worker_id: str) -> None:
         """The worker is lost."""
