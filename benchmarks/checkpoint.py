@@ -15,7 +15,7 @@ from typing import Any
 
 from headway.client import JobHandle
 from tests.fleet import Fleet, wait_until
-from tests.strikes import rank_pids
+from tests.random_kills import rank_pids
 
 _SAMPLES, _BATCH = 51_200, 64
 _EPOCH_STEPS = _SAMPLES // _BATCH

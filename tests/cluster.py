@@ -50,7 +50,7 @@ def program(*words: str, check: bool = True, text: str | None = None) -> str:
 
 @contextmanager
 def cluster_lock(*, alone: bool) -> Iterator[None]:
-    """Nobody else disturbs the cluster meanwhile; with `alone` nobody else uses it."""
+    """No other test disturbs the cluster meanwhile. With `alone`, no other test uses it."""
     with _LOCK.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield

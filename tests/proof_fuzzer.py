@@ -45,9 +45,9 @@ class Fuzzer:
         self.fleet = fleet
         self.proxy = proxy
         self.random = random.Random(seed)
-        self.strikes: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
 
-    def strike(self) -> None:
+    def inject_fault(self) -> None:
         """Inject a random fault."""
         kinds: dict[str, Callable[[], None]] = {
             "rank killed": self._kill_rank,
@@ -58,7 +58,7 @@ class Fuzzer:
         }
         kind = self.random.choices(list(kinds), (8, 4, 1, 3, 1))[0]
         kinds[kind]()
-        self.strikes[kind] += 1
+        self.faults[kind] += 1
 
     def _kill_rank(self) -> None:
         processes = [path for path in self.fleet.folder.glob("*/attempts/*/processes.json") if path.exists()]
@@ -117,7 +117,7 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
         while running:
             if time.monotonic() < deadline:
                 time.sleep(fuzzer.random.uniform(2, 10))
-                fuzzer.strike()
+                fuzzer.inject_fault()
             elif time.monotonic() > deadline + ENDING_SECONDS:
                 broken |= {job.name: [f"It did not end: {job.data['sentence']}"] for job in running}
                 break
@@ -145,7 +145,7 @@ def fuzz(fleet: DrillFleet, minutes: float, jobs: int, seed: int) -> dict[str, o
         "jobs": len(attempts),
         "attempts": sum(attempts),
         "late": len(suspects) - len(broken),
-        "strikes": dict(fuzzer.strikes),
+        "faults": dict(fuzzer.faults),
         "broken": broken,
     }
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from headway.client import Client
 from tests.fleet import Fleet
-from tests.strikes import struck, trainer_spec, unbroken
+from tests.random_kills import trainer_spec, unbroken, with_kills
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 STEPS = {"mlp": 5_000, "lstm": 2_000, "cnn": 2_000}
@@ -31,7 +31,7 @@ class Case(NamedTuple):
 def main() -> int:
     """Print JSON with the kills and comparisons. The exit status says whether all results were equal."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--strikes", type=int, default=50, help="Per trainer.")
+    parser.add_argument("--kills", type=int, default=50, help="Per trainer.")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", choices=[*STEPS, "script"], action="append")
     arguments = parser.parse_args()
@@ -44,26 +44,26 @@ def main() -> int:
         fleet.wait_for_workers(2)
         client = fleet.client()
         for name in arguments.only or [*STEPS, "script"]:
-            left = arguments.strikes
+            left = arguments.kills
             while left > 0:
                 for world_size, precision in CASES if name != "script" else CASES[:3]:
                     if left > 0:
                         row = _compare(fleet, client, Case(name, world_size, precision), min(left, 9), generator)
                         print(json.dumps(row), file=sys.stderr, flush=True)
                         rows.append(row)
-                        left -= row["strikes"]
+                        left -= row["kills"]
     equal = all(row["weights_equal"] and row["metrics_equal"] for row in rows)
     print(json.dumps({"proof": "resume", "seed": arguments.seed, "all_equal": equal, "rows": rows}, indent=2))
     return 0 if equal else 1
 
 
-def _compare(fleet: Fleet, client: Client, case: Case, strikes: int, generator: random.Random) -> dict[str, Any]:
+def _compare(fleet: Fleet, client: Client, case: Case, kills: int, generator: random.Random) -> dict[str, Any]:
     spec = _spec(client, *case)
     alone = unbroken(client, spec)
-    broken = struck(fleet, client, spec, strikes=strikes, generator=generator)
+    broken = with_kills(fleet, client, spec, kills=kills, generator=generator)
     return {
         **case._asdict(),
-        "strikes": broken.strikes,
+        "kills": broken.kills,
         "strikes_while_saving": broken.strikes_while_saving,
         "resumed_from": broken.steps[1:],
         "weights_equal": broken.weights == alone.weights,

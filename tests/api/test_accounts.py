@@ -189,7 +189,7 @@ async def test_what_is_not_there_is_named(api: Api) -> None:
 
 
 async def test_machines_join_by_a_token_that_counts_them(api: Api) -> None:
-    """Given a token for two machines, then a third is refused; once it is revoked, nobody joins by it."""
+    """Given a token for two machines, then a third is refused; once it is revoked, no machine can join by it."""
     made = await done(api, "POST", "/tokens/join", {"name": "rack", "maximum_uses": 2})
     worker = {"worker": {"name": "one", "slots": 1, "threads_per_slot": 1, "host": "127.0.0.1", "port": 9}}
     for _ in range(2):

@@ -142,7 +142,7 @@ async def test_a_report_is_read_once_for_all_who_follow(api: Api, monkeypatch: p
 
 
 @pytest.mark.timed
-async def test_readers_that_vanish_or_stall_leave_nothing_and_harm_nobody(tmp_path: Path) -> None:
+async def test_readers_that_vanish_or_stall_leave_nothing_and_harm_no_other(tmp_path: Path) -> None:
     """Given 100 readers that never read and 100 that vanish at once, then another one gets all, and memory returns."""
     patient = Settings(home=tmp_path / "home", lease_seconds=1e6)
     async with opened(Server(patient)) as api:

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 SECRET_PATHS = ("/api/v1/jobs", "/api/v1/no/such/route", "/api/v1/blocks/" + "0" * 64)
 
 
-async def chunks_that_nobody_may_read() -> AsyncIterator[bytes]:
+async def chunks_that_must_not_be_read() -> AsyncIterator[bytes]:
     raise AssertionError("The body was read.")
     yield b""
 
@@ -41,7 +41,7 @@ async def test_the_caller_is_known_before_a_body_is_read(api: Api, path: str) ->
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         for token in ("", "Bearer forged"):
             response = await api.http.request(
-                method, path, content=chunks_that_nobody_may_read(), headers={"Authorization": token}
+                method, path, content=chunks_that_must_not_be_read(), headers={"Authorization": token}
             )
             assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
 
@@ -55,7 +55,7 @@ async def test_a_body_above_its_limit_is_refused_by_name(api: Api, path: str) ->
             yield b" " * (1 << 16)
 
     stated = {"Content-Length": str(limit + 1)}
-    for content, headers in ((chunks_that_nobody_may_read(), stated), (chunks(2 * limit), {})):
+    for content, headers in ((chunks_that_must_not_be_read(), stated), (chunks(2 * limit), {})):
         response = await api.http.request(
             "PATCH" if path.endswith("x") else "POST", path, content=content, headers=headers
         )
@@ -71,7 +71,7 @@ async def test_a_body_above_its_limit_is_refused_by_name(api: Api, path: str) ->
     ("method", "path", "status"), [("POST", "/api/v1/no/such/route", 404), ("POST", "/api/v1/tokens", 405)]
 )
 async def test_a_body_that_no_route_takes_is_not_read(api: Api, method: str, path: str, status: int) -> None:
-    response = await api.http.request(method, path, content=chunks_that_nobody_may_read())
+    response = await api.http.request(method, path, content=chunks_that_must_not_be_read())
     assert response.status_code == status
 
 
@@ -79,7 +79,7 @@ async def test_a_body_from_a_caller_without_access_is_not_read(api: Api) -> None
     """Given a known caller whose kind is never allowed the action, then 403 comes before its body is read."""
     join = api.headers(Caller(CallerKind.JOIN))
     for method, path in (("POST", "/api/v1/jobs"), ("PUT", f"/api/v1/blocks/{'0' * 64}")):
-        response = await api.http.request(method, path, content=chunks_that_nobody_may_read(), headers=join)
+        response = await api.http.request(method, path, content=chunks_that_must_not_be_read(), headers=join)
         assert (response.status_code, response.json()["code"]) == (403, "not_allowed")
 
 

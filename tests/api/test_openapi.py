@@ -143,7 +143,7 @@ async def test_the_pages_of_the_documentation_show_what_users_can_do(api: Api) -
     assert whole == describe_api()
 
 
-def test_the_document_has_examples_and_a_word_for_every_route() -> None:
+def test_the_document_has_examples_and_a_summary_for_every_route() -> None:
     document = describe_api()
     body = document["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
     assert {"trainer", "script", "command"} <= body["examples"].keys()

@@ -83,9 +83,7 @@ async def test_a_wakeup_reaches_the_worker_it_names_and_no_other(
     assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await broker.publish_wakeup(
-        WakeUp(worker="nobody", job="j", attempt=1)
-    )  # it is lost: heartbeats have the same content
+    await broker.publish_wakeup(WakeUp(worker="nobody", job="j", attempt=1))  # it is lost
     await other.close()
 
 

@@ -12,7 +12,7 @@ from headway.client import JobHandle
 from headway.errors import InvalidInput, NotFound
 from tests.e2e.checkpointed import COUNTS, TRAINING, WAITS_ONCE, WAITS_TWICE, complete_steps, newest_step, texts
 from tests.fleet import Fleet, ended, wait_until
-from tests.strikes import kill_a_rank
+from tests.random_kills import kill_a_rank
 
 
 @pytest.mark.parametrize("world_size", [1, 3])

@@ -10,7 +10,7 @@ import pytest
 
 from headway.client import JobHandle
 from tests.fleet import Fleet, ended, has_checkpoint, wait_until
-from tests.strikes import kill_a_rank
+from tests.random_kills import kill_a_rank
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -11,7 +11,7 @@ import pytest
 
 from headway.client import JobHandle
 from tests.fleet import Fleet, ended, wait_until
-from tests.strikes import outcome, trainer_spec
+from tests.random_kills import outcome, trainer_spec
 
 
 def workers_of(job: JobHandle) -> dict[int, psutil.Process]:

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from tests.fleet import Fleet, ended, has_checkpoint, wait_until
+from tests.random_kills import rank_pids
 from tests.small_disk import small_disk
-from tests.strikes import rank_pids
 
 SAVING = """
 import headway, pathlib, sys, time, torch
@@ -71,8 +71,8 @@ def test_a_server_killed_while_checkpoints_are_stored(fleet: Fleet, tmp_path: Pa
     fleet.start_server()
     fleet.start_worker("one", slots=1)
     fleet.wait_for_workers(1)
-    struck = tmp_path / "struck"
-    job = fleet.script(SAVING, "400", str(struck), checkpoints={"keep_newest": 2})
+    resumed = tmp_path / "resumed"
+    job = fleet.script(SAVING, "400", str(resumed), checkpoints={"keep_newest": 2})
     wait_until(lambda: has_checkpoint(job), "the first checkpoint")
     for _ in range(3):
         time.sleep(generator.uniform(0.0, 0.6))
@@ -81,7 +81,7 @@ def test_a_server_killed_while_checkpoints_are_stored(fleet: Fleet, tmp_path: Pa
     wait_until(lambda: job.refresh().status == "running", "the job after the restarts")
     (pid,) = rank_pids(fleet, job, 1)
     os.kill(pid, signal.SIGKILL)
-    struck.touch()
+    resumed.touch()
     assert ended(job).status == "succeeded", job.data
     restored = job.attempts()[1]["restored_step"]
     assert texts(job)[1] == f"from {restored} {restored * (restored + 1) // 2}"

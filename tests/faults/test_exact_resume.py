@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tests.fleet import Fleet
-from tests.strikes import struck, trainer_spec, unbroken
+from tests.random_kills import trainer_spec, unbroken, with_kills
 
 STEPS = {"mlp": 3000, "lstm": 1000, "cnn": 1000}
 CASES = [
@@ -26,8 +26,8 @@ def test_a_killed_trainer_ends_with_the_same_weights(
     spec = trainer_spec(trainer, world_size, precision, steps=steps, every_steps=15, keep_newest=keep_newest)
     with shared_fleet.client() as client:
         alone = unbroken(client, spec)
-        broken = struck(shared_fleet, client, spec, strikes=3, generator=random.Random(f"{trainer}{world_size}"))
-    assert broken.strikes >= 2
+        broken = with_kills(shared_fleet, client, spec, kills=3, generator=random.Random(f"{trainer}{world_size}"))
+    assert broken.kills >= 2
     assert any(broken.steps), "no attempt continued from a checkpoint"
     assert broken.weights == alone.weights
     assert broken.series == alone.series

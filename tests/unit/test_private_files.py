@@ -55,7 +55,7 @@ def test_other_things_in_the_folder_stay_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777, 0o770, 0o733])
-def test_nobody_else_can_write_to_a_home_that_has_other_things(tmp_path: Path, mode: int) -> None:
+def test_other_users_cannot_write_to_a_home_that_has_other_files(tmp_path: Path, mode: int) -> None:
     """Given a shared folder with a foreign file in it, others can no longer rename or replace our files."""
     tmp_path.chmod(mode)
     (tmp_path / "paper.tex").write_text("x")

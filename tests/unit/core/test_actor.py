@@ -14,7 +14,7 @@ WORKER = Actor(kind=ActorKind.WORKER, worker="w-1")
 JOB = new_job(JobSpec(script="s.py", source=""))
 
 
-def test_an_actor_is_said_of_the_events_that_its_change_appended() -> None:
+def test_events_name_the_actor_of_their_change() -> None:
     once = attributed(JOB, emit(JOB, "job.submitted", 1.0), USER)
     twice = attributed(once, emit(once, "attempt.started", 2.0), WORKER)
     assert [event.actor for event in twice.events] == [USER, WORKER]

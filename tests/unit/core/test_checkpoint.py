@@ -85,7 +85,7 @@ def test_each_step_counts_once_from_the_attempt_that_did_it_last() -> None:
     assert repeated_steps(attempts, logged) == [None, 17, None, 50, 20]
 
 
-def test_an_attempt_that_began_anew_repeats_everything() -> None:
+def test_an_attempt_from_the_beginning_repeats_everything() -> None:
     attempts, logged = [attempt(1), attempt(2)], [LoggedSteps(1, 20), LoggedSteps(1, 5)]
     assert kept_through(attempts, logged) == [-inf, inf]
     assert repeated_steps(attempts, logged) == [None, 20]

@@ -32,7 +32,7 @@ def test_an_older_attempts_parts_are_no_checkpoint() -> None:
     assert apply_facts(job, 1, late, NOW) is job
 
 
-def test_parts_of_one_rank_only_are_given_up_with_a_warning() -> None:
+def test_parts_of_only_one_rank_are_dropped_with_a_warning() -> None:
     job = running()
     job = report(job, "w0", part(1, 0))
     assert list(job.attempt.saving) == [1]  # the other rank's may still come
@@ -44,7 +44,7 @@ def test_parts_of_one_rank_only_are_given_up_with_a_warning() -> None:
     assert warning.startswith("Only 1 of 2 ranks saved step 1, so it is not a checkpoint. Call run.save on every")
 
 
-def test_ranks_that_never_save_are_not_waited_for_for_ever() -> None:
+def test_waiting_for_ranks_that_never_save_has_a_limit() -> None:
     job = running()
     for step in range(1, 80):
         job = report(job, "w0", part(step, 0))

@@ -74,7 +74,7 @@ def test_without_logged_steps_ranks_train_from_their_start() -> None:
     assert (found.useful_seconds, found.repeated_seconds, found.startup_seconds) == (40.0, 40.0, 20.0)
 
 
-def test_an_attempt_that_began_anew_makes_all_before_it_repeated() -> None:
+def test_an_attempt_from_the_beginning_makes_earlier_training_repeated() -> None:
     attempts = [attempt(1, 0.0, 10.0, 100.0), attempt(2, 100.0, 101.0, None)]
     found = goodput(job(), attempts, now=151.0)
     assert (found.repeated_seconds, found.useful_seconds) == (90.0, 50.0)

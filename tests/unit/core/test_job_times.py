@@ -118,7 +118,7 @@ async def test_a_server_that_takes_over_goes_by_the_clock_of_the_one_before(tmp_
 
 
 @pytest.mark.anyio
-async def test_a_server_whose_clock_is_behind_what_was_written_last_goes_on_from_there(tmp_path: Path) -> None:
+async def test_a_server_whose_clock_is_behind_continues_from_the_last_written_time(tmp_path: Path) -> None:
     database = SharedSqlite(f"sqlite:///{tmp_path / 'headway.db'}")
     await database.open()
     clock = Clock()

@@ -63,7 +63,7 @@ def test_the_pattern_that_is_offered_matches_the_file(name: str, pattern: str) -
     assert f"give `--output {pattern}` or" in job.warnings[0]
 
 
-def test_nothing_is_said_where_all_is_stored() -> None:
+def test_there_is_no_notice_when_everything_is_stored() -> None:
     job = report(running(), "w0", left(file_list([MODEL])))
     assert report(finish(job), "w0", Released(), last=True).warnings == ()
 
@@ -90,7 +90,7 @@ def test_a_directory_that_was_removed_meanwhile_is_missed() -> None:
     assert "without the files that attempt 1 left in its working directory on worker worker0" in job.warnings[0]
 
 
-def test_what_a_lost_worker_had_is_not_known_and_that_is_said() -> None:
+def test_files_on_a_lost_worker_are_reported_as_unknown() -> None:
     lost = transitions.lose_worker(running(), "w0", NOW)
     job = report(again(lost, worker=1), "w1", WorkingDirectoryReady(fresh=True))
     assert "may have written to its working directory on worker worker0, which was lost" in job.warnings[0]

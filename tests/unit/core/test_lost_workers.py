@@ -62,7 +62,7 @@ def test_after_its_retries_a_job_fails_with_the_reason() -> None:
     assert job.sentence.endswith("The job failed after 3 attempts.")
 
 
-def test_ranks_that_vanish_count_so_that_it_does_not_go_on_for_ever() -> None:
+def test_ranks_that_vanish_count_as_failures() -> None:
     job = queued(retries=1)
     for _ in range(FREE_FAULTS + 2):
         job = transitions.claim(placed(job), job.attempt_number + 1, "w0", "h:1")
@@ -71,7 +71,7 @@ def test_ranks_that_vanish_count_so_that_it_does_not_go_on_for_ever() -> None:
 
 
 def test_a_rank_that_somebody_else_asked_to_end_has_left() -> None:
-    """Given ranks that left though nothing here had asked them to, that is said; it counts, and the job continues."""
+    """Given ranks that left without a request, then it counts as a failure with a warning, and the job continues."""
     left = [ended_rank(rank, exit_code=0, stopped=True) for rank in (0, 1)]
     job = report(running(), "w0", *left, OutputsStored(), Released(), last=True)
     assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, EndReason.RANK_LEFT, 1)

@@ -1,4 +1,4 @@
-"""What is said about where a stopped job continues, before and after."""
+"""The sentences about where a stopped job continues, before and after."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_pausing_says_what_will_happen(job: Job, words: str) -> None:
     assert stop_sentence(transitions.pause(job, NOW)) == words
 
 
-def test_after_a_pause_it_is_said_from_where_the_job_continues() -> None:
+def test_the_sentence_after_a_pause_says_where_the_job_continues() -> None:
     """Given a script that saved nothing, when its ranks are gone, then it starts from the beginning."""
     job = stopped(transitions.pause(running(), NOW))
     assert (resumes_from(job), resume_sentence(job)) == (

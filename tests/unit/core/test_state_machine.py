@@ -102,7 +102,7 @@ class JobMachine(RuleBasedStateMachine):
     """One job, hit by every input, in order and out of it, from the current attempt and from older ones.
 
     Every change goes through the server's own update into a real database and is read back from it. The server is
-    started anew now and then, and its former life may still write.
+    sometimes restarted, and its former process may still write.
     """
 
     store: ClassVar[Store]
@@ -122,7 +122,7 @@ class JobMachine(RuleBasedStateMachine):
         assert self.job.version == answered.version, "the answer is not what is stored"
 
     @rule()
-    def server_starts_anew(self) -> None:
+    def server_restarts(self) -> None:
         self.former_server, self.server = self.server, Jobs(self.store.database, Clock())
         self.store.run(self.server.open())
 

@@ -66,7 +66,7 @@ def test_ranks_that_never_met_are_told_of(workers_alone: tuple[str, ...], warned
     assert [warning.startswith("None of the 2 ranks connected") for warning in job.warnings] == [True] * warned
 
 
-def test_a_rank_alone_has_nobody_to_meet() -> None:
+def test_a_single_rank_has_no_other_to_meet() -> None:
     job = report(finish(running(queued(world_size=1)), ranks=(0,)), "w0", NeverMet(), Released(), last=True)
     assert job.warnings == ()
 

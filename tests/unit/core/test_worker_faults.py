@@ -69,7 +69,7 @@ def test_a_workers_own_fault_costs_no_retry_at_first(reason: EndReason, workers:
     assert charged(attempt, reason, workers) is counted
 
 
-def test_a_job_without_retries_outlives_a_faulty_worker_but_not_for_ever() -> None:
+def test_a_job_without_retries_survives_a_limited_number_of_worker_faults() -> None:
     one = job(retries=0)
     for attempt in range(1, 4):
         one = failed(one, "a", FAULTY)

@@ -105,9 +105,7 @@ def test_any_sign_of_a_meeting_counts(
     changes: dict[str, Any],
     never_met: bool,
 ) -> None:
-    monkeypatch.setattr(
-        "headway.training.meeting._connections", lambda *_: []
-    )  # hides connections of other processes on this machine
+    monkeypatch.setattr("headway.training.meeting._connections", lambda *_: [])  # hides other processes
     plan = replace(PLAN, **{"folder": tmp_path, "world_size": 2, **changes})
     meeting = Meeting(plan, Store(keys))
     if marked:

@@ -29,6 +29,6 @@ def test_whole_lines_are_shown_with_their_rank() -> None:
     assert output.getvalue() == "rank 0: epoch 1 of 3\nrank 1: 100 % done\n"
 
 
-def test_workers_that_nobody_reads_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_workers_without_a_terminal_show_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     show(LINES)
     assert capsys.readouterr() == ("", "")

@@ -55,7 +55,7 @@ async def test_one_that_has_heard_no_newer_answer_is_silent(server: StillServer)
         await server.heartbeats.answer(caller, "a", Heartbeat(counter=99, last_answer=0))
 
 
-async def test_nobody_beats_for_another(server: StillServer) -> None:
+async def test_a_worker_cannot_send_heartbeats_for_another(server: StillServer) -> None:
     await server.a_worker("b")
     heartbeat = Heartbeat(counter=1, last_answer=0)
     with pytest.raises(NotFound):

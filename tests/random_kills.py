@@ -29,7 +29,7 @@ class Outcome:
 
     weights: str
     series: dict[str, list[tuple[int, float]]]
-    strikes: int = 0
+    kills: int = 0
     strikes_while_saving: int = 0
     steps: list[int | None] = field(default_factory=list)
 
@@ -53,16 +53,16 @@ def unbroken(client: Client, spec: dict[str, Any]) -> Outcome:
     return outcome(client.submit(spec).wait(progress=False))
 
 
-def struck(fleet: Fleet, client: Client, spec: dict[str, Any], *, strikes: int, generator: random.Random) -> Outcome:
-    """Train the same job, and kill one of its ranks `strikes` times: every second time while a rank saves."""
+def with_kills(fleet: Fleet, client: Client, spec: dict[str, Any], *, kills: int, generator: random.Random) -> Outcome:
+    """Train the same job, and kill one of its ranks `kills` times: every second time while a rank saves."""
     job = client.submit({**spec, "retries": 100})
     done = while_saving = 0
     attempt = 0
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while done < strikes:
+    while done < kills:
         attempt = wait_until(lambda after=attempt: _training_attempt(job, after), "the next attempt's first step")
         if attempt < 0:
-            break  # it was through before it could be struck so often
+            break  # it was done before it could be killed so often
         if done % 2:
             while_saving += _await_saving(fleet, job, deadline)
         else:
@@ -115,7 +115,7 @@ def rank_pids(fleet: Fleet, job: JobHandle, attempt: int) -> list[int]:
     return sorted(pids)
 
 
-def outcome(job: JobHandle, strikes: int = 0, while_saving: int = 0) -> Outcome:
+def outcome(job: JobHandle, kills: int = 0, while_saving: int = 0) -> Outcome:
     with TemporaryDirectory() as folder:
         (path,) = job.download("model.safetensors", folder)
         weights = hashlib.sha256(_tensors(path)).hexdigest()
@@ -125,7 +125,7 @@ def outcome(job: JobHandle, strikes: int = 0, while_saving: int = 0) -> Outcome:
         if one["rank"] == 0
     }
     steps = [one["restored_step"] for one in job.attempts()]
-    return Outcome(weights, series, strikes, while_saving, steps)
+    return Outcome(weights, series, kills, while_saving, steps)
 
 
 def _tensors(path: Path) -> bytes:
