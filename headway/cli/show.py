@@ -65,12 +65,12 @@ def _print_facts(data: dict[str, Any], spent: dict[str, Any], last_step: int | N
     """A line each, with its name before it."""
     attempt = data["attempt"]
     status = status_text(shown_status(data["status"], hold=data["hold"]))
-    words = [f"attempt {attempt['number']}"] if attempt else []
     count = ranks_of(data)
-    words.append("1 rank" if count == "1" else f"{count} ranks")
+    words = "1 rank" if count == "1" else f"{count} ranks"
     if attempt:
-        words.append("on " + ", ".join(one["worker_name"] for one in attempt["assignments"]))
-    _fact("Status", f"{status}  {', '.join(words)}")
+        workers = ", ".join(one["worker_name"] for one in attempt["assignments"])
+        words = f"attempt {attempt['number']}, {words} on {workers}"
+    _fact("Status", f"{status}  {words}")
     if data["sentence"]:
         print_text(without_controls(data["sentence"]), indent=_LABEL_CHARACTERS)
     _fact("Progress", progress_sentence(data, last_step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headway.cli.common import fitted, when_briefly
+from headway.cli.common import fitted, print_table, when_briefly
 
 TABLE = [
     ["NAME", "STATUS", "WORK", "SUBMITTED"],
@@ -44,3 +44,9 @@ def _padded(table: list[list[str]]) -> list[str]:
 @pytest.mark.parametrize("seconds", [0, 1.0, 1_700_000_000.0, 1_795_957_860.0])
 def test_a_brief_moment_has_twelve_characters_at_most(seconds: float) -> None:
     assert len(when_briefly(seconds)) <= 12
+
+
+def test_a_column_with_only_dashes_is_left_out_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("NAME", "LEFT"), [("a", "-"), ("b", "-")], empty=("LEFT",))
+    print_table(("NAME", "LEFT"), [("a", "-"), ("b", "5 s")], empty=("LEFT",))
+    assert capsys.readouterr().out.splitlines() == ["NAME", "a", "b", "NAME  LEFT", "a     -", "b     5 s"]

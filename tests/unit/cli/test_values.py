@@ -8,7 +8,7 @@ import click
 import pytest
 
 from headway.cli.common import figure
-from headway.cli.values import BYTES, DURATION, MOMENT, WORLD_SIZE, typed_as
+from headway.cli.values import BYTES, DURATION, MOMENT, WORLD_SIZE, Word, typed_as
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,10 @@ def test_a_value_of_the_command_line_that_is_none_gets_a_sentence(kind: click.Pa
 
 def test_a_figure_of_a_result_may_be_anything() -> None:
     assert [figure(one, ".2%") for one in (0.5, "NaN", None, [1])] == ["50.00%", "NaN", "None", "[1]"]
+
+
+def test_a_wrong_word_is_answered_with_the_nearest() -> None:
+    kind = Word(("queued", "paused", "running"))
+    assert kind.convert("running", None, None) == "running"
+    with pytest.raises(click.BadParameter, match=r"Did you mean running\?"):
+        kind.convert("runing", None, None)
