@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from headway.client import JobHandle
@@ -90,8 +92,9 @@ def test_colours_are_as_the_variables_say(shared_fleet: Fleet, job: JobHandle) -
 
 def test_the_run_time_does_not_include_the_queue(shared_fleet: Fleet, job: JobHandle) -> None:
     heading, *rows = prints(shared_fleet, "jobs", "--name", job.name).splitlines()
-    assert heading.split() == ["NAME", "STATUS", "RANKS", "WORK", "SUBMITTED", "RAN", "TEST", "ACCURACY"]
+    assert heading.split() == ["NAME", "STATUS", "RANKS", "WORK", "PROGRESS", "RAN", "SUBMITTED"]
     assert len(rows) == 1
+    assert re.search(r"Time +ran [\d.]+ m?s, queued [\d.]+ m?s", prints(shared_fleet, "show", job.name))
     assert "No matching jobs." in prints(shared_fleet, "jobs", "--name", "no-such-job")
 
 
