@@ -12,6 +12,7 @@ from typing import ClassVar
 import httpx
 
 from headway.core.allocation import Observation, Over
+from headway.core.allocation_transitions import seats_of
 from headway.core.job import JobSpec
 from headway.core.pod import HOME, Pod
 from headway.engines.base import Abilities, AllocatingEngine, AllocationRequest, EngineSetup
@@ -113,7 +114,7 @@ class KubernetesEngine(AllocatingEngine):
         view = self._observed.view(request.id)
         if view.job is not None:
             return
-        seats = self._seats(request.id, request.job, request.spec, request)
+        seats = self._seats(request.id, request.job, request.spec)
         try:
             service = await self._service(manifests.service(seats))
             await self._made(SECRETS, manifests.secret(seats, request.token, service))
@@ -173,7 +174,7 @@ class KubernetesEngine(AllocatingEngine):
         made = await self._made(SERVICES, manifest)
         return made if made is not None else await self._api.get(SERVICES, manifest["metadata"]["name"])
 
-    def _seats(self, allocation: str, job: str, spec: JobSpec, request: AllocationRequest | None = None) -> Seats:
+    def _seats(self, allocation: str, job: str, spec: JobSpec) -> Seats:
         """The inputs of the manifests. Raises InvalidInput for a job without an image."""
         pod = spec.pod or Pod()
         image = pod.image or self._settings.image
@@ -183,12 +184,11 @@ class KubernetesEngine(AllocatingEngine):
                 "in it."
             )
         grace = f"{self._settings.grace_seconds:g}"
-        slots = request.slots_per_seat if request is not None else 1
+        count, slots = seats_of(spec)
         command = (
             "headway", "worker", "--allocation", "--seat", "$(JOB_COMPLETION_INDEX)", "--start", "$(POD_UID)",
             "--server", self._settings.server or self._setup.server_url, "--token-file", f"{TOKEN_FOLDER}/{TOKEN_KEY}",
             "--home", f"{HOME}/worker", "--slots", str(slots), "--grace-seconds", grace,
         )  # fmt: skip
-        count = request.seats if request is not None else spec.world_size
         grace_seconds = self._settings.grace_seconds
         return Seats(allocation, self._setup.installation, job, count, pod, image, command, grace_seconds)

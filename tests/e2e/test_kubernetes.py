@@ -1,0 +1,116 @@
+"""Jobs in pods, from the command line to the weights: a real cluster, a real server, and this checkout in the pods."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+from headway.client import Client, JobHandle
+from tests.cluster import CHECKOUT_IMAGE, Namespace, cluster_lock, engine_url, new_namespace, program
+from tests.fleet import Fleet, wait_until
+from tests.services import FOLDER
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kubernetes.md"
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    with cluster_lock(alone=False), new_namespace() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def fleet(namespace: Namespace, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A server with this engine, and no worker."""
+    url = engine_url(namespace, image=CHECKOUT_IMAGE)
+    with Fleet(tmp_path_factory.mktemp("kubernetes"), engine_urls=url) as made:
+        made.start_server()
+        yield made
+
+
+def test_every_command_of_the_page_runs(fleet: Fleet, client: Client, namespace: Namespace, tmp_path: Path) -> None:
+    """Given the page's files, when its commands run in an empty namespace, then a job trains in two pods."""
+    text = PAGE.read_text().replace("training", namespace.name)
+    for name, content in re.findall(r"```\w+ file=(\S+)\n(.*?)```", text, re.DOTALL):
+        (tmp_path / name).write_text(content)
+    kubectl = tmp_path / "bin" / "kubectl"
+    kubectl.parent.mkdir()
+    kubectl.write_text(f'#!/bin/sh\nexec "{FOLDER}/kubernetes/cluster" kubectl "$@"\n')
+    kubectl.chmod(0o755)
+    environment = {
+        **os.environ,
+        "HEADWAY_HOME": str(fleet.home),
+        "HEADWAY_SERVER_URL": fleet.url,
+        "PATH": os.pathsep.join((str(kubectl.parent), str(Path(sys.executable).parent), os.environ["PATH"])),
+    }
+    program("kubectl", "delete", "namespace", namespace.name)
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    assert len(commands) >= 5
+    for command in commands:
+        ran = subprocess.run(
+            ["bash", "-c", f"set -o pipefail\n{command}"],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, (command, ran.stdout, ran.stderr)
+    digits = client.job("digits")
+    assert digits.status == "succeeded"
+    wait_until(lambda: namespace.objects("pods") == [], "the end of the pods")
+
+
+@pytest.fixture(scope="module")
+def client(fleet: Fleet) -> Iterator[Client]:
+    with fleet.client() as made:
+        yield made
+
+
+def job_on_two_pods(client: Client) -> JobHandle:
+    spec = {
+        "trainer": "mlp",
+        "dataset": "digits",
+        "world_size": 2,
+        "engine": "kubernetes",
+        "parameters": {"epochs": 6, "seed": 7},
+        "checkpoints": {"every_steps": 5},
+        "pod": {"memory": "1Gi"},
+    }
+    return client.submit(spec)
+
+
+def test_a_pod_that_is_deleted_in_the_middle_changes_no_weight(
+    fleet: Fleet, client: Client, namespace: Namespace, tmp_path: Path
+) -> None:
+    """Given two equal jobs, when a pod of one is deleted in its training, then its weights end as the other's."""
+    unbroken, broken = job_on_two_pods(client), job_on_two_pods(client)
+    fleet.kill("server")  # while pods are asked for
+    fleet.start_server()
+    wait_until(lambda: broken.checkpoints(), "a checkpoint")
+    victim = next(pod for pod in pods_of(namespace, broken) if pod["metadata"]["name"].rsplit("-", 2)[1] == "1")
+    namespace.kubectl("delete", "pod", victim["metadata"]["name"], "--grace-period=1", "--wait=false")
+    for job in (unbroken, broken):
+        assert job.wait(progress=False).status == "succeeded"
+    ends = [{attempt["reason"] for attempt in job.attempts()} - {"assignment_ignored"} for job in (unbroken, broken)]
+    assert ends == [{"completed"}, {"worker_stopped", "completed"}], "but for what a loaded machine claims too late"
+    weights = [
+        {name: tensor.tobytes() for name, tensor in load_file(path).items()}
+        for job in (unbroken, broken)
+        for path in job.download("model.safetensors", tmp_path / job.name)
+    ]
+    equal = weights[0] == weights[1]
+    assert equal, "the weights differ"
+    starts = [one["data"]["seat"] for one in broken.events() if one["type"] == "allocation.seat_up"]
+    assert sorted(starts) == [0, 1, 1], "the other pod kept its place"
+    wait_until(lambda: namespace.objects("pods") == [], "the end of the pods")
+
+
+def pods_of(namespace: Namespace, job: JobHandle) -> list[dict[str, Any]]:
+    return [pod for pod in namespace.objects("pods") if pod["metadata"]["labels"].get("headway.io/job") == job.id]
