@@ -68,7 +68,7 @@ def test_an_installation_moves_to_another_database_while_it_works(tmp_path: Path
     with fleet_over(tmp_path / "after", after) as fleet:
         restored = fleet.command("restore", str(file), **fleet.settings)
         assert restored.returncode == 0, restored.stderr
-        assert "is as in the backup" in restored.stdout
+        assert "is the same as the backup" in restored.stdout
         again = fleet.command("restore", str(file), **fleet.settings)
         assert again.returncode == 2, "existing data is not overwritten"
         started(fleet)
@@ -133,5 +133,5 @@ def test_missing_objects_are_named_and_the_rest_is_backed_up(tmp_path: Path, fle
     stored["b.txt"].write_text("other")
     saved = fleet.command("backup", str(tmp_path / "backup.zip"))
     assert saved.returncode == 1
-    assert saved.stderr.count("is gone or damaged in the store") == 2
+    assert saved.stderr.count("is missing or damaged in the store") == 2
     assert fleet.command("restore", str(tmp_path / "backup.zip"), "--home", str(tmp_path / "new")).returncode == 0
