@@ -104,14 +104,14 @@ def test_no_worker(lonely: Fleet) -> None:
         ({"HEADWAY_ORPHAN_TIMEOUT_SECONDS": "900"}, "it must be below HEADWAY_SETTLE_SECONDS", "Correct the variable"),
         ({"HEADWAY_DATASET_DIRECTORIES": "/nope/data"}, "names /nope/data, which is not a folder", "mkdir /nope/data"),
         ({"HEADWAY_SERVER_URL": "http://127.0.0.1:9"}, "No server answers at http://127.0.0.1:9", "headway up"),
-        ({"HEADWAY_SERVER_URL": "127.0.0.1:8420"}, "which is no http address", "Write http://HOST:8420"),
+        ({"HEADWAY_SERVER_URL": "127.0.0.1:8420"}, "which is not an http address", "Write http://HOST:8420"),
         (
             {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""},
             "HTTP_PROXY sends requests for 127.0.0.1",
             "NO_PROXY=",
         ),
         ({"HEADWAY_HOME": "/nope/home"}, "There is no token: /nope/home/user.token does not exist", "HEADWAY_TOKEN"),
-        ({"HEADWAY_HOME": "/dev/null"}, "is not a folder that you may write to", "Set HEADWAY_HOME"),
+        ({"HEADWAY_HOME": "/dev/null"}, "is not a folder that you can write to", "Set HEADWAY_HOME"),
     ],
 )
 @pytest.mark.usefixtures("quick_torch")
@@ -170,5 +170,5 @@ def test_too_few_open_files(shared_fleet: Fleet) -> None:
     command = f"ulimit -Sn 256; exec {sys.executable} -m headway doctor"
     ran = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert "A process may open 256 files only." in ran.stdout
+    assert "A process may open only 256 files." in ran.stdout
     assert "-> ulimit -n" in ran.stdout
