@@ -48,12 +48,13 @@ def trains(job: JobHandle, attempt: int) -> bool:
     return bool(now and now["number"] >= attempt and "first_step" in now["stages"])
 
 
+@pytest.mark.timeout(600)
 def test_a_struck_job_on_an_engine_ends_as_one_left_alone_and_leaves_nothing(engine: Fleet) -> None:
     """Given a job with two workers of its own, when the server is killed while they start and while they train, one
     worker is killed, and one is told to end, then its weights are those of a job that nothing happened to.
     """
     fleet = engine
-    spec = trainer_spec("cnn", 2, "fp32", steps=3000, every_steps=15)
+    spec = trainer_spec("cnn", 2, "fp32", steps=2000, every_steps=15)
     with fleet.client() as client:
         struck = client.submit(spec)
         started = wait_until(lambda: len(workers_of(struck)) == 2 and workers_of(struck), "the start of both workers")
