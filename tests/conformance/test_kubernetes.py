@@ -21,7 +21,7 @@ from headway.errors import InvalidInput, SettingInvalid
 from tests.cluster import Namespace, cluster_lock, engine_url, new_namespace, program
 from tests.kubernetes_engine import behaviour, request, running, waits_for
 
-pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes]
+pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes, pytest.mark.timeout(900)]  # they wait for the cluster
 
 
 @pytest.fixture

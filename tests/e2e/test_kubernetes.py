@@ -18,7 +18,7 @@ from tests.cluster import CHECKOUT_IMAGE, Namespace, cluster_lock, engine_url, n
 from tests.fleet import Fleet, wait_until
 from tests.services import FOLDER
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]  # they wait for the cluster
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kubernetes.md"
 
 

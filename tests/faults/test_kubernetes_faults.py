@@ -19,7 +19,7 @@ from headway.errors import Unavailable
 from tests.cluster import Namespace, cluster_lock, new_namespace, program, until
 from tests.kubernetes_engine import behaviour, request, running, waits_for
 
-pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes]
+pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes, pytest.mark.timeout(900)]  # they wait for the cluster
 PRIORITY = {
     "apiVersion": "scheduling.k8s.io/v1",
     "kind": "PriorityClass",
