@@ -63,7 +63,7 @@ def test_included_files_and_projects_of_the_working_directory_are_those_of_the_j
     cold = run("1.17.0", "three", variables={"PYTHONHASHSEED": "0"})
     assert texts(cold, -1) == []
     (tmp_path / ".gitignore").write_text("more/\n")
-    with pytest.raises(InvalidInput, match=r"requirements.txt needs more/base.txt, which an ignore file leaves out"):
+    with pytest.raises(InvalidInput, match=r"requirements.txt needs more/base.txt, which an ignore file excludes"):
         run("1.17.0", "four")
 
 
