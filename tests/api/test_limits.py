@@ -87,7 +87,9 @@ async def test_two_hundred_megabytes_without_a_token_are_answered_at_once(api: A
     async with api.listening() as port:
         for token, status in ((b"", b"401"), (b"Authorization: Bearer nobody\r\n", b"401")):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + b"Content-Length: 200000000\r\n\r\n{")
+            writer.write(
+                b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" + token + b"Content-Length: 200000000\r\n\r\n{"
+            )
             async with asyncio.timeout(5):
                 head = await reader.readuntil(b"\r\n")
             assert status in head
@@ -102,7 +104,9 @@ async def test_a_client_that_disconnects_while_it_sends_is_not_a_defect(
     async with api.listening() as port:
         for path in (b"POST /api/v1/jobs", b"PUT /api/v1/blocks/" + b"0" * 64):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(path + b" HTTP/1.1\r\nHost: localhost\r\nAuthorization: " + token + b"\r\nContent-Length: 99\r\n\r\n{")
+            writer.write(
+                path + b" HTTP/1.1\r\nHost: localhost\r\nAuthorization: " + token + b"\r\nContent-Length: 99\r\n\r\n{"
+            )
             await writer.drain()
             await asyncio.sleep(0.1)
             writer.transport.abort()
