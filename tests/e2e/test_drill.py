@@ -54,7 +54,7 @@ print("weights", "other")
     job = ended(shared_fleet.script(source))
     said = " ".join(broken_invariants(job, "weights mine"))
     assert "The weights differ from those of the undisturbed run." in said
-    assert "The metrics of rank 0 do not have each step once (missing: [100], doubled: [])." in said
+    assert "The metrics of rank 0 do not have each step once (missing: [100], duplicated: [])." in said
     assert "Lines of rank 0 in attempt 1 are lost or duplicated." in said
     assert "The newest checkpoint does not load" in said
 
