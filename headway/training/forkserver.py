@@ -46,8 +46,8 @@ def preload() -> None:
 
 def main(descriptor: int, worker_pid: int) -> None:
     """Serve launches on the socket until the worker closes it or dies."""
+    from headway.rank_protocol.launcher_messages import ForkserverReady, encode_message
     from headway.rank_protocol.lifeline import die_with_parent
-    from headway.rank_protocol.messages import ForkserverReady, encode_message
     from headway.rank_protocol.version import own_version
 
     for number in (

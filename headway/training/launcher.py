@@ -21,8 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from headway.rank_protocol import rank_variables
-from headway.rank_protocol.lifeline import adopt_orphans, die_with_parent
-from headway.rank_protocol.messages import (
+from headway.rank_protocol.launcher_messages import (
     AllGone,
     CommandEnded,
     FromLauncher,
@@ -34,6 +33,7 @@ from headway.rank_protocol.messages import (
     decode_message,
     encode_message,
 )
+from headway.rank_protocol.lifeline import adopt_orphans, die_with_parent
 from headway.rank_protocol.paths import going_mark
 from headway.rank_protocol.plan import Plan
 from headway.training.finished_ranks import FinishedRanks

@@ -24,7 +24,7 @@ from headway.errors import EnvironmentFailed
 from headway.rank_protocol import rank_variables
 from headway.rank_protocol.lifeline import die_with_parent
 from headway.rank_protocol.paths import going_mark, log_file, stacks_file
-from headway.rank_protocol.records import RankFinished
+from headway.rank_protocol.run_records import RankFinished
 from headway.rank_protocol.stacks_signal import STACKS_SIGNAL
 from headway.training import program
 from headway.training.finished_ranks import tell_finished

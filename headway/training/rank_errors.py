@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 from headway.rank_protocol.peer_errors import PEER_ERRORS
-from headway.rank_protocol.records import RankError
+from headway.rank_protocol.run_records import RankError
 from headway.training import program
 from headway.training.run import Run
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headway.errors import EnvironmentFailed
-from headway.rank_protocol import rank_variables, records
+from headway.rank_protocol import rank_variables, run_records
 from headway.rank_protocol.checkpoint_files import pack_files
 from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.rank_protocol.paths import (
@@ -79,7 +79,7 @@ class Run:
         run = cls(os.environ)
         problem = mismatch_with_worker(os.environ)
         if problem is not None:
-            run.record(records.RankError(problem, environment=True))
+            run.record(run_records.RankError(problem, environment=True))
             raise EnvironmentFailed(problem)
         return run
 
@@ -99,7 +99,7 @@ class Run:
         step = checked_step(whole_number(step, "step"))
         for name in values:
             checked_metric(name)
-        self._append(records.metrics_values(step, time.time(), real_numbers(values)))
+        self._append(run_records.metrics_values(step, time.time(), real_numbers(values)))
         if not self._first_logged:
             self._first_logged = True
             if self.rank == 0:
@@ -111,7 +111,7 @@ class Run:
         With `total_steps`, people who follow the job see its progress.
         """
         total_steps = None if total_steps is None else whole_number(total_steps, "total_steps")
-        self.record(records.StageReached(stage, time.time(), total_steps))
+        self.record(run_records.StageReached(stage, time.time(), total_steps))
 
     def finish(self, **result: Any) -> None:
         """Record the job's result, such as `run.finish(test={"accuracy": 0.98})`. Only rank 0's counts.
@@ -122,14 +122,14 @@ class Run:
         """
         result = checked_result(result)
         if self.rank == 0:
-            self.record(records.ResultStored(result))
+            self.record(run_records.ResultStored(result))
 
-    def record(self, record: records.Record) -> None:
+    def record(self, record: run_records.Record) -> None:
         """Append one record for the worker. Appends of this size are atomic.
 
         Raises ValueError for more than 256 KiB of JSON.
         """
-        self._append(records.record_values(record))
+        self._append(run_records.record_values(record))
 
     def _append(self, values: dict[str, Any]) -> None:
         if self.record_file is None:
@@ -150,7 +150,7 @@ class Run:
     def _schedule(self) -> CheckpointSchedule:
         self._obey_sigterm()
         if self.rank == 0:
-            self.record(records.AsksToSave())
+            self.record(run_records.AsksToSave())
         return CheckpointSchedule(self._policy, self.world_size, lambda: self.asked_to_stop)
 
     def save(self, state: Any, step: int) -> None:
@@ -175,7 +175,7 @@ class Run:
                 self._record_saved(step, began_at, PartKind.FILES)
                 if left_out:
                     names = [ascii(name)[1:-1][:1000] for name in left_out[:5]]
-                    self.record(records.LinksLeftOut(step, names, len(left_out)))
+                    self.record(run_records.LinksLeftOut(step, names, len(left_out)))
             return
         own = {
             "format": CHECKPOINT_FORMAT,
@@ -218,7 +218,7 @@ class Run:
                 return
             words = f"The checkpoint of step {step} was not saved by rank {self.rank}: {error}."
             print(f"headway: {words} Training continues.", file=sys.stderr, flush=True)
-            self.record(records.CheckpointNotSaved(step, self.rank, error[:1000]))
+            self.record(run_records.CheckpointNotSaved(step, self.rank, error[:1000]))
 
         self._saver.start(write, self._saved(step), then)
 
@@ -231,11 +231,11 @@ class Run:
             log_bytes = log_file(Path(self.record_file).parent, self.rank).stat().st_size
         except OSError:  # the script has deleted it
             return began_at
-        self.record(records.CheckpointBegun(began_at, log_bytes))
+        self.record(run_records.CheckpointBegun(began_at, log_bytes))
         return began_at
 
     def _record_saved(self, step: int, began_at: float, kind: PartKind, *, replica: bool = False) -> None:
-        self.record(records.CheckpointSaved(step, began_at, kind, replica))
+        self.record(run_records.CheckpointSaved(step, began_at, kind, replica))
 
     def restore(self, into: dict[str, Any] | None = None) -> Any:
         """The state that this rank saved in the checkpoint where the attempt starts; None if there is none.
@@ -270,7 +270,7 @@ class Run:
             set_random_state(own["random"])
         self._positions, self._start_positions = dict(own["positions"]), dict(own["positions"])
         if self.rank == 0:
-            self.record(records.CheckpointRestored(given.step))
+            self.record(run_records.CheckpointRestored(given.step))
         return state
 
     @property
@@ -331,7 +331,7 @@ class Run:
         stop = self._schedule.stop if "_schedule" in self.__dict__ else self.asked_to_stop
         if stop and not self.interrupted and self.of_this_process:
             self.interrupted = True
-            self.record(records.RankInterrupted())
+            self.record(run_records.RankInterrupted())
         return stop
 
     def _obey_sigterm(self) -> None:

@@ -13,7 +13,7 @@ from headway.core.artifact import legal_name
 from headway.core.facts import LinksLeftOut, NeverMet, RanksIdle, RankStarted, StageReached, Stalled
 from headway.core.left_files import MAXIMUM_NAMED
 from headway.core.protocol import Claimed, Inquiry, Timeouts
-from headway.rank_protocol.messages import AllGone, CommandEnded, FromLauncher, RankExited, RanksStarted
+from headway.rank_protocol.launcher_messages import AllGone, CommandEnded, FromLauncher, RankExited, RanksStarted
 from headway.rank_protocol.paths import output_folder
 from headway.worker.checkpoint_watch import CheckpointWatch
 from headway.worker.checkpoints import CheckpointSender, SavedPart

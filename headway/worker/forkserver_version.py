@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headway import __version__
 from headway.errors import Corrupt, EnvironmentFailed, HeadwayError, WorkerOutdated
-from headway.rank_protocol.messages import ForkserverReady, decode_message
+from headway.rank_protocol.launcher_messages import ForkserverReady, decode_message
 from headway.rank_protocol.version import RANK_PROTOCOL, HeadwayVersion, mismatch, own_version
 
 _OR_NONE = ", or take Headway out of the environment: the worker brings its own"

@@ -8,7 +8,7 @@ from headway.core.facts import Fact
 from headway.formats.metrics import Series
 from headway.formats.reports import LogLine
 from headway.rank_protocol.record_bounds import checked_metric, checked_step, clean_text, one_line
-from headway.rank_protocol.records import RankError
+from headway.rank_protocol.run_records import RankError
 from headway.worker.checkpoints import SavedPart
 
 MAXIMUM_HARVEST_BYTES = 6 << 20

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headway.core.protocol import Inquiry, InquiryAnswer
 from headway.errors import HeadwayError
-from headway.rank_protocol.messages import CommandEnded
+from headway.rank_protocol.launcher_messages import CommandEnded
 from headway.worker.connection import Connection
 from headway.worker.launcher import Launcher
 from headway.worker.regular_files import read_part, size_of

@@ -13,7 +13,7 @@ import psutil
 
 from headway.core.protocol import Inquiry
 from headway.errors import CannotStartRanks, Corrupt
-from headway.rank_protocol.messages import (
+from headway.rank_protocol.launcher_messages import (
     FromLauncher,
     LauncherStarted,
     RunCommand,

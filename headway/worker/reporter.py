@@ -18,9 +18,9 @@ from headway.core.facts import (
     StageReached,
     WorkerFailed,
 )
-from headway.rank_protocol.messages import RankExited
+from headway.rank_protocol.launcher_messages import RankExited
 from headway.rank_protocol.record_bounds import clean_text
-from headway.rank_protocol.records import RankError
+from headway.rank_protocol.run_records import RankError
 from headway.worker.checkpoints import SavedPart
 from headway.worker.fact_queue import FactQueue
 from headway.worker.harvest import Harvest

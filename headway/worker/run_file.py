@@ -22,10 +22,10 @@ from headway.core.facts import (
 from headway.errors import Corrupt
 from headway.formats.reports import LogLine
 from headway.formats.sections import LATEST_SECONDS
-from headway.rank_protocol import records
+from headway.rank_protocol import run_records
 from headway.rank_protocol.checkpoint_parts import PartKind
 from headway.rank_protocol.record_bounds import MAXIMUM_RECORD_BYTES, checked_step, clean_text, storable
-from headway.rank_protocol.records import (
+from headway.rank_protocol.run_records import (
     CheckpointBegun,
     CheckpointSaved,
     FactRecord,
@@ -173,19 +173,19 @@ def _fact(record: FactRecord, rank: int) -> Fact:
     ValidationError.
     """
     match record:
-        case records.StageReached(stage, at, total_steps):
+        case run_records.StageReached(stage, at, total_steps):
             return StageReached(stage=stage, at=_checked_time(at), total_steps=total_steps)
-        case records.ResultStored(result):
+        case run_records.ResultStored(result):
             return ResultStored(result=result)
-        case records.RankFinished():
+        case run_records.RankFinished():
             return RankFinished(rank=rank)
-        case records.AsksToSave():
+        case run_records.AsksToSave():
             return AsksToSave()
-        case records.CheckpointNotSaved(step, _, error):
+        case run_records.CheckpointNotSaved(step, _, error):
             return CheckpointNotSaved(step=step, rank=rank, error=error)
-        case records.LinksLeftOut(step, names, count):
+        case run_records.LinksLeftOut(step, names, count):
             return LinksLeftOut(step=step, names=tuple(names), count=count)
-        case records.CheckpointRestored(step):
+        case run_records.CheckpointRestored(step):
             return CheckpointRestored(step=step)
 
 

@@ -47,7 +47,7 @@ for path in folder.glob('rank-0.*'):
 path = folder / 'checkpoints' / '5' / 'rank-0'
 path.parent.mkdir(parents=True); os.mkfifo(path)
 from headway.rank_protocol.checkpoint_parts import PartKind
-from headway.rank_protocol.records import CheckpointSaved
+from headway.rank_protocol.run_records import CheckpointSaved
 run.record(CheckpointSaved(5, 1.0, PartKind.STATE, False))""",
     "three thousand outputs": """
 for number in range(3_000): (run.output_directory / str(number)).touch()""",

@@ -9,7 +9,7 @@ import pytest
 
 import headway
 from headway.errors import CannotStartRanks, EnvironmentFailed, WorkerOutdated
-from headway.rank_protocol.messages import AllGone, ForkserverReady, encode_message
+from headway.rank_protocol.launcher_messages import AllGone, ForkserverReady, encode_message
 from headway.rank_protocol.rank_variables import RANK_PROTOCOL as PROTOCOL_VARIABLE
 from headway.rank_protocol.rank_variables import RUN_FILE
 from headway.rank_protocol.version import RANK_PROTOCOL, mismatch_with_worker, own_version, version_variables

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from headway.rank_protocol.messages import Stop, encode_message
+from headway.rank_protocol.launcher_messages import Stop, encode_message
 from headway.training import launcher
 from headway.training.finished_ranks import FinishedRanks
 from headway.training.launcher import _Rank, _signal_rank, _Watch

@@ -14,7 +14,7 @@ from headway.core.facts import Fact
 from headway.core.job import JobSpec
 from headway.core.protocol import AssignmentKey, Claimed, Timeouts
 from headway.formats.reports import Report, decode_report
-from headway.rank_protocol.messages import (
+from headway.rank_protocol.launcher_messages import (
     AllGone,
     FromLauncher,
     RankExited,

@@ -23,7 +23,7 @@ from headway.core.facts import (
 )
 from headway.core.protocol import Claimed
 from headway.errors import AnswerUnreadable, CannotStartRanks, EnvironmentFailed
-from headway.rank_protocol.messages import Stop
+from headway.rank_protocol.launcher_messages import Stop
 from headway.worker import assignment as assignment_module
 from headway.worker import attendance as attendance_module
 from headway.worker.assignment import RunningAssignment

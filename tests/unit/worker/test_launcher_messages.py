@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from headway.rank_protocol.messages import AllGone, RankExited, encode_message
+from headway.rank_protocol.launcher_messages import AllGone, RankExited, encode_message
 from headway.worker.launcher import Launcher
 
 pytestmark = pytest.mark.anyio

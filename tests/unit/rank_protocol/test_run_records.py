@@ -8,7 +8,7 @@ import pytest
 
 from headway.errors import Corrupt
 from headway.rank_protocol.checkpoint_parts import PartKind
-from headway.rank_protocol.records import (
+from headway.rank_protocol.run_records import (
     AsksToSave,
     CheckpointBegun,
     CheckpointNotSaved,

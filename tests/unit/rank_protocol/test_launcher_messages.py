@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.errors import Corrupt
-from headway.rank_protocol.messages import (
+from headway.rank_protocol.launcher_messages import (
     AllGone,
     CommandEnded,
     FromLauncher,
