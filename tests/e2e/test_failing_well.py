@@ -180,7 +180,7 @@ while step < 40:
     assert spent["useful_seconds"] == pytest.approx(2.0, abs=0.6)
     assert 0.3 < spent["fraction"] < 0.7
     assert "Goodput" in shared_fleet.command("show", job.name).stdout
-    assert "retry 1 of 3" in job.attempts()[0]["decision"]
+    assert "Retry 1 of 3" in job.attempts()[0]["decision"]
     whole = json.loads(shared_fleet.command("goodput", "--days", "1", "--json").stdout)
     assert whole["jobs"] >= 1
     assert whole["repeated_seconds"] >= spent["repeated_seconds"]
