@@ -139,7 +139,7 @@ class BeginningAt(EmbeddedBroker):
 
     def __init__(self, position: int) -> None:
         super().__init__()
-        self._position = self._taken = position
+        self._position = self._arrived.taken = position
 
 
 async def test_a_server_with_nothing_to_read_catches_up_at_once(tmp_path: Path) -> None:

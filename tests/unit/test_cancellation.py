@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 import headway
-from headway.server.watchers import Watcher
+from headway.server.services.live_job import LiveJob
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_cancellation_is_not_swallowed_by_a_simultaneous_event() -> None:
     """On Python 3.11 asyncio.wait_for swallows such a cancellation, so a server would never end."""
-    watcher = Watcher()
+    live = LiveJob()
 
     async def for_ever() -> None:
         while True:
-            await watcher.take(60.0)
+            await live.wait(60.0)
 
     task = asyncio.create_task(for_ever())
     await asyncio.sleep(0)
-    watcher.add("j-1")  # the wait is over
+    live.end()  # the wait is over
     await asyncio.sleep(0)
     task.cancel()  # before the loop notices
     await asyncio.wait({task}, timeout=5)
