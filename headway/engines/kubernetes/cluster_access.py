@@ -175,7 +175,8 @@ async def _token_of_program(entry: dict[str, Any], folder: Path) -> str:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            output, errors = await asyncio.wait_for(process.communicate(), _EXEC_TIMEOUT_SECONDS)
+            async with asyncio.timeout(_EXEC_TIMEOUT_SECONDS):
+                output, errors = await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()
