@@ -10,14 +10,13 @@ from contextlib import contextmanager
 def transfer_progress(what: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar with size and rate while the context lasts. Call its value with the bytes that were added.
 
-    It is written to stderr, and only if that is a terminal or a notebook.
+    It is written to stderr, and only if that is a terminal: in a notebook each bar would leave blocks of HTML behind.
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    console = Console(stderr=True)
-    shown = console.is_terminal or console.is_jupyter
+    console = Console(stderr=True, force_jupyter=False)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(what, total=total_bytes)
         yield lambda count: progress.update(task, advance=count)
