@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from headway.client.watched import in_notebook
+
 
 @contextmanager
 def transfer_progress(what: str, total_bytes: int | None) -> Iterator[Callable[[int], None]]:
@@ -16,7 +18,8 @@ def transfer_progress(what: str, total_bytes: int | None) -> Iterator[Callable[[
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True, force_jupyter=False)
+    shown = console.is_terminal and not in_notebook()  # a kernel says that its output is a terminal
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
         task = progress.add_task(what, total=total_bytes)
         yield lambda count: progress.update(task, advance=count)
