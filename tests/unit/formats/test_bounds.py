@@ -204,7 +204,7 @@ def test_an_archive_of_more_members_than_allowed_is_neither_packed_nor_unpacked(
         TooLarge, match=r"has 9 files; 8 are allowed. Most are in: many \(8\), few \(1\). Name unneeded"
     ):
         snapshot.pack(folder)
-    with pytest.raises(TooLarge, match="has 9 files; a checkpoint may have 8"):
+    with pytest.raises(TooLarge, match="has 9 files; a checkpoint may have at most 8"):
         checkpoint_files.pack_files(folder, tmp_path / "again")
     with pytest.raises(Corrupt, match="it has more than 8 members"):
         snapshot.unpack(tmp_path / "snapshot", tmp_path / "work")
