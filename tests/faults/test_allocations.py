@@ -1,4 +1,4 @@
-"""Workers that are made for one job: what fails is started again, what is not needed ends, nothing is doubled."""
+"""Workers made for one job: a failed one is started again, an unneeded one ends, and none exists twice."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ async def test_drained_preempted_and_cut_off_pods_are_told_apart(namespace: Name
         finally:
             program("kubectl", "uncordon", node)
 
-        # When its node is cut off and given up, then the pod may run on, and another takes the seat.
+        # Its node may be cut off and declared lost. Then the pod may run on, and another takes the seat.
         node = node_of(namespace, start)
         program("node", "pause", node)
         try:

@@ -54,7 +54,7 @@ class OpenStreams:
             self._open.discard(one)
 
     def check(self) -> None:
-        """Somebody has fewer rights, perhaps: end what is not allowed any more."""
+        """Check each stream after rights changed, and end those whose caller may no longer read them."""
         for one in self._open:
             if not self._holds(one):
                 one.ending.reschedule(asyncio.get_running_loop().time())
