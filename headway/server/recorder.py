@@ -57,6 +57,10 @@ class _Stream:
         return number <= self.stored or number in self.ahead
 
     @property
+    def applied(self) -> bool:
+        return self.committed == self.stored
+
+    @property
     def complete(self) -> bool:
         return self.last is not None and self.stored >= self.last
 
@@ -151,15 +155,17 @@ class Recorder:
     async def record(self, reports: Iterable[Report]) -> None:
         """Store reports and apply their facts in the order of their numbers. Facts that came together are one write."""
         new: dict[tuple[AssignmentKey, int], Report] = {}
+        named: dict[AssignmentKey, None] = {}
         for report in reports:
             key = AssignmentKey(job=report.job, attempt=report.attempt, worker=report.worker)
             stream = await self._stream(key)
-            if stream is not None and not stream.has(report.number):
+            if stream is None:
+                continue
+            named[key] = None
+            if not stream.has(report.number):
                 new[key, report.number] = report
-        if not new:
-            return
-        await self._database.streams.insert(list(new.values()))
-        touched: dict[AssignmentKey, None] = {}
+        if new:
+            await self._database.streams.insert(list(new.values()))
         for (key, number), report in new.items():
             stream = self._streams.get(key)
             if stream is None:
@@ -167,8 +173,8 @@ class Recorder:
             stream.add(number, report.through, report.last)
             if report.facts or report.last:
                 stream.facts[number] = report.facts
-            touched[key] = None
-        await self._apply(list(touched))
+        # Facts of earlier reports may wait, too: the database failed after it stored them.
+        await self._apply([key for key in named if (stream := self._streams.get(key)) and not stream.applied])
 
     async def _apply(self, keys: list[AssignmentKey]) -> None:
         attempts: dict[tuple[str, int], list[ReportedFacts]] = {}

@@ -153,6 +153,48 @@ async def test_reports_wait_while_the_database_does_not_answer(
     assert tries == 2
 
 
+async def test_stored_facts_are_applied_once_the_database_answers_again(
+    server: StillServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a database that fails after it stored a last report, when it answers again, then the facts count."""
+    job = await training(server)
+    replace_job = server.backends.database.replace_job
+    tries = 0
+
+    async def unavailable_once(job: Job) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise Unavailable("The database does not answer.")
+        return await replace_job(job)
+
+    monkeypatch.setattr(server.backends.database, "replace_job", unavailable_once)
+    monkeypatch.setattr(recorder_module, "_RETRY_SECONDS", 0.0)
+    recording = asyncio.create_task(server.recorder.run())
+    await server.backends.embedded.receive_report(encode_report(a_report(job, 1, STAGE, Released(), last=True)))
+    async with asyncio.timeout(10):
+        await server.recorder.catch_up()
+    recording.cancel()
+    await asyncio.gather(recording, return_exceptions=True)
+    assert (await server.now(job)).attempt.assignments[0].state is AssignmentState.RELEASED
+
+
+async def test_facts_of_an_ended_attempt_that_an_earlier_server_stored_count_when_sent_again(tmp_path: Path) -> None:
+    """Given a server that stored the last report of a lost worker's attempt and died, then a repeat settles it."""
+    async with still_server(tmp_path) as server:
+        job = await training(server)
+        await server.recorder.record([a_report(job, 1)])
+        await server.workers.lose("w0", "the test says so")
+        last = a_report(job, 2, last=True)
+        await server.backends.database.streams.insert([last])
+    async with still_server(tmp_path) as successor:
+        await successor.jobs.open()
+        await successor.recorder.open()
+        assert (await successor.now(job)).settling == (1,)
+        await successor.recorder.record([last])
+        assert (await successor.now(job)).settling == ()
+
+
 async def test_a_defect_costs_the_facts_of_its_report_alone_and_slots_are_free(
     server: StillServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
