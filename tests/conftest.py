@@ -35,6 +35,7 @@ _PROCESSES_PER_CORE = 3
 """Most tests wait most of the time: for leases, grace times, polls, and processes that start."""
 _PROCESS_BYTES = 1 << 30
 """The memory of a test's server, two workers with torch, and ranks."""
+_SHOWN_CHARACTERS = 8_000
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -52,6 +53,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Wait for locks before the test starts, so that its timeout does not count the wait."""
     with servers_of_a_test(disturbs=item.get_closest_marker("disturbs_servers") is not None):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the processes of a failed test's fleet logged last."""
+    report = yield
+    fleet = getattr(item, "funcargs", {}).get("fleet")
+    if report.when == "call" and report.failed and isinstance(fleet, Fleet):
+        report.sections += [(f"Log of {name}", fleet.log(name)[-_SHOWN_CHARACTERS:]) for name in fleet.processes]
+    return report
 
 
 @pytest.fixture

@@ -155,10 +155,15 @@ def free_port() -> int:
 
 def ended(job: JobHandle) -> JobHandle:
     """The job once it has a terminal status."""
-    return wait_until(
-        lambda: job if job.refresh().data["status"] in ("succeeded", "failed", "cancelled") else None,
-        f"the end of job {job.name}",
-    )
+    try:
+        return wait_until(
+            lambda: job if job.refresh().data["status"] in ("succeeded", "failed", "cancelled") else None,
+            f"the end of job {job.name}",
+        )
+    except AssertionError as late:
+        late.add_note(f"The job: {job.data}")
+        late.add_note(f"Its newest events: {job.events()[-20:]}")
+        raise
 
 
 def has_checkpoint(job: JobHandle) -> bool:
