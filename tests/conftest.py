@@ -9,26 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.fleet import Fleet
 from tests.servers_lock import servers_of_a_test
+from tests.turns import TakingTurns, order
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 """Tests share the cores: threads of one test's ranks must not spin, or they slow down the ranks of other tests."""
-
-
-class TakingTurns(LoadScopeScheduling):
-    """Each test runs in a free process, but tests that cannot run in parallel run in a single one.
-
-    These are the tests that disturb the real servers, and Kafka's, because all tests share its topics.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        content = (Path(__file__).parent.parent / nodeid.partition("::")[0]).read_text()
-        alone = "kafka" in nodeid.lower() or "disturbs_servers" in content or "Proxies(" in content
-        uses_servers = "from tests.services import" in content or nodeid.startswith("tests/conformance/")
-        return "servers" if alone and uses_servers else nodeid
 
 
 _PROCESSES_PER_CORE = 3
@@ -46,6 +33,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TakingTurns:
     return TakingTurns(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # in a process of a parallel run
+        items.sort(key=lambda item: order(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
