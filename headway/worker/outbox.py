@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from headway.brokers.base import WorkerBroker
 from headway.core.protocol import AssignmentKey, CommittedStream
-from headway.errors import Unavailable
 from headway.worker.counters import WorkerCounters
 from headway.worker.spool import SpooledStream
 
@@ -101,12 +100,8 @@ class Outbox:
                 _log.error("Report %d of job %s cannot be read: %s", number, stream.key.job, error)
                 stream.unacknowledged[number] = 0
                 continue
-            try:
-                await broker.publish_report(sealed(body), stream.key.job)
-            except Unavailable:
-                stream.unsent.insert(0, number)
-                raise
-            stream.unacknowledged[number] = len(body)
+            stream.unacknowledged[number] = len(body)  # also if the connection ends meanwhile: then it is sent again
+            await broker.publish_report(sealed(body), stream.key.job)
 
     def _bytes_on_their_way(self) -> int:
         return sum(sum(stream.unacknowledged.values()) for stream in self._streams.values())

@@ -76,6 +76,26 @@ async def _first(*coroutines: Awaitable[None]) -> None:
         task.result()
 
 
+async def test_a_report_whose_connection_ends_while_it_is_sent_is_sent_again(tmp_path: Path) -> None:
+    """Given a report that is being sent, when the worker drops the connection, then the next connection sends it."""
+
+    class Stuck(Broker):
+        async def publish_report(self, body: bytes, job: str) -> None:
+            sending.set()
+            await asyncio.Event().wait()
+
+    sending = asyncio.Event()
+    outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
+    outbox.add(a_stream(tmp_path, 2))
+    running = asyncio.create_task(outbox.run(Stuck(), bytes))
+    await sending.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    outbox.restart()
+    await send(outbox, broker, lambda: len(broker.sent) == 2)
+    assert broker.sent == [1, 2]
+
+
 async def test_reports_are_sent_in_order_and_forgotten_once_committed(tmp_path: Path) -> None:
     outbox, broker = Outbox(lambda: None, WorkerCounters()), Broker()
     outbox.add(a_stream(tmp_path, 3, ended=True))
