@@ -40,8 +40,8 @@ class CheckpointView(BaseModel):
     """The jobs that started from it and still need it."""
 
 
-class JobView(BaseModel):
-    """A job as users see it. Times are seconds since the epoch."""
+class _JobFields(BaseModel):
+    """The fields that a job and its row in a list share."""
 
     id: str
     project: str
@@ -49,67 +49,53 @@ class JobView(BaseModel):
     status: JobStatus
     sentence: str
     reason: str | None
+    labels: dict[str, str]
+    hold: bool
+    progress: TrainingProgress | None
+    """How far its training is; null if it does not train now, or logs no steps."""
+    retries_used: int
+    created_at: float
+    submitted_by: Actor | None
+    """Who submitted it; null if the job is older than this field."""
+    started_at: float | None
+    ran_seconds: float
+    """How long the ranks of its ended attempts ran. The newest attempt, if it has not ended, has run since its
+    `started_at`."""
+    ended_at: float | None
+
+
+class JobView(_JobFields):
+    """A job as users see it. Times are seconds since the epoch."""
+
     blame: str | None
     """Who can fix the cause."""
     spec: JobSpec
     cold: str | None
     """Why its ranks start as new processes, which is slower; null if they start warm."""
-    labels: dict[str, str]
     notes: str
     attempt: Attempt | None
-    progress: TrainingProgress | None
-    """How far its training is; null if it does not train now, or logs no steps."""
-    retries_used: int
     result: dict[str, Any] | None
     artifacts: tuple[Artifact, ...]
     checkpoints: list[CheckpointView]
     """The kept checkpoints, oldest first, then those being saved."""
     origin: Origin | None
-    hold: bool
     resumes_from: int | None
     """The step where its next attempt would continue; null: from the beginning."""
     waiting: Waiting | None
     """Its place in the queue. Only in the answer for a single job."""
     warnings: tuple[str, ...]
-    created_at: float
-    submitted_by: Actor | None
-    """Who submitted it; null if the job is older than this field."""
-    started_at: float | None
-    ran_seconds: float
-    """How long the ranks of its ended attempts ran. The newest attempt, if it has not ended, has run since its
-    `started_at`."""
-    ended_at: float | None
 
 
-class JobRow(BaseModel):
+class JobRow(_JobFields):
     """A job as a list shows it. Times are seconds since the epoch."""
 
-    id: str
-    project: str
-    name: str
-    status: JobStatus
-    sentence: str
-    reason: str | None
     program: str
     """What it runs: the trainer, the script or module, or the command's first word."""
     dataset: str | None
     world_size: int
-    labels: dict[str, str]
-    hold: bool
-    progress: TrainingProgress | None
-    """How far its training is; null if it does not train now, or logs no steps."""
     attempts: int
-    retries_used: int
     warnings: int
     """How many warnings it has."""
-    created_at: float
-    submitted_by: Actor | None
-    """Who submitted it; null if the job is older than this field."""
-    started_at: float | None
-    ran_seconds: float
-    """How long the ranks of its ended attempts ran. The newest attempt, if it has not ended, has run since its
-    `started_at`."""
-    ended_at: float | None
 
 
 class AttemptView(Attempt):
