@@ -42,7 +42,7 @@ async def of_process(url: str, folder: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def of_cluster(folder: Path) -> AsyncIterator[str]:
     with cluster_lock(alone=False), new_namespace() as namespace:
-        yield engine_url(namespace)
+        yield engine_url(namespace, grace_seconds="5")
 
 
 RUNS: dict[str, dict[str, Run]] = {
@@ -65,7 +65,7 @@ RUNS: dict[str, dict[str, Run]] = {
     },
     "engine": {
         "fleet": partial(of_process, "fleet:"),
-        "local": partial(of_process, "local:?slots=4"),
+        "local": partial(of_process, "local:?slots=3"),
         "kubernetes": of_cluster,
     },
 }
