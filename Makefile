@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-RUN_EXTRAS := torch stacks postgresql mongodb rabbitmq kafka redis
+RUN_EXTRAS := torch stacks postgresql mongodb rabbitmq kafka redis s3
 .DEFAULT_GOAL := help
 
 .PHONY: help setup setup-dev demo test check format bench proof build clean lock

@@ -15,7 +15,7 @@ BACKENDS: dict[str, dict[str, str]] = {
         "postgresql": "headway.database.postgresql:PostgresqlDatabase",
         "mongodb": "headway.database.mongodb:MongodbDatabase",
     },
-    "objects": {"file": "headway.objects.files:FileObjects"},
+    "objects": {"file": "headway.objects.files:FileObjects", "s3": "headway.objects.s3:S3Objects"},
     "broker": {
         "embedded": "headway.brokers.embedded:EmbeddedBroker",
         "amqp": "headway.brokers.rabbitmq:RabbitmqBroker",

@@ -10,7 +10,7 @@ import asyncio
 import os
 import secrets
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -19,6 +19,7 @@ from contextlib import (
     contextmanager,
 )
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,13 +27,23 @@ import pytest
 
 from tests.servers_lock import use_servers
 
-SETS: dict[str, tuple[str, str, str, str | None]] = {
-    "PostgreSQL, RabbitMQ, Redis": ("postgresql", "rabbitmq", "rabbitmq", "REDIS_URL"),
-    "MongoDB, RabbitMQ to dispatch, Kafka for results, Redis": ("mongodb", "rabbitmq", "kafka", "REDIS_URL"),
-    "PostgreSQL, Kafka, Redis over TLS": ("postgresql", "kafka", "kafka", "REDIS_TLS_URL"),
-    "as Amazon DocumentDB, Kafka over TLS": ("mongodb-tls", "kafka-tls-scram", "kafka-tls-scram", None),
+
+class BackendSet(NamedTuple):
+    """Backends that users run together. None, False: the embedded one."""
+
+    database: str
+    wakeups: str
+    reports: str
+    cache: str | None = None
+    s3: bool = False
+
+
+SETS = {
+    "PostgreSQL, RabbitMQ, Redis, S3": BackendSet("postgresql", "rabbitmq", "rabbitmq", "REDIS_URL", s3=True),
+    "MongoDB, RabbitMQ to dispatch, Kafka for results, Redis": BackendSet("mongodb", "rabbitmq", "kafka", "REDIS_URL"),
+    "PostgreSQL, Kafka, Redis over TLS": BackendSet("postgresql", "kafka", "kafka", "REDIS_TLS_URL"),
+    "as Amazon DocumentDB, Kafka over TLS": BackendSet("mongodb-tls", "kafka-tls-scram", "kafka-tls-scram"),
 }
-"""Sets that users run together: database, broker of wake-ups, broker of reports, cache."""
 _PROXY_PORTS = 10_000
 """The proxy of a server has the server's port plus this number."""
 FOLDER = os.environ.get("HEADWAY_SERVICES")
@@ -91,6 +102,16 @@ async def mongodb_database(variable: str = "MONGODB_URL") -> AsyncIterator[str]:
     yield url
     async with AsyncMongoClient[dict[str, object]](url) as client:
         await client.drop_database(name)
+
+
+@contextmanager
+def s3_url(through: Callable[[str], str] = str) -> Iterator[str]:
+    """The URL of an empty place in the bucket. The credentials are in the environment meanwhile."""
+    endpoint, bucket, prefix = through(service_url("S3_URL")), service_url("S3_BUCKET"), f"test-{secrets.token_hex(6)}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", service_url("S3_ACCESS_KEY"))
+        patch.setenv("AWS_SECRET_ACCESS_KEY", service_url("S3_SECRET_KEY"))
+        yield f"s3://{bucket}/{prefix}?endpoint={endpoint}&region={service_url('S3_REGION')}"
 
 
 @asynccontextmanager
@@ -161,15 +182,20 @@ def _awaited(context: AbstractAsyncContextManager[str]) -> Iterator[str]:
 
 
 @contextmanager
-def settings_of_set(name: str, folder: Path) -> Iterator[dict[str, str]]:
-    """The settings of a server on one of the SETS, with an empty database."""
-    database, assignments, reports, cache = SETS[name]
+def settings_of_set(name: str, folder: Path, through: Callable[[str], str] = str) -> Iterator[dict[str, str]]:
+    """The settings of a server on one of the SETS, with an empty database. `through` changes each server's URL."""
+    chosen = SETS[name]
     with ExitStack() as stack:
-        settings = {"database_url": stack.enter_context(database_for_processes(database, folder))}
-        settings["wakeups_url"] = settings["reports_url"] = stack.enter_context(broker_for_processes(assignments))
-        if reports != assignments:
-            settings["reports_url"] = stack.enter_context(broker_for_processes(reports))
-        yield settings | ({"cache_url": service_url(cache)} if cache else {})
+        settings = {"database_url": stack.enter_context(database_for_processes(chosen.database, folder))}
+        settings["wakeups_url"] = settings["reports_url"] = stack.enter_context(broker_for_processes(chosen.wakeups))
+        if chosen.reports != chosen.wakeups:
+            settings["reports_url"] = stack.enter_context(broker_for_processes(chosen.reports))
+        if chosen.cache is not None:
+            settings["cache_url"] = service_url(chosen.cache)
+        settings = {setting: through(url) for setting, url in settings.items()}
+        if chosen.s3:
+            settings["objects_url"] = stack.enter_context(s3_url(through))
+        yield settings
 
 
 def through_proxy(url: str) -> str:

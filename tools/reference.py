@@ -44,6 +44,7 @@ _TESTED = {
     "postgresql": "PostgreSQL 15",
     "mongodb": "a stand-in that speaks MongoDB 5.0's protocol; no real MongoDB or DocumentDB yet",
     "file": "Linux file systems",
+    "s3": "MinIO of 2026; not with AWS yet",
     "embedded": "",
     "amqp": "RabbitMQ 3.10",
     "kafka": "Kafka 4.4, three brokers",
@@ -87,7 +88,7 @@ def backends_page() -> str:
 
 
 _PACKAGES = {"database": "database", "objects": "objects", "broker": "brokers", "cache": "caches", "engine": "engines"}
-_OPTIONAL = ("postgresql", "mongodb", "rabbitmq", "kafka", "redis")
+_OPTIONAL = ("postgresql", "mongodb", "rabbitmq", "kafka", "redis", "s3")
 
 
 def _promised(member: Any) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from headway.backend_registry import BACKENDS
 from tests.cluster import cluster_lock, engine_url, new_namespace
-from tests.services import broker_url, database_url, service_url
+from tests.services import broker_url, database_url, s3_url, service_url
 
 Run = Callable[[Path], AbstractAsyncContextManager[str]]
 """Returns the URL of an empty backend. Files of the backend go into the folder."""
@@ -40,6 +40,12 @@ async def of_process(url: str, folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def of_s3(folder: Path) -> AsyncIterator[str]:
+    with s3_url() as url:
+        yield url
+
+
+@asynccontextmanager
 async def of_cluster(folder: Path) -> AsyncIterator[str]:
     with cluster_lock(alone=False), new_namespace() as namespace:
         yield engine_url(namespace, grace_seconds="5")
@@ -51,7 +57,7 @@ RUNS: dict[str, dict[str, Run]] = {
         "postgresql": of_database("postgresql"),
         "mongodb": of_database("mongodb"),
     },
-    "objects": {"file": partial(of_process, "file://{folder}/an objects folder")},
+    "objects": {"file": partial(of_process, "file://{folder}/an objects folder"), "s3": of_s3},
     "broker": {
         "embedded": partial(of_process, "embedded:"),
         "amqp": of_broker("rabbitmq"),

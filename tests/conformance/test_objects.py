@@ -78,22 +78,22 @@ async def test_a_failing_upload_keeps_the_former_object(objects: Objects) -> Non
     assert [one async for one in objects.list("")] == ["x"]
 
 
-@pytest.mark.parametrize(
-    ("prefix", "found"),
-    [
-        ("", ["B", "a-1", "a.b", "a/1", "a/12", "a/1x/b", "a/2", "ab"]),
-        ("a/", ["a/1", "a/12", "a/1x/b", "a/2"]),
-        ("a/1", ["a/1", "a/12", "a/1x/b"]),
-        ("a", ["a-1", "a.b", "a/1", "a/12", "a/1x/b", "a/2", "ab"]),
-        ("a/12", ["a/12"]),
-        ("a/1x/", ["a/1x/b"]),
-        ("c", []),
-    ],
-)
-async def test_a_prefix_is_text_and_ids_come_in_order(objects: Objects, prefix: str, found: list[str]) -> None:
+FOUND = {
+    "": ["B", "a-1", "a.b", "a/1", "a/12", "a/1x/b", "a/2", "ab"],
+    "a/": ["a/1", "a/12", "a/1x/b", "a/2"],
+    "a/1": ["a/1", "a/12", "a/1x/b"],
+    "a": ["a-1", "a.b", "a/1", "a/12", "a/1x/b", "a/2", "ab"],
+    "a/12": ["a/12"],
+    "a/1x/": ["a/1x/b"],
+    "c": [],
+}
+
+
+async def test_a_prefix_is_text_and_ids_come_in_order(objects: Objects) -> None:
     for object_id in ("a/2", "a/1", "a/12", "a/1x/b", "ab", "B", "a-1", "a.b"):
         await objects.put(object_id, chunks(b"x"))
-    assert [one async for one in objects.list(prefix)] == found
+    for prefix, found in FOUND.items():
+        assert [one async for one in objects.list(prefix)] == found, prefix
 
 
 async def test_what_is_deleted_is_not_listed(objects: Objects) -> None:
@@ -107,10 +107,10 @@ async def test_a_healthy_store_has_no_problems(objects: Objects) -> None:
     assert await objects.problems() == []
 
 
-@pytest.mark.parametrize("object_id", ["", "../x", "/etc/passwd", "a//b", "a/../b", ".incoming/x", "a b", "x" * 600])
-async def test_ids_that_are_not_ours_are_refused(objects: Objects, object_id: str) -> None:
-    with pytest.raises(InvalidInput):
-        await objects.put(object_id, chunks(b"x"))
+async def test_ids_that_are_not_ours_are_refused(objects: Objects) -> None:
+    for object_id in ("", "../x", "/etc/passwd", "a//b", "a/../b", ".incoming/x", "a b", "x" * 600):
+        with pytest.raises(InvalidInput):
+            await objects.put(object_id, chunks(b"x"))
 
 
 async def test_a_folder_that_is_closed_while_it_is_used_costs_only_time(tmp_path: Path) -> None:

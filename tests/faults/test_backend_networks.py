@@ -17,7 +17,7 @@ BLACK_HOLE_SECONDS = 60
 STEPS = 2_500
 KAFKA = ("kafka-0", "kafka-1", "kafka-2")
 NETWORKS = {
-    "PostgreSQL, RabbitMQ, Redis": ("postgres", "rabbitmq", "redis"),
+    "PostgreSQL, RabbitMQ, Redis, S3": ("postgres", "rabbitmq", "redis", "s3"),
     "MongoDB, RabbitMQ to dispatch, Kafka for results, Redis": ("mongodb", "rabbitmq", "redis", *KAFKA),
 }
 
@@ -54,13 +54,14 @@ def test_networks_that_fail_cost_only_time(tmp_path: Path) -> None:
 def fleet_behind_proxies(name: str, folder: Path) -> Iterator[Fleet]:
     """A server on one of the sets, which it reaches through proxies, and a worker."""
     folder.mkdir()
-    with settings_of_set(name, folder) as own:
-        settings = {setting: through_proxy(url) for setting, url in own.items()}
-        with Fleet(folder, heartbeat_seconds=0.7, **settings) as fleet:
-            fleet.start_server()
-            fleet.start_worker("one", slots=2)
-            fleet.wait_for_workers(1)
-            yield fleet
+    with (
+        settings_of_set(name, folder, through_proxy) as settings,
+        Fleet(folder, heartbeat_seconds=0.7, **settings) as fleet,
+    ):
+        fleet.start_server()
+        fleet.start_worker("one", slots=2)
+        fleet.wait_for_workers(1)
+        yield fleet
 
 
 def all_run_a_job(fleets: list[Fleet], source: str) -> None:
