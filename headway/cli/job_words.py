@@ -12,39 +12,41 @@ from headway.client.progress import rate_text, remaining_text
 _STAGES = ("launched", "data_ready", "first_step", "trained", "evaluated", "stored")
 
 
-def work_of(spec: dict[str, Any], *, arguments: bool = True) -> str:
+def work_of(spec: dict[str, Any]) -> str:
     """What a job runs, as a user types it in a shell."""
     if spec["trainer"]:
         return f"{spec['trainer']} on {spec['dataset']}"
     program = ["-m", spec["module"]] if spec["module"] else [spec["script"]] if spec["script"] else []
-    return shlex.join([*program, *(spec["arguments"] if arguments else []), *spec["command"]])
+    return shlex.join([*program, *spec["arguments"], *spec["command"]])
 
 
 def ranks_of(job: dict[str, Any]) -> str:
     """How many ranks the newest attempt has, of how many were asked for."""
     wanted = job["spec"]["world_size"]
     had = sum(one["rank_count"] for one in job["attempt"]["assignments"]) if job["attempt"] else wanted
+    return ranks_text(had, wanted)
+
+
+def ranks_text(had: int, wanted: int) -> str:
+    """How many ranks there are, of how many were asked for."""
     return str(wanted) if had == wanted else f"{had} of {wanted}"
 
 
 def ran_seconds(job: dict[str, Any]) -> float | None:
     """How long its ranks have run in all attempts, without the queue and pauses; None if they never ran."""
     attempt = job["attempt"]
-    seconds: float = job["ran_seconds"]
-    if attempt and attempt["started_at"] and not attempt["ended_at"]:
-        seconds += max(0.0, time.time() - attempt["started_at"])
-    return seconds or None
+    since = attempt["started_at"] if attempt and not attempt["ended_at"] else None
+    return seconds_until_now(job["ran_seconds"], since)
 
 
-def step_of(job: dict[str, Any]) -> str:
+def seconds_until_now(seconds: float, since: float | None) -> float | None:
+    """The seconds, and those since a time if there is one; None for no time at all."""
+    return seconds + (0.0 if since is None else max(0.0, time.time() - since)) or None
+
+
+def step_of(row: dict[str, Any]) -> str:
     """The step of how many, briefly. Of a job that does not train: the step of its failure or checkpoint."""
-    progress = job["progress"]
-    if progress is not None:
-        return step_text(progress["step"], progress["total_steps"])
-    attempt = job["attempt"] or {}
-    failed_step = (attempt.get("failure") or {}).get("step")
-    step = failed_step if job["status"] == "failed" and failed_step is not None else job["resumes_from"]
-    return "-" if step is None else step_text(step, attempt.get("total_steps"))
+    return "-" if row["step"] is None else step_text(row["step"], row["total_steps"])
 
 
 def step_text(step: int, total_steps: int | None) -> str:
@@ -52,9 +54,9 @@ def step_text(step: int, total_steps: int | None) -> str:
     return f"step {step:,}" if total_steps is None else f"{step:,}/{total_steps:,}"
 
 
-def left_of(job: dict[str, Any]) -> str:
+def left_of(row: dict[str, Any]) -> str:
     """The time that is left, or a dash."""
-    progress = job["progress"] or {}
+    progress = row["progress"] or {}
     return remaining_text(progress.get("remaining_seconds")).removesuffix(" left") or "-"
 
 

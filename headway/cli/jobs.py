@@ -20,7 +20,7 @@ from headway.cli.common import (
     print_table,
     when_briefly,
 )
-from headway.cli.job_words import left_of, ran_seconds, ranks_of, step_of, work_of
+from headway.cli.job_words import left_of, ranks_text, seconds_until_now, step_of
 from headway.cli.names import job_argument
 from headway.cli.values import MOMENT, Word, pair, text_pair
 from headway.client import Client
@@ -69,7 +69,7 @@ def jobs(
             status, limit, name=name, dataset=dataset, labels=asked, created_after=after, created_before=before,
             sort=sort, ascending=ascending,
         )  # fmt: skip
-        found = [one.data for one in listed]
+        found = [one.row for one in listed]
         damaged = [] if as_json else damaged_rows(client, "job")
     if as_json:
         print_json(found)
@@ -84,18 +84,17 @@ def jobs(
     print_damaged(damaged)
 
 
-def _row(job: dict[str, Any]) -> tuple[str, ...]:
-    test = (job["result"] or {}).get("test")
-    accuracy = test.get("accuracy") if isinstance(test, dict) else None
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    accuracy = row["test"].get("accuracy")
     return (
-        job["name"],
-        shown_status(job["status"], hold=job["hold"]),
-        ranks_of(job),
-        work_of(job["spec"], arguments=False),
-        step_of(job),
-        left_of(job),
-        duration(ran_seconds(job)),
-        when_briefly(job["created_at"]),
+        row["name"],
+        shown_status(row["status"], hold=row["hold"]),
+        ranks_text(row["ranks"], row["world_size"]),
+        f"{row['program']} on {row['dataset']}" if row["dataset"] else row["program"],
+        step_of(row),
+        left_of(row),
+        duration(seconds_until_now(row["ran_seconds"], row["running_since"])),
+        when_briefly(row["created_at"]),
         "-" if accuracy is None else figure(accuracy, ".2%"),
     )
 

@@ -236,7 +236,7 @@ class Client:
         while len(found) < limit:
             page_query = {**query, "limit": min(limit - len(found), 500), **({"cursor": cursor} if cursor else {})}
             page = self._connection.request("GET", "/jobs", params=page_query).json()
-            handles = (JobHandle(self._connection, one) for one in page["jobs"])
+            handles = (JobHandle(self._connection, row=one) for one in page["jobs"])
             found += [one for one in handles if not wanted or one.shown_status in wanted]
             cursor = page["next"]
             if cursor is None:

@@ -27,39 +27,59 @@ _RECONNECT_SECONDS = (*RETRIES_SECONDS, *[2.0] * 30)
 
 @with_short_errors
 class JobHandle:
-    """A submitted job. `data` is the server's last answer about it."""
+    """A submitted job. One of a list knows its row, and asks the server for the rest when it is needed."""
 
-    def __init__(self, connection: Connection, data: dict[str, Any]) -> None:
+    def __init__(
+        self, connection: Connection, data: dict[str, Any] | None = None, *, row: dict[str, Any] | None = None
+    ) -> None:
         self._connection = connection
-        self.data = data
+        self._data = data
+        self.row = row or {}
+        """The job as a list showed it: what most programs need. Empty if the handle is not of a list."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The server's last answer about the job."""
+        if self._data is None:
+            self.refresh()
+        return self._data or {}
+
+    @data.setter
+    def data(self, answer: dict[str, Any]) -> None:
+        self._data = answer
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        """What both have: id, name, status, sentence and others."""
+        return self._data or self.row
 
     @property
     def id(self) -> str:
         """The job's id."""
-        return str(self.data["id"])
+        return str(self._known["id"])
 
     @property
     def name(self) -> str:
         """The job's name."""
-        return str(self.data["name"])
+        return str(self._known["name"])
 
     @property
     def status(self) -> str:
         """The status, as of the last `refresh`."""
-        return str(self.data["status"])
+        return str(self._known["status"])
 
     @property
     def shown_status(self) -> str:
         """The status as people call it: a job that is queued on hold is paused."""
-        return shown_status(self.status, hold=self.data["hold"])
+        return shown_status(self.status, hold=self._known["hold"])
 
     def __repr__(self) -> str:
-        return f"Job {self.name} ({self.id}): {self.shown_status}. {self.data['sentence']}".rstrip()
+        return f"Job {self.name} ({self.id}): {self.shown_status}. {self._known['sentence']}".rstrip()
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        sentence = escape(self.data["sentence"])
+        sentence = escape(self._known["sentence"])
         return f"Job <b>{escape(self.name)}</b> ({self.id}): <b>{self.shown_status}</b>. {sentence}"
 
     @property

@@ -20,5 +20,5 @@ class Jobs(list[JobHandle]):
 
 
 def _cells(job: JobHandle) -> tuple[str, ...]:
-    submitted = datetime.fromtimestamp(job.data["created_at"])
-    return job.name, job.shown_status, str(job.data["spec"]["world_size"]), f"{submitted:%Y-%m-%d %H:%M}"
+    submitted = datetime.fromtimestamp(job.row["created_at"])
+    return job.name, job.shown_status, str(job.row["world_size"]), f"{submitted:%Y-%m-%d %H:%M}"

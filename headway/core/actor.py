@@ -17,9 +17,11 @@ class ActorKind(StrEnum):
 class Actor(Frozen):
     """`credential` is the id of the token that was used; empty for one without an id, and for what a report caused.
 
-    `worker` is the worker's id.
+    `worker` is the worker's id. `user` is the user's uid; None where no user stands behind the token, and for what is
+    older than this field.
     """
 
     kind: ActorKind
     credential: str = ""
     worker: str | None = None
+    user: str | None = None

@@ -12,6 +12,7 @@ from headway.core.allocation import FLEET, Allocation
 from headway.core.artifact import Artifact
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import Checkpoint, CheckpointPolicy
+from headway.core.curve import Curve
 from headway.core.end_reason import EndReason
 from headway.core.environment import Environment, check_variable, variables_of_parameters
 from headway.core.frozen import Frozen, Text
@@ -338,6 +339,8 @@ class Job(Frozen):
     """How long it was paused before that, in total."""
     result: dict[str, Any] | None = None
     """The result that the script recorded, such as the evaluation's figures."""
+    curve: Curve | None = None
+    """The curve of its main metric, as of a moment ago while it trains."""
     warnings: tuple[str, ...] = ()
     """Warnings: what the user should know, although nothing failed."""
     warned: tuple[WarningKind, ...] = ()

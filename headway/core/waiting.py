@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 
 from pydantic import computed_field
 
@@ -13,6 +12,8 @@ from headway.core.placement import (
     Fitting,
     Fleet,
     Gang,
+    Labels,
+    Shape,
     eligible_workers,
     gang_of,
     has_labels,
@@ -69,7 +70,8 @@ class Waiting(Frozen):
         verb = "is" if self.free_slots == 1 else "are"
         need = f"Needs {self.needed_slots} {unit}; {self.free_slots} of {self.slots} {verb} free."
         if self.ahead:
-            more = f" and {len(self.ahead) - _MAXIMUM_NAMED} more" if len(self.ahead) > _MAXIMUM_NAMED else ""
+            unnamed = self.position - 1 - _MAXIMUM_NAMED
+            more = f" and {unnamed} more" if unnamed > 0 else ""
             place = f"Position {self.position} in queue, after {', '.join(self.ahead[:_MAXIMUM_NAMED])}{more}"
             return f"{need} {place}.{held}{soon}"
         if self.holders:
@@ -116,6 +118,57 @@ def _quarantined(workers: Sequence[Worker]) -> str:
     return f" {said}{more} After a pause one job is tried there. {end}"
 
 
+class QueuePlaces:
+    """The places of all jobs of a queue at one moment. What jobs have in common is looked up once."""
+
+    def __init__(self, queue: Sequence[Gang], workers: Sequence[Worker], live: Sequence[Job]) -> None:
+        self._workers, self._live = workers, live
+        self._fitting, self._fleet = Fitting(workers), Fleet(workers, used_slots(live))
+        self._names: list[str] = []
+        self._ahead: dict[str, int] = {}
+        for gang in queue:
+            self._ahead[gang.job] = len(self._names)
+            if self._fitting.fits(gang.shape):
+                self._names.append(gang.name)
+        self._misfits: dict[Shape, str | None] = {}
+        self._free_now: dict[tuple[Shape, frozenset[str]], bool] = {}
+        self._holders: dict[Labels, dict[str, int]] = {}
+        self._slots: dict[Labels, int] = {}
+
+    def waiting(self, job: Job, maximum_names: int | None = None) -> Waiting:
+        """Why a queued job waits, without an estimate. `ahead` names at most so many jobs."""
+        gang = gang_of(job)
+        shape, where = gang.shape, gang.shape.where
+        if shape not in self._misfits:
+            self._misfits[shape] = explain_misfit(job, self._workers)
+        misfit = self._misfits[shape]
+        if misfit is not None:
+            return Waiting(misfit=misfit)
+        avoids = self._fitting.avoidable(gang)
+        if (shape, avoids) not in self._free_now:
+            self._free_now[shape, avoids] = self._fleet.shares(shape, avoids) is not None
+        ahead = self._ahead.get(job.id, len(self._names))
+        blocked = ahead > 0 or not self._free_now[shape, avoids]
+        if where not in self._holders:
+            eligible = eligible_workers(where, self._workers)
+            self._holders[where] = _holders(self._live, {worker.id for worker in eligible})
+            self._slots[where] = sum(worker.slots for worker in eligible)
+        return Waiting(
+            position=ahead + 1,
+            ahead=tuple(self._names[: ahead if maximum_names is None else min(ahead, maximum_names)]),
+            needed_slots=job.spec.world_size,
+            free_slots=self._fleet.free_slots(where),
+            slots=self._slots[where],
+            holders=self._holders[where] if blocked else {},
+            estimated_seconds=None if blocked else 0.0,
+            avoids=tuple(sorted(avoids)) if blocked else (),
+        )
+
+    def briefly(self, job: Job) -> Waiting:
+        """Why a queued job waits, with no more names than its sentence has."""
+        return self.waiting(job, _MAXIMUM_NAMED)
+
+
 def waiting(
     job: Job,
     queue: Sequence[Gang],
@@ -124,26 +177,11 @@ def waiting(
     remaining_seconds: Mapping[str, float] | None = None,
 ) -> Waiting:
     """Why a queued job waits. `remaining_seconds`: estimated time left of live jobs, by id, where it is known."""
-    misfit = explain_misfit(job, workers)
-    if misfit is not None:
-        return Waiting(misfit=misfit)
-    used = used_slots(live)
-    gang, fitting = gang_of(job), Fitting(workers)
-    eligible = eligible_workers(gang.shape.where, workers)
-    ahead = [one.name for one in takewhile(lambda one: one.job != job.id, queue) if fitting.fits(one.shape)]
-    fleet = Fleet(workers, used)
-    avoids = fitting.avoidable(gang)
-    blocked = bool(ahead) or fleet.shares(gang.shape, avoids) is None
-    return Waiting(
-        position=len(ahead) + 1,
-        ahead=tuple(ahead),
-        needed_slots=job.spec.world_size,
-        free_slots=fleet.free_slots(gang.shape.where),
-        slots=sum(worker.slots for worker in eligible),
-        holders=_holders(live, {worker.id for worker in eligible}) if blocked else {},
-        estimated_seconds=_estimated_seconds(gang, queue, workers, live, remaining_seconds or {}) if blocked else 0.0,
-        avoids=tuple(sorted(avoids)) if blocked else (),
-    )
+    found = QueuePlaces(queue, workers, live).waiting(job)
+    if found.misfit is not None or found.estimated_seconds is not None:
+        return found
+    estimated = _estimated_seconds(gang_of(job), queue, workers, live, remaining_seconds or {})
+    return found.model_copy(update={"estimated_seconds": estimated})
 
 
 def _estimated_seconds(

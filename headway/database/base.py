@@ -165,6 +165,10 @@ class Database(ABC):
         """The jobs that match the query, in its order, at most `query.limit`."""
 
     @abstractmethod
+    async def job_counts(self, project: str) -> dict[str, int]:
+        """How many jobs the project has, by status as people call it: `paused` is queued and on hold."""
+
+    @abstractmethod
     async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
         """All jobs ever submitted, in all projects, with a sequence above `after`, oldest first."""
 

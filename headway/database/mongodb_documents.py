@@ -14,6 +14,7 @@ from headway.core.facts import Fact
 from headway.core.job import Job
 from headway.core.job_query import JobQuery, JobSort
 from headway.database.damage import foreign_bytes, row_key
+from headway.database.job_documents import job_of_text
 from headway.database.job_index import index_fields
 from headway.formats.reports import Report, decode_facts, encode_facts
 
@@ -35,6 +36,9 @@ INDEXES = {
         IndexModel([("project", ASCENDING), ("name", ASCENDING)], unique=True, name="name"),
         IndexModel([("status", ASCENDING), ("priority", DESCENDING), ("sequence", ASCENDING)], name="queue"),
         IndexModel([("unsettled", ASCENDING)], name="unsettled"),
+        IndexModel(
+            [("project", ASCENDING), ("deleted", ASCENDING), ("status", ASCENDING), ("hold", ASCENDING)], name="status"
+        ),
         IndexModel([("sequence", ASCENDING)], name="age"),
         *(
             IndexModel([("project", ASCENDING), (sort.value, DESCENDING), ("sequence", DESCENDING)], name=sort.value)
@@ -94,7 +98,7 @@ def job_of(document: Document) -> Job:
     sequence = document["sequence"]
     if not isinstance(sequence, int):
         raise TypeError("its sequence is not an integer")
-    return Job.model_validate_json(document["document"]).model_copy(update={"sequence": sequence})
+    return job_of_text(document["document"]).model_copy(update={"sequence": sequence})
 
 
 def job_fields(job: Job) -> Document:

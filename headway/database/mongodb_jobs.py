@@ -11,7 +11,7 @@ from pymongo.errors import DuplicateKeyError
 from headway.core.damaged import RowKind
 from headway.core.job import Job
 from headway.core.job_query import JobQuery
-from headway.core.status import JobStatus
+from headway.core.status import JobStatus, shown_status
 from headway.database.base import StoredJob, key_reused, name_taken
 from headway.database.mongodb_collections import MongodbCollections
 from headway.database.mongodb_connections import translated
@@ -106,6 +106,16 @@ class MongodbJobs(MongodbCollections):
             without = {"$and": [where, {field: None}, *older]}
             found += await self._find_jobs(without, [("sequence", DESCENDING)], query.limit - len(found))
         return found
+
+    async def job_counts(self, project: str) -> dict[str, int]:
+        kind = {"status": "$status", "hold": "$hold"}
+        group = [{"$match": {"project": project, "deleted": False}}, {"$group": {"_id": kind, "count": {"$sum": 1}}}]
+        counts: dict[str, int] = {}
+        async with translated():
+            async for one in await self._connections.collection("jobs").aggregate(group):
+                shown = shown_status(one["_id"]["status"], hold=one["_id"]["hold"])
+                counts[shown] = counts.get(shown, 0) + int(one["count"])
+        return counts
 
     async def jobs_by_age(self, after: int, limit: int) -> list[StoredJob]:
         return await self._find_readable(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from headway.core.damaged import RowKind
 from headway.core.job import Job
 from headway.core.job_query import JobQuery, JobSort
-from headway.core.status import JobStatus
+from headway.core.status import JobStatus, shown_status
 from headway.database import tables
 from headway.database.base import StoredJob, key_reused, name_taken
 from headway.database.damage import row_key
+from headway.database.job_documents import job_of_text
 from headway.database.job_index import index_fields
 from headway.database.sql_connections import SqlConnections
 from headway.errors import NotFound
@@ -112,6 +113,17 @@ class SqlJobs(SqlConnections):
             found += await self._select_jobs(ordered, query.limit - len(found))
         return found
 
+    async def job_counts(self, project: str) -> dict[str, int]:
+        table = tables.jobs
+        kind = (table.c.status, table.c.hold)
+        query = select(*kind, func.count()).where((table.c.project == project) & _alive()).group_by(*kind)
+        counts: dict[str, int] = {}
+        async with self._main(write=False) as connection:
+            for status, hold, count in await connection.execute(query):
+                shown = shown_status(status, hold=hold)
+                counts[shown] = counts.get(shown, 0) + int(count)
+        return counts
+
     def _labelled(self, project: str, line: str) -> Any:
         """Whether a job has the label."""
         table = tables.jobs
@@ -168,7 +180,7 @@ def _alive() -> Any:
 
 
 def _job(row: Row[Any]) -> Job:
-    return Job.model_validate_json(row.document).model_copy(update={"sequence": row.sequence})
+    return job_of_text(row.document).model_copy(update={"sequence": row.sequence})
 
 
 def job_columns(job: Job) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from sqlalchemy import (
 
 from headway.core.job_query import JobSort
 
-MAIN_REVISION = "0008"
+MAIN_REVISION = "0009"
 STREAMS_REVISION = "0001"
 
 main = MetaData()
@@ -49,6 +49,7 @@ jobs = Table(
     UniqueConstraint("project", "name", name="jobs_project_name"),
     Index("jobs_queue", "status", "priority", "sequence"),
     Index("jobs_unsettled", "unsettled"),
+    Index("jobs_by_status", "project", "deleted", "status", "hold"),
     *(Index(f"jobs_by_{sort.value}", "project", sort.value, "sequence") for sort in JobSort),
     sqlite_autoincrement=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -87,6 +87,29 @@ def logged_steps(sections: Iterable[bytes]) -> tuple[int, int] | None:
             steps = np.frombuffer(column, dtype=np.int64)
             found += [int(steps.min()), int(steps.max())]
     return (min(found), max(found)) if found else None
+
+
+def chosen_series(
+    section: bytes, choose: Callable[[Collection[tuple[str, int]]], tuple[str, int]]
+) -> tuple[str, int, list[tuple[int, float]]] | None:
+    """The name, rank and points, as steps and values, of the series that `choose` chooses by name and rank.
+
+    Samples are left out. None if there is no series, or the section cannot be read.
+    """
+    try:
+        packed = [one for one in _packed_series(section) if one[2] and not one[0].startswith(SYSTEM)] if section else []
+    except Corrupt:
+        return None
+    if not packed:
+        return None
+    name, rank = choose({(one[0], one[1]) for one in packed})
+    points = [
+        point
+        for one in packed
+        if (one[0], one[1]) == (name, rank)
+        for point in zip(array_of("q", one[2]), array_of("d", one[4]), strict=True)
+    ]
+    return name, rank, points
 
 
 def all_series(content: Any) -> list[Series]:

@@ -276,7 +276,7 @@ def detail(text: str) -> None:
 def actor_of(caller: Caller) -> Actor:
     """The actor that is recorded for this caller. A joining machine or a rank acts as a worker."""
     kind = ActorKind.USER if caller.kind is CallerKind.USER else ActorKind.WORKER
-    return Actor(kind=kind, credential=caller.credential, worker=caller.worker)
+    return Actor(kind=kind, credential=caller.credential, worker=caller.worker, user=caller.user)
 
 
 def allowed_kinds(action: Action) -> frozenset[CallerKind]:

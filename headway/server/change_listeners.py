@@ -18,6 +18,7 @@ def connect_listeners(server: Server) -> None:
         server.scheduler.job_changed,  # wakes the scheduler, which finds the queue and the quarantine up to date
         *(one.job_changed for one in server.allocators.values()),  # ask engines for what the queue lacks
         server.relay.job_changed,  # wakes the relay, which delivers wake-ups and events
+        server.curves.job_changed,  # stored with the job by now
         server.job_feed.job_changed,  # numbers the change for those who watch all jobs
         lambda job: server.watchers.changed(job.id),  # wakes followers, who read from all of the above
         server.housekeeping.job_changed,  # tidies up later: no request waits for it
@@ -25,6 +26,7 @@ def connect_listeners(server: Server) -> None:
     server.jobs.on_delete = (
         *(one.job_deleted for one in server.allocators.values()),  # no machine is kept for it
         server.relay.job_deleted,  # stops delivering for the job
+        server.curves.job_deleted,  # nothing more is recorded for it
         server.job_feed.job_deleted,  # the last change of the job
         lambda job: server.watchers.changed(job.id),  # followers find that the job is gone
     )

@@ -18,6 +18,7 @@ from headway.errors import Corrupt, HeadwayError, NotFound
 from headway.formats.reports import Report, decode_head, decode_report
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
+from headway.server.services.curves import Curves
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
 
@@ -81,6 +82,7 @@ class Recorder:
         broker: Broker,
         opened: Callable[[bytes], bytes],
         watchers: Watchers,
+        curves: Curves,
         clock: Clock,
         counters: ServerCounters,
         catch_up_seconds: float,
@@ -91,6 +93,7 @@ class Recorder:
         self._broker = broker
         self._opened = opened
         self._watchers = watchers
+        self._curves = curves
         self._clock = clock
         self._counters = counters
         self._catch_up_seconds = catch_up_seconds
@@ -173,8 +176,12 @@ class Recorder:
             stream.add(number, report.through, report.last)
             if report.facts or report.last:
                 stream.facts[number] = report.facts
+        await self._curves.recorded(list(new.values()), self._stored_of(named))
         # Facts of earlier reports may wait, too: the database failed after it stored them.
         await self._apply([key for key in named if (stream := self._streams.get(key)) and not stream.applied])
+
+    def _stored_of(self, keys: Iterable[AssignmentKey]) -> dict[AssignmentKey, int]:
+        return {key: self._streams[key].stored for key in keys if key in self._streams}
 
     async def _apply(self, keys: list[AssignmentKey]) -> None:
         attempts: dict[tuple[str, int], list[ReportedFacts]] = {}
@@ -228,7 +235,12 @@ class Recorder:
 
     def _applied(self, number: int, reported: list[ReportedFacts]) -> Callable[[Job], Job]:
         now = self._clock.now()
-        return lambda job: apply_facts(job, number, reported, now)
+
+        def apply(job: Job) -> Job:
+            changed = apply_facts(job, number, reported, now)
+            return job if changed is job else self._curves.kept_in(changed)
+
+        return apply
 
     async def committed(self, key: AssignmentKey) -> int | None:
         """The number up to which the stream is committed; None: the stream is closed and accepts no more reports."""
@@ -267,7 +279,12 @@ class Recorder:
         now = self._clock.now()
         known = self._jobs.unsettled.find(job_id)
         settles = known is not None and number in known.settling
-        await self._jobs.update(job_id, lambda job: transitions.streams_settled(job, number, missing, now))
+
+        def settle(job: Job) -> Job:
+            settled = transitions.streams_settled(job, number, missing, now)
+            return job if settled is job else self._curves.kept_in(settled)
+
+        await self._jobs.update(job_id, settle)
         self._counters.missing_reports += missing if settles else 0
 
     async def _settle_complete(self, job_id: str, number: int) -> None:
@@ -311,6 +328,7 @@ class Recorder:
                         stream.facts[row.number] = report.facts
         if not stream.facts:
             stream.committed = stream.stored
+        await self._curves.read_missing(job, key, stream.stored)
         # Another task may have read it meanwhile. Keep the first one, since it may have newer reports.
         return self._streams.setdefault(key, stream)
 

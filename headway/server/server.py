@@ -29,6 +29,7 @@ from headway.server.services.audit import Audit
 from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.credentials import Credentials
+from headway.server.services.curves import Curves
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.datasets import Datasets
 from headway.server.services.explanations import Explanations
@@ -42,6 +43,7 @@ from headway.server.services.jobs import Jobs
 from headway.server.services.metrics import Metrics
 from headway.server.services.projects import Projects
 from headway.server.services.queue import Queue
+from headway.server.services.rows import Rows
 from headway.server.services.snapshots import Snapshots
 from headway.server.services.specs import Specs
 from headway.server.services.streams import Streams
@@ -107,12 +109,14 @@ class Server:
         self.queue = Queue(database)
         embedded = self.backends.reports is self.backends.embedded  # the worker's connection checks its reports
         self.senders = ReportSenders(self.tokens, self.registry)
+        self.curves = Curves(database, self.jobs)
         self.recorder = Recorder(
             database=database,
             jobs=self.jobs,
             broker=self.backends.reports,
             opened=(lambda body: body) if embedded else self.senders.opened,
             watchers=self.watchers,
+            curves=self.curves,
             clock=self.clock,
             counters=self.counters,
             catch_up_seconds=self.settings.catch_up_seconds,
@@ -134,15 +138,6 @@ class Server:
         self.artifacts = Artifacts(objects, self.jobs, settings.maximum_artifact_bytes)
         self.damaged = DamagedRows(database, self.jobs, self.artifacts, self.checkpoints)
         self.telemetry = Telemetry(self.clock, self.jobs)
-        self.job_control = JobControl(
-            database=database,
-            jobs=self.jobs,
-            checkpoints=self.checkpoints,
-            artifacts=self.artifacts,
-            damaged=self.damaged,
-            telemetry=self.telemetry,
-            clock=self.clock,
-        )
 
     def _wire_workers(self) -> None:
         """The workers, and their requests."""
@@ -224,7 +219,7 @@ class Server:
         )
 
     def _wire_submission(self) -> None:
-        """Submission of jobs, and explanations of what they wait for."""
+        """What users do with jobs, and explanations of what jobs wait for."""
         self.explanations = Explanations(
             jobs=self.jobs,
             queue=self.queue,
@@ -232,6 +227,16 @@ class Server:
             telemetry=self.telemetry,
             registry=self.registry,
             allocators=self.allocators,
+        )
+        self.rows = Rows(self.explanations, self.telemetry, self.curves, self.directory)
+        self.job_control = JobControl(
+            database=self.backends.database,
+            jobs=self.jobs,
+            checkpoints=self.checkpoints,
+            artifacts=self.artifacts,
+            damaged=self.damaged,
+            rows=self.rows,
+            clock=self.clock,
         )
         self.submission = Submission(
             engines=self.backends.engines,

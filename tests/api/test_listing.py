@@ -23,7 +23,8 @@ async def test_labels_and_notes_are_changed_and_found(api: Api) -> None:
     assert (changed.json()["labels"], changed.json()["notes"]) == ({"team": "audio"}, "first")
     await api.http.patch("/api/v1/jobs/mine", json={"notes": "second"})
     found = (await api.http.get("/api/v1/jobs", params={"label": "team=audio"})).json()["jobs"]
-    assert [(job["name"], job["notes"]) for job in found] == [("mine", "second")]
+    assert [(job["name"], job["labels"]) for job in found] == [("mine", {"team": "audio"})]
+    assert (await api.http.get("/api/v1/jobs/mine")).json()["notes"] == "second"
     bad = await api.http.patch("/api/v1/jobs/mine", json={"labels": {"a b": "c"}})
     assert (bad.status_code, bad.json()["code"]) == (422, "invalid_input")
     assert (await api.http.get("/api/v1/jobs", params={"label": "team"})).status_code == 422

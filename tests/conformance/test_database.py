@@ -270,6 +270,15 @@ async def test_jobs_on_hold_are_not_in_the_queue(database: Database) -> None:
     assert [job.id for job in await database.queued_jobs(None, 10)] == [held.id, other.id]
 
 
+async def test_jobs_are_counted_by_status(database: Database) -> None:
+    failed = {"status": JobStatus.FAILED}
+    for number, changes in enumerate(({}, {"hold": True}, failed, failed, {"project": "other"})):
+        await database.insert_job(a_job(f"job-{number}").model_copy(update=changes))
+    gone = await database.insert_job(a_job("gone"))
+    assert await database.delete_job(newer(gone))
+    assert await database.job_counts("default") == {"queued": 1, "paused": 1, "failed": 2}
+
+
 async def test_checkpoint_parts_are_replaced_listed_and_gone_with_their_job(database: Database) -> None:
     job = await database.insert_job(a_job("one"))
     parts = [

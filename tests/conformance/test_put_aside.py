@@ -24,6 +24,7 @@ from headway.server import recorder as recording
 from headway.server.clock import Clock
 from headway.server.counters import ServerCounters
 from headway.server.recorder import Recorder
+from headway.server.services.curves import Curves
 from headway.server.services.jobs import Jobs
 from headway.server.watchers import Watchers
 from tests.services import broker_url
@@ -65,8 +66,8 @@ async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
 def a_recorder(jobs: Jobs, broker: Broker) -> Recorder:
     database = jobs._database
     return Recorder(
-        database=database, jobs=jobs, broker=broker, opened=lambda body: body, watchers=Watchers(), clock=Clock(),
-        counters=ServerCounters(database.damage), catch_up_seconds=1.0,
+        database=database, jobs=jobs, broker=broker, opened=lambda body: body, watchers=Watchers(),
+        curves=Curves(database, jobs), clock=Clock(), counters=ServerCounters(database.damage), catch_up_seconds=1.0,
     )  # fmt: skip
 
 

@@ -9,11 +9,12 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from headway.core.job import Job
+from headway.core.waiting import QueuePlaces
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import stream_of
 from headway.server.api.frames import DeletedFrame, JobFrame, ReadyFrame, stream_answer
-from headway.server.api.job_views import job_row
+from headway.server.api.job_rows import job_row
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
 from headway.server.server import Server
@@ -21,6 +22,7 @@ from headway.server.services.job_feed import Render
 from headway.server.services.live_job import Frame, as_events
 
 router = guarded_router(tags=["events"])
+_PLACES_SECONDS = 0.25
 
 
 @router.get(
@@ -47,12 +49,14 @@ async def watch_jobs(
 
 def renderer(server: Server) -> Render:
     """Makes the JSON of the frames of all jobs."""
+    queue = _FreshPlaces(server)
 
     def render(subject: Job | str | None) -> bytes:
         frame: JobFrame | DeletedFrame | ReadyFrame
         match subject:
             case Job():
-                frame = JobFrame(kind="job", job=job_row(subject, server.telemetry.progress(subject)))
+                row = job_row(server.rows.of(subject, queue.of(subject.project)))
+                frame = JobFrame.model_construct(kind="job", job=row)
             case str():
                 frame = DeletedFrame(kind="deleted", id=subject)
             case None:
@@ -60,6 +64,22 @@ def renderer(server: Server) -> Render:
         return frame.model_dump_json().encode()
 
     return render
+
+
+class _FreshPlaces:
+    """The queue's places, computed again after a moment: many jobs are rendered at once."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._until = float("-inf")
+        self._project = ""
+
+    def of(self, project: str) -> QueuePlaces:
+        now = self._server.clock.monotonic()
+        if now >= self._until or project != self._project:
+            self._project, self._until = project, now + _PLACES_SECONDS
+            self._places = self._server.rows.places(project)
+        return self._places
 
 
 async def _events(feed: AsyncIterator[list[Frame] | None]) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, TypeAdapter
 
 from headway.core.job import Event
-from headway.server.api.job_views import JobRow
+from headway.server.api.job_rows import JobRow
 
 Number = float | Literal["NaN", "Infinity", "-Infinity"]
 """A number as JSON can hold it: one that is not finite is text."""

@@ -40,7 +40,7 @@ class CheckpointView(BaseModel):
     """The jobs that started from it and still need it."""
 
 
-class _JobFields(BaseModel):
+class JobFields(BaseModel):
     """The fields that a job and its row in a list share."""
 
     id: str
@@ -64,7 +64,7 @@ class _JobFields(BaseModel):
     ended_at: float | None
 
 
-class JobView(_JobFields):
+class JobView(JobFields):
     """A job as users see it. Times are seconds since the epoch."""
 
     blame: str | None
@@ -84,18 +84,6 @@ class JobView(_JobFields):
     waiting: Waiting | None
     """Its place in the queue. Only in the answer for a single job."""
     warnings: tuple[str, ...]
-
-
-class JobRow(_JobFields):
-    """A job as a list shows it. Times are seconds since the epoch."""
-
-    program: str
-    """What it runs: the trainer, the script or module, or the command's first word."""
-    dataset: str | None
-    world_size: int
-    attempts: int
-    warnings: int
-    """How many warnings it has."""
 
 
 class AttemptView(Attempt):
@@ -124,22 +112,6 @@ def job_view(
         waiting=waits,
         progress=progress,
         resumes_from=resumes_from(job),
-    )
-
-
-def job_row(job: Job, progress: TrainingProgress | None) -> JobRow:
-    """The job as a list shows it."""
-    derived = ("reason", "program", "dataset", "world_size", "progress", "attempts", "warnings")
-    spec = job.spec
-    return JobRow(
-        **{name: getattr(job, name) for name in JobRow.model_fields if name not in derived},
-        reason=job.reason.value if job.reason else None,
-        program=spec.trainer or spec.script or spec.module or (spec.command or ("",))[0],
-        dataset=spec.dataset,
-        world_size=spec.world_size,
-        progress=progress,
-        attempts=job.attempt_number,
-        warnings=len(job.warnings),
     )
 
 

@@ -22,8 +22,10 @@ from headway.core.status import JobStatus
 from headway.errors import InvalidInput
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
+from headway.server.api.compression import compressed
 from headway.server.api.event_streams import event_stream, start_cursor
 from headway.server.api.frames import stream_answer
+from headway.server.api.job_rows import JobRow, job_row
 from headway.server.api.job_views import AttemptView, JobView, job_view
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
@@ -40,14 +42,16 @@ _CURSOR = TypeAdapter(
 
 
 class JobPage(BaseModel):
-    """Jobs in the requested order. `next` is the cursor of the next page.
+    """Jobs in the requested order, as a list shows them. `GET /jobs/{job}` has all of a job."""
 
-    `damaged`: all jobs whose rows cannot be read, whatever the filters. Only on the first page.
-    """
-
-    jobs: list[JobView]
+    jobs: list[JobRow]
     next: str | None
+    """The cursor of the next page."""
+    counts: dict[str, int] | None
+    """How many jobs the project has, by status, whatever the filters: `paused` is queued and on hold. Only on the first
+    page."""
     damaged: list[DamagedRow]
+    """All jobs whose rows cannot be read, whatever the filters. Only on the first page."""
 
 
 class Description(Frozen):
@@ -57,8 +61,9 @@ class Description(Frozen):
     notes: Annotated[str, Field(max_length=MAXIMUM_NOTES_CHARACTERS)] | None = None
 
 
-@router.get("", dependencies=READ)
+@router.get("", dependencies=READ, responses={200: {"model": JobPage}})
 async def list_jobs(
+    request: Request,
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
@@ -74,7 +79,7 @@ async def list_jobs(
     order: Annotated[Literal["descending", "ascending"], Query()] = "descending",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: Annotated[str | None, Query(max_length=200, description="Opaque: `next` of the previous page.")] = None,
-) -> JobPage:
+) -> Response:
     """Jobs, newest first by default. Jobs without a value for the sort field come last."""
     query = JobQuery(
         project=project,
@@ -89,10 +94,13 @@ async def list_jobs(
         after=_decode(cursor) if cursor else None,
         limit=limit + 1,
     )
-    found, damaged = await server.job_control.list(caller, query)
-    page = found[:limit]
-    more = _encode(sort_values(page[-1].job)[sort], page[-1].job.sequence) if len(found) > limit else None
-    return JobPage(jobs=[job_view(one.job, progress=one.progress) for one in page], next=more, damaged=damaged)
+    listed = await server.job_control.list(caller, query)
+    rows = listed.rows[:limit]
+    more = _encode(sort_values(rows[-1].job)[sort], rows[-1].job.sequence) if len(listed.rows) > limit else None
+    page = JobPage.model_construct(
+        jobs=[job_row(one) for one in rows], next=more, counts=listed.counts, damaged=listed.damaged
+    )
+    return compressed(request, page.model_dump_json().encode())
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from headway.core.allocation import FLEET
@@ -13,7 +13,7 @@ from headway.core.placement import Gang, gang_of, place_queue
 from headway.core.resume_point import resume_sentence, stop_sentence
 from headway.core.status import JobStatus
 from headway.core.training_progress import TrainingProgress
-from headway.core.waiting import Waiting, explain_misfit, waiting
+from headway.core.waiting import QueuePlaces, Waiting, explain_misfit, waiting
 from headway.server.access import Action, Caller
 from headway.server.allocator import Allocator
 from headway.server.services.jobs import Jobs
@@ -68,7 +68,17 @@ class Explanations:
     async def explain(self, caller: Caller, project: str, reference: str) -> Explained:
         """One job with its explanation."""
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
-        return Explained(job, *self._explained(job), self._telemetry.progress(job))
+        sentence, waits = self._explained(job, lambda: self._waiting(job))
+        return Explained(job, sentence, waits, self._telemetry.progress(job))
+
+    def places(self, project: str) -> QueuePlaces:
+        """The queue now, as the project may see it."""
+        queue = [gang for gang in self._queue.gangs() if gang.engine == FLEET]
+        return QueuePlaces(_named(queue, project), self._workers.placeable(), self._active(project))
+
+    def briefly(self, job: Job, places: QueuePlaces) -> tuple[str, Waiting | None]:
+        """A sentence about the job's state, without an estimate, and why it waits if it does."""
+        return self._explained(job, lambda: places.briefly(job))
 
     def misfit(self, job: Job) -> str | None:
         """Why the job cannot start even on an empty fleet; None if it can."""
@@ -87,7 +97,7 @@ class Explanations:
         sentence = "It would start at once." if shares else self._waiting(job).sentence
         return Planned(sentence, {share.worker_name: share.rank_count for share in shares}, cold_reason(job.spec))
 
-    def _explained(self, job: Job) -> tuple[str, Waiting | None]:
+    def _explained(self, job: Job, waiting_now: Callable[[], Waiting]) -> tuple[str, Waiting | None]:
         if job.status is JobStatus.QUEUED and job.hold:
             if job.checkpoints:
                 return f"Paused at {job.checkpoints[-1].words}. Continue it with `headway resume {job.name}`.", None
@@ -95,7 +105,7 @@ class Explanations:
         if job.status is JobStatus.QUEUED and job.spec.allocated:
             return f"{job.sentence} {self._allocation_sentence(job)}".strip(), None
         if job.status is JobStatus.QUEUED:
-            waits = self._waiting(job)
+            waits = waiting_now()
             return f"{job.sentence} {waits.sentence}".strip(), waits
         if job.status is JobStatus.STARTING:
             return "Its workers are preparing and starting its ranks.", None
@@ -115,15 +125,15 @@ class Explanations:
 
     def _waiting(self, job: Job) -> Waiting:
         """Where a queued job stands, or one that is not submitted yet would. Jobs of other projects have no name."""
-        queue = [
-            gang if gang.project == job.project else gang._replace(name=_ANOTHER) for gang in self._queue_with(job)
-        ]
-        active = [
-            one if one.project == job.project else one.model_copy(update={"name": _ANOTHER})
+        remaining_seconds = self._telemetry.remaining_seconds()
+        queue, active = _named(self._queue_with(job), job.project), self._active(job.project)
+        return waiting(job, queue, self._workers.placeable(), active, remaining_seconds)
+
+    def _active(self, project: str) -> list[Job]:
+        return [
+            one if one.project == project else one.model_copy(update={"name": _ANOTHER})
             for one in self._jobs.unsettled.active()
         ]
-        remaining_seconds = self._telemetry.remaining_seconds()
-        return waiting(job, queue, self._workers.placeable(), active, remaining_seconds)
 
     def _queue_with(self, job: Job) -> list[Gang]:
         """The queue. A job that is not in it is added behind those of the same priority."""
@@ -132,3 +142,8 @@ class Explanations:
             queue.append(gang_of(job))
             queue.sort(key=lambda gang: -gang.priority)
         return queue
+
+
+def _named(queue: Iterable[Gang], project: str) -> list[Gang]:
+    """The queue as a project may see it."""
+    return [gang if gang.project == project else gang._replace(name=_ANOTHER) for gang in queue]

@@ -8,7 +8,6 @@ from headway.core import transitions
 from headway.core.damaged import DamagedRow, RowKind
 from headway.core.job import Job
 from headway.core.job_query import JobQuery
-from headway.core.training_progress import TrainingProgress
 from headway.database.base import Database
 from headway.errors import Damaged
 from headway.server.access import Action, Caller, actor_of, require_in_project
@@ -17,14 +16,18 @@ from headway.server.services.artifacts import Artifacts
 from headway.server.services.checkpoints import Checkpoints
 from headway.server.services.damaged import DamagedRows
 from headway.server.services.jobs import Jobs
-from headway.server.services.telemetry import Telemetry
+from headway.server.services.rows import Row, Rows
 
 
 class Listed(NamedTuple):
-    """A job of a list, and how far it is if it trains."""
+    """A page of jobs. `counts`: how many jobs the project has, by status; `damaged`: rows that cannot be read.
 
-    job: Job
-    progress: TrainingProgress | None
+    Only the first page has these.
+    """
+
+    rows: list[Row]
+    counts: dict[str, int] | None
+    damaged: list[DamagedRow]
 
 
 class JobControl:
@@ -38,7 +41,7 @@ class JobControl:
         checkpoints: Checkpoints,
         artifacts: Artifacts,
         damaged: DamagedRows,
-        telemetry: Telemetry,
+        rows: Rows,
         clock: Clock,
     ) -> None:
         self._database = database
@@ -46,16 +49,19 @@ class JobControl:
         self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._damaged = damaged
-        self._telemetry = telemetry
+        self._rows = rows
         self._clock = clock
 
-    async def list(self, caller: Caller, query: JobQuery) -> tuple[list[Listed], list[DamagedRow]]:
-        """The requested jobs. The first page also has the rows that cannot be read."""
+    async def list(self, caller: Caller, query: JobQuery) -> Listed:
+        """The requested jobs."""
         require_in_project(caller, Action.JOBS_READ, query.project)
-        found = [Listed(job, self._telemetry.progress(job)) for job in await self._database.jobs(query)]
+        jobs = await self._database.jobs(query)
+        places = self._rows.places(query.project)
+        rows = [self._rows.of(job, places) for job in jobs]
         if query.after is not None:
-            return found, []
-        return found, [row for row in self._database.damage.rows(RowKind.JOB) if row.project == query.project]
+            return Listed(rows, None, [])
+        damaged = [row for row in self._database.damage.rows(RowKind.JOB) if row.project == query.project]
+        return Listed(rows, await self._database.job_counts(query.project), damaged)
 
     async def describe(
         self, caller: Caller, project: str, reference: str, labels: dict[str, str] | None, notes: str | None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from headway.cli.job_words import left_of, progress_sentence, ran_seconds, stage_times, step_of, time_sentence
 
 TRAINING = {"step": 87, "total_steps": 600, "steps_per_second": 10.0, "remaining_seconds": 51.3}
@@ -22,22 +20,15 @@ def an_attempt(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_job_that_trains_has_a_step_a_rate_and_the_time_that_is_left() -> None:
+    row = {"step": 87, "total_steps": 600, "progress": TRAINING}
+    assert (step_of(row), left_of(row)) == ("87/600", "51 s")
     job = a_job(progress=TRAINING, attempt=an_attempt(total_steps=600))
-    assert (step_of(job), left_of(job)) == ("87/600", "51 s")
     assert progress_sentence(job, None) == "step 87 of 600 (14%), 10 steps/s, 51 s left"
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"resumes_from": 250}, "step 250"),
-        ({"status": "failed", "attempt": an_attempt(failure={"step": 31}), "resumes_from": 20}, "step 31"),
-        ({"status": "failed", "attempt": an_attempt(failure={"step": None}), "resumes_from": 20}, "step 20"),
-        ({}, "-"),
-    ],
-)
-def test_a_job_that_does_not_train_has_the_step_that_it_reached(fields: dict[str, Any], text: str) -> None:
-    assert step_of(a_job(**fields)) == text
+def test_a_row_without_a_step_or_a_total_says_less() -> None:
+    assert step_of({"step": 31, "total_steps": None}) == "step 31"
+    assert step_of({"step": None, "total_steps": 600}) == "-"
 
 
 def test_the_queue_and_pauses_are_told_apart_from_the_run_time() -> None:

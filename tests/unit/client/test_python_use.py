@@ -26,9 +26,8 @@ SERIES = [
 
 def a_job(**data: Any) -> JobHandle:
     fields = {"id": "j-1", "name": "mine", "status": "running", "hold": False, "sentence": "Training <fast>."}
-    return JobHandle(
-        Connection("http://127.0.0.1:9", ""), {**fields, "spec": {"world_size": 2}, "created_at": 0.0, **data}
-    )
+    row = {**fields, "world_size": 2, "created_at": 0.0, **data}
+    return JobHandle(Connection("http://127.0.0.1:9", ""), row=row)
 
 
 def test_pandas_takes_metrics_in_one_call() -> None:
