@@ -54,6 +54,7 @@ class _Link:
         self._url = url
         self._connection: Any = None
         self._channel: Any = None
+        self._acknowledging: set[asyncio.Task[None]] = set()
         self.broken = asyncio.Event()
 
     async def connect(self) -> Any:
@@ -85,8 +86,9 @@ class _Link:
 
         async def on_message(message: AbstractIncomingMessage) -> None:
             await received(message.body)
-            with suppress(*_ERRORS):  # RabbitMQ delivers it again
-                await message.ack()
+            acknowledging = asyncio.create_task(_acknowledge(message))
+            self._acknowledging.add(acknowledging)
+            acknowledging.add_done_callback(self._acknowledging.discard)
 
         channel = await self.connect()
         try:
@@ -110,13 +112,20 @@ class _Link:
             raise Unavailable(f"RabbitMQ did not take a message: {error or type(error).__name__}.") from error
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, once RabbitMQ has the acknowledgements of what was read: it drops those that wait."""
+        if self._acknowledging:
+            await asyncio.wait(self._acknowledging, timeout=_CONNECT_SECONDS)
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with suppress(*_ERRORS):
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     await connection.close()
                     await asyncio.sleep(0)  # its callbacks are tasks, which must end with it
+
+
+async def _acknowledge(message: AbstractIncomingMessage) -> None:
+    with suppress(*_ERRORS):  # RabbitMQ delivers it again
+        await message.ack()
 
 
 async def declare(channel: Any) -> None:

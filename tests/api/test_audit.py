@@ -18,9 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def entries(api: Api, query: str = "") -> list[dict[str, Any]]:
     """The audit, once what was refused is in it."""
-    while not api.server.audit._refusals.empty():
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    await api.server.audit._refusals.join()
     found: list[dict[str, Any]] = await done(api, "GET", f"/audit{query}")
     return found
 

@@ -18,6 +18,7 @@ from headway.server.services.cursor import Cursor
 from headway.settings import Settings
 from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
 from tests.api.test_streams import started_job
+from tests.until import until
 
 pytestmark = pytest.mark.anyio
 REPORTS = 30
@@ -108,12 +109,13 @@ async def test_a_cursor_of_a_page_continues_in_a_stream(api: Api) -> None:
     """Given a follower that read a page a moment ago, which others do not have yet, it gets nothing of it again."""
     job, worker = await started_job(api)
     first = asyncio.create_task(Follower(api, job).read())
-    await asyncio.sleep(0.2)
+    await until(lambda: api.server.following._live)
     await api.server.recorder.record([worker.a_report(job, lines=("line 0",))])
     page = (await api.http.get("/api/v1/jobs/mine/logs")).json()
     follower = Follower(api, job, cursor=page["cursor"])
     reading = asyncio.create_task(follower.read())
-    await asyncio.sleep(0.3)
+    (live,) = api.server.following._live[job].values()
+    await until(lambda: live.following == 2 and live.position.covers(Cursor.decode(page["cursor"])))
     await worker.run_to_the_end(job)
     await asyncio.gather(first, reading)
     assert not [frame for frame in follower.frames if frame["kind"] == "report" and frame["lines"]]
@@ -131,8 +133,7 @@ async def test_a_report_is_read_once_for_all_who_follow(api: Api, monkeypatch: p
         reads += 1
         return await original(*arguments)
 
-    while not all(one.frames for one in followers):
-        await asyncio.sleep(0.01)
+    await until(lambda: all(one.frames for one in followers))
     monkeypatch.setattr(streams, "reports", counted)
     await report_all(api, worker, job)
     await asyncio.gather(*reading)
@@ -179,11 +180,7 @@ async def check_stalled_readers(api: Api) -> None:
         assert live.following == 100
         for writer in stalled:
             writer.transport.abort()
-        for _ in range(500):
-            if not api.server.following._live:
-                break
-            await asyncio.sleep(0.02)
-    assert api.server.following._live == {}
+        await until(lambda: not api.server.following._live)
     assert api.server.watchers._count == 0
 
 

@@ -108,6 +108,10 @@ async def test_large_reports_come_whole(broker: Broker, worker: WorkerBroker) ->
 
 
 async def test_a_new_server_continues_reading(url: str) -> None:
+    await check_a_new_server_continues(url)
+
+
+async def check_a_new_server_continues(url: str) -> None:
     """Given a server that is replaced, the next one reads later reports; lost reports are sent again."""
     broker: Broker = backend("broker", url)(url)
     await broker.open()
@@ -122,6 +126,21 @@ async def test_a_new_server_continues_reading(url: str) -> None:
     assert (await taken(successor, 1))[0] == [b"second"]
     await worker.close()
     await successor.close()
+
+
+async def test_what_a_server_read_from_rabbitmq_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given acknowledgements that wait to be sent, when the server stops, then the next one gets later reports only."""
+    import aio_pika
+
+    acknowledge = aio_pika.IncomingMessage.ack
+
+    async def late(message: Any, multiple: bool = False) -> None:
+        await asyncio.sleep(0.1)
+        await acknowledge(message, multiple)
+
+    monkeypatch.setattr(aio_pika.IncomingMessage, "ack", late)
+    async with broker_url("rabbitmq") as url:
+        await check_a_new_server_continues(url)
 
 
 async def test_dead_letters_do_not_come_back(broker: Broker, worker: WorkerBroker) -> None:

@@ -94,7 +94,9 @@ def test_a_server_killed_while_checkpoints_are_stored(fleet: Fleet, tmp_path: Pa
 
 def test_a_zombies_late_checkpoint_never_wins(tmp_path: Path) -> None:
     """Given a worker that is silent for a lease while its rank saves, its later reports change nothing."""
-    with Fleet(tmp_path, lease_seconds=2, heartbeat_seconds=0.5) as fleet:
+    with Fleet(
+        tmp_path, lease_seconds=6, heartbeat_seconds=0.5
+    ) as fleet:  # a busy machine delays heartbeats by seconds
         fleet.start_server()
         fleet.start_worker("one", slots=1)
         fleet.wait_for_workers(1)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.fleet import Fleet, ended, wait_until
+from tests.random_kills import rank_pids
 
 COUNTING = """
 import headway, sys, time
@@ -65,9 +66,9 @@ def test_a_server_killed_while_the_job_ends(fleet: Fleet) -> None:
     fleet.start_worker("one", slots=2)
     fleet.wait_for_workers(1)
     job = fleet.script(COUNTING, "40", "0.05")
-    wait_until(lambda: job.refresh().status == "running", "the job's start")
+    (rank,) = wait_until(lambda: rank_pids(fleet, job, 1), "the job's start")
     fleet.kill("server")
-    time.sleep(3)
+    wait_until(lambda: not _alive(rank), "the rank's end")
     fleet.start_server()
     job = ended(job)
     assert (job.status, job.data["attempt"]["number"]) == ("succeeded", 1)
@@ -80,10 +81,11 @@ def test_a_trainer_outlasts_the_server(fleet: Fleet) -> None:
     fleet.start_worker("one", slots=2)
     fleet.wait_for_workers(1)
     with fleet.client() as client:
-        job = client.train("mlp", dataset="digits", epochs=100, batch_size=32)
+        job = client.train("mlp", dataset="digits", epochs=20, batch_size=32)
         wait_until(lambda: "first_step" in (job.refresh().data["attempt"] or {}).get("stages", {}), "the first step")
+        (rank,) = rank_pids(fleet, job, 1)
         fleet.kill("server")
-        time.sleep(2)
+        wait_until(lambda: not _alive(rank), "the rank's end")
         fleet.start_server()
         job = ended(job)
         assert (job.status, job.data["attempt"]["number"]) == ("succeeded", 1), job.data
@@ -191,9 +193,10 @@ def test_processes_of_an_earlier_start_are_ended(fleet: Fleet) -> None:
         "import os, time\nprint(os.getpid(), os.getppid())\nif os.environ['HEADWAY_ATTEMPT'] == '1': time.sleep(600)"
     )
     rank, launcher = (int(pid) for pid in wait_until(lambda: counted(job, 0), "the first line")[0].split())
+    forkserver = psutil.Process(launcher).ppid()
     os.kill(launcher, signal.SIGSTOP)
     fleet.kill("one")
-    time.sleep(0.5)
+    wait_until(lambda: not _alive(forkserver), "the end of the worker's other processes")
     assert _alive(rank)
     fleet.start_worker("one", slots=1)
     wait_until(lambda: not _alive(rank) and not _alive(launcher), "the end of the survivors", seconds=30)

@@ -116,6 +116,7 @@ class Audit:
             while True:
                 try:
                     await self._database.insert_audit([entry])
+                    self._refusals.task_done()
                     break
                 except HeadwayError as error:
                     _log.error("A refusal is not in the audit yet: %s", error)
