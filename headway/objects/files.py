@@ -115,17 +115,18 @@ class FileObjects(Objects):
             path.unlink(missing_ok=True)
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
-        with self._usable():
-            found = await asyncio.to_thread(
-                lambda: sorted(
-                    path.relative_to(self._root).as_posix()
-                    for path in self._root.rglob("*")
-                    if path.is_file() and path.parent.name != _INCOMING
-                )
+        folder = prefix.rpartition("/")[0]
+        left = [f"{folder}/" if folder else ""]  # the last is next; those of folders end in a slash
+        while left:
+            name = left.pop()
+            if name and not name.endswith("/"):
+                yield name
+                continue
+            with self._usable():
+                names = await asyncio.to_thread(_names, self._root, name)
+            left += reversed(
+                [one for one in names if one.startswith(prefix) or (one[-1] == "/" and prefix.startswith(one))]
             )
-        for object_id in found:
-            if object_id.startswith(prefix):
-                yield object_id
 
     def _path(self, object_id: str) -> Path:
         return self._root / check_object_id(object_id)
@@ -149,6 +150,19 @@ def _created(path: Path) -> IO[bytes]:
 def _sync(file: IO[bytes]) -> None:
     file.flush()  # or its last bytes reach the disk only when it is closed
     os.fsync(file.fileno())
+
+
+def _names(root: Path, folder: str) -> list[str]:
+    """What is in a folder of the store, by code points, with a slash after folders. Nothing if it does not exist."""
+    try:
+        with os.scandir(root / folder) as entries:
+            return sorted(
+                f"{folder}{entry.name}/" if entry.is_dir() else f"{folder}{entry.name}"
+                for entry in entries
+                if entry.name != _INCOMING
+            )
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -96,6 +96,24 @@ async def test_a_prefix_is_text_and_ids_come_in_order(objects: Objects) -> None:
         assert [one async for one in objects.list(prefix)] == found, prefix
 
 
+async def test_listing_reads_only_the_folders_of_the_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"file://{tmp_path}"
+    objects: Objects = backend("objects", url)(url)
+    await objects.open()
+    for object_id in ("checkpoints/j-1/1", "checkpoints/j-1/2/a", "checkpoints/j-2/1", "blocks/1", "blocks/2"):
+        await objects.put(object_id, chunks(b"x"))
+    read: list[str] = []
+    scandir = os.scandir
+
+    def noted(path: str) -> object:
+        read.append(Path(path).relative_to(tmp_path).as_posix())
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    assert [one async for one in objects.list("checkpoints/j-1/")] == ["checkpoints/j-1/1", "checkpoints/j-1/2/a"]
+    assert read == ["checkpoints/j-1", "checkpoints/j-1/2"]
+
+
 async def test_what_is_deleted_is_not_listed(objects: Objects) -> None:
     for object_id in ("a/2", "a/1"):
         await objects.put(object_id, chunks(b"x"))
