@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from headway.cli.common import answer, json_option, print_json, print_table, when
+from headway.cli.group import Group
 from headway.client import Client
 
 _ROLE = click.Choice(["viewer", "member"])
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def projects(context: click.Context, as_json: bool) -> None:
@@ -38,7 +39,7 @@ def add_project(name: str, as_json: bool) -> None:
     answer(added, sentence, as_json=as_json)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def users(context: click.Context, as_json: bool) -> None:
@@ -49,6 +50,8 @@ def users(context: click.Context, as_json: bool) -> None:
         found = client.accounts.users()
     if as_json:
         print_json(found)
+    elif not found:
+        click.echo("No users yet. Whoever has the home's user.token may do everything. Add one: headway users add NAME")
     else:
         print_table(("NAME", "KIND", "ROLES", "ADDED"), map(_user_row, found))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -38,17 +38,22 @@ def print_text(text: str, *, indent: int = 0, hanging: int = 0, fg: str | None =
     """Print sentences. On a terminal lines end between words; those after the first are indented by `hanging` more."""
     first, rest = " " * indent, " " * (indent + hanging)
     if sys.stdout.isatty():
-        lines = textwrap.wrap(
-            text,
-            shutil.get_terminal_size().columns,
-            initial_indent=first,
-            subsequent_indent=rest,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        click.secho("\n".join(lines), fg=fg)
+        text = "\n".join(wrapped(text, shutil.get_terminal_size().columns, first, rest))
     else:
-        click.secho(first + text, fg=fg)
+        text = first + text
+    click.secho(text, fg=fg)
+
+
+def wrapped(text: str, line_characters: int, first: str, rest: str) -> list[str]:
+    """The text in lines that end between words. `first` and `rest` indent them. Colours take no room."""
+    lines, line = [], first
+    for gap, word in re.findall(r"(\s*)(\S+)", text):
+        longer = f"{line}{gap}{word}"
+        if line.strip() and len(click.unstyle(longer)) > line_characters:
+            lines.append(line)
+            longer = rest + word
+        line = longer
+    return [*lines, line]
 
 
 def print_json(value: Any) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from headway.cli.common import answer, json_option, print_json, print_table
+from headway.cli.group import Group
 from headway.client import Client
 
 _KINDS = ("job", "attempt", "checkpoint", "event", "report", "worker", "dataset")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def damaged(context: click.Context, as_json: bool) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from headway.cli.common import answer, damaged_rows, json_option, print_damaged, print_json, print_table
+from headway.cli.group import Group
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
 from headway.core.nearest import did_you_mean
 from headway.core.size import size
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def datasets(context: click.Context, as_json: bool) -> None:
@@ -65,8 +66,8 @@ def add(name: str, path: Path | None, as_json: bool) -> None:
         f"Dataset {name} is registered: {splits['train']['sample_count']:,} training and "
         f"{splits['test']['sample_count']:,} test samples, {added['classes']} classes."
     )
-    answer(added, sentence, as_json=as_json)
-    click.echo(f"Use it: headway train cnn --dataset {name}, or headway run train.py --dataset {name}")
+    use = f"Use it: headway train cnn --dataset {name}, or headway run train.py --dataset {name}"
+    answer(added, f"{sentence}\n{use}", as_json=as_json)
 
 
 @datasets.command()

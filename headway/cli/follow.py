@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from headway.cli.common import EXIT_STATUS, duration, print_text, status_text
-from headway.cli.job_end import print_failure, print_result, print_stages
+from headway.cli.job_sections import print_failure, print_result, print_stages
 from headway.cli.job_words import ran_seconds
 from headway.cli.next_commands import next_commands, print_commands, print_next
 from headway.client import JobHandle

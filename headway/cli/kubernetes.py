@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from headway.cli.group import Group
 
-@click.group()
+
+@click.group(cls=Group)
 def kubernetes() -> None:
     """Prepare a Kubernetes cluster for jobs with `engine: kubernetes`."""
 

@@ -71,7 +71,7 @@ class LocalWorker:
             status = await self._run_once(url)
             if time.monotonic() - began > _STEADY_SECONDS:
                 wait_seconds = _FIRST_RESTART_SECONDS
-            self._tell_end(status, self._last_line(log_bytes))
+            self._tell_end(_words_for(status, self._last_line(log_bytes)))
             await asyncio.sleep(wait_seconds)
             wait_seconds = min(2 * wait_seconds, _LAST_RESTART_SECONDS)
 
@@ -89,10 +89,10 @@ class LocalWorker:
             await _end(process)
             raise
 
-    def _tell_end(self, status: int, cause: str) -> None:
+    def _tell_end(self, cause: str) -> None:
         """Print why the worker ended: each cause once, as it may end many times."""
         if cause != self._said:
-            click.secho(f"The worker ended with status {status}: {cause}", err=True, fg="yellow")
+            click.secho(cause, err=True, fg="yellow")
             click.echo(f"It will be restarted. Its log: {self._log}", err=True)
         self._said = cause
 
@@ -101,6 +101,13 @@ class LocalWorker:
             log.seek(start)
             lines = log.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it printed nothing"
+
+
+def _words_for(status: int, last_line: str) -> str:
+    """Why the worker ended: by a signal, or with an exit status and the last line of its log."""
+    if status < 0:
+        return f"The worker was killed with {signal.Signals(-status).name}."
+    return f"The worker ended with status {status}: {last_line}"
 
 
 async def _end(process: Process) -> None:

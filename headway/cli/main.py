@@ -11,12 +11,15 @@ import click
 
 from headway import __version__
 from headway.cli.commands import COMMANDS, GROUPS, IN_A_PROJECT, MEANT
+from headway.cli.group import Group
 from headway.errors import HeadwayError, InvalidInput, SettingInvalid
 
 _PROJECT = "project_name"
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(Group):
+    meant = MEANT
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -35,13 +38,6 @@ class _LazyGroup(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), one.summary) for name, one in commands.items()])
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            ctx.fail(f"There is no command {args[0]}.{_hint(args[0])}")
-        return super().resolve_command(ctx, args)
-
 
 def _add_project(command: click.Command) -> None:
     """Let a command, and those below it, take `--project`."""
@@ -58,14 +54,6 @@ def _add_project(command: click.Command) -> None:
 def _use_project(context: click.Context, option: click.Parameter, value: str | None) -> None:
     if value:
         os.environ["HEADWAY_PROJECT"] = value
-
-
-def _hint(wrong: str) -> str:
-    """The command that was probably meant."""
-    import difflib
-
-    meant = MEANT.get(wrong) or next(iter(difflib.get_close_matches(wrong, COMMANDS, n=1)), None)
-    return f" Did you mean: headway {meant}" if meant else ""
 
 
 def _colour() -> bool | None:

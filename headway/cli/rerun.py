@@ -87,7 +87,9 @@ def rerun(
             changes["snapshot"] = client.fresh_snapshot(handle.data["spec"], workdir)
         elif handle.data["spec"]["snapshot"] and not as_json:
             sent = when(handle.data["created_at"])
-            click.echo(f"It runs the files that were sent on {sent}. --fresh sends those of this directory.", err=True)
+            click.echo(
+                f"The files are those that job {handle.name} had ({sent}). --fresh sends this directory.", err=True
+            )
         if dry_run:
             print_plan(handle.plan_rerun(**changes), as_json)
             return

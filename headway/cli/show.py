@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from headway.cli.common import duration, json_option, print_json, print_text, status_text, when
-from headway.cli.job_end import print_failure, print_result, print_stages
+from headway.cli.job_sections import print_failure, print_result, print_stages
 from headway.cli.job_words import progress_sentence, ranks_of, time_sentence, work_of
 from headway.cli.names import job_argument
 from headway.cli.next_commands import print_next

@@ -9,11 +9,14 @@ from typing import Any
 
 import click
 
-from headway.cli.common import EXIT_STATUS, json_option, print_json, print_table, when
+from headway.cli.common import EXIT_STATUS, json_option, print_json, print_table, print_text, when
 from headway.cli.names import job_argument
 from headway.client import Client
+from headway.client.control_sequences import without_controls
 from headway.core.metric import SYSTEM, metric_text
 from headway.errors import NotFound
+
+_TIME_CHARACTERS = 21
 
 
 @click.command()
@@ -99,4 +102,4 @@ def _print_event(event: dict[str, Any]) -> None:
     actor = event.get("actor")
     by = {"by": actor["worker"] or actor["kind"]} if actor else {}
     details = "  ".join(f"{name}={value}" for name, value in {**event["data"], **by}.items())
-    click.echo(f"{when(event['at'])}  {event['type']:<22} {details}")
+    print_text(f"{when(event['at'])}  {event['type']:<22} {without_controls(details)}", hanging=_TIME_CHARACTERS)

@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from headway.cli.common import answer, json_option, print_json, print_table, when
+from headway.cli.group import Group
 from headway.client import Client
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def tokens(context: click.Context, as_json: bool) -> None:

@@ -11,8 +11,11 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -22,6 +25,33 @@ from headway.core.name import check_labels, check_name
 _LAST_SECONDS = 5.0
 _ENDED_BEFORE_RELEASE = 75
 """Exit code of a worker of an allocation that was told to end: 0 would tell its engine that its work is done."""
+
+
+class _Seat(NamedTuple):
+    """The seat of an allocation that a worker takes. The engine names it when it starts the worker."""
+
+    seat: int
+    start: str
+    """Which start of the seat this is."""
+    grace_seconds: float
+    """The time from SIGTERM to SIGKILL."""
+
+
+def _allocation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options with which an engine starts a worker. The command gets them as one `seat`, None without them."""
+
+    @click.option("--allocation", is_flag=True, hidden=True, help="Serve one job: take a seat of its allocation.")
+    @click.option("--seat", type=click.IntRange(0), default=0, hidden=True, help="Which seat.")
+    @click.option("--start", hidden=True, help="Which start of the seat this is.  [default: drawn]")
+    @click.option(
+        "--grace-seconds", type=click.FloatRange(1), default=30.0, hidden=True, help="From SIGTERM to SIGKILL."
+    )
+    @wraps(command)
+    def with_seat(*, allocation: bool, seat: int, start: str | None, grace_seconds: float, **options: Any) -> None:
+        one = _Seat(seat, start or secrets.token_hex(8), grace_seconds) if allocation else None
+        command(seat=one, **options)
+
+    return with_seat
 
 
 @click.command()
@@ -36,10 +66,7 @@ _ENDED_BEFORE_RELEASE = 75
 @click.option("--interface", help="Network interface between ranks.  [default: of the route to the other worker]")
 @click.option("--home", type=click.Path(path_type=Path), help="Its folder.  [default: ~/.headway/workers/NAME]")
 @click.option("--dataset-cache", type=BYTES, help="Most disk space for cached datasets.  [default: 50g]")
-@click.option("--allocation", is_flag=True, hidden=True, help="Serve one job: take a seat of its allocation.")
-@click.option("--seat", type=click.IntRange(0), default=0, hidden=True, help="Which seat.")
-@click.option("--start", hidden=True, help="Which start of the seat this is.")
-@click.option("--grace-seconds", type=click.FloatRange(1), default=30.0, hidden=True, help="From SIGTERM to SIGKILL.")
+@_allocation_options
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def worker(
     server_url: str,
@@ -51,10 +78,7 @@ def worker(
     interface: str | None,
     home: Path | None,
     dataset_cache: int | None,
-    allocation: bool,
-    seat: int,
-    start: str | None,
-    grace_seconds: float,
+    seat: _Seat | None,
     parent: int | None,
 ) -> None:
     """Start a worker. It registers with the server and runs ranks. Ctrl-C ends it."""
@@ -73,7 +97,7 @@ def worker(
     if find_spec("torch") is None:
         raise SettingInvalid("This installation has no torch, so it cannot train: pip install 'headway[torch]'.")
     log_to_stderr("worker: ")
-    if allocation:
+    if seat is not None:
         show_rank_output(sys.stdout)
     name, labelled = name or _host_name(), dict(pair(one, "--label") for one in labels)
     _check(name, labelled)
@@ -90,10 +114,8 @@ def worker(
         wakeups_url=os.environ.get("HEADWAY_WAKEUPS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         reports_url=os.environ.get("HEADWAY_REPORTS_URL") or os.environ.get("HEADWAY_BROKER_URL"),
         slots=slots or len(devices.found) or usable_cores(),
-        seat=seat if allocation else None,
-        start=start or secrets.token_hex(8),
-        grace_seconds=grace_seconds,
         **({} if dataset_cache is None else {"dataset_cache_bytes": dataset_cache}),
+        **({"start": secrets.token_hex(8)} if seat is None else seat._asdict()),
     )
     devices.check_slots(settings.slots)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

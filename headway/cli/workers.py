@@ -16,12 +16,13 @@ from headway.cli.common import (
     when,
     when_briefly,
 )
+from headway.cli.group import Group
 from headway.cli.names import complete_workers
 from headway.client import Client
 from headway.core.size import counted, size
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def workers(context: click.Context, as_json: bool) -> None:

@@ -92,6 +92,7 @@ class JobProgress:
         self._steps: deque[tuple[float, int]] = deque()
         self._tracebacks = Tracebacks()
         self._attempt_end: Line | None = None
+        self._attempt = 0
         self.stage = shown_status(job.data["status"], hold=job.data["hold"])
         self.step = 0
         self.total_steps: int | None = None
@@ -104,7 +105,7 @@ class JobProgress:
                 yield from self._event(message.data)
             case "report":
                 yield from self._output(message.data["lines"])
-                if message.data["series"]:
+                if message.data["series"] and message.data["attempt"] >= self._attempt:
                     self._metrics(message.data["series"])
             case "away" | "back":
                 yield Line(message.data["sentence"], "warning" if message.kind == "away" else "good")
@@ -154,6 +155,7 @@ class JobProgress:
             self._attempt_end = None
         if kind == "attempt.placed":
             yield from self._rest()
+            self._attempt = data["attempt"]  # reports of earlier attempts may still arrive
             self.step = 0
             self._steps.clear()
         elif kind == "checkpoint.restored":

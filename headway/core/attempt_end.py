@@ -94,12 +94,12 @@ def _follow(job: Job, attempt: Attempt, reason: EndReason, failure: Failure | No
         failed_steps = steps_in_row(job.failed_steps, failure.step if failure else None)
         if failure is not None and len(failed_steps) >= SAME_STEP_FAILURES:
             words = explain_end(EndReason.SAME_STEP, failure, sentence=sentence)
-            job = update_attempt(job, decision="Not retried: three failures in a row were at one step.")
+            job = update_attempt(job, decision="Not retried, because three failures in a row were at one step.")
             return finish(job, EndReason.SAME_STEP, words, now)
         job = job.model_copy(update={"failed_at": (*failed_at, now), "failed_steps": failed_steps})
     if job.origin is not None and not job.checkpoints:
         lost = EndReason.CHECKPOINT_LOST
-        job = update_attempt(job, decision="Not retried: no checkpoint is left to start from.")
+        job = update_attempt(job, decision="Not retried, because no checkpoint is left to start from.")
         return finish(job, lost, lost.explain(error=sentence), now)
     retries_used = job.retries_used + int(counted)
     failures_in_row = job.failures_in_row + int(counted)

@@ -57,7 +57,7 @@ class EndReason(StrEnum):
     )  # fmt: skip
     SCRIPT_RAISED = (
         "script_raised", JobStatus.FAILED, Blame.USER, False, True,
-        "Rank {rank} raised {error}. Fix the script and submit it again.",
+        "Rank {rank} raised {error}.",
     )  # fmt: skip
     SCRIPT_EXITED = (
         "script_exited", JobStatus.FAILED, Blame.USER, False, True,

@@ -6,6 +6,9 @@ from headway.core.end_reason import EndReason
 from headway.core.frozen import Frozen
 from headway.core.worker import WorkerLoad
 
+_SHORT_OF_MEMORY = 0.9
+"""The used share of a machine's memory above which the kernel may have killed a process."""
+
 
 class Failure(Frozen):
     """The first failure of an attempt."""
@@ -41,10 +44,19 @@ class Failure(Frozen):
 
     @property
     def likely_cause(self) -> str:
-        """The likely sender of an unexplained signal. The kernel itself sends only SIGKILL."""
-        if self.signal == "SIGKILL":
+        """The likely sender of an unexplained signal. The kernel itself sends only SIGKILL, when memory is short."""
+        if self.signal == "SIGKILL" and not self._memory_was_free:
             return f"perhaps because worker {self.worker_name} ran out of memory"
         return "not by Headway; perhaps by the script itself, a user or a batch system"
+
+    @property
+    def _memory_was_free(self) -> bool:
+        """Whether the machine had memory left even before the rank's own was freed."""
+        load = self.worker_load
+        if load is None or not self.memory_curve:
+            return False
+        own = max(used for _, used in self.memory_curve)
+        return load.memory_used_bytes + own < _SHORT_OF_MEMORY * load.memory_bytes
 
 
 def explain_end(reason: EndReason, failure: Failure | None, **facts: str | int | None) -> str:

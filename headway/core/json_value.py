@@ -70,7 +70,9 @@ def _fault(value: Any) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return None if _is_unicode(value) else f"{shown(value)}, which is not valid Unicode. Remove what is not text"
+        return (
+            None if _is_unicode(value) else f"{shown(value)}, which is not valid Unicode. Remove the invalid characters"
+        )
     if isinstance(value, int):
         return None if abs(value) <= LARGEST_INTEGER else "a number of more than 64 bits. Write it as text, in quotes"
     if isinstance(value, float):

@@ -14,14 +14,14 @@ def resumes_from(job: Job) -> int | None:
 def resume_sentence(job: Job) -> str:
     """From where the job's next attempt starts."""
     if job.checkpoints:
-        return f"It continues from {job.checkpoints[-1].words}."
+        return f"It will continue from {job.checkpoints[-1].words}."
     if job.attempt is None or job.attempt.started_at is None:
-        return "It starts from the beginning."
-    words = "It saved no checkpoint, so it starts from the beginning."
+        return "It will start from the beginning."
+    words = "It saved no checkpoint, so it will start from the beginning."
     left = sorted(name for name, one in job.left_files.items() if one.attempt == job.attempt.number)
     found = [name for name in left if job.left_files[name].changed.count]
     if found:
-        words += f" On worker {found[0]} it finds the files that it left in its working directory."
+        words += f" On worker {found[0]} it will find the files that it left in its working directory."
     return words
 
 
@@ -34,5 +34,5 @@ def stop_sentence(job: Job) -> str:
         return f"Job {job.name} saves and ends its ranks."
     if job.checkpoints:
         words = job.checkpoints[-1].words
-        return f"Job {job.name} ends its ranks. If they save nothing now, it continues from {words}."
-    return f"Job {job.name} has saved no checkpoint. If it saves none now, it starts from the beginning."
+        return f"Job {job.name} ends its ranks. If they save nothing now, it will continue from {words}."
+    return f"Job {job.name} has saved no checkpoint. If it saves none now, it will start from the beginning."

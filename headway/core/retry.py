@@ -24,8 +24,12 @@ def explain_decision(reason: EndReason, recent_failures: int, retries: int, *, c
     if again:
         return f"Retry {recent_failures + 1} of {retries} follows."
     if reason.retryable:
-        return f"Not retried: all {retries} retries are used up." if retries else "Retries are off."
-    return "Not retried: the error is in the job." if reason.blame is Blame.USER else "Not retried."
+        return (
+            f"Not retried, because all {retries} retries are used up."
+            if retries
+            else "Not retried, because retries are off."
+        )
+    return "Not retried, because the error is in the job." if reason.blame is Blame.USER else "Not retried."
 
 
 def recent(failed_at: Sequence[float], now: float, window_seconds: float) -> tuple[float, ...]:

@@ -63,6 +63,12 @@ async def test_a_bad_body_names_its_field(api: Api) -> None:
     assert (await api.http.get("/api/v1/jobs")).json()["jobs"] == []
 
 
+async def test_a_repeated_parameter_is_named_without_a_place_in_a_list(api: Api) -> None:
+    answer = await api.http.get("/api/v1/jobs?status=runing")
+    assert [one["at"] for one in answer.json()["errors"]] == ["status"]
+    assert answer.json()["detail"].startswith("status: ")
+
+
 async def test_changes_for_a_rerun_are_read_as_strictly(api: Api) -> None:
     await api.submit(name="first")
     bodies = [

@@ -64,7 +64,7 @@ async def test_pausing_and_resuming_say_where_the_job_continues(api: Api) -> Non
     job = await api.submit(name="mine")
     assert job["resumes_from"] is None
     paused = (await api.http.post("/api/v1/jobs/mine/pause")).json()
-    assert (paused["sentence"], paused["hold"]) == ("Job mine is paused. It starts from the beginning.", True)
+    assert (paused["sentence"], paused["hold"]) == ("Job mine is paused. It will start from the beginning.", True)
     shown = (await api.http.get("/api/v1/jobs/mine")).json()
-    assert shown["sentence"] == "Paused. After `headway resume mine`: It starts from the beginning."
-    assert (await api.http.post("/api/v1/jobs/mine/resume")).json()["sentence"] == "It starts from the beginning."
+    assert shown["sentence"] == "Paused. Resume it with `headway resume mine`. It will start from the beginning."
+    assert (await api.http.post("/api/v1/jobs/mine/resume")).json()["sentence"] == "It will start from the beginning."

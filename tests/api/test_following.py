@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from headway.core.facts import RankStarted
+from headway.core.facts import RankEnded, RankStarted, Released
 from headway.server.server import Server
 from headway.server.services import following, live_job
 from headway.server.services.cursor import Cursor
 from headway.settings import Settings
 from tests.api.conftest import PROJECT, USER, Api, SpokenWorker, opened
+from tests.api.test_jobs import eventually
 from tests.api.test_streams import started_job
 from tests.until import until
 
@@ -119,6 +120,33 @@ async def test_a_cursor_of_a_page_continues_in_a_stream(api: Api) -> None:
     await worker.run_to_the_end(job)
     await asyncio.gather(first, reading)
     assert not [frame for frame in follower.frames if frame["kind"] == "report" and frame["lines"]]
+
+
+async def test_the_past_is_told_in_the_order_in_which_it_happened(api: Api) -> None:
+    """Given a job with two attempts, when it is followed later, then the end of the first precedes the second."""
+    job, worker = await started_job(api)
+    killed = RankEnded(rank=0, at=1.0, signal="SIGKILL")
+    await api.server.recorder.record(
+        [
+            worker.a_report(job, RankStarted(rank=0, pid=1), lines=("first",)),
+            worker.a_report(job, killed, Released(), last=True),
+        ]
+    )
+    assert (await eventually(api, job, "starting"))["attempt"]["number"] == 2
+    assert (await worker.claim(job, attempt=2)).status_code == 200
+    worker.numbers = 0
+    await api.server.recorder.record([worker.a_report(job, lines=("second",), attempt=2)])
+    await api.http.post(f"/api/v1/jobs/{job}/cancel")
+    await api.server.recorder.record([worker.a_report(job, Released(), last=True, attempt=2)])
+    await eventually(api, job, "cancelled")
+    follower = Follower(api, job)
+    await follower.read()
+    told = [
+        frame["type"] if frame["kind"] == "event" else frame.get("lines", [{}])[0].get("text")
+        for frame in follower.frames
+    ]
+    order = ["attempt.placed", "first", "attempt.ended", "attempt.placed", "second", "attempt.ended", "job.cancelled"]
+    assert [one for one in told if one in order] == order
 
 
 async def test_a_report_is_read_once_for_all_who_follow(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_a_rank_over_its_memory_limit_is_ended_before_the_machine_suffers(shared
     assert failure["worker_load"]["memory_bytes"] > 1 << 30
     shown = shared_fleet.command("show", job.name).stdout
     assert "Its memory: " in shown
-    assert "Decision: Not retried: the error is in the job." in shown
+    assert "Not retried, because the error is in the job." in shown
     modest = ended(shared_fleet.script(DURABLE, memory_bytes=4 << 30))
     assert modest.status == "succeeded"
 

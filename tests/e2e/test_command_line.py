@@ -52,16 +52,6 @@ def test_the_error_for_an_unknown_metric_names_the_known_ones(shared_fleet: Flee
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
-    [("ps", "jobs"), ("ls", "jobs"), ("status", "show JOB"), ("stop", "cancel JOB"), ("sohw", "show")],
-)
-def test_a_command_of_other_tools_names_ours(shared_fleet: Fleet, typed: str, meant: str) -> None:
-    ran = shared_fleet.command(typed)
-    assert ran.returncode == 2
-    assert f"There is no command {typed}. Did you mean: headway {meant}" in ran.stderr
-
-
-@pytest.mark.parametrize(
     ("words", "completed"),
     [
         ("headway show NAME", ""),
@@ -121,7 +111,7 @@ def test_a_rerun_says_which_files_it_runs(shared_fleet: Fleet) -> None:
     script.write_text("print('after')")
     ran = shared_fleet.command("rerun", "changes", "--name", "changes-not")
     assert "before" in ran.stdout
-    assert "It runs the files that were sent on" in ran.stderr
+    assert "The files are those that job" in ran.stderr
     assert "--fresh sends those of this directory." in ran.stderr
     script.unlink()
     refused = shared_fleet.command("rerun", "changes", "--fresh")

@@ -21,6 +21,8 @@ def test_a_dataset_of_ones_own_from_file_to_prediction(shared_fleet: Fleet, clie
     np.save(tmp_path / "samples.npy", images[:4])
     added = shared_fleet.command("datasets", "add", "mine", str(tmp_path / "mine.npz"))
     assert "480 training and 120 test samples, 2 classes" in added.stdout, added.stderr
+    again = shared_fleet.command("datasets", "add", "mine", str(tmp_path / "mine.npz"), "--json")
+    assert json.loads(again.stdout)["name"] == "mine"
     assert "mine" in shared_fleet.command("datasets").stdout
     job = client.train("cnn", dataset="mine", epochs=3, name="own-data").wait()
     assert job.result["test"]["accuracy"] > 0.95

@@ -36,7 +36,7 @@ def test_paused_training_continues_where_it_was(shared_fleet: Fleet) -> None:
         assert (job.data["hold"], job.data["retries_used"], job.data["attempt"]["reason"]) == (True, 0, "paused")
         (saved,) = job.checkpoints()
         shown = shared_fleet.command("show", job.name).stdout
-        assert f"Paused at step {saved['step']:,}. Continue it with `headway resume {job.name}`." in shown
+        assert f"Paused at step {saved['step']:,}. Resume it with `headway resume {job.name}`." in shown
         assert job.name in shared_fleet.command("jobs", "--status", "paused").stdout
         assert job.name not in shared_fleet.command("jobs", "--status", "queued").stdout
         time.sleep(1.0)

@@ -48,13 +48,13 @@ def test_the_next_attempt_finds_the_snapshot_that_a_script_wrote_beside_itself(f
     wait_until(lambda: len(texts(moved)) == 2, "the file")
     paused = fleet.command("pause", "moved").stdout
     assert paused == (
-        "Job moved has saved no checkpoint. If it saves none now, it starts from the beginning. "
+        "Job moved has saved no checkpoint. If it saves none now, it will start from the beginning. "
         "Resume it with: headway resume moved\n"
     )
     wait_until(lambda: moved.refresh().status == "queued", "the pause")
     assert moved.data["sentence"] == (
-        "Paused. After `headway resume moved`: It saved no checkpoint, so it starts from the beginning. "
-        "On worker one it finds the files that it left in its working directory."
+        "Paused. Resume it with `headway resume moved`. It saved no checkpoint, so it will start from the beginning. "
+        "On worker one it will find the files that it left in its working directory."
     )
     assert moved.data["resumes_from"] is None
     fleet.start_worker("two", slots=1)

@@ -88,7 +88,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         fields = [
-            invalid_field({**one, "loc": one["loc"][1:]}, one.get("model") or _body_model(request))
+            invalid_field({**one, "loc": _path(one["loc"])}, one.get("model") or _body_model(request))
             for one in error.errors()
         ]
         problems = [
@@ -112,6 +112,11 @@ def install(app: FastAPI) -> None:
     async def defect(request: Request, error: Exception) -> JSONResponse:
         _log.exception("A defect in %s %s", request.method, request.url.path, exc_info=error)
         return problem(500, "internal_error", "A defect of the server. Its log says more. Please report it.")
+
+
+def _path(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The field's path in the body, or the parameter's name. Repeated parameters are no list to whoever sends them."""
+    return location[1:2] if location[0] == "query" else location[1:]
 
 
 def _body_model(request: Request) -> type[BaseModel] | None:

@@ -59,7 +59,7 @@ class RoleGiven(BaseModel):
 class Account(BaseModel):
     """Whoever asks. `user` is null for a token of the server's home, which may do everything.
 
-    `scopes` and `project` are those of a personal token; null for what is not limited.
+    `scopes` and `project` are those of a personal token. Null means that the token is not limited in this way.
     """
 
     user: UserView | None

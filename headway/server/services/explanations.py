@@ -100,8 +100,8 @@ class Explanations:
     def _explained(self, job: Job, waiting_now: Callable[[], Waiting]) -> tuple[str, Waiting | None]:
         if job.status is JobStatus.QUEUED and job.hold:
             if job.checkpoints:
-                return f"Paused at {job.checkpoints[-1].words}. Continue it with `headway resume {job.name}`.", None
-            return f"Paused. After `headway resume {job.name}`: {resume_sentence(job)}", None
+                return f"Paused at {job.checkpoints[-1].words}. Resume it with `headway resume {job.name}`.", None
+            return f"Paused. Resume it with `headway resume {job.name}`. {resume_sentence(job)}", None
         if job.status is JobStatus.QUEUED and job.spec.allocated:
             return f"{job.sentence} {self._allocation_sentence(job)}".strip(), None
         if job.status is JobStatus.QUEUED:

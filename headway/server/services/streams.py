@@ -69,23 +69,41 @@ class Streams:
     async def read_job(
         self, job: Job, cursor: Cursor, kinds: Collection[StreamKind], limit: Cursor | None = None
     ) -> AsyncGenerator[Item]:
-        """The job's items after the cursor, which moves along; with `limit`, up to that position."""
+        """The job's items after the cursor, which moves along; with `limit`, up to that position.
+
+        What an attempt's ranks wrote comes after the events up to its placement, and before the later ones.
+        """
+        last = job.event_count if limit is None else min(job.event_count, limit.event)
         if "logs" in kinds or "metrics" in kinds:
             attempts = await self._jobs.attempts(job, after=cursor.settled)
             kept = kept_until(attempts)
             for attempt in attempts:
+                if "events" in kinds and str(attempt.number) not in cursor.reports:
+                    async for item in self._read_events(job, cursor, last, placed=attempt.number):
+                        yield item
                 reading = _Reading(job, attempt, kinds, kept[attempt.number], limit)
                 async for item in self._read_attempt(reading, cursor):
                     yield item
         if "events" in kinds:
-            last = job.event_count if limit is None else min(job.event_count, limit.event)
-            while cursor.event < last:
-                events = await self._database.events(job.id, cursor.event, _PAGE_EVENTS)
-                if not events:
-                    break  # they are not stored yet; followers are woken then
-                for event in events[: last - cursor.event]:
-                    cursor.event = event.number
-                    yield Item("event", event.model_dump(mode="json"), cursor.encode())
+            async for item in self._read_events(job, cursor, last):
+                yield item
+
+    async def _read_events(
+        self, job: Job, cursor: Cursor, last: int, placed: int | None = None
+    ) -> AsyncGenerator[Item]:
+        """The events after the cursor up to the number `last`, or up to the placement of the attempt `placed`."""
+        while cursor.event < last:
+            events = await self._database.events(job.id, cursor.event, _PAGE_EVENTS)
+            if not events:
+                return  # they are not stored yet; followers are woken then
+            for event in events[: last - cursor.event]:
+                cursor.event = event.number
+                is_placement = event.type == "attempt.placed" and event.data["attempt"] == placed
+                if is_placement:
+                    cursor.reports.setdefault(str(placed), {})  # the next to read, also for a later reader
+                yield Item("event", event.model_dump(mode="json"), cursor.encode())
+                if is_placement:
+                    return
 
     async def position(self, job: Job, kinds: Collection[StreamKind]) -> Cursor:
         """A position near the end of the job's streams: all before it is stored, and perhaps a little after it."""

@@ -55,3 +55,19 @@ def test_an_earlier_name_of_an_option_works_with_a_note(monkeypatch: pytest.Monk
     ran = CliRunner().invoke(command, ["--data=digits", "train.py", "--", "--data", "own"])
     assert (taken["dataset"], taken["arguments"]) == ("digits", ("--data", "own"))
     assert ran.stderr == "Note: --data is now called --dataset. The earlier name still works.\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["trian"], "There is no command trian. Did you mean: headway train"),
+        (["ps"], "There is no command ps. Did you mean: headway jobs"),
+        (["ls"], "There is no command ls. Did you mean: headway jobs"),
+        (["status"], "There is no command status. Did you mean: headway show JOB"),
+        (["stop"], "There is no command stop. Did you mean: headway cancel JOB"),
+        (["datasets", "downlod"], "There is no command datasets downlod. Did you mean: headway datasets download"),
+        (["users", "xyz"], "There is no command users xyz."),
+    ],
+)
+def test_a_wrong_command_names_the_right_one(typed: list[str], said: str) -> None:
+    assert CliRunner().invoke(cli, typed, prog_name="headway").stderr.splitlines()[-1] == f"Error: {said}"

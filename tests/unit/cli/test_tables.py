@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from headway.cli.common import fitted, print_table, when_briefly
+from headway.cli.common import fitted, print_table, status_text, when_briefly, wrapped
 
 TABLE = [
     ["NAME", "STATUS", "WORK", "SUBMITTED"],
@@ -15,6 +16,17 @@ CUT, DROP = ("NAME", "WORK"), ("SUBMITTED", "STATUS")
 
 def lines(line_characters: int) -> list[list[str]]:
     return fitted(TABLE, line_characters, CUT, DROP)
+
+
+def test_a_line_ends_where_a_word_no_longer_fits_whatever_its_colours() -> None:
+    """Given a coloured word, then the lines are those of the same text without colours."""
+    text = "bad {}. Rank 0 raised ValueError: learning rate too large. It ran 1.2 s."
+    coloured = wrapped(text.format(status_text("failed")), 40, "", "  ")
+    assert [click.unstyle(line) for line in coloured] == [
+        "bad failed. Rank 0 raised ValueError:",
+        "  learning rate too large. It ran 1.2 s.",
+    ]
+    assert wrapped("Status      a-word-that-is-too-long", 10, "", "  ") == ["Status", "  a-word-that-is-too-long"]
 
 
 def test_a_table_that_fits_stays_as_it_is() -> None:

@@ -38,9 +38,9 @@ def event(kind: str, **data: Any) -> Message:
     return Message("event", {"type": kind, "data": data}, "")
 
 
-def steps(last: int, **values: float) -> Message:
+def steps(last: int, attempt: int = 1, **values: float) -> Message:
     series = [{"name": f"train/{name}", "steps": [last], "values": [value]} for name, value in values.items()]
-    return Message("report", {"lines": [], "series": series}, "")
+    return Message("report", {"attempt": attempt, "lines": [], "series": series}, "")
 
 
 @pytest.fixture
@@ -71,9 +71,16 @@ def test_a_paused_job_says_paused_and_has_no_rate(clock: FakeClock) -> None:
 
 
 def test_a_new_attempt_begins_its_rate_again(clock: FakeClock) -> None:
-    messages = (event("attempt.started"), steps(10, loss=1.0), steps(20, loss=1.0), event("attempt.placed"))
+    messages = (event("attempt.started"), steps(10, loss=1.0), steps(20, loss=1.0), event("attempt.placed", attempt=2))
     progress = heard(clock, Followed(), *messages)
     assert (progress.stage, progress.step, progress.steps_per_second) == ("starting", 0, None)
+
+
+def test_a_late_report_of_the_attempt_before_does_not_move_the_step(clock: FakeClock) -> None:
+    """Given a second attempt that starts from the beginning, when the first one's last report arrives late."""
+    placed = event("attempt.placed", attempt=2)
+    progress = heard(clock, Followed(), steps(50, loss=1.0), placed, steps(60, loss=1.0), steps(3, 2, loss=1.0))
+    assert progress.step == 3
 
 
 def test_a_job_that_is_queued_again_while_it_is_paused_still_says_paused(clock: FakeClock) -> None:

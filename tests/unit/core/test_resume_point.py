@@ -26,8 +26,8 @@ def test_what_nothing_told_a_step_of_is_named_as_a_count() -> None:
     """Given files without a step in their names or the log, then no sentence says that they are of a step."""
     fact = CheckpointPartStored(step=2, rank=0, kind=PartKind.FILES, counted=True)
     job = report(running(), "w0", fact)
-    assert resume_sentence(job) == "It continues from save 2."
-    assert stop_sentence(job) == "Job s ends its ranks. If they save nothing now, it continues from save 2."
+    assert resume_sentence(job) == "It will continue from save 2."
+    assert stop_sentence(job) == "Job s ends its ranks. If they save nothing now, it will continue from save 2."
     job = report(job, "w0", CheckpointRestored(step=2))
     assert job.attempt.restored_counted
     assert job.events[-1].data["counted"]
@@ -38,12 +38,12 @@ def test_what_nothing_told_a_step_of_is_named_as_a_count() -> None:
     [
         (
             running(),
-            "Job s has saved no checkpoint. If it saves none now, it starts from the beginning.",
+            "Job s has saved no checkpoint. If it saves none now, it will start from the beginning.",
         ),
-        (saved(running()), "Job s ends its ranks. If they save nothing now, it continues from step 40."),
+        (saved(running()), "Job s ends its ranks. If they save nothing now, it will continue from step 40."),
         (report(running(), "w0", AsksToSave()), "Job s saves and ends its ranks."),
-        (placed(), "Job s is paused. It starts from the beginning."),
-        (queued(), "Job s is paused. It starts from the beginning."),
+        (placed(), "Job s is paused. It will start from the beginning."),
+        (queued(), "Job s is paused. It will start from the beginning."),
     ],
 )
 def test_pausing_says_what_will_happen(job: Job, words: str) -> None:
@@ -55,23 +55,25 @@ def test_the_sentence_after_a_pause_says_where_the_job_continues() -> None:
     job = stopped(transitions.pause(running(), NOW))
     assert (resumes_from(job), resume_sentence(job)) == (
         None,
-        "It saved no checkpoint, so it starts from the beginning.",
+        "It saved no checkpoint, so it will start from the beginning.",
     )
     assert job.events[-2].data["sentence"] == f"Paused on request. {resume_sentence(job)}"
     late = stopped(saved(transitions.pause(running(), NOW), step=1_200))
-    assert (resumes_from(late), resume_sentence(late)) == (1_200, "It continues from step 1,200.")
+    assert (resumes_from(late), resume_sentence(late)) == (1_200, "It will continue from step 1,200.")
 
 
 def test_files_beside_the_script_are_mentioned() -> None:
     left = FilesLeft(folder="/f", changed=file_list([("a", 1)]), unstored=file_list([]), kept_seconds=1)
     job = stopped(transitions.pause(running(), NOW), left)
-    assert resume_sentence(job).endswith(" On worker worker0 it finds the files that it left in its working directory.")
+    assert resume_sentence(job).endswith(
+        " On worker worker0 it will find the files that it left in its working directory."
+    )
 
 
 def test_a_drained_job_says_whether_it_lost_its_work() -> None:
     job = stopped(transitions.drain_worker(running(), "w0", NOW))
     assert job.sentence == (
-        "Worker worker0 is being drained, so the job continues elsewhere. It saved no checkpoint, so it starts "
+        "Worker worker0 is being drained, so the job continues elsewhere. It saved no checkpoint, so it will start "
         "from the beginning."
     )
 

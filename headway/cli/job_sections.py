@@ -1,4 +1,7 @@
-"""How a job ended, or stands: its failure, its figures, its stages."""
+"""Sections about a job that `show` and `follow` print: its failure, its figures, its stages.
+
+The sentence of an end is made in `headway/core/end_reason.py`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def print_failure(data: dict[str, Any], *, log_shown: bool = False) -> None:
         click.echo(f"First to fail: rank {failure['rank']} on worker {failure['worker_name']}.")
     _print_memory(failure)
     if attempt["decision"]:
-        print_text(f"Decision: {attempt['decision']}")
+        print_text(attempt["decision"])
     if log_shown:
         return
     text = failure["traceback"] or "\n".join(failure["log_tail"])
