@@ -27,11 +27,13 @@ class Metrics(dict[str, dict[int, float]]):
 
     def __repr__(self) -> str:
         rows = [f"{name}: {len(points):,} points, last {_last(points)}" for name, points in self.items()]
-        return "\n".join(rows) or "No metrics yet."
+        return "\n".join(rows) or "No metrics."
 
     def _repr_html_(self) -> str:
         from html import escape
 
+        if not self:
+            return repr(self)
         rows = "".join(
             f"<tr><td>{escape(name)}</td><td>{len(points):,}</td><td>{_last(points)}</td></tr>"
             for name, points in self.items()

@@ -7,6 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from headway.rank_protocol.paths import CALL_SCRIPT
 from headway.rank_protocol.peer_errors import PEER_ERRORS
 from headway.rank_protocol.run_records import RankError
 from headway.training import program
@@ -15,8 +16,13 @@ from headway.training.run import Run
 _TRACEBACK_CHARACTERS = 20_000
 _NAMED_EXCEPTIONS = 5
 """How many exceptions of a group its summary names."""
-_STARTERS = (str(Path(__file__).with_name("rank.py")), program.__file__)
-"""The modules whose frames are above those of the script."""
+_STARTERS = (*(str(Path(__file__).with_name(name)) for name in ("rank.py", "function.py")), program.__file__)
+"""The modules whose frames are above those of the script or function."""
+
+
+def _is_starter(file: str) -> bool:
+    """Whether a frame's file is Headway's or runpy's, above the script or function."""
+    return file in _STARTERS or "runpy" in file or file.endswith(f"{os.sep}{CALL_SCRIPT}")
 
 
 def record_error(run: Run, error: BaseException, hint: str | None, folder: str) -> None:
@@ -24,11 +30,8 @@ def record_error(run: Run, error: BaseException, hint: str | None, folder: str) 
 
     `hint`: a sentence that helps. `folder`: the working directory, to which the paths of files are shown relative.
     """
-    # Leave out the frames of Headway and runpy above the script's.
     frame = error.__traceback__
-    while frame is not None and (
-        frame.tb_frame.f_code.co_filename in _STARTERS or "runpy" in frame.tb_frame.f_code.co_filename
-    ):
+    while frame is not None and _is_starter(frame.tb_frame.f_code.co_filename):
         frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frame))
     text = text.replace(f'File "{folder}{os.sep}', 'File "')  # the user knows these files by their relative paths

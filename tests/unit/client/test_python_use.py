@@ -36,7 +36,7 @@ def test_pandas_takes_metrics_in_one_call() -> None:
     assert frame.loc[1, "loss"] == 0.5
     assert frame.loc[2, ["rate[0]", "rate[1]"]].tolist() == [3.0, 4.0]
     assert "loss: 2 points, last nan at step 2" in repr(Metrics(SERIES))
-    assert repr(Metrics([])) == "No metrics yet."
+    assert repr(Metrics([])) == Metrics([])._repr_html_() == "No metrics."
 
 
 def test_jobs_say_what_they_are() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
+from headway.client.functions import call_files
+from headway.rank_protocol.paths import CALL_SCRIPT
 from headway.training import rank
 from headway.training.rank import _guarded
 from headway.training.run import Run
@@ -65,6 +68,21 @@ def test_a_traceback_has_the_paths_that_the_user_knows(
     script.write_text("import os\nos.chdir('/')\n1 / 0\n")
     assert _guarded(lambda: exec(compile(script.read_text(), str(script), "exec")), Run({})) == 1  # noqa: S102
     assert 'File "pkg/train.py", line 3' in capsys.readouterr().err
+
+
+def test_a_traceback_of_a_function_begins_in_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given a function that a client sent, then no line of its traceback is of the code that calls it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name, content in call_files(noted, (), {}).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert _guarded(lambda: runpy.run_path(str(tmp_path / CALL_SCRIPT)), Run({})) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "test_rank_errors.py" in lines[1]
 
 
 @pytest.mark.parametrize("code", [0, 3])
