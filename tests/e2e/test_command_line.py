@@ -112,7 +112,7 @@ def test_a_rerun_says_which_files_it_runs(shared_fleet: Fleet) -> None:
     ran = shared_fleet.command("rerun", "changes", "--name", "changes-not")
     assert "before" in ran.stdout
     assert "The files are those that job" in ran.stderr
-    assert "--fresh sends those of this directory." in ran.stderr
+    assert "--fresh sends this directory." in ran.stderr
     script.unlink()
     refused = shared_fleet.command("rerun", "changes", "--fresh")
     assert refused.returncode != 0
