@@ -3,7 +3,7 @@ BIN := .venv/bin
 RUN_EXTRAS := torch stacks postgresql mongodb rabbitmq kafka redis s3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev demo test check format bench proof build clean lock
+.PHONY: help setup setup-dev demo test check format bench proof page build clean lock
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ proof: setup-dev ## Run the long tests: resume after 200 kills, drill, fuzzer, o
 	$(BIN)/python -m tests.proof_overload
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.soak
+
+page: ## Build the web page from ui/ into headway/server/page. Needs Node.js 20.19 or newer with npm.
+	cd ui && npm ci --no-fund --no-audit && npm run build
 
 build: setup-dev ## Build the wheel and the sdist.
 	uv=$$(command -v uv || echo .venv/uv/bin/uv); $$uv build --quiet

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
@@ -23,6 +22,7 @@ from headway.server.api import (
     inquiries,
     jobs,
     links,
+    page,
     problems,
     projects,
     snapshots,
@@ -86,10 +86,7 @@ def create_app(server: Server) -> FastAPI:
     async def schema() -> dict[str, Any]:
         return job_file_schema()
 
-    @app.get("/", include_in_schema=False)
-    async def front() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    app.include_router(page.router)
     return app
 
 

@@ -11,8 +11,9 @@ from headway.brokers.embedded import EmbeddedWorkerBroker
 from headway.core.job import WakeUp
 from headway.errors import NotAllowed, NotAuthenticated, NotFound, WorkerLost
 from headway.server.access import Caller, CallerKind
-from headway.server.api import health, links
+from headway.server.api import health, links, page
 from headway.server.api.admission import PUBLIC_FOLDER, PUBLIC_PATHS
+from headway.server.api.page import is_of_page
 from headway.server.app import create_app
 from headway.server.tokens import for_worker
 from tests.api.conftest import Api
@@ -51,8 +52,9 @@ async def test_without_a_token_all_paths_look_alike(api: Api, token: str) -> Non
 async def test_only_named_paths_are_public(api: Api) -> None:
     """Given every route of the application, then those outside of the API are the named ones."""
     routes = [*create_app(api.server).routes, *health.router.routes, *links.front_router.routes]
+    routes += page.router.routes
     paths = {route.path for route in routes if isinstance(route, Route | Mount)}
-    assert paths == {*PUBLIC_PATHS, PUBLIC_FOLDER.rstrip("/")}
+    assert {path for path in paths if not is_of_page(path)} == {*PUBLIC_PATHS, PUBLIC_FOLDER.rstrip("/")}
 
 
 async def test_public_pages_answer_head_as_get_without_a_body(api: Api) -> None:

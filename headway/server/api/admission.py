@@ -13,6 +13,7 @@ from headway.server.access import Caller, CallerKind
 from headway.server.api.browser_rules import add_browser_rules
 from headway.server.api.common import address_of
 from headway.server.api.open_streams import OpenStreams
+from headway.server.api.page import is_of_page
 from headway.server.api.problems import answer_of
 from headway.server.api.web_origins import WebOrigins
 from headway.server.counters import COUNTED_STATUSES
@@ -24,7 +25,6 @@ USERS_DOCUMENT = "/openapi.users.json"
 """Where the document without the routes of workers and ranks is, which `/docs` shows."""
 PUBLIC_PATHS = frozenset(
     {
-        "/",
         "/docs",
         "/docs/oauth2-redirect",
         "/redoc",
@@ -72,7 +72,7 @@ class Admission:
             self._server.audit.not_authenticated(address_of(scope), scope["path"], error.message)
             await answer_of(error)(scope, receive, send)
             return
-        if scope["path"] in PUBLIC_PATHS or scope["path"].startswith(PUBLIC_FOLDER):
+        if _is_public(scope["path"]):
             await self._answer_anyone(scope, receive, send)
             return
         try:
@@ -139,6 +139,11 @@ def _token_of(connection: HTTPConnection) -> str:
             "This needs a token: send it as `Authorization: Bearer TOKEN`. It is in the file user.token of the home."
         )
     return token.strip()
+
+
+def _is_public(path: str) -> bool:
+    """Whether everyone may ask for the path."""
+    return path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER) or is_of_page(path)
 
 
 def _only_reads(scope: Scope, caller: Caller) -> bool:

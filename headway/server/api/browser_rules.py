@@ -19,6 +19,8 @@ def add_browser_rules(message: Message, path: str) -> None:
     """Let browsers guess no types, run nothing in an answer, and show it in no frame."""
     headers = MutableHeaders(scope=message)
     headers["X-Content-Type-Options"] = "nosniff"
-    headers["Content-Security-Policy"] = _DOCUMENTATION if path in _PAGES else _NOTHING
+    headers.setdefault(
+        "Content-Security-Policy", _DOCUMENTATION if path in _PAGES else _NOTHING
+    )  # the page has its own
     headers["X-Frame-Options"] = "DENY"
     headers["Referrer-Policy"] = "no-referrer"

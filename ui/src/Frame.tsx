@@ -1,0 +1,70 @@
+import { useColorScheme, useMediaQuery } from "@mui/material";
+import { Link, Outlet } from "@tanstack/react-router";
+import { useLayoutEffect, useSyncExternalStore } from "react";
+import { useLostAt } from "./api/live";
+import { isRefused, onSessionChange } from "./api/session";
+import { useNow } from "./components/Now";
+import { JobSearch } from "./JobSearch";
+import { LoginPage } from "./pages/LoginPage";
+import { keepProject, ProjectChoice } from "./ProjectChoice";
+import { RAIL } from "./rail";
+import { duration } from "./words";
+
+/** What surrounds every page: the rail, the project, the search and the connection. */
+export function Frame() {
+  useDarkAttribute();
+  const refused = useSyncExternalStore(onSessionChange, isRefused);
+  const lostAt = useLostAt();
+  if (refused || location.pathname === "/login") return <LoginPage />;
+  return (
+    <div className="frame">
+      <header className="rail">
+        <Link to="/jobs" className="brand">
+          <svg viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M2 13 6 7l3 3 5-7" fill="none" stroke="var(--accent)" strokeWidth="2.2" strokeLinecap="round" strokeLinejoin="round" />
+          </svg>
+          Headway
+        </Link>
+        <nav aria-label="Pages">
+          {RAIL.map(({ to, word, shape }) => (
+            <Link key={to} to={to} search={keepProject} activeProps={{ className: "active" }}>
+              <svg viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.4" aria-hidden="true">
+                <path d={shape} />
+              </svg>
+              {word}
+            </Link>
+          ))}
+        </nav>
+      </header>
+      <div className="topbar">
+        <ProjectChoice />
+        <JobSearch />
+        <span className="grow" />
+        <Connection lostAt={lostAt} />
+      </div>
+      <main className={lostAt === null ? "main" : "main stale"}>
+        <Outlet />
+      </main>
+    </div>
+  );
+}
+
+function Connection({ lostAt }: { lostAt: number | null }) {
+  const now = useNow(1);
+  if (lostAt === null) return <span className="light quiet">live</span>;
+  return (
+    <span className="light lost" role="status">
+      connection lost {duration(Math.max(1, Math.floor(now - lostAt / 1000)))} ago
+    </span>
+  );
+}
+
+/** Our own colours follow the scheme that MUI uses. */
+function useDarkAttribute(): void {
+  const { mode } = useColorScheme();
+  const systemIsDark = useMediaQuery("(prefers-color-scheme: dark)", { noSsr: true });
+  const dark = mode === "dark" || (mode !== "light" && systemIsDark);
+  useLayoutEffect(() => {
+    document.documentElement.toggleAttribute("data-dark", dark);
+  }, [dark]);
+}

@@ -1,0 +1,4 @@
+/** One job. */
+export function JobPage() {
+  return <div className="page" />;
+}
