@@ -28,6 +28,7 @@ from headway.caches.base import Cache
 from headway.cli.common import damaged_rows
 from headway.client import Client
 from headway.client.connection import client_home, server_url
+from headway.core.allocation import FLEET
 from headway.core.problem import Problem, clock_problems
 from headway.errors import HeadwayError, NotAuthenticated, SettingInvalid, TokenExpired
 from headway.redaction import redacted
@@ -99,6 +100,23 @@ def check_backends() -> Iterator[Problem]:
         except HeadwayError as error:
             yield Problem(
                 f"{setting} is {redacted(url)}: {error.message}", "Start it, or correct the address, user or password."
+            )
+
+
+def check_engines() -> Iterator[Problem]:
+    """Each configured engine: connection, permissions, and whether its workers can reach the server."""
+    try:
+        settings = load_settings(os.environ)
+    except SettingInvalid:
+        return  # check_settings reports it
+    server = settings.advertised_url or f"http://{settings.host}:{settings.port}"
+    for url in settings.engine_urls:
+        try:
+            yield from asyncio.run(backend("engine", url)(url).problems(server))
+        except HeadwayError as error:
+            yield Problem(
+                f"HEADWAY_ENGINE_URLS has {redacted(url)}: {error.message}",
+                "Correct the URL or the kubeconfig file; `kubectl get pods` shows whether the cluster answers.",
             )
 
 
@@ -184,7 +202,7 @@ def _clock_problems(answer: httpx.Response) -> Iterator[Problem]:
 
 def _worker_problems(client: Client) -> Iterator[Problem]:
     workers = client.workers()
-    if not workers:
+    if not workers and os.environ.get("HEADWAY_DEFAULT_ENGINE", FLEET) == FLEET:
         yield Problem(
             "No worker is connected, so jobs will wait.",
             f"Start one: headway worker --server {client.url} --token-file WORKER.TOKEN",
@@ -270,6 +288,7 @@ CHECKS: dict[str, Callable[[], Iterator[Problem]]] = {
     "settings": check_settings,
     "home": check_home,
     "backends": check_backends,
+    "engines": check_engines,
     "server": check_server,
     "network": check_network,
     "training": check_training,

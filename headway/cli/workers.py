@@ -37,9 +37,9 @@ def workers(context: click.Context, as_json: bool) -> None:
     elif not found:
         click.echo("No worker is connected. Start one: headway worker --server URL --token-file FILE")
     else:
-        headings = ("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "LABELS", "ADDRESS", "SINCE")
-        drop = ("SINCE", "ADDRESS", "LABELS", "EACH SLOT", "MEMORY", "CPU")
-        print_table(headings, map(_row, found), cut=("NAME", "JOBS", "LABELS"), drop=drop)
+        headings = ("NAME", "SLOTS USED", "EACH SLOT", "CPU", "MEMORY", "JOBS", "SEAT", "LABELS", "ADDRESS", "SINCE")
+        drop = ("SINCE", "SEAT", "ADDRESS", "LABELS", "EACH SLOT", "MEMORY", "CPU")
+        print_table(headings, map(_row, found), cut=("NAME", "JOBS", "LABELS"), drop=drop, empty=("SEAT",))
         for worker in found:
             if worker["quarantine"] is not None:
                 click.echo(_quarantined(worker))
@@ -92,6 +92,11 @@ def _state(worker: dict[str, Any]) -> str:
     return (" (draining)" if worker["draining"] else "") + (" (quarantined)" if worker["quarantine"] else "")
 
 
+def _seat(worker: dict[str, Any]) -> str:
+    seat = worker.get("seat")  # an earlier server says nothing of it
+    return f"{seat['allocation']} seat {seat['number']}" if seat else "-"
+
+
 def _row(worker: dict[str, Any]) -> tuple[str, ...]:
     load = worker["load"]
     memory = "-" if load is None else f"{size(load['memory_used_bytes'])} of {size(load['memory_bytes'])}"
@@ -102,6 +107,7 @@ def _row(worker: dict[str, Any]) -> tuple[str, ...]:
         "-" if load is None else f"{load['cpu_fraction']:.0%}",
         memory,
         ", ".join(f"{name} ({ranks})" for name, ranks in worker["ranks"].items()) or "-",
+        _seat(worker),
         " ".join(f"{name}={value}" for name, value in worker["labels"].items()) or "-",
         worker["host"],
         when_briefly(worker["registered_at"]),

@@ -35,6 +35,7 @@ from typing import ClassVar
 
 from headway.core.allocation import Observation
 from headway.core.job import JobSpec
+from headway.core.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,13 @@ class Engine(ABC):
 
         Raises InvalidInput, which names the field and what to do; Unavailable when the engine is unreachable.
         """
+
+    async def problems(self, server_url: str) -> list[Problem]:
+        """Configuration problems, for `headway doctor`. It works without `open` and changes nothing.
+
+        `server_url`: where the server says that workers reach it. Raises Unavailable, SettingInvalid.
+        """
+        return []
 
 
 class AllocatingEngine(Engine):

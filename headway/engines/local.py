@@ -156,7 +156,7 @@ class LocalEngine(AllocatingEngine):
             "--server": self._setup.server_url,
             "--home": str(home),
             "--token-file": str(self._folder(request) / "token"),
-            "--name": f"{request.job_name[:50]}-{number}",
+            "--name": f"{request.id}-{number}",  # the job's name is for users of its project only
             "--slots": str(request.slots_per_seat),
             "--seat": str(number),
             "--start": start,

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from headway.backend_registry import backend
+from headway.core import allocation_transitions as allocations
 from headway.core import transitions
+from headway.core.allocation import Over, Waiting, WaitingCause
 from headway.core.attempt import Attempt
 from headway.core.checkpoint import CheckpointPart
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort, sort_values
+from headway.core.protocol import SeatStart
 from headway.core.status import JobStatus
-from headway.core.worker import Worker, WorkerState
+from headway.core.worker import TakenSeat, Worker, WorkerState
 from headway.database.base import Database
 from headway.errors import IdempotencyKeyReused, NameTaken, NotFound, SettingInvalid
 from headway.formats.reports import LogLine, Report, encode_logs
@@ -166,6 +169,27 @@ async def test_a_starting_server_finds_unsettled_jobs(database: Database) -> Non
     found = {job.name for job in await database.unsettled_jobs()}
     assert found == {"live", "undelivered", "settling"}
     assert idle.name not in found
+
+
+async def test_an_allocation_is_stored_with_its_job_until_nothing_of_it_is_left(database: Database) -> None:
+    spec = JobSpec.model_validate({"command": ["true"], "world_size": 2, "engine": "kubernetes"})
+    job = await database.insert_job(a_job("one").model_copy(update={"spec": spec}))
+    seat = SeatStart(number=1, start="a-start", call="a-call")
+    worker = Worker(id="w", name="w", slots=1, threads_per_slot=1, host="h", port=1, registered_at=1.0)
+    worker = worker.model_copy(update={"seat": TakenSeat(job=job.id, allocation="j-one-1", number=1)})
+    await database.put_worker(worker)
+    job = allocations.take_seat(allocations.request_allocation(job, 2.0), "j-one-1", seat, "w", 3.0)
+    waiting = Waiting("j-one-1", WaitingCause.ROOM, "No node has room für it.")
+    job = newer(allocations.note_waiting(job, waiting), events=())
+    assert await database.replace_job(job)
+    assert await database.unsettled_jobs() == [job]
+    assert await database.workers() == [worker]
+    ended = allocations.give_back(job, 4.0).model_copy(update={"status": JobStatus.CANCELLED, "events": ()})
+    ended = newer(ended)
+    assert await database.replace_job(ended)
+    assert await database.unsettled_jobs() == [ended], "it is being given back"
+    assert await database.replace_job(newer(allocations.over(ended, Over("j-one-1"), 5.0)))
+    assert await database.unsettled_jobs() == []
 
 
 async def test_deletion_frees_the_name_and_keeps_the_key(database: Database) -> None:

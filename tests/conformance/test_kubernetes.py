@@ -183,7 +183,20 @@ async def test_a_missing_verb_is_named(namespace: Namespace, tmp_path: Path) -> 
             changed = {**role, "rules": [rule for rule in rules if rule["verbs"]]}
             http.put(path, json=changed).raise_for_status()
             await refused(url, setup, f"let Headway {verb} {resource.full_name} in namespace {namespace.name}")
+    (problem,) = await KubernetesEngine(url).problems("http://10.0.0.5:8420")
+    assert (problem.what, problem.cure) == (
+        f"Kubernetes does not let Headway watch events in namespace {namespace.name}.",
+        f"headway kubernetes role --namespace {namespace.name} | kubectl apply -f -",
+    )
     http.close()
+
+
+async def test_the_doctor_finds_a_missing_namespace_and_a_server_that_no_pod_reaches(namespace: Namespace) -> None:
+    assert await KubernetesEngine(engine_url(namespace)).problems("http://10.0.0.5:8420") == []
+    engine = KubernetesEngine(engine_url(Namespace("not-there", namespace.kubeconfig)))
+    absent, loopback = await engine.problems("http://localhost:8420")
+    assert absent == ("Namespace not-there does not exist.", "kubectl create namespace not-there")
+    assert loopback.what.startswith("Pods cannot reach the server at http://localhost:8420")
 
 
 async def refused(url: str, setup: EngineSetup, words: str) -> None:

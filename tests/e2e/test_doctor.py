@@ -62,6 +62,7 @@ def test_backends_that_cannot_be_reached_are_named_with_their_setting(shared_fle
         "HEADWAY_DATABASE_URL": "postgresql://someone:hunter2@127.0.0.1:9/headway",
         "HEADWAY_BROKER_URL": "amqp://someone:hunter2@127.0.0.1:9/",
         "HEADWAY_CACHE_URL": "redis://someone:hunter2@127.0.0.1:9/0",
+        "HEADWAY_ENGINE_URLS": "local:,kubernetes:?kubeconfig=/nope/config",
     }
     status, problems = doctor(shared_fleet, **urls)
     assert status == 1
@@ -71,6 +72,7 @@ def test_backends_that_cannot_be_reached_are_named_with_their_setting(shared_fle
         ("HEADWAY_CACHE_URL", "redis"),
     ):
         assert found(problems, f"{setting} is {scheme}://someone:***@127.0.0.1:9/", "correct the address"), problems
+    assert found(problems, "Kubeconfig file /nope/config cannot be read", "kubectl get pods"), problems
     assert "hunter2" not in json.dumps(problems)
 
 
@@ -87,6 +89,11 @@ def test_healthy_backends_have_no_problems(shared_fleet: Fleet) -> None:
 def test_a_healthy_fleet_has_no_problems(shared_fleet: Fleet) -> None:
     assert doctor(shared_fleet) == (0, [])
     assert "No problems found." in shared_fleet.command("doctor").stdout
+
+
+@pytest.mark.usefixtures("quick_torch")
+def test_jobs_of_another_engine_need_no_worker(lonely: Fleet) -> None:
+    assert doctor(lonely, HEADWAY_ENGINE_URLS="local:", HEADWAY_DEFAULT_ENGINE="local") == (0, [])
 
 
 @pytest.mark.usefixtures("quick_torch")

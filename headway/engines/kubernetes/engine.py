@@ -15,6 +15,7 @@ from headway.core.allocation import Observation, Over
 from headway.core.allocation_transitions import seats_of
 from headway.core.job import JobSpec
 from headway.core.pod import HOME, Pod
+from headway.core.problem import Problem
 from headway.engines.base import Abilities, AllocatingEngine, AllocationRequest, EngineSetup
 from headway.engines.kubernetes import manifests
 from headway.engines.kubernetes.api import (
@@ -32,6 +33,7 @@ from headway.engines.kubernetes.api import (
 from headway.engines.kubernetes.followers import EventFollower, JobFollower, PodFollower
 from headway.engines.kubernetes.manifests import INSTALLATION, TOKEN_FOLDER, TOKEN_KEY, Seats
 from headway.engines.kubernetes.observed import Observed
+from headway.engines.kubernetes.problems import find_problems
 from headway.engines.kubernetes.refusals import explain
 from headway.engines.kubernetes.role import missing_verbs
 from headway.engines.kubernetes.settings import find_cluster, read_settings
@@ -99,6 +101,13 @@ class KubernetesEngine(AllocatingEngine):
             sentence = explain(refusal, seats.pods)
             if sentence is not None:
                 raise InvalidInput(sentence) from refusal
+
+    async def problems(self, server_url: str) -> list[Problem]:
+        api = Api(find_cluster(self._settings, os.environ), self._settings.namespace)
+        try:
+            return await find_problems(api, self._settings.server or server_url)
+        finally:
+            await api.close()
 
     async def adopt(self, owned: Collection[AllocationRequest]) -> None:
         if not self._following:

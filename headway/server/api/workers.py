@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
-from headway.core.worker import Quarantine, WorkerLoad, WorkerState
+from headway.core.worker import Quarantine, TakenSeat, WorkerLoad, WorkerState
 from headway.errors import HeadwayError
 from headway.server.access import Action
 from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
@@ -26,6 +26,8 @@ WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 
 class WorkerView(BaseModel):
     """A worker as users see it. `ranks`: how many ranks of each job it runs, by the job's name.
+
+    `seat`: of a worker that an engine made for one job: the job's id, its allocation, and the seat in it.
 
     Jobs of projects that you may not see count in `used_slots` only.
     """
@@ -47,6 +49,7 @@ class WorkerView(BaseModel):
     platform: str
     registered_at: float
     silent_seconds: float | None
+    seat: TakenSeat | None
 
 
 @router.get("", dependencies=[Depends(Allow(Action.FLEET_READ))])
@@ -56,13 +59,9 @@ async def list_workers(caller: CallerHere, server: ServerHere) -> list[WorkerVie
 
 
 def _view(now: WorkerNow) -> WorkerView:
-    return WorkerView(
-        **{name: getattr(now.worker, name) for name in WorkerView.model_fields if hasattr(now.worker, name)},
-        used_slots=now.used_slots,
-        ranks=now.ranks,
-        load=now.load,
-        silent_seconds=now.silent_seconds,
-    )
+    shown = {name: getattr(now.worker, name) for name in WorkerView.model_fields if hasattr(now.worker, name)}
+    shown |= {name: value for name, value in now._asdict().items() if name != "worker"}
+    return WorkerView(**shown)
 
 
 @router.post("/{name}/drain", dependencies=WRITE)

@@ -38,9 +38,14 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerNow(NamedTuple):
-    """A worker and its current state. `ranks`: how many ranks of each job it runs, by the job's name."""
+    """A worker and its current state.
+
+    `seat`: its seat, if it was made for a job that the caller sees. `ranks`: how many ranks of
+    each job it runs, by the job's name.
+    """
 
     worker: Worker
+    seat: TakenSeat | None
     used_slots: int
     ranks: dict[str, int]
     load: WorkerLoad | None
@@ -110,9 +115,12 @@ class Workers:
             held_slots += held.assignment.rank_count
             if sees_project(caller, held.job.project):
                 ranks[held.job.name] = ranks.get(held.job.name, 0) + held.assignment.rank_count
-        return WorkerNow(
-            worker, held_slots, ranks, self._telemetry.load(worker.id), self._leases.silent_seconds(worker.id)
-        )
+        load, silent_seconds = self._telemetry.load(worker.id), self._leases.silent_seconds(worker.id)
+        return WorkerNow(worker, self._seen_seat(caller, worker), held_slots, ranks, load, silent_seconds)
+
+    def _seen_seat(self, caller: Caller, worker: Worker) -> TakenSeat | None:
+        job = self._jobs.unsettled.find(worker.seat.job) if worker.seat is not None else None
+        return worker.seat if job is not None and sees_project(caller, job.project) else None
 
     async def register(self, caller: Caller, registration: Registration) -> Registered:
         """Register a worker under a new id and declare its former id lost. Raises NotAllowed, NotAuthenticated."""

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from headway.core import transitions
+from headway.core.account import Rights
 from headway.core.allocation import Observation, Over, SeatEndCause, SeatEnded, Waiting, WaitingCause
 from headway.core.end_reason import EndReason
 from headway.core.facts import Released
 from headway.core.job import Job, JobSpec
 from headway.core.protocol import Registration, SeatStart
 from headway.core.status import JobStatus
-from headway.core.worker import WorkerDescription
+from headway.core.worker import TakenSeat, WorkerDescription
 from headway.engines.base import Abilities, AllocatingEngine, AllocationRequest, EngineSetup
 from headway.errors import AllocationReleased, Conflict, HeadwayError, InvalidInput, SeatTaken, Unavailable
 from headway.server.access import Caller, CallerKind
@@ -370,9 +371,13 @@ async def test_a_submission_is_checked_by_the_engine_it_names(setting: Setting) 
     assert await setting.server.jobs.named("default", "x") is None
 
 
-async def test_a_worker_that_was_made_for_a_job_is_not_drained(setting: Setting) -> None:
+async def test_a_worker_that_was_made_for_a_job_has_its_seat_and_is_not_drained(setting: Setting) -> None:
     job = await setting.submit(1)
     await setting.up(job)
+    (worker,) = setting.server.workers.list_connected(USER)
+    assert worker.seat == TakenSeat(job=job.id, allocation=f"{job.id}-1", number=0)
+    (worker,) = setting.server.workers.list_connected(Caller(CallerKind.USER, user="u", rights=Rights("ann")))
+    assert worker.seat is None, "of a job that the user may not see"
     with pytest.raises(Conflict, match="was made for one job"):
         await setting.server.workers.drain(USER, "seat-0", draining=True)
 

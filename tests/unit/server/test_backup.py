@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headway.core.allocation_transitions import request_allocation
 from headway.core.attempt import Assignment, Attempt
 from headway.core.checkpoint import Checkpoint, CheckpointPart
 from headway.core.installation import Installation
@@ -157,6 +158,26 @@ async def test_a_database_that_loses_restored_rows_is_detected(tmp_path: Path, m
     monkeypatch.setattr(SqliteDatabase, "insert_events", forget)
     with pytest.raises(Corrupt, match="The database differs from the backup"):
         await restore_backup(Settings(home=tmp_path / "new"), tmp_path / "backup.zip")
+
+
+async def test_a_restored_job_has_no_machines_of_before_and_asks_under_another_id(tmp_path: Path) -> None:
+    home = Installed(tmp_path / "home")
+    await home.fill()
+    spec = JobSpec(command=("true",), engine="local")
+    job = Job(id="j-2", project="default", name="two", idempotency_key="2", body_hash="", spec=spec, created_at=1.0)
+    job = request_allocation(await home.database.insert_job(job), 2.0)
+    await home.database.replace_job(job.model_copy(update={"version": 2, "releasing": ("j-2-0",)}))
+    await take_backup(home.settings, tmp_path / "backup.zip")
+    await home.close()
+    new = Installed(tmp_path / "new")
+    await restore_backup(new.settings, tmp_path / "backup.zip")
+    await new.open()
+    restored = await new.database.job("j-2")
+    assert (restored.allocation, restored.releasing) == (None, ())
+    again = request_allocation(restored, 3.0).allocation
+    assert again is not None
+    assert again.id == "j-2-2", "workers of the first allocation cannot join"
+    await new.close()
 
 
 async def test_a_row_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> None:
