@@ -8,6 +8,7 @@ from typing import Any
 
 from headway.cli.common import duration
 from headway.client.progress import rate_text, remaining_text
+from headway.rank_protocol.paths import CALL_SCRIPT
 
 _STAGES = ("launched", "data_ready", "first_step", "trained", "evaluated", "stored")
 
@@ -16,6 +17,8 @@ def work_of(spec: dict[str, Any]) -> str:
     """What a job runs, as a user types it in a shell."""
     if spec["trainer"]:
         return f"{spec['trainer']} on {spec['dataset']}"
+    if spec["script"] == CALL_SCRIPT and "function" in spec["labels"]:
+        return f"{spec['labels']['function']}()"
     program = ["-m", spec["module"]] if spec["module"] else [spec["script"]] if spec["script"] else []
     return shlex.join([*program, *spec["arguments"], *spec["command"]])
 

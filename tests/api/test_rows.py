@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from headway.core.account import User
-from headway.core.facts import RankStarted, StageReached
+from headway.core.facts import RankStarted, Released, StageReached
 from headway.formats.metrics import Series, encode_metrics
+from headway.rank_protocol.paths import CALL_SCRIPT
 from headway.server.access import Caller, CallerKind
 from headway.server.server import Server
 from headway.server.services import curves
@@ -66,6 +67,20 @@ async def test_a_row_says_why_a_job_waits_and_how_far_it_is(api: Api) -> None:
     )
     assert [found[name]["queue_position"] for name in ("first", "second", "third", "never")] == [None, 1, 2, None]
     assert found["never"]["sentence"].startswith("Needs 5 slots; all workers together have 1.")
+
+
+async def test_a_row_of_an_ended_job_has_its_last_step(api: Api) -> None:
+    """Given a function that logs steps and saves nothing, when it is cancelled, then its row has the newest step."""
+    worker = await api.worker(slots=1)
+    job = (await api.submit(name="mine", script=CALL_SCRIPT, labels={"function": "fit"}))["id"]
+    await eventually(api, "mine", "starting")
+    await worker.claim(job)
+    await log(api, worker, job, range(11))
+    await api.http.post("/api/v1/jobs/mine/cancel")
+    await api.server.recorder.record([worker.a_report(job, Released(), last=True)])
+    await eventually(api, "mine", "cancelled")
+    row = (await rows(api))["mine"]
+    assert (row["step"], row["program"]) == (10, "fit()")
 
 
 async def test_the_list_counts_by_status_and_names_owners(api: Api) -> None:

@@ -11,6 +11,7 @@ from headway.core.job_query import JobSort, sort_values
 from headway.core.resume_point import resumes_from
 from headway.core.status import JobStatus
 from headway.core.training_progress import TrainingProgress
+from headway.rank_protocol.paths import CALL_SCRIPT
 from headway.server.api.job_views import JobFields
 from headway.server.services.rows import Row
 
@@ -29,7 +30,7 @@ class JobRow(JobFields):
     """A job as a list shows it. Times are seconds since the epoch. Of a queued job, `sentence` says why it waits."""
 
     program: str
-    """What it runs: the trainer, the script, or the command. The end of a long command is cut."""
+    """What it runs: the trainer, the script, the function, or the command. The end of a long command is cut."""
     dataset: str | None
     world_size: int
     """How many ranks it asks for."""
@@ -38,7 +39,8 @@ class JobRow(JobFields):
     queue_position: int | None
     """Its place in the queue, from 1; null if it does not wait there, or cannot start even on an empty fleet."""
     step: int | None
-    """The newest step that is known: while it trains, that of `progress`; else where it failed or would continue."""
+    """The newest step that is known: while it trains, that of `progress`; after that, where it ended or would continue.
+    """
     total_steps: int | None
     """The total number of steps, if the script declares it."""
     metric: RowMetric | None
@@ -75,7 +77,7 @@ def job_row(row: Row) -> JobRow:
         ranks=sum(one.rank_count for one in attempt.assignments) if attempt else spec.world_size,
         queue_position=row.waiting.position if row.waiting is not None and row.waiting.misfit is None else None,
         progress=row.progress,
-        step=_step(job, row.progress),
+        step=_step(job, row.progress, row.curve),
         total_steps=attempt.total_steps if attempt else None,
         metric=_metric(row.curve),
         sparkline=row.curve.levels() if row.curve is not None else [],
@@ -89,19 +91,22 @@ def job_row(row: Row) -> JobRow:
 
 def _program(job: Job) -> str:
     spec = job.spec
+    if spec.script == CALL_SCRIPT and "function" in job.labels:
+        return f"{job.labels['function']}()"
     if spec.trainer or spec.script:
         return spec.trainer or shlex.quote(spec.script or "")
     words = shlex.join(("-m", spec.module) if spec.module else spec.command)
     return words if len(words) <= _PROGRAM_CHARACTERS else f"{words[: _PROGRAM_CHARACTERS - 3]}..."
 
 
-def _step(job: Job, progress: TrainingProgress | None) -> int | None:
+def _step(job: Job, progress: TrainingProgress | None, curve: Curve | None) -> int | None:
     if progress is not None:
         return progress.step
     failure = job.attempt.failure if job.attempt else None
     if job.status is JobStatus.FAILED and failure is not None and failure.step is not None:
         return failure.step
-    return resumes_from(job)
+    logged = curve.steps[-1] if curve is not None and job.status.terminal else None
+    return max((step for step in (logged, resumes_from(job)) if step is not None), default=None)
 
 
 def _metric(curve: Curve | None) -> RowMetric | None:
