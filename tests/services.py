@@ -194,7 +194,7 @@ def settings_of_set(name: str, folder: Path, through: Callable[[str], str] = str
             settings["cache_url"] = service_url(chosen.cache)
         settings = {setting: through(url) for setting, url in settings.items()}
         if chosen.s3:
-            settings["objects_url"] = stack.enter_context(s3_url(through))
+            settings["objects_url"] = stack.enter_context(s3_url(through)) + "&links=yes"
         yield settings
 
 

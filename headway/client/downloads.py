@@ -12,6 +12,7 @@ import httpx
 
 from headway.client.connection import Connection, error_of
 from headway.errors import Corrupt
+from headway.object_links import store_away, store_refused
 
 _CHUNK_BYTES = 1 << 20
 
@@ -53,15 +54,15 @@ def download_file(connection: Connection, url: str, path: Path, size_bytes: int,
         if start < size_bytes or not start:
             headers = {"Range": f"bytes={start}-"} if start else {}
             try:
-                with connection.http.stream("GET", url, headers=headers) as response:
+                with connection.http.stream("GET", url, headers=headers, follow_redirects=True) as response:
                     if not response.is_success:
                         response.read()
-                        raise error_of(response)
+                        raise store_refused(response) if response.history else error_of(response)
                     for chunk in response.iter_bytes():
                         digest.update(chunk)
                         file.write(chunk)
             except httpx.HTTPError as error:
-                raise connection.unavailable(error) from error
+                raise (store_away(error, connection.url) or connection.unavailable(error)) from error
     if digest.hexdigest() != sha256:
         partial.unlink()
         raise Corrupt(f"{path.name} does not match its hash; download it again.")

@@ -52,6 +52,10 @@ class Objects(ABC):
     def get(self, object_id: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from `start` to before `end`, in chunks. Raises NotFound at the first one."""
 
+    async def link(self, object_id: str, file_name: str) -> str | None:
+        """A URL that sends the object to anyone for some minutes, as a file of that name. None: there are no links."""
+        return None
+
     @abstractmethod
     async def size_bytes(self, object_id: str) -> int:
         """The object's size. Raises NotFound."""

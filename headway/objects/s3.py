@@ -12,7 +12,9 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
@@ -31,6 +33,7 @@ _THREADS = 16
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 10.0
 _ATTEMPTS = 3
+_LINK_SECONDS = 600
 _LEFTOVER_AGE = timedelta(days=1)
 """Younger unfinished uploads may be those of another server."""
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -101,6 +104,19 @@ class S3Objects(Objects):
                 yield chunk
         finally:
             body.close()
+
+    async def link(self, object_id: str, file_name: str) -> str | None:
+        if not self._address.links:
+            return None
+        client = await self._connected()
+        wanted = {
+            "Bucket": self._address.bucket,
+            "Key": self._key(object_id),
+            "ResponseContentDisposition": f"attachment; filename*=UTF-8''{quote(file_name)}",
+            "ResponseContentType": "application/octet-stream",
+        }
+        sign = partial(client.generate_presigned_url, "get_object", Params=wanted, ExpiresIn=_LINK_SECONDS)
+        return str(await self._in_thread(sign))
 
     async def size_bytes(self, object_id: str) -> int:
         try:

@@ -26,6 +26,7 @@ from headway.core.protocol import (
     Registration,
 )
 from headway.errors import AnswerUnreadable, HeadwayError, Unavailable, error_from_answer
+from headway.object_links import store_away, store_refused
 from headway.rank_protocol.checkpoint_parts import CHECKPOINT_FORMAT, PartKind
 from headway.worker.regular_files import open_file
 
@@ -103,10 +104,10 @@ class Connection:
 
     async def _get_file(self, path: str, headers: dict[str, str]) -> AsyncIterator[bytes]:
         try:
-            async with self._http.stream("GET", path, headers=headers) as response:
+            async with self._http.stream("GET", path, headers=headers, follow_redirects=True) as response:
                 if not response.is_success:
                     await response.aread()
-                    raise _error(response)
+                    raise store_refused(response) if response.history else _error(response)
                 async for chunk in response.aiter_bytes():
                     yield chunk
         except httpx.HTTPError as error:
@@ -159,6 +160,8 @@ class Connection:
         return {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
 
     def _unavailable(self, error: Exception) -> Unavailable:
+        if (store := store_away(error, self.server_url)) is not None:
+            return store
         asked = self.server_url
         self.use_next()
         return Unavailable(f"Server {asked} does not answer: {error or type(error).__name__}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headway.core.facts import ArtifactStored, OutputsStored, RankStarted, Released
+from headway.objects.files import FileObjects
 from tests.api.conftest import Api, finished_rank
 from tests.api.test_jobs import eventually
 
@@ -51,6 +52,22 @@ async def test_a_part_of_a_file(api: Api, asked: str, status: int, content: byte
     if status == 206:
         start = CONTENT.index(content or b"")
         assert response.headers["content-range"] == f"bytes {start}-{start + len(content or b'') - 1}/10"
+
+
+async def test_a_store_with_links_sends_its_files_itself(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a store with links, then the server answers with one, only to those who may read the file."""
+
+    async def link(self: FileObjects, object_id: str, file_name: str) -> str:
+        return f"https://store.example/{object_id.split('/')[0]}?as={file_name.encode().hex()}"
+
+    monkeypatch.setattr(FileObjects, "link", link)
+    path = await job_with_artifact(api, "out/model.bin")
+    response = await api.http.get(path, headers={"Range": "bytes=2-5"})
+    assert (response.status_code, response.content) == (307, b"")
+    assert response.headers["location"] == f"https://store.example/artifacts?as={b'model.bin'.hex()}"
+    assert response.headers["cache-control"] == "no-store"
+    assert (await api.http.get(path, headers={"Range": "bytes=10-"})).status_code == 416
+    assert (await api.http.get(path, headers={"Authorization": "Bearer nobody"})).status_code == 401
 
 
 async def test_a_file_that_the_client_has_is_not_sent_again(api: Api) -> None:

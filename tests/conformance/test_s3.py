@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from botocore.stub import Stubber
 
@@ -49,6 +50,19 @@ async def test_a_large_object_goes_in_parts_and_comes_back(objects: S3Objects) -
     part = b"".join([chunk async for chunk in objects.get("large", _PART_BYTES - 2, _PART_BYTES + 2)])
     assert part == content[_PART_BYTES - 2 : _PART_BYTES + 2]
     assert max([len(chunk) async for chunk in objects.get("large")]) <= 1 << 20
+
+
+async def test_a_link_sends_a_part_of_the_object_to_anyone_as_a_file(url: str) -> None:
+    objects = S3Objects(f"{url}&links=yes")
+    await objects.put("models/1", pieces(20))
+    link = await objects.link("models/1", "mödel.html")
+    async with httpx.AsyncClient() as anyone:
+        answer = await anyone.get(link, headers={"Range": "bytes=3-5"})
+    assert (answer.status_code, answer.content) == (206, b"\0\0\0")
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''m%C3%B6del.html"
+    assert answer.headers["content-type"] == "application/octet-stream", "a browser shows nothing of it"
+    await objects.close()
+    assert await S3Objects(url).link("models/1", "x") is None, "another server than AWS has links only if asked"
 
 
 async def test_an_upload_that_breaks_after_some_parts_leaves_nothing(objects: S3Objects) -> None:

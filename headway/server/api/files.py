@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Header, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from headway.errors import RangeInvalid
 from headway.server.services.stored_file import StoredFile
@@ -17,6 +17,9 @@ _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "b
 FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file.", "content": _BYTES},
     206: {"description": "A part of it.", "content": _BYTES},
+    307: {
+        "description": "The object store sends it: `Location` is a link that works for ten minutes, without a token."
+    },
 }
 """How the API document describes the answers of `send_file`."""
 ARCHIVE: dict[int | str, dict[str, Any]] = {
@@ -30,8 +33,13 @@ RangeHeader = Annotated[str | None, Header(alias="Range", description="`bytes=FI
 
 
 def send_file(file: StoredFile, byte_range: str | None = None) -> Response:
-    """An answer that a browser saves as a file. Its ETag is the hash. Raises RangeInvalid."""
+    """An answer that a browser saves as a file. Its ETag is the hash. Raises RangeInvalid.
+
+    If the object store can send the file, the answer is a link to it.
+    """
     start, end = parse_range(byte_range, file.size_bytes)
+    if file.link is not None:
+        return RedirectResponse(file.link, headers={"Cache-Control": "no-store"})
     headers = {
         "ETag": f'"{file.sha256}"',
         "Accept-Ranges": "bytes",

@@ -42,8 +42,9 @@ class Artifacts:
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
         for artifact in job.artifacts:
             if artifact.name == name:
-                read = partial(self._objects.get, artifact.object_id)
-                return StoredFile(name.rpartition("/")[2], artifact.size_bytes, artifact.sha256, read)
+                read, file_name = partial(self._objects.get, artifact.object_id), name.rpartition("/")[2]
+                link = await self._objects.link(artifact.object_id, file_name)
+                return StoredFile(file_name, artifact.size_bytes, artifact.sha256, read, link)
         if job.artifacts_deleted:
             raise NotFound(f"Job {job.name} has no artifact {name}: its files were deleted by retention.")
         names = ", ".join(artifact.name for artifact in job.artifacts) or "none yet"

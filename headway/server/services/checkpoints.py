@@ -87,7 +87,7 @@ class Checkpoints:
     async def open_part(self, caller: Caller, project: str, reference: str, step: int, rank: int) -> StoredFile:
         """A rank's part of the job's complete checkpoint at a step. Raises NotFound, CheckpointCorrupt."""
         job = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, reference)
-        return self._file(await self._part(job, PartKey(_complete(job, step).attempt, step, rank)))
+        return await self._file(await self._part(job, PartKey(_complete(job, step).attempt, step, rank)))
 
     async def open_part_to_restore(
         self, caller: Caller, project: str, reference: str, attempt: int, key: PartKey
@@ -97,7 +97,7 @@ class Checkpoints:
         Raises NotFound, CheckpointCorrupt when some of its bytes are missing.
         """
         job = await self._jobs.allowed(caller, Action.CHECKPOINTS_READ, project, reference, attempt)
-        return self._file(await self._part(job, key))
+        return await self._file(await self._part(job, key))
 
     async def parts(self, job: Job, checkpoint: Checkpoint) -> dict[int, CheckpointPart]:
         """The parts of a checkpoint that the job has, by rank."""
@@ -123,9 +123,9 @@ class Checkpoints:
         if size_bytes != part.size_bytes:
             raise CheckpointCorrupt(f"its part of rank {part.rank} has {size_bytes:,} of {part.size_bytes:,} bytes")
 
-    def _file(self, part: CheckpointPart) -> StoredFile:
-        read = partial(self._objects.get, part.object_id)
-        return StoredFile(f"step-{part.step}-rank-{part.rank}", part.size_bytes, part.sha256, read)
+    async def _file(self, part: CheckpointPart) -> StoredFile:
+        read, name = partial(self._objects.get, part.object_id), f"step-{part.step}-rank-{part.rank}"
+        return StoredFile(name, part.size_bytes, part.sha256, read, await self._objects.link(part.object_id, name))
 
     async def use(
         self, caller: Caller, project: str, reference: str, user: str

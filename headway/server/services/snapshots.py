@@ -58,7 +58,9 @@ class Snapshots:
             size_bytes = await self.size_bytes(project, sha256)
         subject = SnapshotSubject(sha256, project, needed_by=caller.worker)
         require(caller, Action.SNAPSHOTS_READ, subject, _absent(sha256))
-        return StoredFile(sha256, size_bytes, sha256, partial(self._objects.get, snapshot_object(sha256)))
+        object_id = snapshot_object(sha256)
+        link = await self._objects.link(object_id, sha256)
+        return StoredFile(sha256, size_bytes, sha256, partial(self._objects.get, object_id), link)
 
     async def _needed_by(self, worker: str, sha256: str) -> tuple[str, int]:
         """The project and the size of an archive that a claimed job names. The job's project had it at submission."""

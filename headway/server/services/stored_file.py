@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StoredFile:
-    """`name`: the suggested file name. `read`: gives the bytes from one position up to, not including, another."""
+    """`name`: the suggested file name. `read`: gives the bytes from one position up to, not including, another.
+
+    `link`: a URL of the object store that sends the file; None if the server must send it.
+    """
 
     name: str
     size_bytes: int
     sha256: str
     read: Callable[[int, int], AsyncIterator[bytes]]
+    link: str | None

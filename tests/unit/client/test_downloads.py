@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from headway.client.connection import Connection
 from headway.client.job_handle import JobHandle
-from headway.errors import NotFound
+from headway.errors import NotFound, Unavailable
 
 CONTENTS = {"old.pt": b"first", "model.pt": b"second", "latest.pt": b"second", "best.pt": b"first"}
 
@@ -54,3 +55,49 @@ def test_a_file_of_the_same_name_that_has_other_bytes_is_not_linked_to(tmp_path:
 def test_a_job_without_files_says_so(tmp_path: Path, artifact: str | None) -> None:
     with pytest.raises(NotFound, match=r"^Job mine has kept no files\.$"):
         job_with().download(artifact, tmp_path)
+
+
+def job_in_a_store(store: Callable[[httpx.Request], httpx.Response]) -> JobHandle:
+    """A job with one file, to which the server only gives a link."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "store":
+            return store(request)
+        if request.url.path.endswith("/j-a"):
+            return httpx.Response(200, json={"id": "j-a", "name": "mine", "artifacts": [artifact("model.pt")]})
+        return httpx.Response(307, headers={"Location": "http://store/bucket/key?signature=s"})
+
+    connection = Connection("http://server", "token", project="vision")
+    connection.http = httpx.Client(
+        transport=httpx.MockTransport(answer),
+        base_url="http://server/api/v1",
+        headers=connection.http.headers,
+        params=connection.http.params,
+    )
+    return JobHandle(connection, {"id": "j-a", "name": "mine"})
+
+
+def test_a_file_comes_from_the_object_store_to_which_the_server_leads(tmp_path: Path) -> None:
+    """Given a download that stopped, then the store is asked for the rest, without the token and as it signed."""
+    asked: list[httpx.Request] = []
+
+    def store(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(206, content=CONTENTS["model.pt"][3:])
+
+    digest = hashlib.sha256(CONTENTS["model.pt"]).hexdigest()
+    (tmp_path / f".model.pt.{digest[:12]}.part").write_bytes(CONTENTS["model.pt"][:3])
+    (path,) = job_in_a_store(store).download(folder=tmp_path)
+    assert path.read_bytes() == CONTENTS["model.pt"]
+    assert "authorization" not in asked[0].headers
+    assert (str(asked[0].url), asked[0].headers["range"]) == ("http://store/bucket/key?signature=s", "bytes=3-")
+
+
+def test_an_object_store_that_fails_is_named(tmp_path: Path) -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    with pytest.raises(Unavailable, match=r"The object store at store answers 403"):
+        job_in_a_store(lambda request: httpx.Response(403, text="<Error/>")).download(folder=tmp_path)
+    with pytest.raises(Unavailable, match=r"The object store at store does not answer: refused\. .* set links=no"):
+        job_in_a_store(away).download(folder=tmp_path)

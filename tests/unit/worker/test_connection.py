@@ -12,7 +12,7 @@ from headway import __version__
 from headway.core.job import JobSpec
 from headway.core.protocol import Claimed, Heartbeat, HeartbeatAnswer, OpenAssignment
 from headway.core.status import AssignmentState
-from headway.errors import AnswerUnreadable
+from headway.errors import AnswerUnreadable, Unavailable
 from headway.worker.connection import Connection
 
 pytestmark = pytest.mark.anyio
@@ -68,3 +68,35 @@ async def test_work_of_a_kind_that_only_newer_workers_know_is_named_with_what_to
     claimed["spec"] = {"notebook": "train.ipynb"}
     with pytest.raises(AnswerUnreadable, match=rf"spec: .*give one of.*Headway {__version__}. Update it"):
         await connection_to(claimed).claim("j-1", 1, "host:1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (httpx.Response(200, content=b"archive"), None),
+        (httpx.Response(503, text="<Error/>"), "The object store at store answers 503"),
+        (httpx.ConnectError("refused"), "The object store at store does not answer: refused"),
+    ],
+)
+async def test_a_file_comes_from_the_object_store_to_which_the_server_leads(
+    answer: httpx.Response | httpx.ConnectError, words: str | None
+) -> None:
+    """Given a link to a store, then the token is not sent there, and its failures are not called the server's."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "server":
+            assert request.headers["authorization"] == "Bearer "
+            return httpx.Response(307, headers={"Location": "http://store/key?signature=s"})
+        assert "authorization" not in request.headers
+        if isinstance(answer, Exception):
+            raise httpx.ConnectError(str(answer), request=request)
+        return answer
+
+    connection = Connection("http://server:1,http://other:1")
+    connection._http = httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="http://server:1")
+    if words is None:
+        assert b"".join([chunk async for chunk in connection.snapshot("a" * 64)]) == b"archive"
+    else:
+        with pytest.raises(Unavailable, match=words):
+            [chunk async for chunk in connection.snapshot("a" * 64)]
+        assert connection.server_url == "http://server:1", "this server answered"
