@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ import pytest
 
 from headway.core.allocation import Over, SeatEndCause, SeatEnded, SeatUp, WaitingCause
 from headway.engines.base import EngineSetup
+from headway.engines.kubernetes.api import Api
 from headway.engines.kubernetes.cluster_access import from_kubeconfig
 from headway.engines.kubernetes.engine import KubernetesEngine
 from headway.engines.kubernetes.role import ROLE, manifests
 from headway.errors import InvalidInput, SettingInvalid
-from tests.cluster import Namespace, cluster_lock, engine_url, new_namespace, program
+from tests.cluster import Namespace, cluster_lock, engine_url, new_namespace, program, until
+from tests.conformance.engine_sites import site_of
+from tests.engines import Told
 from tests.kubernetes_engine import behaviour, request, running, waits_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes, pytest.mark.timeout(900)]  # they wait for the cluster
@@ -97,6 +101,68 @@ async def test_seats_that_end_are_told_with_their_cause_and_replaced_at_once(
         ended = await told.next(SeatEnded, lambda one: one.allocation == "a-plain")
         assert ended.cause is SeatEndCause.NOT_JOINED
         assert "headway/none does not start Headway" in ended.sentence
+
+
+class Died(BaseException):
+    """The server dies here."""
+
+
+def die_after(engine: KubernetesEngine, requests: int) -> None:
+    """The server sends so many requests more."""
+    send, left = Api._send, requests
+
+    async def sending(*words: Any, **more: Any) -> Any:
+        nonlocal left
+        if left == 0:
+            raise Died
+        left -= 1
+        return await send(engine._api, *words, **more)
+
+    engine._api._send = sending  # type: ignore[method-assign]
+
+
+async def test_a_server_that_dies_between_any_two_requests_makes_nothing_twice(
+    namespace: Namespace, tmp_path: Path
+) -> None:
+    wanted = tuple(request(f"a-{requests}") for requests in range(4))
+    ids = {one.id for one in wanted}
+    async with running(namespace, tmp_path) as (engine, _):
+        for requests, one in enumerate(wanted):  # a Service, a Secret, a Job
+            die_after(engine, requests)
+            with suppress(Died):
+                await engine.request(one)
+    async with running(namespace, tmp_path, owned=wanted) as (engine, told):
+        for one in wanted:
+            await engine.request(one)
+        starts = await starts_of(told, ids)
+        for requests, one in enumerate(wanted):  # the old pod goes, a new one comes
+            die_after(engine, requests)
+            with suppress(Died):
+                await engine.replace(one.id, 0, starts[one.id])
+    async with running(namespace, tmp_path, owned=wanted) as (engine, told):
+        for one in wanted:
+            await engine.request(one)
+            await engine.replace(one.id, 0, starts[one.id])
+        again = await starts_of(told, ids, other_than=set(starts.values()))
+        seats = site_of(engine_url(namespace), tmp_path)
+        for one in wanted:
+            assert await asyncio.to_thread(seats.starts, one.id) == {again[one.id]}
+        for requests, one in enumerate(wanted):  # the Job goes, the Service goes
+            die_after(engine, requests)
+            with suppress(Died):
+                await engine.release(one.id)
+    async with running(namespace, tmp_path):
+        await asyncio.to_thread(until, lambda: not namespace.objects("pods,jobs,services,secrets"))
+
+
+async def starts_of(told: Told, allocations: set[str], other_than: set[str] = frozenset()) -> dict[str, str]:
+    """The starts of the only seats of these allocations."""
+    found: dict[str, str] = {}
+    while set(found) != allocations:
+        seen = await told.next(SeatUp, lambda one: one.start not in other_than)
+        assert seen.allocation not in found, "its seat was started twice"
+        found[seen.allocation] = seen.start
+    return found
 
 
 async def test_why_pods_do_not_start_is_told_in_kubernetes_words(namespace: Namespace, tmp_path: Path) -> None:

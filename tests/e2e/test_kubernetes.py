@@ -15,10 +15,24 @@ from safetensors.numpy import load_file
 
 from headway.client import Client, JobHandle
 from tests.cluster import CHECKOUT_IMAGE, Namespace, cluster_lock, engine_url, new_namespace, program
-from tests.fleet import Fleet, wait_until
+from tests.fleet import Fleet, ended, wait_until
 from tests.services import FOLDER
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]  # they wait for the cluster
+SCRIPT = """
+import os, time, headway, torch.distributed as dist
+run = headway.run()
+dist.init_process_group("gloo")
+step = (run.restore() or {"step": 0})["step"]
+print("rank", os.environ["RANK"], "goes on from", step, flush=True)
+def works():
+    time.sleep(0.1)
+while not run.should_stop:
+    step += 1
+    works()
+    run.log(step, loss=1.0)
+run.save({"step": step}, step)
+"""
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kubernetes.md"
 
 
@@ -75,12 +89,12 @@ def client(fleet: Fleet) -> Iterator[Client]:
 
 def job_on_two_pods(client: Client) -> JobHandle:
     spec = {
-        "trainer": "mlp",
-        "dataset": "digits",
+        "trainer": "cnn",
+        "dataset": "mnist",
         "world_size": 2,
         "engine": "kubernetes",
-        "parameters": {"epochs": 6, "seed": 7},
-        "checkpoints": {"every_steps": 5},
+        "parameters": {"max_steps": 200, "batch_size": 128, "seed": 7, "validation_fraction": 0.01},
+        "checkpoints": {"every_steps": 40},
         "pod": {"memory": "1Gi"},
     }
     return client.submit(spec)
@@ -107,9 +121,42 @@ def test_a_pod_that_is_deleted_in_the_middle_changes_no_weight(
     ]
     equal = weights[0] == weights[1]
     assert equal, "the weights differ"
+    assert broken.result["test"]["accuracy"] >= 0.97
     starts = [one["data"]["seat"] for one in broken.events() if one["type"] == "allocation.seat_up"]
     assert sorted(starts) == [0, 1, 1], "the other pod kept its place"
     wait_until(lambda: namespace.objects("pods") == [], "the end of the pods")
+
+
+def test_pods_are_looked_into_paused_and_cancelled_as_workers_of_the_fleet_are(
+    fleet: Fleet, client: Client, namespace: Namespace
+) -> None:
+    """Given a script in two pods, then each verb of a running job does there what it does on the fleet."""
+    job = fleet.script(
+        SCRIPT, name="looked-into", world_size=2, engine="kubernetes", pod={"memory": "1Gi"},
+        checkpoints={"every_seconds": None},
+    )  # fmt: skip
+    beginnings = {"rank 0 goes on from 0", "rank 1 goes on from 0"}
+    wait_until(lambda: job.metrics() and beginnings <= {line["text"] for line in job.logs()}, "the first step")
+    for seat, pod in enumerate(sorted(pod["metadata"]["name"] for pod in pods_of(namespace, job))):
+        assert f"rank {seat} goes on from 0" in namespace.kubectl("logs", pod)
+        assert f"{job.id}-1 seat {seat}" in fleet.command("workers").stdout
+    assert job.stacks().count("works") >= 2
+    ran = fleet.command("exec", job.name, "--rank", "1", "--", "sh", "-c", "hostname; echo $RANK; exit 3")
+    assert (ran.stdout, ran.returncode) == (f"{job.id}-1-1\n1\n", 3)
+
+    assert fleet.command("pause", job.name).returncode == 0
+    wait_until(lambda: job.refresh().status == "queued", "the pause")
+    fleet.kill("server")  # while its pods are given back
+    fleet.start_server()
+    wait_until(lambda: pods_of(namespace, job) == [], "the end of its pods")
+    (saved,) = job.checkpoints()
+    assert fleet.command("resume", job.name).returncode == 0
+    again = f"rank 1 goes on from {saved['step']}"
+    wait_until(lambda: again in {line["text"] for line in job.logs()}, "its continuation")
+    assert fleet.command("cancel", job.name).returncode == 0
+    assert ended(job).status == "cancelled"
+    assert [one["reason"] for one in job.attempts()] == ["paused", "cancelled"]
+    wait_until(lambda: pods_of(namespace, job) == [], "the end of its pods")
 
 
 def pods_of(namespace: Namespace, job: JobHandle) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from headway.core.allocation import Over, SeatEndCause, SeatEnded, SeatUp, WaitingCause
-from headway.engines.kubernetes.api import PODS, Api, Object, Refusal
+from headway.engines.kubernetes.api import EVENTS, PODS, Api, Object, Refusal
 from headway.engines.kubernetes.cluster_access import from_kubeconfig
 from headway.engines.kubernetes.watch import Watch
 from headway.errors import Unavailable
@@ -91,6 +91,22 @@ async def test_drained_preempted_and_cut_off_pods_are_told_apart(namespace: Name
             program("node", "resume", node)
             program("kubectl", "taint", "node", node, "test/away:NoExecute-")
         await told.next(Over, lambda one: one.allocation == "a-one")
+
+        # Its node may lose its power. The lease decides, and nothing waits for the node.
+        await engine.request(request("a-two"))
+        start = (await told.up(1))[0]
+        node = node_of(namespace, start)
+        program("node", "kill", node)
+        try:
+            program("kubectl", "cordon", node)  # as the cluster does once it has noticed
+            await engine.replace("a-two", 0, start)
+            again = await told.next(SeatUp)
+            assert (again.seat, node_of(namespace, again.start) != node) == (0, True)
+            await engine.release("a-two")
+        finally:
+            program("node", "start", node)
+            program("kubectl", "uncordon", node)
+        await told.next(Over, lambda one: one.allocation == "a-two")
     until(lambda: namespace.objects("pods") == [])
 
 
@@ -158,8 +174,13 @@ async def test_a_silent_watch_and_one_whose_place_is_gone_are_noticed(namespace:
     assert gone.value.status == 410
     lists = Lists()
     following = asyncio.create_task(Watch(api, PODS, {}, lists, silence_seconds=2).run())
+    events = Lists()
+    quiet = Watch(api, EVENTS, {"fieldSelector": "type=Nothing"}, events, silence_seconds=2, lasting_seconds=1)
+    following_events = asyncio.create_task(quiet.run())
     try:
-        await asyncio.sleep(1)
+        await asyncio.sleep(3)
+        assert (events.count, events.troubles) == (1, []), "a kind without bookmarks is silent for as long as it likes"
+        following_events.cancel()
         with frozen_api_server():
             await asyncio.sleep(3)
             assert any("does not answer" in trouble for trouble in lists.troubles)

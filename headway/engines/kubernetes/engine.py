@@ -37,7 +37,7 @@ from headway.engines.kubernetes.problems import find_problems
 from headway.engines.kubernetes.refusals import explain
 from headway.engines.kubernetes.role import missing_verbs
 from headway.engines.kubernetes.settings import find_cluster, read_settings
-from headway.engines.kubernetes.watch import Watch
+from headway.engines.kubernetes.watch import EVENTS_LAST_SECONDS, SILENCE_SECONDS, Watch
 from headway.errors import InvalidInput, Unavailable
 
 
@@ -74,7 +74,14 @@ class KubernetesEngine(AllocatingEngine):
         self._watches = (
             Watch(self._api, JOBS, ours, JobFollower(self._observed)),
             Watch(self._api, PODS, ours, PodFollower(self._observed)),
-            Watch(self._api, EVENTS, {"fieldSelector": "type=Warning"}, EventFollower(self._observed)),
+            Watch(
+                self._api,
+                EVENTS,
+                {"fieldSelector": "type=Warning"},
+                EventFollower(self._observed),
+                silence_seconds=EVENTS_LAST_SECONDS + SILENCE_SECONDS,
+                lasting_seconds=EVENTS_LAST_SECONDS,
+            ),
         )
         try:
             rules = await self._api.rules()

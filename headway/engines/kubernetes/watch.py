@@ -14,6 +14,8 @@ from headway.errors import SettingInvalid, Unavailable
 _log = logging.getLogger(__name__)
 SILENCE_SECONDS = 90.0
 """The API sends a bookmark about once a minute, so a watch that is silent for longer is dead."""
+EVENTS_LAST_SECONDS = 300
+"""It sends none for events, which it does not keep in memory. It ends their watches after this time instead."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 _GONE, _EXPIRED = 410, "Expired"
 
@@ -48,13 +50,16 @@ class Watch:
         follower: Follower,
         *,
         silence_seconds: float = SILENCE_SECONDS,
+        lasting_seconds: int | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`lasting_seconds`: the API is asked to end each watch after this time, because it sends no bookmarks."""
         self._api = api
         self._resource = resource
         self._selector = selector
         self._follower = follower
         self._silence_seconds = silence_seconds
+        self._lasting_seconds = lasting_seconds
         self._sleep = sleep
         self._pause_seconds = 0.0
         self._trouble: str | None = None
@@ -93,7 +98,10 @@ class Watch:
     async def _watch(self) -> None:
         """One watch, to its end."""
         assert self._version is not None
-        async for event in self._api.watch(self._resource, self._selector, self._version, self._silence_seconds):
+        asked = dict(self._selector)
+        if self._lasting_seconds is not None:
+            asked["timeoutSeconds"] = str(self._lasting_seconds)
+        async for event in self._api.watch(self._resource, asked, self._version, self._silence_seconds):
             if event.type == "DELETED":
                 self._follower.deleted(event.object)
             elif event.type != "BOOKMARK":
