@@ -98,6 +98,21 @@ class StoredToken(AccountRecord):
     maximum_uses: int | None = None
 
 
+class Session(AccountRecord):
+    """A login of a browser; of its cookie only the hash is stored. `user`: the `uid`; None: whoever has the home.
+
+    `token`: the id of the personal token that it was opened with; `signed_token`: that of another one. The session
+    allows what the token allows, as long as the token holds.
+    """
+
+    user: str | None
+    token: str | None = None
+    signed_token: str | None = None
+    sha256: str = Field(repr=False)
+    made_at: float
+    expires_at: float
+
+
 class Revocation(AccountRecord):
     """A signed token, by its id, that does not hold any more."""
 
@@ -109,6 +124,7 @@ ACCOUNT_KINDS: dict[str, type[AccountRecord]] = {
     "user": User,
     "token": StoredToken,
     "revocation": Revocation,
+    "session": Session,
 }
 """The kinds of records, as databases and backups name them."""
 

@@ -57,6 +57,10 @@ class Caller:
         return self.rights.user if self.rights is not None else ""
 
 
+NOBODY = Caller(CallerKind.USER, user="", rights=Rights(""))
+"""Who asks to be logged in: a user who may do nothing."""
+
+
 class Action(StrEnum):
     """The actions. Every route names one."""
 
@@ -77,6 +81,7 @@ class Action(StrEnum):
     DAMAGE_WRITE = "damage.write"
     SESSIONS_WRITE = "sessions.write"
     ACCOUNT_READ = "account.read"
+    ACCOUNT_ENTER = "account.enter"
     ACCOUNT_LEAVE = "account.leave"
     PROJECTS_READ = "projects.read"
     PROJECTS_WRITE = "projects.write"
@@ -105,6 +110,7 @@ _KINDS: dict[Action, frozenset[CallerKind]] = {
     Action.DAMAGE_WRITE: frozenset({CallerKind.USER}),
     Action.SESSIONS_WRITE: frozenset({CallerKind.USER}),
     Action.ACCOUNT_READ: frozenset({CallerKind.USER}),
+    Action.ACCOUNT_ENTER: frozenset({CallerKind.USER}),
     Action.ACCOUNT_LEAVE: frozenset({CallerKind.USER}),
     Action.PROJECTS_READ: frozenset({CallerKind.USER}),
     Action.PROJECTS_WRITE: frozenset({CallerKind.USER}),
@@ -382,7 +388,7 @@ def _check_rights(rights: Rights, action: Action, subject: Subject) -> None:
     """Raises NotAllowed for what the role, or the token, does not allow."""
     if action in _OF_ADMINS and not rights.admin:
         raise NotAllowed(f"Only an administrator may do this ({action}).")
-    if action in _READS or action is Action.ACCOUNT_LEAVE:
+    if action in _READS or action in (Action.ACCOUNT_ENTER, Action.ACCOUNT_LEAVE):
         return
     project = project_of(subject)
     if project is not None and rights.role_in(project) is not Role.MEMBER:

@@ -25,6 +25,7 @@ from headway.server.api import (
     page,
     problems,
     projects,
+    sessions,
     snapshots,
     streams,
     submission,
@@ -63,6 +64,7 @@ API_MODULES = (
     tokens,
     audit,
     links,
+    sessions,
 )
 
 

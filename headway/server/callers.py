@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headway.core.account import Rights, User
+from headway.core.account import Rights, Session, StoredToken, User
 from headway.errors import NotAuthenticated, TokenExpired
 from headway.server.access import Caller, CallerKind
 from headway.server.clock import Clock
@@ -12,6 +12,7 @@ from headway.server.directory import Directory
 from headway.server.services.access_tokens import AccessTokens
 from headway.server.services.jobs import Jobs
 from headway.server.services.workers import Workers
+from headway.server.sessions import Sessions
 from headway.server.tokens import Tokens
 
 _REMEMBERED = 1_000
@@ -30,6 +31,7 @@ class Callers:
         tokens: Tokens,
         directory: Directory,
         access_tokens: AccessTokens,
+        sessions: Sessions,
         workers: Workers,
         jobs: Jobs,
         clock: Clock,
@@ -37,21 +39,38 @@ class Callers:
         self._tokens = tokens
         self._directory = directory
         self._access_tokens = access_tokens
+        self._sessions = sessions
         self._workers = workers
         self._jobs = jobs
         self._clock = clock
         self.without_id: dict[Caller, float] = {}
 
     def of(self, token: str) -> Caller:
-        """Who sends the token. Raises NotAuthenticated, TokenExpired, WorkerLost."""
+        """Who sends the token, or the cookie of a session. Raises NotAuthenticated, TokenExpired, WorkerLost."""
+        if self._sessions.knows(token):
+            return self.of_session(self._sessions.valid(token))
         if self._access_tokens.knows(token):
             stored = self._access_tokens.valid(token)
             if stored.user is None:
                 return Caller(CallerKind.JOIN, credential=stored.id)
             user = self._user(stored.user)
-            rights = replace(rights_of(user), scopes=frozenset(stored.scopes), project=stored.project)
-            return Caller(CallerKind.USER, credential=stored.id, user=user.uid, rights=rights)
+            return Caller(CallerKind.USER, credential=stored.id, user=user.uid, rights=rights_of(user, stored))
         return self._of_signed(token)
+
+    def of_session(self, session: Session) -> Caller:
+        """Whose session it is, and what it allows. Raises NotAuthenticated, TokenExpired."""
+        token = self._directory.token(session.token) if session.token is not None else None
+        if session.token is not None and token is None:
+            raise TokenExpired("The token that opened this session was revoked. Log in with another.")
+        if session.signed_token is not None and self._directory.is_revoked(session.signed_token):
+            raise TokenExpired("The token that opened this session was revoked. Log in with another.")
+        caller = Caller(CallerKind.USER, credential=session.id, user=session.user)
+        if session.user is None:
+            return caller
+        user = self._user(session.user)
+        if session.made_at < user.sessions_since:
+            raise TokenExpired("This session was ended. Log in again.")
+        return replace(caller, rights=rights_of(user, token))
 
     def _of_signed(self, text: str) -> Caller:
         token = self._tokens.valid(text)
@@ -89,9 +108,10 @@ class Callers:
             )
 
 
-def rights_of(user: User) -> Rights:
-    """What a user may do."""
-    return Rights(user.id, user.admin, tuple(user.roles.items()))
+def rights_of(user: User, token: StoredToken | None = None) -> Rights:
+    """What a user may do, or what a personal token allows of it."""
+    rights = Rights(user.id, user.admin, tuple(user.roles.items()))
+    return replace(rights, scopes=frozenset(token.scopes), project=token.project) if token is not None else rights
 
 
 def revocation_id(caller: Caller) -> str:

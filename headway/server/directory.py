@@ -1,4 +1,4 @@
-"""Projects, users, tokens and revocations, as stored, in the leading server's memory."""
+"""Projects, users, tokens, sessions and revocations, as stored, in the leading server's memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from headway.core.account import (
+    ACCOUNT_KINDS,
     DEFAULT_PROJECT,
     AccountRecord,
     Project,
     Revocation,
+    Session,
     StoredToken,
     User,
 )
@@ -45,7 +47,7 @@ class Directory:
             await self.put(Project(id=DEFAULT_PROJECT, created_at=self._clock.now()))
 
     async def _read(self) -> None:
-        for kind in (Project, User, StoredToken, Revocation):
+        for kind in ACCOUNT_KINDS.values():
             self._records[kind] = {one.id: one for one in await self._database.accounts(kind)}
         self._users_by_uid = {user.uid: user for user in self.users()}
 
@@ -79,6 +81,14 @@ class Directory:
     def token(self, token_id: str) -> StoredToken | None:
         """The stored token with that id."""
         return self._of(StoredToken).get(token_id)
+
+    def sessions(self) -> list[Session]:
+        """All sessions, oldest first."""
+        return sorted(self._of(Session).values(), key=lambda session: session.made_at)
+
+    def session(self, session_id: str) -> Session | None:
+        """The session with that id."""
+        return self._of(Session).get(session_id)
 
     def is_revoked(self, credential: str) -> bool:
         """Whether a signed token was revoked, by its id."""

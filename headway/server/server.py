@@ -40,6 +40,7 @@ from headway.server.services.inquiries import Inquiries
 from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs
+from headway.server.services.logins import Logins
 from headway.server.services.metrics import Metrics
 from headway.server.services.projects import Projects
 from headway.server.services.queue import Queue
@@ -52,6 +53,7 @@ from headway.server.services.telemetry import Telemetry
 from headway.server.services.users import Users
 from headway.server.services.worker_connections import WorkerConnections
 from headway.server.services.workers import Workers
+from headway.server.sessions import Sessions
 from headway.server.sinks.rows import RowSink
 from headway.server.watchers import Watchers
 from headway.server.worker_registry import WorkerRegistry
@@ -97,7 +99,8 @@ class Server:
         self.access_tokens = AccessTokens(self.directory, self.clock)
         self.users = Users(self.directory, self.clock)
         self.audit = Audit(self.backends.database, self.clock, self.counters)
-        self.links = Links(self.tokens, self.directory, self.clock)
+        self.links = Links(self.directory, self.clock)
+        self.sessions = Sessions(self.directory, self.clock)
 
     def _wire_jobs(self) -> None:
         """The jobs, and what the server knows about them."""
@@ -204,10 +207,12 @@ class Server:
             tokens=self.tokens,
             directory=self.directory,
             access_tokens=self.access_tokens,
+            sessions=self.sessions,
             workers=self.workers,
             jobs=self.jobs,
             clock=self.clock,
         )
+        self.logins = Logins(self.links, self.sessions, self.callers, self.directory, self.tokens)
         self.credentials = Credentials(
             home=self.home,
             callers=self.callers,

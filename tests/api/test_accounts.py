@@ -237,19 +237,6 @@ async def test_a_truncated_or_changed_token_is_refused(api: Api) -> None:
         assert (await refused(api, "GET", "/account", bearer(wrong)))[0] == 401
 
 
-async def test_a_session_of_a_user_opens_by_a_link_and_can_be_ended(api: Api) -> None:
-    """Given a user's session in a browser, when its sessions are ended, then it is refused, and a new one is not."""
-    await a_user(api, "ann")
-    uid = api.server.directory.user_named("ann").uid  # type: ignore[union-attr]
-    session = api.server.links.redeem(api.server.links.make(uid))
-    assert (await done(api, "GET", "/account", headers=bearer(session)))["user"]["name"] == "ann"
-    await done(api, "PATCH", "/users/ann", {"end_sessions": True})
-    assert (await refused(api, "GET", "/account", bearer(session)))[0] == 401
-    again = api.server.links.redeem(api.server.links.make(uid))
-    await done(api, "DELETE", "/account/token", headers=bearer(again))
-    assert (await refused(api, "GET", "/account", bearer(again)))[0] == 401
-
-
 async def test_a_service_account_opens_no_session(api: Api) -> None:
     await a_user(api, "robot", service=True)
     uid = api.server.directory.user_named("robot").uid  # type: ignore[union-attr]

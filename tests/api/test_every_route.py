@@ -85,6 +85,8 @@ ROUTES = {
     "DELETE /tokens/{token}": "logins",
     "GET /audit": "admins",
     "POST /links": "logins",
+    "POST /session": "reads join worker rank",
+    "GET /session": "reads",
     "POST /workers": "join",
     "GET /workers": "reads",
     "POST /workers/{name}/drain": "admins",
@@ -96,6 +98,7 @@ ROUTES = {
     "POST /workers/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim": "worker",
     "POST /workers/{worker}/assignments/{assigned_job}/{assigned_attempt}/refuse": "worker",
     "DELETE /account/token": "reads",
+    "DELETE /session": "reads",
     "POST /jobs/{job}/pause": "writes",
     "POST /jobs/{job}/resume": "writes",
     "POST /jobs/{job}/cancel": "writes",
@@ -109,14 +112,19 @@ ONCE = {
     "DELETE /users/{user}",
     "DELETE /tokens/{token}",
     "DELETE /account/token",
+    "DELETE /session",
 }
 """What ends what it names: one of those who may is asked to, the one who may do least."""
 ROLES = ("viewer", "member", "token")
 """Users who may do less than everything; what one may not do is refused once it is seen."""
 ENDLESS = {"GET /jobs/{job}/follow", "GET /events"}
 """Routes whose answer ends only with the job or the server. They are not called where they are allowed."""
-NOTHING_THERE = {"POST /workers/{worker}/inquiries/{inquiry}", "DELETE /damaged/{kind}/{row}"}
-"""Routes for which the world has no object: nothing was asked of the worker, and no row is damaged."""
+NOTHING_THERE = {
+    "POST /workers/{worker}/inquiries/{inquiry}",
+    "DELETE /damaged/{kind}/{row}",
+    "POST /session",
+}
+"""Routes for which the world has no object: nothing was asked of the worker, no row is damaged, no link was made."""
 
 
 def with_name(answer: httpx.Response, name: str, other: str) -> str:

@@ -34,6 +34,7 @@ BODIES: dict[str, Any] = {
     "PUT /users/{user}/roles/{project}": {"role": "viewer"},
     "POST /tokens": {"name": "new"},
     "POST /tokens/join": {"name": "new"},
+    "POST /session": {"code": "none"},
     "POST /workers": {"worker": WORKER},
     "POST /workers/{worker}/heartbeat": {"counter": 0, "last_answer": -1},
     "POST /workers/{worker}/ended-jobs": {"jobs": []},
@@ -63,8 +64,6 @@ class World:
     headers: dict[str, dict[str, str]]
     own: dict[str, str]
     others: dict[str, str]
-    leaving: dict[str, str]
-    """Of a user who may do nothing here but leave."""
     own_block: str
     others_block: str
     contents: dict[str, bytes]
@@ -89,8 +88,8 @@ class World:
         if names.get("token") == self.own["token"]:
             names = {**names, "token": f"t-of-{'member' if kind == 'token' else kind}"}
         headers = self.headers[kind]
-        if route == "DELETE /account/token" and kind not in ("join", "worker", "rank"):
-            headers = self.leaving
+        if route in ("DELETE /account/token", "DELETE /session") and kind not in ("join", "worker", "rank"):
+            headers = self.api.headers(Caller(CallerKind.USER, user="u-another"))  # who may do nothing here but leave
         address = API_PREFIX + path.format(**{**FIXED, **names})
         return await self.api.http.request(method, address, headers=headers, **content)
 
@@ -113,7 +112,7 @@ async def a_world(api: Api) -> World:
 
     others, others_block = await another_project(api)
     users = await the_users(api)
-    leaving = users.pop("another")
+    del users["another"]
     return World(
         api=api,
         headers={
@@ -137,7 +136,6 @@ async def a_world(api: Api) -> World:
             "token": "t-of-whoever-asks",
         },
         others=others,
-        leaving=leaving,
         own_block=block,
         others_block=others_block,
         contents={

@@ -11,6 +11,7 @@ from headway.core.account import (
     Revocation,
     Role,
     Scope,
+    Session,
     StoredToken,
     User,
 )
@@ -29,6 +30,7 @@ OF_EACH_KIND: list[AccountRecord] = [
     ANN,
     TOKEN,
     Revocation(id="t-old", revoked_at=1.0),
+    Session(id="s-1", user="u-1", sha256="0" * 64, made_at=1.0, expires_at=2.0),
 ]
 
 

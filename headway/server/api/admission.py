@@ -8,10 +8,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.database.base import OVERLOADED, READ_PATIENCE_SECONDS, reading
-from headway.errors import HeadwayError, NotAuthenticated, Overloaded
-from headway.server.access import Caller, CallerKind
+from headway.errors import HeadwayError, Overloaded
+from headway.server.access import NOBODY, Caller, CallerKind
 from headway.server.api.browser_rules import add_browser_rules
 from headway.server.api.common import address_of
+from headway.server.api.cookies import token_of
 from headway.server.api.open_streams import OpenStreams
 from headway.server.api.page import is_of_page
 from headway.server.api.problems import answer_of
@@ -19,8 +20,6 @@ from headway.server.api.web_origins import WebOrigins
 from headway.server.counters import COUNTED_STATUSES
 from headway.server.server import Server
 
-COOKIE = "headway_token"
-"""The cookie with the user's token, in a browser that opened a one-time link."""
 USERS_DOCUMENT = "/openapi.users.json"
 """Where the document without the routes of workers and ranks is, which `/docs` shows."""
 PUBLIC_PATHS = frozenset(
@@ -33,8 +32,10 @@ PUBLIC_PATHS = frozenset(
         "/job.schema.json",
     }  # how the API is used
     | {"/livez", "/readyz", "/health", "/version"}  # for probes
-    | {"/enter"}  # redeems a one-time link
+    | {"/login"}  # redeems a one-time link
 )
+SESSION_PATH = "/api/v1/session"
+"""To POST there logs in, so it needs no token."""
 PUBLIC_FOLDER = "/static-offline-docs/"
 """Files that the documentation pages load."""
 _READS = 4
@@ -75,8 +76,12 @@ class Admission:
         if _is_public(scope["path"]):
             await self._answer_anyone(scope, receive, send)
             return
+        if scope["path"] == SESSION_PATH and scope.get("method") == "POST":
+            scope["caller"] = NOBODY
+            await self._app(scope, receive, send)
+            return
         try:
-            token = _token_of(HTTPConnection(scope))
+            token = token_of(HTTPConnection(scope))
             caller = scope["caller"] = self._server.callers.of(token)
         except HeadwayError as error:
             self._server.audit.not_authenticated(address_of(scope), scope["path"], error.message)
@@ -125,20 +130,6 @@ class Admission:
             await self._app(scope, receive, send_on)
         finally:
             end_turn()
-
-
-def _token_of(connection: HTTPConnection) -> str:
-    """The token that a request has: a browser's in its cookie, others in `Authorization`. Raises NotAuthenticated."""
-    authorization = connection.headers.get("authorization")
-    cookie = connection.cookies.get(COOKIE)
-    if authorization is None and cookie is not None:
-        return cookie
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticated(
-            "This needs a token: send it as `Authorization: Bearer TOKEN`. It is in the file user.token of the home."
-        )
-    return token.strip()
 
 
 def _is_public(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""Opening Headway in a browser: a link that works once sets a cookie."""
+"""Opening Headway in a browser by a link that works once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
+from headway.errors import NotAuthenticated
 from headway.server.access import Action
-from headway.server.api.admission import COOKIE
-from headway.server.api.common import CallerHere, ServerHere
+from headway.server.api.common import CallerHere, ServerHere, address_of
+from headway.server.api.cookies import set_cookie
 from headway.server.api.routes import Allow, guarded_router
-from headway.server.links import LINK_SECONDS, SESSION_SECONDS
+from headway.server.links import LINK_SECONDS
 
 router = guarded_router(tags=["links"])
 front_router = APIRouter(tags=["links"])
@@ -29,16 +30,20 @@ async def make_link(caller: CallerHere, server: ServerHere) -> Link:
     return Link(path=link_path(server.links.ask(caller)), valid_seconds=LINK_SECONDS)
 
 
-@front_router.get("/enter", include_in_schema=False)
-async def enter(ticket: str, request: Request, server: ServerHere) -> RedirectResponse:
-    """Redeem a link: the browser gets the user's token as a cookie that scripts cannot read."""
-    token = server.links.redeem(ticket)
+@front_router.get("/login", include_in_schema=False)
+async def log_in(code: str, request: Request, server: ServerHere) -> RedirectResponse:
+    """Open a link: the browser gets a session's cookie, and goes to the front page."""
+    with server.audit.of_request(address_of(request.scope)):
+        try:
+            login = await server.logins.by_code(code)
+        except NotAuthenticated as error:
+            server.audit.not_authenticated(address_of(request.scope), request.url.path, error.message)
+            raise
     answer = RedirectResponse("/", status_code=303)
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, max_age=SESSION_SECONDS)
+    set_cookie(request, answer, login)
     return answer
 
 
-def link_path(ticket: str) -> str:
-    """The path that redeems a ticket."""
-    return f"/enter?ticket={ticket}"
+def link_path(code: str) -> str:
+    """The path that logs a browser in."""
+    return f"/login?code={code}"

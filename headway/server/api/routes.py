@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from headway.errors import InvalidInput, NotAllowed
+from headway.errors import InvalidInput, NotAllowed, NotAuthenticated
 from headway.server.access import Action, Caller, InstallationSubject, admit
 from headway.server.api.bodies import MAXIMUM_BODY_BYTES, is_json, parse_json, read_body
 from headway.server.api.common import address_of
@@ -65,7 +65,11 @@ class GuardedRoute(APIRoute):
                     body = request._body = await read_body(request, allow.maximum_body_bytes)
                     if body and self.body_field is not None and is_json(request.headers.get("content-type", "")):
                         request._json = await parse_json(body)
-                response = await handle(request)
+                try:
+                    response = await handle(request)
+                except NotAuthenticated as error:
+                    server.audit.not_authenticated(address_of(request.scope), request.url.path, error.message)
+                    raise
                 if response.status_code < 400 and allow.action not in decided.allowed:
                     raise RuntimeError(
                         f"Route {self.path} answers, but no service called `require` for {allow.action}."

@@ -58,7 +58,7 @@ class MadeToken(BaseModel):
 async def list_tokens(caller: CallerHere, server: ServerHere) -> list[Credential]:
     """The valid tokens: your own. Administrators see all, with those of the server's home, of workers and of ranks.
 
-    A token's kind and scopes say what it allows. Tokens that browsers got from one-time links are not listed.
+    A token's kind and scopes say what it allows. Sessions of browsers are not listed.
     """
     return server.credentials.list(caller)
 

@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from headway.core.account import Role, Scope, User
 from headway.core.name import Name
-from headway.server.access import Action
+from headway.server.access import Action, Caller
 from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.routes import Allow, guarded_router
+from headway.server.server import Server
 
 router = guarded_router(tags=["users"])
 READ = [Depends(Allow(Action.USERS_READ))]
@@ -71,6 +72,11 @@ class Account(BaseModel):
 @router.get("/account", dependencies=[Depends(Allow(Action.ACCOUNT_READ))])
 async def get_account(caller: CallerHere, server: ServerHere) -> Account:
     """Who the token says that you are, and what you may do."""
+    return account_of(caller, server)
+
+
+def account_of(caller: Caller, server: Server) -> Account:
+    """What an account shows of its caller."""
     me = server.users.me(caller)
     rights = caller.rights
     scopes = rights.scopes if rights is not None else None

@@ -60,7 +60,7 @@ class Credentials:
     """The hashes of the tokens that users and administrators make are stored. Other tokens are signed and not stored:
     those in the home are read from files; those of workers and ranks are derived from registrations and attempts.
 
-    Tokens that browsers got from one-time links are not listed.
+    Sessions of browsers are not listed.
     """
 
     def __init__(
@@ -117,9 +117,9 @@ class Credentials:
         await self._revoke_signed(token_id)
 
     async def leave(self, caller: Caller) -> None:
-        """Revoke the token that is used to ask for it. Raises NotAllowed."""
+        """Revoke the token, or end the session, that is used to ask for it. Raises NotAllowed."""
         require(caller, Action.ACCOUNT_LEAVE, UserSubject(caller.user, caller.user_name), _absent(""))
-        stored = self._directory.token(caller.credential)
+        stored = self._directory.session(caller.credential) or self._directory.token(caller.credential)
         if stored is not None:
             await self._directory.delete(stored)
         else:

@@ -1,0 +1,61 @@
+"""Sessions of browsers: a cookie with a random text, of which only the hash is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+from headway.core.account import Session
+from headway.errors import NotAuthenticated, TokenExpired
+from headway.server.clock import Clock
+from headway.server.directory import Directory
+from headway.server.ids import draw_id
+
+PREFIX = "hws_"
+SESSION_SECONDS = 30 * 86_400.0
+_SECRET_BYTES = 32
+_OF_ONE_USER = 50
+"""How many sessions one user has; the oldest ends when another begins."""
+
+
+class Sessions:
+    """Begins them, and knows them again."""
+
+    def __init__(self, directory: Directory, clock: Clock) -> None:
+        self._directory = directory
+        self._clock = clock
+
+    def knows(self, text: str) -> bool:
+        """Whether the text looks like that of a session."""
+        return text.startswith(PREFIX)
+
+    def draw(self, user: str | None) -> tuple[Session, str]:
+        """A session that is not stored yet, and the text of its cookie."""
+        now, session_id = self._clock.now(), draw_id("s-")
+        text = f"{PREFIX}{session_id}.{secrets.token_urlsafe(_SECRET_BYTES)}"
+        return Session(
+            id=session_id, user=user, sha256=_hash(text), made_at=now, expires_at=now + SESSION_SECONDS
+        ), text
+
+    async def begin(self, session: Session) -> None:
+        """Store a session, in place of those that are over."""
+        now = self._clock.now()
+        await self._directory.put(session)
+        of_user = [one for one in self._directory.sessions() if one.user == session.user]
+        over = [one for one in self._directory.sessions() if one.expires_at <= now]
+        for one in {one.id: one for one in [*over, *of_user[:-_OF_ONE_USER]]}.values():
+            await self._directory.delete(one)
+
+    def valid(self, text: str) -> Session:
+        """The session that this is the text of, once it is known to hold. Raises NotAuthenticated, TokenExpired."""
+        session = self._directory.session(text.removeprefix(PREFIX).partition(".")[0])
+        if not hmac.compare_digest(session.sha256 if session else "", _hash(text)) or session is None:
+            raise NotAuthenticated("This session was ended. Log in again.")
+        if session.expires_at <= self._clock.now():
+            raise TokenExpired("This session has expired. Log in again.")
+        return session
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
