@@ -40,6 +40,7 @@ def test_each_route_calls_one_service() -> None:
     assert joined == {
         "admission.__init__": {"callers", "directory", "settings"},  # no route: it stands before them
         "admission._admit": {"callers", "audit"},
+        "links.log_in": {"audit", "logins"},  # open to everyone, it says itself what was refused
         "health.get_health": {"check_ready", "damaged"},  # open to everyone, it tells two figures
         "streams.list_events": {"streams", "following"},  # a page of what there is, or a stream
         "streams.read_logs": {"streams", "following"},
