@@ -58,14 +58,14 @@ async def test_only_named_paths_are_public(api: Api) -> None:
 
 
 async def test_public_pages_answer_head_as_get_without_a_body(api: Api) -> None:
-    for path in [*sorted(PUBLIC_PATHS - {"/login"}), f"{PUBLIC_FOLDER}favicon.png"]:
+    for path in [*sorted(PUBLIC_PATHS - {"/enter"}), f"{PUBLIC_FOLDER}favicon.png"]:
         shown, head = [await api.http.request(method, path, headers=NOBODY) for method in ("GET", "HEAD")]
         assert head.status_code == shown.status_code in (200, 307), path
         assert head.headers.get("content-length") == shown.headers.get("content-length")
         assert head.headers.get("content-type") == shown.headers.get("content-type")
         assert head.content == b""
     assert (await api.http.request("POST", "/docs", headers=NOBODY)).status_code == 405
-    assert (await api.http.get("/login", params={"code": "x"}, headers=NOBODY)).status_code == 401
+    assert (await api.http.get("/enter", params={"code": "x"}, headers=NOBODY)).status_code == 401
 
 
 async def test_a_handshake_without_a_token_is_refused_whatever_its_path(

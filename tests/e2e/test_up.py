@@ -83,7 +83,7 @@ def test_it_prints_a_banner_and_stops_while_a_job_is_followed(tmp_path: Path) ->
         url = (started.home / "server.url").read_text().strip()
         assert f"is ready at {url}" in started.text
         assert "1 slot\n" in started.text
-        assert f"{url}/login?code=" in started.text
+        assert f"{url}/enter?code=" in started.text
         with Client(url, (started.home / "user.token").read_text().strip()) as client:
             job = client.submit({"command": ["sh", "-c", "echo begun; sleep 600"]})
             stream = client._connection.http.stream("GET", f"/jobs/{job.id}/follow")

@@ -32,7 +32,7 @@ PUBLIC_PATHS = frozenset(
         "/job.schema.json",
     }  # how the API is used
     | {"/livez", "/readyz", "/health", "/version"}  # for probes
-    | {"/login"}  # redeems a one-time link
+    | {"/enter"}  # redeems a one-time link
 )
 SESSION_PATH = "/api/v1/session"
 """To POST there logs in, so it needs no token."""

@@ -30,7 +30,7 @@ async def make_link(caller: CallerHere, server: ServerHere) -> Link:
     return Link(path=link_path(server.links.ask(caller)), valid_seconds=LINK_SECONDS)
 
 
-@front_router.get("/login", include_in_schema=False)
+@front_router.get("/enter", include_in_schema=False)
 async def log_in(code: str, request: Request, server: ServerHere) -> RedirectResponse:
     """Open a link: the browser gets a session's cookie, and goes to the front page."""
     with server.audit.of_request(address_of(request.scope)):
@@ -46,4 +46,4 @@ async def log_in(code: str, request: Request, server: ServerHere) -> RedirectRes
 
 def link_path(code: str) -> str:
     """The path that logs a browser in."""
-    return f"/login?code={code}"
+    return f"/enter?code={code}"
