@@ -51,6 +51,13 @@ class NotAuthenticated(HeadwayError):
     status = 401
 
 
+class TooManyRequests(HeadwayError):
+    """Raised for a login after too many wrong passwords, whether or not there is such a user."""
+
+    code = "too_many_requests"
+    status = 429
+
+
 class TokenExpired(NotAuthenticated):
     """Raised when a request has a token of this installation that is no longer valid."""
 

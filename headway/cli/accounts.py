@@ -80,8 +80,24 @@ def add_user(name: str, project: str | None, role: str, admin: bool, service: bo
     """Add a user."""
     with Client() as client:
         added = client.accounts.add_user(name, roles={project: role} if project else {}, admin=admin, service=service)
-    sentence = f"User {name} is added. Make a token for the user: headway tokens add NAME --user {name}"
-    answer(added, sentence, as_json=as_json)
+        link = None if service else client.url + str(client.accounts.invite(name)["path"])
+    token = f"headway tokens add NAME --user {name}"
+    if link is None:
+        sentence = f"User {name} is added. Make a token for it: {token}"
+    else:
+        sentence = f"User {name} is added. This link sets the password, once within a week: headway login '{link}'"
+    answer({**added, "link": link}, sentence, as_json=as_json)
+
+
+@users.command("invite")
+@click.argument("name")
+@json_option
+def invite_user(name: str, as_json: bool) -> None:
+    """Print a link with which a user sets a new password. It works once, within a week."""
+    with Client() as client:
+        invited = client.accounts.invite(name)
+        link = client.url + str(invited["path"])
+    answer({"link": link, "expires_at": invited["expires_at"]}, link, as_json=as_json)
 
 
 @users.command("change")

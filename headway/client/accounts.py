@@ -45,6 +45,10 @@ class Accounts:
         change = {"admin": admin, "disabled": disabled, "end_sessions": end_sessions}
         return self._sent("PATCH", f"/users/{path_part(name)}", change)
 
+    def invite(self, name: str) -> _Record:
+        """Invite a user to set a password: `path` is that of a link that holds for a week, and works once."""
+        return self._sent("POST", f"/users/{path_part(name)}/invitation", {})
+
     def delete_user(self, name: str) -> None:
         """Delete a user with all tokens."""
         self._connection.request("DELETE", f"/users/{path_part(name)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.client.accounts import Accounts
-from headway.client.connection import Connection, path_part, server_url, user_token
+from headway.client.connection import Connection, path_part, server_url, user_credential
 from headway.client.functions import call_files, check_call
 from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
@@ -43,7 +43,7 @@ class Client:
     ) -> None:
         url = server_url(url, home)
         self._connection = Connection(
-            url, user_token(token, home, url), project or os.environ.get("HEADWAY_PROJECT") or None
+            url, user_credential(token, home, url), project or os.environ.get("HEADWAY_PROJECT") or None
         )
         self.url = self._connection.url
         self.accounts = Accounts(self._connection)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from headway.client.logins import stored_login
+from headway.client.logins import LoginAuth, TokenAuth, stored_login
 from headway.core.json_value import check_json, shown
 from headway.errors import HeadwayError, InvalidInput, SettingInvalid, Unavailable, error_from_answer
 from headway.home import default_home
@@ -51,20 +51,20 @@ def _written_url(path: Path) -> str:
         ) from error
 
 
-def user_token(token: str | None = None, home: Path | None = None, url: str = "") -> str:
+def user_credential(token: str | None = None, home: Path | None = None, url: str = "") -> httpx.Auth:
     """The user's token: as given, HEADWAY_TOKEN, that of the login at this URL, or that of the home.
 
     Raises SettingInvalid when there is none.
     """
     found = token or os.environ.get("HEADWAY_TOKEN")
     if found:
-        return found
+        return TokenAuth(found)
     login = stored_login(client_home(home))
     if login is not None and login.url == url:
-        return login.token
+        return LoginAuth(client_home(home), login) if login.refresh_token else TokenAuth(login.token)
     path = client_home(home) / "user.token"
     try:
-        return path.read_text().strip()
+        return TokenAuth(path.read_text().strip())
     except OSError as error:
         raise SettingInvalid(
             f"There is no token: {path} cannot be read. Start a server with `headway up`, log in with "
@@ -75,14 +75,14 @@ def user_token(token: str | None = None, home: Path | None = None, url: str = ""
 class Connection:
     """Requests to `/api/v1`. Raises the error that the server names, Unavailable when none answers."""
 
-    def __init__(self, urls: str, token: str, project: str | None = None) -> None:
+    def __init__(self, urls: str, credential: httpx.Auth, project: str | None = None) -> None:
         """`urls`: of one server, or of several on one database, with commas. If one is away, the next is asked.
 
         `project`: the project of every request; None: the server chooses.
         """
         self._urls = [url.strip().rstrip("/") for url in urls.split(",")]
         self.http = httpx.Client(
-            headers={"Authorization": f"Bearer {token}"},
+            auth=credential,
             params={"project": project} if project else None,
             timeout=TIMEOUT_SECONDS,
         )

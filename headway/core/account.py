@@ -66,7 +66,8 @@ class Project(AccountRecord):
 class User(AccountRecord):
     """A person, or with `service` a program, which cannot log in. The `id` is the name.
 
-    `uid` tells a user from a later one of the same name. Sessions from before `sessions_since` do not hold.
+    `uid` tells a user from a later one of the same name. Sessions from before `sessions_since` do not hold. `password`
+    is an Argon2id hash; `known_places` are the latest addresses from which the user logged in with it.
     """
 
     id: Name
@@ -77,6 +78,8 @@ class User(AccountRecord):
     disabled: bool = False
     roles: dict[Name, Role] = {}
     sessions_since: float = 0.0
+    password: str | None = Field(default=None, repr=False)
+    known_places: tuple[str, ...] = ()
 
 
 class StoredToken(AccountRecord):
@@ -99,18 +102,35 @@ class StoredToken(AccountRecord):
 
 
 class Session(AccountRecord):
-    """A login of a browser; of its cookie only the hash is stored. `user`: the `uid`; None: whoever has the home.
+    """A login; of a browser's cookie only the hash is stored. `user`: the `uid`; None: whoever has the home.
 
     `token`: the id of the personal token that it was opened with; `signed_token`: that of another one. The session
-    allows what the token allows, as long as the token holds.
+    allows what the token allows, as long as the token holds. `renewed`: how often the session of a command line was;
+    None for one of a browser.
     """
 
     user: str | None
     token: str | None = None
     signed_token: str | None = None
+    renewed: int | None = None
     sha256: str = Field(repr=False)
     made_at: float
     expires_at: float
+
+
+class Invitation(AccountRecord):
+    """A link with which a user, by the `uid`, sets a password once. Only its hash is stored."""
+
+    user: str
+    sha256: str = Field(repr=False)
+    expires_at: float
+
+
+class LoginFailures(AccountRecord):
+    """How many wrong passwords came `since` then; the `id` says for what."""
+
+    count: int
+    since: float
 
 
 class Revocation(AccountRecord):
@@ -125,6 +145,8 @@ ACCOUNT_KINDS: dict[str, type[AccountRecord]] = {
     "token": StoredToken,
     "revocation": Revocation,
     "session": Session,
+    "invitation": Invitation,
+    "login-failures": LoginFailures,
 }
 """The kinds of records, as databases and backups name them."""
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import msgpack
 
-from headway.core.account import ACCOUNT_KINDS, AccountRecord, Session
+from headway.core.account import ACCOUNT_KINDS, AccountRecord, Invitation, LoginFailures, Session
 from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
@@ -150,10 +150,10 @@ def dataset_record(owned: OwnedDataset) -> Record:
 async def account_records(database: Database) -> AsyncIterator[Record]:
     """All accounts, with hashes of tokens, and the audit from the newest entry on.
 
-    No sessions: after a restore, one that was ended since the backup would hold again.
+    No sessions and invitations: after a restore, one that was ended since the backup would hold again.
     """
     for name, kind in ACCOUNT_KINDS.items():
-        if kind is Session:
+        if kind in (Session, Invitation, LoginFailures):
             continue
         for account in await database.accounts(kind):
             yield Record(RecordKind.ACCOUNT, name, account)

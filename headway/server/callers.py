@@ -12,6 +12,7 @@ from headway.server.directory import Directory
 from headway.server.services.access_tokens import AccessTokens
 from headway.server.services.jobs import Jobs
 from headway.server.services.workers import Workers
+from headway.server.session_tokens import SessionSigner
 from headway.server.sessions import Sessions
 from headway.server.tokens import Tokens
 
@@ -32,6 +33,7 @@ class Callers:
         directory: Directory,
         access_tokens: AccessTokens,
         sessions: Sessions,
+        signer: SessionSigner,
         workers: Workers,
         jobs: Jobs,
         clock: Clock,
@@ -40,6 +42,7 @@ class Callers:
         self._directory = directory
         self._access_tokens = access_tokens
         self._sessions = sessions
+        self._signer = signer
         self._workers = workers
         self._jobs = jobs
         self._clock = clock
@@ -49,6 +52,8 @@ class Callers:
         """Who sends the token, or the cookie of a session. Raises NotAuthenticated, TokenExpired, WorkerLost."""
         if self._sessions.knows(token):
             return self.of_session(self._sessions.valid(token))
+        if self._signer.looks_like_access(token):
+            return self.of_session(self._sessions.named(self._signer.session_of(token)))
         if self._access_tokens.knows(token):
             stored = self._access_tokens.valid(token)
             if stored.user is None:

@@ -10,6 +10,8 @@ from headway.core.account import (
     ACCOUNT_KINDS,
     DEFAULT_PROJECT,
     AccountRecord,
+    Invitation,
+    LoginFailures,
     Project,
     Revocation,
     Session,
@@ -89,6 +91,18 @@ class Directory:
     def session(self, session_id: str) -> Session | None:
         """The session with that id."""
         return self._of(Session).get(session_id)
+
+    def invitations(self) -> list[Invitation]:
+        """All invitations."""
+        return list(self._of(Invitation).values())
+
+    def invitation(self, invitation_id: str) -> Invitation | None:
+        """The invitation with that id."""
+        return self._of(Invitation).get(invitation_id)
+
+    def login_failures(self, key: str) -> LoginFailures | None:
+        """What was counted of wrong passwords under that key."""
+        return self._of(LoginFailures).get(key)
 
     def is_revoked(self, credential: str) -> bool:
         """Whether a signed token was revoked, by its id."""

@@ -16,7 +16,9 @@ from headway.server.ids import draw_id
 from headway.server.leading import Leading
 from headway.server.leases import Leases
 from headway.server.links import Links
+from headway.server.login_limits import LoginLimits
 from headway.server.open_backends import Backends
+from headway.server.passwords import Passwords
 from headway.server.quarantine import Quarantine
 from headway.server.recorder import Recorder
 from headway.server.relay import Relay
@@ -37,6 +39,7 @@ from headway.server.services.following import Following
 from headway.server.services.goodputs import Goodputs
 from headway.server.services.heartbeats import Heartbeats
 from headway.server.services.inquiries import Inquiries
+from headway.server.services.invitations import Invitations
 from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs
@@ -53,6 +56,7 @@ from headway.server.services.telemetry import Telemetry
 from headway.server.services.users import Users
 from headway.server.services.worker_connections import WorkerConnections
 from headway.server.services.workers import Workers
+from headway.server.session_tokens import SessionSigner
 from headway.server.sessions import Sessions
 from headway.server.sinks.rows import RowSink
 from headway.server.watchers import Watchers
@@ -101,6 +105,10 @@ class Server:
         self.audit = Audit(self.backends.database, self.clock, self.counters)
         self.links = Links(self.directory, self.clock)
         self.sessions = Sessions(self.directory, self.clock)
+        self.signer = SessionSigner(self.tokens, self.clock)
+        self.passwords = Passwords()
+        self.invitations = Invitations(self.directory, self.passwords, self.clock)
+        self.login_limits = LoginLimits(self.directory, self.tokens, self.clock)
 
     def _wire_jobs(self) -> None:
         """The jobs, and what the server knows about them."""
@@ -208,11 +216,22 @@ class Server:
             directory=self.directory,
             access_tokens=self.access_tokens,
             sessions=self.sessions,
+            signer=self.signer,
             workers=self.workers,
             jobs=self.jobs,
             clock=self.clock,
         )
-        self.logins = Logins(self.links, self.sessions, self.callers, self.directory, self.tokens)
+        self.logins = Logins(
+            links=self.links,
+            sessions=self.sessions,
+            callers=self.callers,
+            directory=self.directory,
+            tokens=self.tokens,
+            invitations=self.invitations,
+            passwords=self.passwords,
+            limits=self.login_limits,
+            signer=self.signer,
+        )
         self.credentials = Credentials(
             home=self.home,
             callers=self.callers,

@@ -9,7 +9,7 @@ import secrets
 from headway.core.account import Session
 from headway.errors import NotAuthenticated, TokenExpired
 from headway.server.clock import Clock
-from headway.server.directory import Directory
+from headway.server.directory import Directory, changed
 from headway.server.ids import draw_id
 
 PREFIX = "hws_"
@@ -31,7 +31,7 @@ class Sessions:
         return text.startswith(PREFIX)
 
     def draw(self, user: str | None) -> tuple[Session, str]:
-        """A session that is not stored yet, and the text of its cookie."""
+        """A session of a browser that is not stored yet, and the text of its cookie."""
         now, session_id = self._clock.now(), draw_id("s-")
         text = f"{PREFIX}{session_id}.{secrets.token_urlsafe(_SECRET_BYTES)}"
         return Session(
@@ -52,9 +52,34 @@ class Sessions:
         session = self._directory.session(text.removeprefix(PREFIX).partition(".")[0])
         if not hmac.compare_digest(session.sha256 if session else "", _hash(text)) or session is None:
             raise NotAuthenticated("This session was ended. Log in again.")
+        return self.lasting(session)
+
+    def named(self, session_id: str) -> Session:
+        """The session of a command line with that id, if it holds. Raises NotAuthenticated, TokenExpired."""
+        session = self._directory.session(session_id)
+        if session is None or session.renewed is None:
+            raise NotAuthenticated("This session was ended. Log in again.")
+        return self.lasting(session)
+
+    def lasting(self, session: Session) -> Session:
+        """The session, unless it has expired. Raises TokenExpired."""
         if session.expires_at <= self._clock.now():
             raise TokenExpired("This session has expired. Log in again.")
         return session
+
+    async def renew(self, session: Session, count: int) -> Session:
+        """Renew a session of a command line by the token that its renewal number `count` made.
+
+        One that was used already ends the session: somebody else has it, too. Raises NotAuthenticated.
+        """
+        async with self._directory.changing:
+            current = self.named(session.id)
+            if current.renewed != count:
+                await self._directory.delete(current)
+                raise NotAuthenticated("This token to renew was used already, so the session is ended. Log in again.")
+            renewed = changed(current, renewed=count + 1)
+            await self._directory.put(renewed)
+        return renewed
 
 
 def _hash(text: str) -> str:

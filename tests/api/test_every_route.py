@@ -76,6 +76,7 @@ ROUTES = {
     "GET /users": "admins",
     "POST /users": "admins",
     "PATCH /users/{user}": "admins",
+    "POST /users/{user}/invitation": "admins",
     "PUT /users/{user}/roles/{project}": "admins",
     "DELETE /users/{user}/roles/{project}": "admins",
     "DELETE /users/{user}": "admins",
@@ -86,6 +87,8 @@ ROUTES = {
     "GET /audit": "admins",
     "POST /links": "logins",
     "POST /session": "reads join worker rank",
+    "POST /session/tokens": "reads join worker rank",
+    "POST /session/renew": "reads join worker rank",
     "GET /session": "reads",
     "POST /workers": "join",
     "GET /workers": "reads",
@@ -123,6 +126,8 @@ NOTHING_THERE = {
     "POST /workers/{worker}/inquiries/{inquiry}",
     "DELETE /damaged/{kind}/{row}",
     "POST /session",
+    "POST /session/tokens",
+    "POST /session/renew",
 }
 """Routes for which the world has no object: nothing was asked of the worker, no row is damaged, no link was made."""
 

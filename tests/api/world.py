@@ -35,6 +35,8 @@ BODIES: dict[str, Any] = {
     "POST /tokens": {"name": "new"},
     "POST /tokens/join": {"name": "new"},
     "POST /session": {"code": "none"},
+    "POST /session/tokens": {"code": "none"},
+    "POST /session/renew": {"refresh_token": "none"},
     "POST /workers": {"worker": WORKER},
     "POST /workers/{worker}/heartbeat": {"counter": 0, "last_answer": -1},
     "POST /workers/{worker}/ended-jobs": {"jobs": []},

@@ -7,6 +7,8 @@ import pytest
 from headway.core.account import (
     ACCOUNT_KINDS,
     AccountRecord,
+    Invitation,
+    LoginFailures,
     Project,
     Revocation,
     Role,
@@ -31,6 +33,8 @@ OF_EACH_KIND: list[AccountRecord] = [
     TOKEN,
     Revocation(id="t-old", revoked_at=1.0),
     Session(id="s-1", user="u-1", sha256="0" * 64, made_at=1.0, expires_at=2.0),
+    Invitation(id="n-1", user="u-1", sha256="0" * 64, expires_at=2.0),
+    LoginFailures(id="both-1", count=3, since=1.0),
 ]
 
 

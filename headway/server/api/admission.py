@@ -34,7 +34,7 @@ PUBLIC_PATHS = frozenset(
     | {"/livez", "/readyz", "/health", "/version"}  # for probes
     | {"/enter"}  # redeems a one-time link
 )
-SESSION_PATH = "/api/v1/session"
+LOGIN_PATHS = frozenset({"/api/v1/session", "/api/v1/session/tokens", "/api/v1/session/renew"})
 """To POST there logs in, so it needs no token."""
 PUBLIC_FOLDER = "/static-offline-docs/"
 """Files that the documentation pages load."""
@@ -76,7 +76,7 @@ class Admission:
         if _is_public(scope["path"]):
             await self._answer_anyone(scope, receive, send)
             return
-        if scope["path"] == SESSION_PATH and scope.get("method") == "POST":
+        if scope["path"] in LOGIN_PATHS and scope.get("method") == "POST":
             scope["caller"] = NOBODY
             await self._app(scope, receive, send)
             return

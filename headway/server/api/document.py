@@ -33,6 +33,7 @@ _DESCRIPTIONS = {
     413: "The body is larger than its limit.",
     416: "The file does not have the requested range.",
     422: "A value of the request is not allowed. The problem names it.",
+    429: "Too many wrong passwords came for this account, or from this address.",
     503: "The server or a backend cannot answer now. Try again later.",
 }
 
@@ -134,6 +135,8 @@ def _statuses(path: str, method: str, callers: Set[CallerKind], operation: dict[
         statuses.append(404)
     if method in ("post", "put", "patch"):
         statuses.append(413)
+    if path in (f"{API_PREFIX}/session", f"{API_PREFIX}/session/tokens") and method == "post":
+        statuses.append(429)
     if CallerKind.WORKER in callers:
         statuses.append(410)
     if path.endswith(("/artifacts/{name}", "/checkpoints/{step}/{rank}", "/{from_attempt}/{step}/{rank}")):

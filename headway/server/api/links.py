@@ -12,6 +12,7 @@ from headway.server.api.common import CallerHere, ServerHere, address_of
 from headway.server.api.cookies import set_cookie
 from headway.server.api.routes import Allow, guarded_router
 from headway.server.links import LINK_SECONDS
+from headway.server.services.logins import Proof
 
 router = guarded_router(tags=["links"])
 front_router = APIRouter(tags=["links"])
@@ -35,7 +36,7 @@ async def log_in(code: str, request: Request, server: ServerHere) -> RedirectRes
     """Open a link: the browser gets a session's cookie, and goes to the front page."""
     with server.audit.of_request(address_of(request.scope)):
         try:
-            login = await server.logins.by_code(code)
+            login = await server.logins.begin(Proof(code=code), address_of(request.scope))
         except NotAuthenticated as error:
             server.audit.not_authenticated(address_of(request.scope), request.url.path, error.message)
             raise

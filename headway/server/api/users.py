@@ -57,6 +57,14 @@ class RoleGiven(BaseModel):
     role: Role
 
 
+class InvitationView(BaseModel):
+    """With it, once, the user sets a password: `headway login` takes the URL with this path. Shown this once."""
+
+    path: str
+    invitation: str
+    expires_at: float
+
+
 class Account(BaseModel):
     """Whoever asks. `user` is null for a token of the server's home, which may do everything.
 
@@ -110,6 +118,13 @@ async def add_user(new: NewUser, caller: CallerHere, server: ServerHere) -> User
 async def change_user(user: str, change: UserChange, caller: CallerHere, server: ServerHere) -> UserView:
     """Make a user an administrator or not, disable or enable it. It holds at once, for open streams, too."""
     return _view(await server.users.change(caller, user, **change.model_dump()))
+
+
+@router.post("/users/{user}/invitation", dependencies=WRITE, status_code=201)
+async def invite_user(user: str, caller: CallerHere, server: ServerHere) -> InvitationView:
+    """Invite a user to set a password, for the first time or again. Earlier invitations of the user end."""
+    invitation, text = await server.invitations.make(caller, user)
+    return InvitationView(path=f"/login?invitation={text}", invitation=text, expires_at=invitation.expires_at)
 
 
 @router.delete("/users/{user}", dependencies=WRITE, status_code=204)

@@ -115,9 +115,9 @@ class Users:
             for token in self._directory.tokens():
                 if token.user == user.uid:
                     await self._directory.delete(token)
-            for session in self._directory.sessions():
-                if session.user == user.uid:
-                    await self._directory.delete(session)
+            for one in [*self._directory.sessions(), *self._directory.invitations()]:
+                if one.user == user.uid:
+                    await self._directory.delete(one)
             await self._directory.delete(user)
 
     def _allowed(self, caller: Caller, name: str) -> User:

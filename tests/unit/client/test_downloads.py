@@ -12,6 +12,7 @@ import pytest
 
 from headway.client.connection import Connection
 from headway.client.job_handle import JobHandle
+from headway.client.logins import TokenAuth
 from headway.errors import NotFound, Unavailable
 
 CONTENTS = {"old.pt": b"first", "model.pt": b"second", "latest.pt": b"second", "best.pt": b"first"}
@@ -31,7 +32,7 @@ def job_with(*artifacts: dict[str, Any]) -> JobHandle:
             return httpx.Response(200, json={"id": "j-a", "name": "mine", "artifacts": artifacts})
         return httpx.Response(200, content=CONTENTS[request.url.path.rpartition("/")[2]])
 
-    connection = Connection("http://server", "token")
+    connection = Connection("http://server", TokenAuth("token"))
     connection.http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://server/api/v1")
     return JobHandle(connection, {"id": "j-a", "name": "mine"})
 

@@ -10,6 +10,7 @@ import pytest
 
 from headway.client.connection import Connection
 from headway.client.job_handle import JobHandle
+from headway.client.logins import TokenAuth
 from headway.client.message import Message
 from headway.core.json_value import check_json
 from headway.errors import InvalidInput, Unavailable
@@ -17,7 +18,7 @@ from headway.errors import InvalidInput, Unavailable
 
 @pytest.mark.parametrize("value", [math.inf, 2**70, "\udcff", object(), {1: 2}, b"x", {"a": {"b": [math.nan]}}])
 def test_a_program_is_told_which_value_json_does_not_have(value: object) -> None:
-    connection = Connection("http://127.0.0.1:1", "token")
+    connection = Connection("http://127.0.0.1:1", TokenAuth("token"))
     with pytest.raises(InvalidInput, match=r"^parameters(\.|:)"):
         connection.request("POST", "/jobs", json={"parameters": {"x": value} if not isinstance(value, dict) else value})
     with pytest.raises(InvalidInput, match=r"^arguments\.0"):
@@ -54,6 +55,6 @@ def test_a_follower_is_told_that_the_server_is_away_and_back(monkeypatch: pytest
 
     monkeypatch.setattr(JobHandle, "_follow_once", follow_once)
     monkeypatch.setattr("headway.client.job_handle.time.sleep", lambda _seconds: None)
-    handle = JobHandle(Connection("http://127.0.0.1:1", "token"), {"id": "j-a"})
+    handle = JobHandle(Connection("http://127.0.0.1:1", TokenAuth("token")), {"id": "j-a"})
     assert [message.kind for message in handle.follow()] == ["event", "away", "back", "end"]
     assert cursors == [None, "1", "1", "1"]

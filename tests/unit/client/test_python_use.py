@@ -14,6 +14,7 @@ from headway.client.connection import Connection
 from headway.client.functions import check_call
 from headway.client.job_handle import JobHandle
 from headway.client.jobs import Jobs
+from headway.client.logins import TokenAuth
 from headway.client.metrics import Metrics
 from headway.errors import HeadwayError, InvalidInput
 
@@ -27,7 +28,7 @@ SERIES = [
 def a_job(**data: Any) -> JobHandle:
     fields = {"id": "j-1", "name": "mine", "status": "running", "hold": False, "sentence": "Training <fast>."}
     row = {**fields, "world_size": 2, "created_at": 0.0, **data}
-    return JobHandle(Connection("http://127.0.0.1:9", ""), row=row)
+    return JobHandle(Connection("http://127.0.0.1:9", TokenAuth("")), row=row)
 
 
 def test_pandas_takes_metrics_in_one_call() -> None:
