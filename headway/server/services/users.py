@@ -115,9 +115,12 @@ class Users:
             for token in self._directory.tokens():
                 if token.user == user.uid:
                     await self._directory.delete(token)
-            for one in [*self._directory.sessions(), *self._directory.invitations()]:
-                if one.user == user.uid:
-                    await self._directory.delete(one)
+            for session in self._directory.sessions():
+                if session.user == user.uid:
+                    await self._directory.delete(session)
+            for invitation in self._directory.invitations():
+                if invitation.user == user.uid:
+                    await self._directory.delete(invitation)
             await self._directory.delete(user)
 
     def _allowed(self, caller: Caller, name: str) -> User:

@@ -68,7 +68,7 @@ def job_in_a_store(store: Callable[[httpx.Request], httpx.Response]) -> JobHandl
             return httpx.Response(200, json={"id": "j-a", "name": "mine", "artifacts": [artifact("model.pt")]})
         return httpx.Response(307, headers={"Location": "http://store/bucket/key?signature=s"})
 
-    connection = Connection("http://server", "token", project="vision")
+    connection = Connection("http://server", TokenAuth("token"), project="vision")
     connection.http = httpx.Client(
         transport=httpx.MockTransport(answer),
         base_url="http://server/api/v1",
