@@ -33,7 +33,7 @@ class Renewal(NamedTuple):
     """What a token to renew says: of which session it is, and how often that was renewed before."""
 
     session: str
-    count: int
+    number: int
 
 
 class SessionSigner:

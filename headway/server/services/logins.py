@@ -84,7 +84,7 @@ class Logins:
         session = self._sessions.named(renewal.session)
         caller = self._callers.of_session(session)
         self._check(caller)
-        return self._signer.sign(await self._sessions.renew(session, renewal.count))
+        return self._signer.sign(await self._sessions.renew(session, renewal.number))
 
     async def _drawn(self, proof: Proof, address: str) -> tuple[Session, str, str]:
         """The session that this is enough for, the text of its cookie, and how it began."""
