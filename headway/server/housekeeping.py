@@ -1,4 +1,4 @@
-"""Compacts the reports of ended attempts into chunks, and deletes streams and artifacts by age and size."""
+"""Compacts the reports of ended attempts, and deletes streams and artifacts by age and size."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from headway.core import transitions
-from headway.core.attempt import LARGEST_NUMBER
 from headway.core.checkpoint import Checkpoint
 from headway.core.job import Job
 from headway.database.base import Database
-from headway.errors import Corrupt, Damaged, HeadwayError, NotFound
-from headway.formats.reports import Report, merge_reports, stated_bytes
+from headway.errors import Damaged, HeadwayError, NotFound
 from headway.server.clock import Clock
+from headway.server.compaction import compact
 from headway.server.services.artifacts import Artifacts
 from headway.server.services.blocks import Blocks
 from headway.server.services.checkpoints import Checkpoints
@@ -23,9 +22,6 @@ from headway.server.services.snapshots import Snapshots
 from headway.settings import Settings
 
 _log = logging.getLogger(__name__)
-_CHUNK_BYTES = 1 << 20
-_CHUNK_UNPACKED_BYTES = 16 << 20
-_PAGE_REPORTS = 64
 _SWEEP_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 _PAGE_JOBS = 200
@@ -93,36 +89,12 @@ class Housekeeping:
     async def _tidy(self, job_id: str, attempt: int) -> None:
         """Tidy up after an attempt's end, or, with attempt 0, after a new checkpoint."""
         if attempt:
-            await self.compact(job_id, attempt)
+            await compact(self._database.streams, job_id, attempt)
         with suppress(NotFound):  # it was deleted meanwhile, with its parts
             job = await self._jobs.by_id(job_id)
             await self._checkpoints.sweep(job)
             await self._artifacts.sweep(job)
             await self._checkpoints.release_unneeded(job)
-
-    async def compact(self, job_id: str, attempt: int) -> None:
-        """Merge the reports of an ended attempt into chunks of about a megabyte."""
-        index = await self._database.streams.index(job_id, attempt)
-        for worker in sorted({row.worker for row in index}):
-            run = _Run()
-            position = 0
-            while page := await self._database.streams.reports(
-                job_id, attempt, worker, position, LARGEST_NUMBER, _PAGE_REPORTS
-            ):
-                for report in page:
-                    if not run.takes(report):
-                        await self._replace(run.reports)
-                        run = _Run()
-                    run.add(report)
-                    position = report.through
-            await self._replace(run.reports)
-
-    async def _replace(self, run: list[Report]) -> None:
-        if len(run) > 1:
-            try:
-                await self._database.streams.compact(await asyncio.to_thread(merge_reports, run))
-            except Corrupt as error:
-                _log.warning("Reports of job %s stay as they are: %s", run[0].job, error)
 
     async def sweep(self) -> None:
         """Delete files and streams that are too old, then the oldest until the rest fits; and snapshots and blocks that
@@ -197,26 +169,3 @@ class _EndedStreams(NamedTuple):
     name: str
     ended_at: float
     size_bytes: int
-
-
-class _Run:
-    """Reports that become one chunk. It keeps a running total of their sizes, since there may be thousands."""
-
-    def __init__(self) -> None:
-        self.reports: list[Report] = []
-        self._packed_bytes = 0
-        self._unpacked_bytes = 0
-
-    def takes(self, report: Report) -> bool:
-        """Whether the report follows without a gap and the chunk is not too large with it."""
-        return not self.reports or (
-            report.number == self.reports[-1].through + 1
-            and self._packed_bytes <= _CHUNK_BYTES
-            and self._unpacked_bytes + stated_bytes(report) <= _CHUNK_UNPACKED_BYTES
-        )
-
-    def add(self, report: Report) -> None:
-        """Append the report."""
-        self.reports.append(report)
-        self._packed_bytes += len(report.logs) + len(report.metrics)
-        self._unpacked_bytes += stated_bytes(report)

@@ -18,7 +18,7 @@ from headway.core.status import AssignmentState
 from headway.database.sqlite import SqliteDatabase
 from headway.formats.metrics import Series, encode_metrics
 from headway.formats.reports import Report, encode_report, stated_bytes
-from headway.server import housekeeping, thinning
+from headway.server import compaction, thinning
 from headway.server.api.event_streams import read_page
 from headway.server.server import Server
 from headway.server.services import metrics as services_metrics
@@ -65,7 +65,7 @@ async def test_a_cursor_holds_across_compaction_and_restart(api: Api, tmp_path: 
     found, cursor = await texts(api)
     assert found == ["first"]
     await api.server.recorder.record([worker.a_report(job, lines=(f"line {n}",)) for n in range(5)])
-    await api.server.housekeeping.compact(job, 1)
+    await compaction.compact(api.server.backends.database.streams, job, 1)
     assert len(await api.server.backends.database.streams.index(job, 1)) == 1
     assert (await texts(api, cursor))[0] == [f"line {n}" for n in range(5)]
     assert len((await texts(api))[0]) == 6
@@ -81,8 +81,8 @@ async def test_compaction_looks_at_each_report_a_few_times_only(api: Api, monkey
         measured.append(report.number)
         return stated_bytes(report)
 
-    monkeypatch.setattr(housekeeping, "stated_bytes", counted)
-    await api.server.housekeeping.compact(job, 1)
+    monkeypatch.setattr(compaction, "stated_bytes", counted)
+    await compaction.compact(api.server.backends.database.streams, job, 1)
     assert len(await api.server.backends.database.streams.index(job, 1)) == 1
     assert len(measured) <= 200
 
@@ -238,7 +238,7 @@ async def test_many_empty_lines_are_read_in_pages_of_bounded_size(api: Api) -> N
     await api.server.recorder.record([worker.a_report(job, lines=("",) * 16_384) for _ in range(5)])
     for compacted in (False, True):
         if compacted:
-            await api.server.housekeeping.compact(job, 1)
+            await compaction.compact(api.server.backends.database.streams, job, 1)
             assert len(await api.server.backends.database.streams.index(job, 1)) == 1
         pages = await pages_of_logs(api)
         assert sum(map(len, pages)) == 5 * 16_384
@@ -268,7 +268,7 @@ async def test_lines_that_cannot_be_read_are_one_line_that_says_so(api: Api, nam
         ((*_, damaged, first, last),) = await pages_of_logs(api)
         assert (first, last) == ("a", "b")
         assert damaged.startswith("headway: report 1 cannot be shown.")
-        await api.server.housekeeping.compact(job, 1)
+        await compaction.compact(api.server.backends.database.streams, job, 1)
 
 
 @pytest.mark.parametrize("name", BAD_METRICS)
