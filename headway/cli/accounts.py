@@ -73,7 +73,7 @@ def _user_row(user: dict[str, Any]) -> tuple[str, ...]:
 @click.argument("name")
 @click.option("--project", help="Give a role in this project.")
 @click.option("--role", type=_ROLE, default="member", show_default=True, help="The role in the project.")
-@click.option("--admin", is_flag=True, help="Let the user administrate the installation.")
+@click.option("--admin", is_flag=True, help="Make the user an administrator.")
 @click.option("--service", is_flag=True, help="A program's account, which cannot log in.")
 @json_option
 def add_user(name: str, project: str | None, role: str, admin: bool, service: bool, as_json: bool) -> None:
@@ -102,8 +102,8 @@ def invite_user(name: str, as_json: bool) -> None:
 
 @users.command("change")
 @click.argument("name")
-@click.option("--admin/--no-admin", default=None, help="Whether the user administrates the installation.")
-@click.option("--disabled/--enabled", default=None, help="Whether the user is shut out.")
+@click.option("--admin/--no-admin", default=None, help="Whether the user is an administrator.")
+@click.option("--disabled/--enabled", default=None, help="Whether the user and all of its tokens are refused.")
 @click.option("--end-sessions", is_flag=True, help="End the sessions that are open in browsers.")
 @json_option
 def change_user(name: str, admin: bool | None, disabled: bool | None, end_sessions: bool, as_json: bool) -> None:
@@ -140,12 +140,20 @@ def delete_user(name: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--of", "of_project", metavar="PROJECT", help="Only what was done in this project.")
-@click.option("--user", help="Only what this user did.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many, newest first.")
+@click.option("--of", "of_project", metavar="PROJECT", help="Only actions in this project.")
+@click.option("--user", help="Only actions of this user.")
+@click.option(
+    "-n",
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="At most N entries, newest first.",
+)
 @json_option
 def audit(of_project: str | None, user: str | None, limit: int, as_json: bool) -> None:
-    """List who changed what, and what was refused. Administrators only."""
+    """List changes with their authors, and refused actions. Administrators only."""
     with Client() as client:
         found = client.accounts.audit(project=of_project, user=user, limit=limit)
     if as_json:

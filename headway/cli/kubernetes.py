@@ -14,7 +14,7 @@ def kubernetes() -> None:
 
 @kubernetes.command()
 @click.option("--namespace", required=True, help="The namespace in which the pods of jobs run.")
-@click.option("--service-account", default="headway", show_default=True, help="What the server runs as.")
+@click.option("--service-account", default="headway", show_default=True, help="The service account of the server.")
 def role(namespace: str, service_account: str) -> None:
     """Print the service account, Role and RoleBinding that the server needs, for `kubectl apply -f -`."""
     import yaml

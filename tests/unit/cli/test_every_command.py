@@ -1,4 +1,4 @@
-"""What holds for every command of the tree."""
+"""Rules for every command."""
 
 from __future__ import annotations
 

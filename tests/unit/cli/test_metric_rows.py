@@ -1,4 +1,4 @@
-"""The table of metrics, with values that are no finite numbers."""
+"""The table of metrics, with values that are not finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values from command lines: what not all can carry is refused by its option's name."""
+"""Values of the command line. The error for a wrong value names its option."""
 
 from __future__ import annotations
 

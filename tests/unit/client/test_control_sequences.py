@@ -1,4 +1,4 @@
-"""What jobs print must not move the cursor of whoever reads it."""
+"""Output of jobs cannot move the reader's cursor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job left is written to a folder of the user's: files, and links to them."""
+"""A job's files and links are written to a folder."""
 
 from __future__ import annotations
 

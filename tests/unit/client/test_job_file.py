@@ -1,4 +1,4 @@
-"""Job files: what YAML means, and what only YAML has."""
+"""Job files: values of YAML, and features that JSON lacks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_job_file_with_what_only_yaml_has_gets_a_sentence(line: str, tmp_path:
     assert FILES[line] in str(raised.value)
 
 
-def test_aliases_of_a_job_file_may_stand_for_little_only(tmp_path: Path) -> None:
+def test_aliases_of_a_job_file_are_bounded(tmp_path: Path) -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{one}: &a{one} [{', '.join([f'*a{one - 1}'] * 10)}]" for one in range(1, 8)]
     (tmp_path / "job.yaml").write_text("\n".join(lines))
@@ -50,7 +50,7 @@ def test_aliases_of_a_job_file_may_stand_for_little_only(tmp_path: Path) -> None
         read_job_file(tmp_path / "job.yaml")
 
 
-def test_what_yaml_means_stays_as_it_means_it(tmp_path: Path) -> None:
+def test_yaml_values_keep_their_meaning(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
         "base: &base {x: 0, y: 1}\nouter: {a: &a {<<: *base, x: 1}}\nb: {<<: *a}\n"
         'script: t.py\nparameters: {version: "2.10", n: 7, lr: 1.0e-3, fast: true, id: "007"}\n'
@@ -103,7 +103,7 @@ def test_numbers_of_a_job_file_are_those_of_yaml_12(text: str, value: object, tm
     assert read_line(tmp_path, "parameters: {a: ~, b: , c: null}")["parameters"] == {"a": None, "b": None, "c": None}
 
 
-def test_what_a_field_of_text_holds_is_what_is_written(tmp_path: Path) -> None:
+def test_a_text_field_is_taken_as_written(tmp_path: Path) -> None:
     lines = "arguments: [--lr, 0.10, 7, yes, true, 2026-11-29, .inf]\nvariables: {A: 1, B: 2.10, C: true}\nname: 12"
     content = read_line(tmp_path, f"{lines}\nlabels: {{seed: 1}}\nworld_size: 2")
     assert content["arguments"] == ["--lr", "0.10", "7", "yes", "true", "2026-11-29", ".inf"]

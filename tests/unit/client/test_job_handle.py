@@ -1,4 +1,4 @@
-"""What a program gives to the client."""
+"""Job handles in a program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_program_is_told_which_value_json_does_not_have(value: object) -> None
     check_json({"a": [1, 2.5, None, True, "ü", {"b": ()}]})
 
 
-def test_the_log_so_far_ends_with_what_has_no_end_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_so_far_ends_with_unfinished_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     def line(rank: int, text: str, *, partial: bool = False) -> dict[str, Any]:
         return {"attempt": 1, "worker": "w", "rank": rank, "text": text, "partial": partial}
 

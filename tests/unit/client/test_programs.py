@@ -1,4 +1,4 @@
-"""What a user names to be run: found, or refused with the command that was probably meant."""
+"""The program of a job is found, or refused with the command that was probably meant."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_misspelt_script_names_the_nearest_file(project: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["pkg/train", "pkg..train", ".train", "pkg.train ", "a\nb", ""])
-def test_what_is_no_modules_name_is_refused_in_a_spec(module: str) -> None:
+def test_a_wrong_module_name_is_refused_in_a_spec(module: str) -> None:
     with pytest.raises(ValueError, match="module is"):
         JobSpec(module=module)
 

@@ -1,4 +1,4 @@
-"""What is shown of a followed job, on a clock that the test sets."""
+"""What following a job shows, on a fake clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the SDK gives to people: errors, functions as jobs, metrics and representations."""
+"""The SDK: errors, functions as jobs, metrics and representations."""
 
 from __future__ import annotations
 

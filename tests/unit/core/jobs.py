@@ -1,4 +1,4 @@
-"""Jobs at the moments that tests of the state machine begin with, and what moves them."""
+"""Jobs in the states where tests of the state machine begin, and their transitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who caused what: said of new events only, and unknown of old rows."""
+"""New events have an actor; old rows have none."""
 
 from __future__ import annotations
 

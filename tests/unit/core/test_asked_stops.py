@@ -1,4 +1,4 @@
-"""What ranks that Headway asked to end count as, by what they and their script say."""
+"""How ranks count that Headway asked to end."""
 
 from __future__ import annotations
 

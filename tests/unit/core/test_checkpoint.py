@@ -1,4 +1,4 @@
-"""Which checkpoints are kept, and what of earlier attempts counts."""
+"""Which checkpoints are kept, and which steps of earlier attempts count."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_of_equals_the_newer_is_best() -> None:
     assert [one.step for one in retained(checkpoints(1.0, 1.0, 2.0), policy)] == [2, 3]
 
 
-def test_what_others_use_is_kept_until_they_let_go() -> None:
+def test_a_checkpoint_is_kept_while_other_jobs_use_it() -> None:
     spec = JobSpec(command=("true",), checkpoints=CheckpointPolicy(keep_newest=1))
     job = Job(
         id="j-a", project="default", name="a", idempotency_key="k", body_hash="h", spec=spec, created_at=0.0,
@@ -91,11 +91,11 @@ def test_an_attempt_from_the_beginning_repeats_everything() -> None:
     assert repeated_steps(attempts, logged) == [None, 20]
 
 
-def test_an_attempt_that_logs_earlier_steps_than_it_restored_is_believed_by_what_it_logs() -> None:
+def test_logged_steps_decide_where_an_attempt_began() -> None:
     assert kept_through([attempt(1), attempt(2, 12)], [LoggedSteps(1, 20), LoggedSteps(9, 30)]) == [8, inf]
 
 
-def test_lines_count_until_the_checkpoint_that_a_later_attempt_went_on_from() -> None:
+def test_lines_count_until_the_checkpoint_where_a_later_attempt_continued() -> None:
     attempts = [attempt(1), attempt(2, 40, saved_at=100.0), attempt(3, 30, saved_at=80.0)]
     assert kept_until(attempts) == {1: 80.0, 2: 80.0, 3: inf}
     assert kept_until([attempt(1), attempt(2)]) == {1: -inf, 2: inf}

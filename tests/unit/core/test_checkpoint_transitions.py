@@ -1,4 +1,4 @@
-"""When what ranks saved is a checkpoint."""
+"""When saved parts become a checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read about an end."""
+"""Sentences about the end of an attempt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headway.core.worker import WorkerLoad
 @pytest.mark.parametrize("reason", EndReason)
 @pytest.mark.parametrize("known", ["nothing", "little", "all"])
 def test_no_sentence_shows_a_placeholder(reason: EndReason, known: str) -> None:
-    """Whatever is known of a failure, the sentence for it is whole."""
+    """However little is known of a failure, its sentence has no gap."""
     failure = Failure(reason=reason, worker="w-1", worker_name="one", at=0)
     if known == "all":
         more = {"rank": 3, "exit_code": 1, "signal": "SIGKILL", "error": "E: {odd}", "hint": "none", "step": 7}

@@ -33,7 +33,7 @@ def test_one_attempt_that_went_well() -> None:
     assert (found.repeated_seconds, found.fraction) == (0.0, 85 / 90)
 
 
-def test_what_was_trained_behind_the_checkpoint_counts_as_repeated() -> None:
+def test_training_after_the_checkpoint_counts_as_repeated() -> None:
     attempts = [
         attempt(1, 0.0, 10.0, 100.0),
         attempt(2, 110.0, None, 112.0),  # its worker was lost before it began
@@ -47,7 +47,7 @@ def test_what_was_trained_behind_the_checkpoint_counts_as_repeated() -> None:
 
 
 def test_an_attempt_that_made_no_step_repeats_nothing() -> None:
-    """Given an attempt whose ranks started and ended before a step, what was trained before it counts as before."""
+    """Given an attempt that ended before its first step, then earlier training counts as before."""
     without_step = attempt(2, 110.0, None, 120.0).model_copy(update={"started_at": 112.0})
     resumed = attempt(3, 120.0, 130.0, 200.0, restored_step=9, restored_saved_at=100.0)
     found = goodput(job(ended_at=200.0), [attempt(1, 0.0, 10.0, 100.0), without_step, resumed], now=200.0)
@@ -55,7 +55,7 @@ def test_an_attempt_that_made_no_step_repeats_nothing() -> None:
     assert found.startup_seconds == 10.0 + 10.0 + 10.0
 
 
-def test_the_earliest_checkpoint_that_a_later_attempt_went_on_from_counts() -> None:
+def test_the_earliest_checkpoint_where_a_later_attempt_continued_counts() -> None:
     attempts = [
         attempt(1, 0.0, 0.0, 100.0),
         attempt(2, 100.0, 100.0, 110.0, restored_step=9, restored_saved_at=90.0),
@@ -82,7 +82,7 @@ def test_an_attempt_from_the_beginning_makes_earlier_training_repeated() -> None
 
 @pytest.mark.parametrize("logs_steps", [True, False])
 def test_what_an_attempt_found_in_the_working_directory_counts_as_a_checkpoint(logs_steps: bool) -> None:
-    """Given an attempt that read a snapshot of the one before, then only what came behind the snapshot was repeated."""
+    """Given an attempt that read a snapshot of the previous one, then only later steps were repeated."""
     second = attempt(2, 100.0, 110.0, 200.0, continued_from=80.0)
     attempts = [attempt(1, 0.0, 10.0, 100.0), second]
     if not logs_steps:
@@ -94,7 +94,7 @@ def test_what_an_attempt_found_in_the_working_directory_counts_as_a_checkpoint(l
     assert repeated_steps(attempts, logged) == [None, 3]
 
 
-def test_pauses_are_no_waiting() -> None:
+def test_pauses_do_not_count_as_waiting() -> None:
     found = goodput(job(held_at=60.0, held_seconds=5.0), [attempt(1, 0.0, 0.0, 50.0)], now=70.0)
     assert (found.paused_seconds, found.waiting_seconds) == (15.0, 5.0)
 
@@ -103,7 +103,7 @@ def test_before_anything_ran_there_is_no_fraction() -> None:
     assert goodput(job(), [], now=9.0).fraction is None
 
 
-def test_failures_outside_the_window_count_no_more() -> None:
+def test_failures_outside_the_window_do_not_count() -> None:
     assert recent((10.0, 60.0, 99.0), now=100.0, window_seconds=50.0) == (60.0, 99.0)
 
 

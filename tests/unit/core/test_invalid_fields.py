@@ -1,4 +1,4 @@
-"""What a user hears of a spec with a wrong field."""
+"""Sentences about wrong fields of a spec."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def new_job() -> Job:
 @pytest.mark.parametrize("server_skew", [-600.0, 0.0, 600.0])
 @pytest.mark.parametrize("worker_skew", [-600.0, 0.0, 600.0])
 def test_times_of_a_job_stay_in_order(server_skew: float, worker_skew: float) -> None:
-    """Given a job that one server took, and the rest of whose life another server writes."""
+    """Given a job that one server stores and another server continues."""
     now = T + server_skew
     job = new_job()
 

@@ -1,4 +1,4 @@
-"""What the user hears of files in working directories, move by move."""
+"""What users are told about files in working directories."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_sizes_and_names_of_many_files_are_short() -> None:
 
 
 def test_files_that_are_not_kept_are_named_at_the_jobs_end() -> None:
-    """Given files that were not stored, then the end says which, how they are kept, and where they still are."""
+    """Given files that were not stored, then the end names them, where they are, and how to keep them."""
     job = report(running(), "w0", left(file_list([MODEL, NOTES]), file_list([MODEL])))
     job = report(finish(job), "w0", Released(), last=True)
     assert job.warnings == (

@@ -71,7 +71,7 @@ def test_ranks_that_vanish_count_as_failures() -> None:
 
 
 def test_a_rank_that_somebody_else_asked_to_end_has_left() -> None:
-    """Given ranks that left without a request, then it counts as a failure with a warning, and the job continues."""
+    """Given ranks that left without a request, then the attempt fails with a warning, and the job continues."""
     left = [ended_rank(rank, exit_code=0, stopped=True) for rank in (0, 1)]
     job = report(running(), "w0", *left, OutputsStored(), Released(), last=True)
     assert (job.status, job.attempt.reason, job.retries_used) == (JobStatus.QUEUED, EndReason.RANK_LEFT, 1)
@@ -79,7 +79,7 @@ def test_a_rank_that_somebody_else_asked_to_end_has_left() -> None:
 
 
 def test_ranks_that_left_with_those_of_a_worker_that_stops_are_no_failure() -> None:
-    """All ranks agree on a stop: those elsewhere may be gone before the worker that stops has said so."""
+    """All ranks agree to stop. Ranks on other workers may end before the stopping worker reports it."""
     left = ended_rank(1, exit_code=0, stopped=True)
     job = report(running(workers=2), "w1", left, OutputsStored(), Released(), last=True)
     job = report(job, "w0", WorkerStopping(), ended_rank(0, exit_code=0, stopped=True), Released(), last=True)
@@ -87,7 +87,7 @@ def test_ranks_that_left_with_those_of_a_worker_that_stops_are_no_failure() -> N
 
 
 def test_ranks_that_finished_without_their_outputs_name_the_worker() -> None:
-    """Given finished ranks of a worker that let go without having stored what they left, the sentence names it."""
+    """Given a worker that released finished ranks and stored no outputs, then the sentence names it."""
     finished = [RankFinished(rank=0), RankFinished(rank=1)]
     job = report(running(queued(retries=0)), "w0", *finished, Released(), last=True)
     assert (job.status, job.reason) == (JobStatus.FAILED, EndReason.RANKS_VANISHED)

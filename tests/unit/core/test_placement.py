@@ -107,7 +107,7 @@ def test_waiting_is_explained(workers: list[Worker], used: list[tuple[str, int]]
     assert not said.about_to_be_placed
 
 
-def test_a_job_with_nothing_in_its_way_is_about_to_be_placed() -> None:
+def test_a_job_that_waits_for_nothing_is_about_to_be_placed() -> None:
     one = job("one", 2)
     assert why(one, [one], [worker("a", 2)], []).about_to_be_placed
 

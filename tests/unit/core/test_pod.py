@@ -1,4 +1,4 @@
-"""What a job may ask of its pods, and how what it may not is named."""
+"""What a job may request of its pods, and the errors for everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers and servers of different versions say to each other."""
+"""Messages between workers and servers of different versions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ KEY = AssignmentKey(job="j-1", attempt=1, worker="w-1")
 
 
 def test_an_older_worker_is_told_of_unreadable_reports_only_if_there_are_any() -> None:
-    """It takes no field that it does not know, and each heartbeat's answer names its streams."""
+    """An older worker refuses unknown fields, so a new field is sent only when it is needed."""
     committed = CommittedStream(stream=KEY, through=1)
     assert set(committed.model_dump(mode="json")) == {"stream", "through"}
     told = CommittedStream(stream=KEY, through=1, unreadable=(2,)).model_dump_json()

@@ -22,8 +22,8 @@ def stopped(job: Job, *facts: object) -> Job:
     return report(job, "w0", *ends, *facts, Released(), last=True)
 
 
-def test_what_nothing_told_a_step_of_is_named_as_a_count() -> None:
-    """Given files without a step in their names or the log, then no sentence says that they are of a step."""
+def test_a_checkpoint_without_a_known_step_is_named_by_its_count() -> None:
+    """Given files whose step is not known, then no sentence names a step."""
     fact = CheckpointPartStored(step=2, rank=0, kind=PartKind.FILES, counted=True)
     job = report(running(), "w0", fact)
     assert resume_sentence(job) == "It will continue from save 2."

@@ -1,4 +1,4 @@
-"""Which variables a warm rank cannot take up, found by recording what its parent reads while it is warmed."""
+"""Variables that a warm rank cannot use, because its parent reads them during its own start."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ READ_BY_LIBRARIES = [
 
 
 def test_what_is_read_while_a_forkserver_is_warmed_starts_cold() -> None:
-    """Given the process that warm ranks are forked from, then each variable that it reads by name is known as such."""
+    """Given the parent of warm ranks, then each variable that it reads by name is in the list."""
     clean = {"PATH": "", "HOME": "/nonexistent"}
     ran = subprocess.run([sys.executable, "-P", "-c", RECORDED], env=clean, capture_output=True, text=True, check=True)
     read = {*ran.stdout.split()} - {"PATH"}

@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order, the promises of the protocol hold."""
+"""The guarantees of the protocol hold for all inputs in any order."""
 
 from __future__ import annotations
 
@@ -99,10 +99,9 @@ class Store:
 
 
 class JobMachine(RuleBasedStateMachine):
-    """One job, hit by every input, in order and out of it, from the current attempt and from older ones.
-
-    Every change goes through the server's own update into a real database and is read back from it. The server is
-    sometimes restarted, and its former process may still write.
+    """One job that gets every input, in and out of order, from its current attempt and older ones. Every change is
+    written to a real database by the server's own update and is read again. The server is sometimes restarted, and
+    its former process may still write.
     """
 
     store: ClassVar[Store]
@@ -297,7 +296,7 @@ class JobMachine(RuleBasedStateMachine):
         assert numbers == list(range(self.job.event_count - len(numbers) + 1, self.job.event_count + 1))
 
     def teardown(self) -> None:
-        """Whatever happened: losing all workers and settling the streams leads to a terminal state or the queue."""
+        """After any history, the job ends or is queued once all workers are lost and its streams settle."""
         for worker in WORKERS:
             self._become(partial(transitions.lose_worker, worker=worker, now=0))
         self.settle_streams()

@@ -1,4 +1,4 @@
-"""The state machine, move by move: from the queue to the ends that jobs come to by themselves."""
+"""Transitions of the state machine, from the queue to ends that nobody requested."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_store_stays_known_when_the_first_ranks_end_before_the_others_start(
 
 
 @pytest.mark.parametrize(("workers_alone", "warned"), [((), False), (("w0",), False), (("w0", "w1"), True)])
-def test_ranks_that_never_met_are_told_of(workers_alone: tuple[str, ...], warned: bool) -> None:
+def test_ranks_that_never_connected_cause_a_warning(workers_alone: tuple[str, ...], warned: bool) -> None:
     job = running(workers=2)
     for number, worker in enumerate(("w0", "w1")):
         job = report(job, worker, *((NeverMet(),) if worker in workers_alone else ()))

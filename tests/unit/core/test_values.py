@@ -1,4 +1,4 @@
-"""Values of specs and records: what not every store and protocol can carry is refused by its field's name."""
+"""Values of specs and records. The error for a value that a store or protocol cannot hold names its field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of workers: who pays for them, which workers are avoided, when one is quarantined."""
+"""Faults of workers: which cost a retry, which workers are avoided, and when one is quarantined."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_placement_avoids_where_others_can_take_it(
     assert found == (placed or [])
 
 
-def test_who_waits_for_another_worker_does_not_keep_the_one_it_avoids_from_others() -> None:
+def test_a_job_that_avoids_a_worker_leaves_it_to_others() -> None:
     queue = [gang_of(failed(job("waits"), "a", FAULTY)), gang_of(job("next")), gang_of(job("third"))]
     placements = place_queue(queue, [worker("a"), worker("b")], {"w-b": 1})
     assert [(gang.name, shares[0].worker_name) for gang, shares in placements] == [("next", "a")]
@@ -208,8 +208,8 @@ def placed_on(name: str) -> Job:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.booleans()), max_size=60))
-def test_whatever_fails_where_a_fleet_is_never_quarantined_whole(steps: list[tuple[str, int, bool]]) -> None:
-    """Given three workers, whichever jobs fail on whichever of them, one at least takes jobs."""
+def test_at_least_one_worker_is_never_quarantined(steps: list[tuple[str, int, bool]]) -> None:
+    """Given three workers and any failures on them, then at least one worker takes jobs."""
     fleet = {name: worker(name) for name in "abc"}
     failed_on: dict[int, list[str]] = {}
     for number, (name, job_number, works) in enumerate(steps):

@@ -1,4 +1,4 @@
-"""Blocks of datasets: what goes in comes out."""
+"""Blocks of datasets are decoded as they were encoded."""
 
 from __future__ import annotations
 

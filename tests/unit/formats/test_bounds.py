@@ -1,4 +1,4 @@
-"""What others send is bounded while it is unpacked: sizes, counts and depths that they state are not believed."""
+"""Unpacking is bounded. Stated sizes, counts and depths are not trusted."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_messagepack_has_no_more_items_than_allowed(content: bytes) -> None:
     ],
     ids=["zeros", "lists", "odd bytes", "more texts", "odd points", "more values", "number", "no columns"],
 )
-def test_a_section_that_was_made_to_do_harm_is_refused(section: bytes) -> None:
+def test_a_hostile_section_is_refused(section: bytes) -> None:
     with pytest.raises(Corrupt):
         decode_logs(section)
     with pytest.raises(Corrupt):
@@ -117,7 +117,7 @@ def test_a_section_that_was_made_to_do_harm_is_refused(section: bytes) -> None:
     assert select_metrics([section], Selection()) == []
 
 
-def test_a_report_that_was_made_to_do_harm_is_refused() -> None:
+def test_a_hostile_report_is_refused() -> None:
     for body in (b"\x90" * (4 << 20), b"\x91" * 2000, msgpack.packb([1] * 9), bytes(MAXIMUM_REPORT_BYTES + 1)):
         with pytest.raises(Corrupt):
             decode_report(body)

@@ -1,4 +1,4 @@
-"""Datasets from files: what is read, and what damaged files are answered with."""
+"""Datasets from files, and the errors for damaged files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a directory is sent, as git sees it: by parents, exclude files, tracked files, nested repositories."""
+"""Which files of a directory are sent, by git's rules: parents, exclude files, tracked files, nested repositories."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sent(folder: Path) -> list[str]:
     )
 
 
-def test_from_a_sub_directory_the_repositorys_ignore_files_count_and_empty_folders_are_sent(tmp_path: Path) -> None:
+def test_a_sub_directory_follows_its_repositorys_ignore_files(tmp_path: Path) -> None:
     """Given a repository that ignores *.bin, its sub-directory is sent without them, and with its empty folders."""
     write(tmp_path, ".git/HEAD", gitignore="*.bin\n/exp/rooted\n")
     write(tmp_path / ".git", "info/exclude")
@@ -58,7 +58,7 @@ def test_what_is_above_the_repository_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_itself_ignored_is_sent(tmp_path: Path) -> None:
-    """As with a repository of settings in the home, that ignores everything; or from inside a build folder."""
+    """For example, a repository of dotfiles in the home may ignore everything."""
     write(tmp_path, ".git/HEAD", gitignore="*\n!.bashrc\n")
     assert sent(write(tmp_path / "project", "train.py", "skip", gitignore="skip\n")) == ["train.py"]
     assert sent(write(tmp_path / "project" / "inner", "train.py")) == ["train.py"]

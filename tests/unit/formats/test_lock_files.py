@@ -1,4 +1,4 @@
-"""What a lock file leads to: includes, constraints, local projects and packages."""
+"""What lock files refer to: includes, constraints, local projects and packages."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_local_projects_lead_to_those_that_they_depend_on(tmp_path: Path) -> Non
         ("uv.lock", "package = 3\n", ""),
     ],
 )
-def test_what_has_another_form_is_the_environments_fault(tmp_path: Path, name: str, text: str, pyproject: str) -> None:
+def test_an_unreadable_lock_file_fails_the_environment(tmp_path: Path, name: str, text: str, pyproject: str) -> None:
     write(tmp_path, {"pyproject.toml": pyproject, name: text})
     with pytest.raises(EnvironmentFailed, match=f"{name}, or a file that it includes, has a value of the wrong form"):
         read_lock(tmp_path / name, tmp_path)

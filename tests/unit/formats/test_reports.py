@@ -1,4 +1,4 @@
-"""Reports: what goes in comes out, and what is broken is told apart."""
+"""Reports are decoded as they were encoded. Broken ones are errors."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_a_report_with_a_field_of_another_type_is_corrupt(field: str) -> None:
     assert decode_report(msgpack.packb(good)) == a_report(1, "a")
 
 
-def test_whose_report_it_is_is_read_from_its_first_bytes() -> None:
-    """Given ids as long as they may be, and a body of which the rest is missing."""
+def test_a_reports_sender_is_read_from_its_first_bytes() -> None:
+    """Given ids of the largest length, and a body whose rest is missing."""
     body = encode_report(replace(a_report(1, "a" * 1000), job="ü" * 40, attempt=2**31 - 1, worker="ö" * 40))
     assert report_worker(body[:512]) == "ö" * 40
 

@@ -1,4 +1,4 @@
-"""Working directories: what is packed, that it is the same bytes each time, and that unpacking cannot do harm."""
+"""Snapshots of working directories: what is packed, the same bytes each time, and safe unpacking."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_directory_comes_back_with_its_links_and_executables(tmp_path: Path) -
 def test_files_that_go_away_meanwhile_are_not_packed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """Given a directory of which a file, a link and a folder vanish once they are known, then the others are packed."""
+    """Given a file, a link and a folder that vanish after they were listed, then the others are packed."""
     folder = write(tmp_path / "a", kept="1", temporary="2")
     (folder / "link").symlink_to("temporary")
     (folder / "empty").mkdir()
@@ -184,9 +184,7 @@ def hostile(path: Path, *members: tuple[str, bytes, str]) -> Path:
         [("device", tarfile.CHRTYPE, "")],
     ],
 )
-def test_an_archive_made_to_do_harm_writes_nothing_outside(
-    tmp_path: Path, members: list[tuple[str, bytes, str]]
-) -> None:
+def test_a_hostile_archive_writes_nothing_outside(tmp_path: Path, members: list[tuple[str, bytes, str]]) -> None:
     archive = hostile(tmp_path / "archive", *members)
     with pytest.raises(Corrupt, match="cannot be unpacked"):
         snapshot.unpack(archive, tmp_path / "inner" / "target")
@@ -207,7 +205,7 @@ def test_a_bomb_and_a_cut_archive_are_refused(tmp_path: Path, monkeypatch: pytes
 
 
 def test_names_that_are_not_utf8_come_back_as_they_were(tmp_path: Path) -> None:
-    """In a snapshot and in a checkpoint folder: for the script they are the names of its files."""
+    """This holds for snapshots and checkpoint folders. The script knows its files by these names."""
     source = os.fsencode(tmp_path / "a")
     names = [b"r\xe9sum\xe9.txt", b"two\nlines", b"back\\slash", b"\xff" * 255]
     os.makedirs(source + b"/\xfe")
