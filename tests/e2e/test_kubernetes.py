@@ -30,8 +30,10 @@ def works():
 while not run.should_stop:
     step += 1
     works()
+    dist.barrier()
     run.log(step, loss=1.0)
-run.save({"step": step}, step)
+    if run.should_save(step):
+        run.save({"step": step}, step)
 """
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "kubernetes.md"
 
