@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import pytest
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 CHECKOUT = Path(__file__).parent.parent
@@ -15,8 +17,13 @@ class TakingTurns(LoadScopeScheduling):
     """Each test runs in a free process, but tests that cannot run in parallel run in a single one.
 
     These are the tests that disturb the real servers, Kafka's, because all tests share its topics, and the tests of the
-    Kubernetes cluster, of which some need it for themselves.
+    Kubernetes cluster, of which some need it for themselves. The tests of a file that share a fixture run in one, too:
+    otherwise each process would start the fleet again.
     """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        config.option.loadscopereorder = False  # the order of the tests is ours, not that of the largest groups
+        super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
         return process_of(nodeid)
@@ -42,7 +49,9 @@ def process_of(nodeid: str) -> str:
     if "from tests.cluster import" in _content(nodeid) or nodeid.startswith("tests/conformance/test_engines.py::"):
         return CLUSTER
     alone = "kafka" in nodeid.lower() or _disturbs_servers(nodeid) or "Proxies(" in _content(nodeid)
-    return SERVERS if alone and _uses_servers(nodeid) else nodeid
+    if alone and _uses_servers(nodeid):
+        return SERVERS
+    return nodeid.partition("::")[0] if 'fixture(scope="module")' in _content(nodeid) else nodeid
 
 
 def _uses_servers(nodeid: str) -> bool:
