@@ -91,8 +91,12 @@ async def test_drained_preempted_and_cut_off_pods_are_told_apart(namespace: Name
             program("node", "resume", node)
             program("kubectl", "taint", "node", node, "test/away:NoExecute-")
         await told.next(Over, lambda one: one.allocation == "a-one")
+    until(lambda: namespace.objects("pods") == [])
 
-        # Its node may lose its power. The lease decides, and nothing waits for the node.
+
+async def test_a_seat_on_a_node_without_power_is_filled_elsewhere_at_once(namespace: Namespace, tmp_path: Path) -> None:
+    """The lease decides that its worker is lost, and nothing waits for the node."""
+    async with running(namespace, tmp_path) as (engine, told):
         await engine.request(request("a-two"))
         start = (await told.up(1))[0]
         node = node_of(namespace, start)
