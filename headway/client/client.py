@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from headway.client.job_file import read_job_file
 from headway.client.job_handle import JobHandle
 from headway.client.job_options import JobOptions
 from headway.client.jobs import Jobs
+from headway.client.message import Message
 from headway.client.programs import check_command, check_module, check_script
 from headway.client.short_errors import with_short_errors
 from headway.core.spec_names import renamed_fields
@@ -242,6 +243,17 @@ class Client:
             if cursor is None:
                 break
         return found
+
+    def watch(self, *topics: str | JobHandle | Mapping[str, Any]) -> Iterator[Message]:
+        """Everything that happens to what is named, over one connection: `jobs` (all of the project), `workers`,
+        `queue`, a job, or a topic as the API takes it, such as `{"topic": "job", "job": "mine", "cursor": ...}`.
+
+        First comes what there is, then what changes. `subscription` of a message is the topic, or the job's name. After
+        a lost connection it continues where it was. It ends when all named jobs have ended and nothing else is named.
+        """
+        from headway.client.watching import watch
+
+        return watch(self._connection, topics)
 
     def tokens(self) -> list[dict[str, Any]]:
         """The valid tokens, without their text. `id` is None for tokens of earlier versions."""

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Message:
-    """One thing that happened to a followed job. `kind` is one of these:
+    """One thing that happened to a followed job, or to what is watched. `kind` of a followed job is one of these:
 
     `event`; `report`: log lines and metric points; `end`, the last one. And for the connection: `away`, while no server
     answers, and `back`; both have a `sentence`.
@@ -17,3 +17,6 @@ class Message:
     kind: str
     data: dict[str, Any]
     cursor: str
+    """The place behind it."""
+    subscription: str = ""
+    """What it belongs to, of all that `Client.watch` watches."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import computed_field
 
@@ -126,10 +126,13 @@ class QueuePlaces:
         self._fitting, self._fleet = Fitting(workers), Fleet(workers, used_slots(live))
         self._names: list[str] = []
         self._ahead: dict[str, int] = {}
+        self._unfit: set[str] = set()
         for gang in queue:
             self._ahead[gang.job] = len(self._names)
             if self._fitting.fits(gang.shape):
                 self._names.append(gang.name)
+            else:
+                self._unfit.add(gang.job)
         self._misfits: dict[Shape, str | None] = {}
         self._free_now: dict[tuple[Shape, frozenset[str]], bool] = {}
         self._holders: dict[Labels, dict[str, int]] = {}
@@ -163,6 +166,10 @@ class QueuePlaces:
             estimated_seconds=None if blocked else 0.0,
             avoids=tuple(sorted(avoids)) if blocked else (),
         )
+
+    def positions(self, jobs: Iterable[str]) -> dict[str, int]:
+        """The places of those of these jobs, by id, that wait in the queue and fit on the empty fleet."""
+        return {job: self._ahead[job] + 1 for job in jobs if job in self._ahead and job not in self._unfit}
 
     def briefly(self, job: Job) -> Waiting:
         """Why a queued job waits, with no more names than its sentence has."""

@@ -22,6 +22,7 @@ from headway.server.api import (
     inquiries,
     jobs,
     links,
+    live,
     page,
     problems,
     projects,
@@ -36,6 +37,7 @@ from headway.server.api import (
 )
 from headway.server.api.admission import USERS_DOCUMENT, Admission
 from headway.server.api.document import API_PREFIX, DESCRIPTION, complete, for_users, operation_id
+from headway.server.api.live_frames import live_channel_schema
 from headway.server.api.routes import GuardedRoute
 from headway.server.server import Server
 
@@ -50,6 +52,7 @@ API_MODULES = (
     jobs,
     streams,
     events,
+    live,
     inquiries,
     artifacts,
     checkpoints,
@@ -87,6 +90,10 @@ def create_app(server: Server) -> FastAPI:
     @app.get("/job.schema.json", include_in_schema=False)
     async def schema() -> dict[str, Any]:
         return job_file_schema()
+
+    @app.get("/live.schema.json", include_in_schema=False)
+    async def live_schema() -> dict[str, Any]:
+        return live_channel_schema()
 
     app.include_router(page.router)
     return app

@@ -26,31 +26,12 @@ _PROBLEM = (
 )
 
 
-class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request has too large or too slow a head, or whose client has stopped reading.
+class _CutsStalled(asyncio.Protocol):
+    """Closes a connection whose client has stopped reading."""
 
-    `_head_bytes`: received bytes of an incomplete head; None between heads. The parser does not say where in the data a
-    head starts. So data that also contains the end of another request, such as the rest of its body, is not counted:
-    that is one read of the socket at most.
-    """
-
-    _head_bytes: int | None = None
-    _request_ended = False
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
     _stall: asyncio.TimerHandle | None = None
-    _late_head: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._expect_head()
-
-    def _expect_head(self) -> None:
-        if self._late_head is None:
-            self._late_head = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
-
-    def _end_expecting(self) -> None:
-        if self._late_head is not None:
-            self._late_head.cancel()
-            self._late_head = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -62,7 +43,6 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_looking()
-        self._end_expecting()
         super().connection_lost(exc)
 
     def _look_again(self, waiting_bytes: int) -> None:
@@ -79,6 +59,36 @@ class BoundedHttp(HttpToolsProtocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
+
+
+class BoundedHttp(_CutsStalled, HttpToolsProtocol):
+    """Closes a connection whose request has too large or too slow a head, or whose client has stopped reading.
+
+    `_head_bytes`: received bytes of an incomplete head; None between heads. The parser does not say where in the data a
+    head starts. So data that also contains the end of another request, such as the rest of its body, is not counted:
+    that is one read of the socket at most.
+    """
+
+    _head_bytes: int | None = None
+    _request_ended = False
+    _late_head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def _expect_head(self) -> None:
+        if self._late_head is None:
+            self._late_head = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def _end_expecting(self) -> None:
+        if self._late_head is not None:
+            self._late_head.cancel()
+            self._late_head = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_expecting()
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -106,7 +116,7 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
 
-class RefusableWebSocket(WebSocketsSansIOProtocol):
+class RefusableWebSocket(_CutsStalled, WebSocketsSansIOProtocol):
     """Treats a handshake that was answered with an HTTP error as complete; uvicorn would log it as a defect."""
 
     async def send(self, message: ASGISendEvent) -> None:

@@ -43,8 +43,10 @@ from headway.server.services.invitations import Invitations
 from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs
+from headway.server.services.live_channel import LiveChannels
 from headway.server.services.logins import Logins
 from headway.server.services.metrics import Metrics
+from headway.server.services.polling import Polling
 from headway.server.services.projects import Projects
 from headway.server.services.queue import Queue
 from headway.server.services.rows import Rows
@@ -135,6 +137,8 @@ class Server:
         self.streams = Streams(database, self.jobs, self.recorder)
         self.following = Following(self.jobs, self.streams, self.watchers, self.backends.wakeups)
         self.metrics = Metrics(database, self.jobs, self.streams.in_thread)
+        self.live = LiveChannels(self.watchers)
+        self.polling = Polling(self.watchers)
         self.job_feed = JobFeed(database, self.jobs, self.watchers)
         self.goodputs = Goodputs(database, self.jobs, self.clock)
 

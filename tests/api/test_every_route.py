@@ -57,6 +57,8 @@ ROUTES = {
     "POST /jobs/{job}/exec": "writes",
     "POST /jobs/{job}/stacks": "writes",
     "GET /events": "reads",
+    "GET /live": "reads",
+    "POST /live/{channel}": "reads",
     "GET /goodput": "reads",
     "GET /trainers": "reads",
     "GET /datasets": "reads",
@@ -120,16 +122,17 @@ ONCE = {
 """What ends what it names: one of those who may is asked to, the one who may do least."""
 ROLES = ("viewer", "member", "token")
 """Users who may do less than everything; what one may not do is refused once it is seen."""
-ENDLESS = {"GET /jobs/{job}/follow", "GET /events"}
+ENDLESS = {"GET /jobs/{job}/follow", "GET /events", "GET /live"}
 """Routes whose answer ends only with the job or the server. They are not called where they are allowed."""
 NOTHING_THERE = {
+    "POST /live/{channel}",
     "POST /workers/{worker}/inquiries/{inquiry}",
     "DELETE /damaged/{kind}/{row}",
     "POST /session",
     "POST /session/tokens",
     "POST /session/renew",
 }
-"""Routes for which the world has no object: nothing was asked of the worker, no row is damaged, no link was made."""
+"""Routes for which the world has no object: nothing was asked of the worker, no row is damaged, and so on."""
 
 
 def with_name(answer: httpx.Response, name: str, other: str) -> str:

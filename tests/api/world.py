@@ -24,6 +24,7 @@ BODIES: dict[str, Any] = {
     "POST /jobs": SCRIPT,
     "POST /jobs/plan": SCRIPT,
     "PATCH /jobs/{job}": {},
+    "POST /live/{channel}": {"action": "ping"},
     "POST /jobs/{job}/rerun": {},
     "POST /jobs/{job}/rerun/plan": {},
     "POST /jobs/{job}/exec": {"command": ["ls"], "timeout_seconds": 0.01},
@@ -44,7 +45,15 @@ BODIES: dict[str, Any] = {
     "POST /workers/{worker}/assignments/{assigned_job}/{assigned_attempt}/claim": {"endpoint": "127.0.0.1:1"},
 }
 CODE, OTHER_CODE = b"code", b"other code"
-FIXED = {"attempt": "1", "assigned_attempt": "1", "from_attempt": "1", "step": "1", "rank": "0", "kind": "job"}
+FIXED = {
+    "attempt": "1",
+    "assigned_attempt": "1",
+    "from_attempt": "1",
+    "step": "1",
+    "rank": "0",
+    "kind": "job",
+    "channel": "l-none",
+}
 ABSENT = {
     "job": "j-aaaaaaaaaaaa",
     "assigned_job": "j-aaaaaaaaaaaa",

@@ -30,6 +30,7 @@ PUBLIC_PATHS = frozenset(
         "/openapi.json",
         USERS_DOCUMENT,
         "/job.schema.json",
+        "/live.schema.json",
     }  # how the API is used
     | {"/livez", "/readyz", "/health", "/version"}  # for probes
     | {"/enter"}  # redeems a one-time link

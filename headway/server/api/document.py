@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from headway.server.access import CallerKind, allowed_kinds
 from headway.server.api.field_words import describe_fields
 from headway.server.api.frames import FRAMES
+from headway.server.api.live_frames import LIVE_FRAME
 from headway.server.api.problems import MEDIA_TYPE, Problem
 from headway.server.api.routes import GuardedRoute
 
@@ -93,7 +94,7 @@ def _add_schemas(schemas: dict[str, Any]) -> None:
         schemas.pop(name, None)
     _, models = models_json_schema([(Problem, "serialization")], ref_template=_REFERENCE)
     schemas |= models["$defs"]
-    for name, adapter in FRAMES.items():
+    for name, adapter in (*FRAMES.items(), ("LiveFrame", LIVE_FRAME)):
         frame = adapter.json_schema(mode="serialization", ref_template=_REFERENCE)
         for model, schema in frame.pop("$defs").items():
             schemas.setdefault(model, schema)

@@ -200,15 +200,15 @@ async def follow_job(
     caller: CallerHere,
     project: ProjectHere,
     server: ServerHere,
-    include: Annotated[str, Query(description="Which of events, logs and metrics.")] = "events,logs,metrics",
+    include: Annotated[str, Query(description="Which of events, logs, metrics and samples.")] = "events,logs,metrics",
     cursor: Annotated[str | None, Query(description="Opaque: the `id` of a frame to continue behind.")] = None,
 ) -> Response:
     """All events, logs and metrics of the job, until it has ended. Continues after `Last-Event-ID`."""
     kinds: set[StreamKind] = set()
     for word in include.split(","):
         match word.strip():
-            case "events" | "logs" | "metrics" as kind:
+            case "events" | "logs" | "metrics" | "samples" as kind:
                 kinds.add(kind)
             case other:
-                raise InvalidInput(f"{other!r} cannot be followed. Choose from events, logs and metrics.")
+                raise InvalidInput(f"{other!r} cannot be followed. Choose from events, logs, metrics and samples.")
     return event_stream(await server.following.follow(caller, project, job, start_cursor(request, cursor), kinds))

@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 
 from fastapi import Depends, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel
 
 from headway.core.job import WakeUp
 from headway.core.protocol import Claim, Claimed, Heartbeat, HeartbeatAnswer, JobIds, Registered, Registration
-from headway.core.worker import Quarantine, TakenSeat, WorkerLoad, WorkerState
 from headway.errors import HeadwayError
 from headway.server.access import Action
 from headway.server.api.common import AttemptNumber, CallerHere, ServerHere
 from headway.server.api.problems import answer_of
 from headway.server.api.routes import Allow, guarded_router
-from headway.server.services.workers import WorkerNow
+from headway.server.api.worker_views import WorkerView, worker_view
 
 router = guarded_router(prefix="/workers", tags=["workers"])
 ACT = [Depends(Allow(Action.WORKER_ACT))]
@@ -24,56 +22,22 @@ BEAT = [Depends(Allow(Action.WORKER_ACT, maximum_body_bytes=8 << 20))]
 WRITE = [Depends(Allow(Action.FLEET_WRITE))]
 
 
-class WorkerView(BaseModel):
-    """A worker as users see it. `ranks`: how many ranks of each job it runs, by the job's name.
-
-    `seat`: of a worker that an engine made for one job: the job's id, its allocation, and the seat in it.
-
-    Jobs of projects that you may not see count in `used_slots` only.
-    """
-
-    id: str
-    name: str
-    state: WorkerState
-    draining: bool
-    quarantine: Quarantine | None
-    labels: dict[str, str]
-    slots: int
-    used_slots: int
-    ranks: dict[str, int]
-    load: WorkerLoad | None
-    threads_per_slot: int
-    accelerators: tuple[str, ...]
-    host: str
-    version: str
-    platform: str
-    registered_at: float
-    silent_seconds: float | None
-    seat: TakenSeat | None
-
-
 @router.get("", dependencies=[Depends(Allow(Action.FLEET_READ))])
 async def list_workers(caller: CallerHere, server: ServerHere) -> list[WorkerView]:
     """The workers that are connected, by name."""
-    return [_view(worker) for worker in server.workers.list_connected(caller)]
-
-
-def _view(now: WorkerNow) -> WorkerView:
-    shown = {name: getattr(now.worker, name) for name in WorkerView.model_fields if hasattr(now.worker, name)}
-    shown |= {name: value for name, value in now._asdict().items() if name != "worker"}
-    return WorkerView(**shown)
+    return [worker_view(worker) for worker in server.workers.list_connected(caller)]
 
 
 @router.post("/{name}/drain", dependencies=WRITE)
 async def drain_worker(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a worker's jobs save and continue elsewhere, and give it no more jobs. It stays drained after a restart."""
-    return _view(await server.workers.drain(caller, name, draining=True))
+    return worker_view(await server.workers.drain(caller, name, draining=True))
 
 
 @router.post("/{name}/undrain", dependencies=WRITE)
 async def undrain_worker(name: str, caller: CallerHere, server: ServerHere) -> WorkerView:
     """Let a drained worker take jobs again."""
-    return _view(await server.workers.drain(caller, name, draining=False))
+    return worker_view(await server.workers.drain(caller, name, draining=False))
 
 
 @router.post("/{name}/restore", dependencies=WRITE)
@@ -81,7 +45,7 @@ async def restore_worker(name: str, caller: CallerHere, server: ServerHere) -> W
     """Let a quarantined worker take jobs again. A worker is quarantined after it failed several jobs by faults of its
     own.
     """
-    return _view(await server.workers.restore(caller, name))
+    return worker_view(await server.workers.restore(caller, name))
 
 
 @router.post("", dependencies=[Depends(Allow(Action.WORKER_REGISTER))], status_code=201)

@@ -33,6 +33,10 @@ class Queue:
         """The queue, its front first."""
         return [gang for _, _, gang in self._entries]
 
+    def of_project(self, project: str) -> list[str]:
+        """The ids of a project's jobs in the queue, its front first."""
+        return [gang.job for _, _, gang in self._entries if gang.project == project]
+
     def __contains__(self, job_id: str) -> bool:
         return job_id in self._of_job
 

@@ -26,7 +26,9 @@ from headway.server.recorder import Recorder
 from headway.server.services.cursor import Cursor
 from headway.server.services.jobs import Jobs
 
-StreamKind = Literal["events", "logs", "metrics"]
+StreamKind = Literal["events", "logs", "metrics", "samples"]
+"""Samples are the metrics that workers measure: `system/...`."""
+_ONLY_EVENTS = {"events"}
 _PAGE_EVENTS = 500
 _PAGE_REPORTS = 10
 """How many reports are read at once; one may have several megabytes."""
@@ -74,7 +76,7 @@ class Streams:
         What an attempt's ranks wrote comes after the events up to its placement, and before the later ones.
         """
         last = job.event_count if limit is None else min(job.event_count, limit.event)
-        if "logs" in kinds or "metrics" in kinds:
+        if set(kinds) - _ONLY_EVENTS:
             attempts = await self._jobs.attempts(job, after=cursor.settled)
             kept = kept_until(attempts)
             for attempt in attempts:
@@ -108,7 +110,7 @@ class Streams:
     async def position(self, job: Job, kinds: Collection[StreamKind]) -> Cursor:
         """A position near the end of the job's streams: all before it is stored, and perhaps a little after it."""
         cursor = Cursor(event=job.event_count - len(job.events) if "events" in kinds else 0)
-        if "logs" in kinds or "metrics" in kinds:
+        if set(kinds) - _ONLY_EVENTS:
             for attempt in await self._jobs.attempts(job):
                 if _is_complete(job, attempt) and cursor.settled == attempt.number - 1:
                     cursor.settled = attempt.number
@@ -186,13 +188,17 @@ def _contents(
     """
     found = merge(
         _readable(report, log_entries(report, position) if "logs" in kinds else ()),
-        _readable(report, metric_entries(report, position) if "metrics" in kinds else ()),
+        _readable(report, metric_entries(report, position) if "metrics" in kinds or "samples" in kinds else ()),
         key=itemgetter(0),
     )
     for number, entries in groupby(found, key=itemgetter(0)):
         contents = [one for _, entry in entries for one in entry]
         lines = [one for one in contents if isinstance(one, LogLine)]
-        series = [one for one in contents if isinstance(one, Series) and not one.name.startswith(SYSTEM)]
+        series = [
+            one
+            for one in contents
+            if isinstance(one, Series) and ("samples" if one.name.startswith(SYSTEM) else "metrics") in kinds
+        ]
         if lines or series:
             packed = [
                 {"name": one.name, "rank": one.rank, "steps": list(one.steps), "values": list(one.values)}
