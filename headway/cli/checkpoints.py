@@ -26,7 +26,7 @@ def checkpoints(job: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif not found:
-        click.echo("No checkpoint yet. Built-in trainers save automatically, scripts with `headway.run().save(...)`.")
+        click.echo("No checkpoints. Built-in trainers save automatically, scripts with `headway.run().save(...)`.")
     else:
         print_table(("STEP", "SAVED", "SIZE", "ATTEMPT", "STATE", "METRICS"), map(_row, found))
         complete = [one["step"] for one in found if one["complete"]]

@@ -19,6 +19,8 @@ from headway.cli.values import MOMENT
 from headway.client import Client, JobHandle
 from headway.client.control_sequences import with_colours
 from headway.client.progress import UnfinishedLines, rank_prefix
+from headway.core.size import counted
+from headway.errors import NotFound
 
 Line = dict[str, Any]
 _CLEAR_LINE = "\r\x1b[2K"
@@ -50,6 +52,7 @@ def logs(
         handle = client.job(job)
         printer = _Printer(handle, as_json=as_json, timestamps=timestamps, draws_bars=follow)
         if not follow:
+            _check_filters(handle, **filters)
             found = (line for line in handle.logs() if wanted(line))
             for line in found if tail is None else deque(found, maxlen=tail):
                 printer.show(line)
@@ -74,6 +77,16 @@ def _follow(handle: JobHandle, printer: _Printer, wanted: Callable[[Line], bool]
             line = {"attempt": message.data["attempt"], "worker": message.data["worker"], **text}
             if wanted(line):
                 printer.show(line)
+
+
+def _check_filters(handle: JobHandle, *, rank: int | None, attempt: int | None, **_filters: Any) -> None:
+    """Raises NotFound for a rank or attempt that the job does not have."""
+    ranks = handle.data["spec"]["world_size"]
+    attempts = handle.data["attempt"]["number"] if handle.data["attempt"] else 0
+    if rank is not None and rank >= ranks:
+        raise NotFound(f"Job {handle.name} has no rank {rank}. It has {counted(ranks, 'rank')}, numbered from 0.")
+    if attempt is not None and attempt > attempts:
+        raise NotFound(f"Job {handle.name} has no attempt {attempt}. It has {counted(attempts, 'attempt')}.")
 
 
 def _filter(

@@ -75,8 +75,8 @@ def _print_facts(data: dict[str, Any], spent: dict[str, Any], last_step: int | N
         print_text(without_controls(data["sentence"]), indent=_LABEL_CHARACTERS)
     _fact("Progress", progress_sentence(data, last_step))
     _fact("Time", time_sentence(data, spent))
-    ended = f", ended {when(data['ended_at'])}" if data["ended_at"] else ""
-    _fact("Submitted", f"{when(data['created_at'])}{_submitter(data)}{ended}")
+    _fact("Submitted", f"{when(data['created_at'])}{_submitter(data)}")
+    _fact("Ended", when(data["ended_at"]) if data["ended_at"] else "")
     _print_work(data["spec"])
     if data["cold"]:
         _fact("Start", f"cold, as new processes: {data['cold']}.")

@@ -84,7 +84,7 @@ def parse_parameters(trainer: str, given: dict[str, bool | int | float | str]) -
     except ValidationError as error:
         problem = error.errors()[0]
         name, message = invalid_field(problem, model)
-        raise InvalidInput(f"Parameter {name} of trainer {trainer} is {problem['input']!r}: {message}.") from error
+        raise InvalidInput(f"Parameter {name} of trainer {trainer}: {message}.") from error
 
 
 def check_samples(trainer: str, dataset: Dataset) -> None:

@@ -44,7 +44,7 @@ def test_errors_for_unknown_names_list_the_known_ones(client: Client) -> None:
         client.train("cnn", dataset="digits", epoch=3)
     with pytest.raises(InvalidInput, match=r"Dataset cifar does not exist. There are: digits, "):
         client.train("cnn", dataset="cifar")
-    with pytest.raises(InvalidInput, match="Parameter epochs of trainer cnn is 0: 0 is too small; give a number"):
+    with pytest.raises(InvalidInput, match="Parameter epochs of trainer cnn: 0 is too small; give a number"):
         client.train("cnn", dataset="digits", epochs=0)
     with pytest.raises(InvalidInput, match="world_size: 20000 is too large; give a number from 1 to 10,000"):
         client.train("cnn", dataset="digits", world_size=20_000)

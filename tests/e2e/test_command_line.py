@@ -37,6 +37,13 @@ def test_logs_can_be_cut_and_timed(shared_fleet: Fleet, job: JobHandle) -> None:
     assert all(line[:4].isdigit() for line in timed)
 
 
+def test_logs_of_a_rank_or_attempt_that_does_not_exist_are_an_error(shared_fleet: Fleet, job: JobHandle) -> None:
+    attempt = shared_fleet.command("logs", job.name, "--attempt", "2")
+    assert (attempt.returncode, "has no attempt 2. It has 1 attempt." in attempt.stderr) == (1, True)
+    rank = shared_fleet.command("logs", job.name, "--rank", "1")
+    assert (rank.returncode, "has no rank 1. It has 1 rank, numbered from 0." in rank.stderr) == (1, True)
+
+
 def test_events_can_be_followed(shared_fleet: Fleet, job: JobHandle) -> None:
     assert prints(shared_fleet, "events", job.name, "--follow") == prints(shared_fleet, "events", job.name)
     assert "job.succeeded" in prints(shared_fleet, "events", job.name, "-f", "--json").splitlines()[-1]

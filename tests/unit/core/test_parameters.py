@@ -18,9 +18,9 @@ from headway.errors import InvalidInput
         (
             "cnn",
             {"dropout": 1.5},
-            "dropout of trainer cnn is 1.5: 1.5 is too large; give a number of at least 0 and below 1.",
+            "dropout of trainer cnn: 1.5 is too large; give a number of at least 0 and below 1.",
         ),
-        ("mlp", {"epochs": "many"}, "Parameter epochs of trainer mlp is 'many'"),
+        ("mlp", {"epochs": "many"}, "Parameter epochs of trainer mlp: 'many'"),
         ("mlp", {"batch_size": 0}, "0 is too small; give a number from 1 to 65,536"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_trainer_takes_text_as_its_schema_says() -> None:
     parameters = parse_parameters("cnn", {"epochs": "3", "learning_rate": "1e-3", "precision": "fp32"})
     assert (parameters.epochs, parameters.learning_rate, parameters.precision) == (3, 0.001, "fp32")
     for name, text in (("learning_rate", "9e999"), ("learning_rate", "nan"), ("epochs", "x"), ("epochs", "true")):
-        with pytest.raises(InvalidInput, match=f"Parameter {name} of trainer cnn is '{text}'"):
+        with pytest.raises(InvalidInput, match=f"Parameter {name} of trainer cnn: '{text}'"):
             parse_parameters("cnn", {name: text})
 
 
