@@ -98,7 +98,7 @@ def whoami(as_json: bool) -> None:
     if as_json:
         print_json(account)
         return
-    click.echo(f"{_name(account)} at {client.url}")
+    click.echo(f"You are {_name(account)} at {client.url}.")
     user = account["user"]
     if user is None or user["admin"]:
         click.echo(f"Administrator. Projects: {', '.join(one['name'] for one in projects)}")

@@ -18,7 +18,7 @@ async def test_an_inquiry_to_a_job_that_does_not_run_is_a_conflict(api: Api) -> 
     for path, body in (("exec", {"command": ["ls"]}), ("stacks", None)):
         response = await api.http.post(f"/api/v1/jobs/mine/{path}", json=body)
         assert (response.status_code, response.json()["code"]) == (409, "conflict")
-        assert "Job mine is queued" in response.json()["detail"]
+        assert response.json()["detail"] == "Rank 0 of job mine is not running: the job is queued."
 
 
 async def test_an_inquiry_goes_out_with_the_heartbeat_and_its_answer_comes_back(api: Api) -> None:

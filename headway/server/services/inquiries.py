@@ -113,4 +113,4 @@ def _worker_of(job: Job, rank: int) -> str:
     else:
         if job.attempt is not None and job.active:
             raise NotFound(f"Job {job.name} has no rank {rank}; its ranks are 0 to {job.attempt.world_size - 1}.")
-    raise Conflict(f"Job {job.name} is {job.status}: its rank {rank} is not running.")
+    raise Conflict(f"Rank {rank} of job {job.name} is not running: the job is {job.status}.")
