@@ -17,6 +17,9 @@ from tests.services import broker_for_processes, control, database_for_processes
 
 pytestmark = pytest.mark.disturbs_servers
 STEPS = 400
+LEASE_SECONDS = 10
+HANG_SECONDS = LEASE_SECONDS + 2
+"""A worker whose heartbeats wait for the broker would be lost."""
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def fleet_over(folder: Path, database: str | None = None, broker: str | None = N
             settings["database_url"] = stack.enter_context(database_for_processes(database, folder))
         if broker:
             settings["broker_url"] = stack.enter_context(broker_for_processes(broker))
-        fleet = stack.enter_context(Fleet(folder, heartbeat_seconds=0.7, lease_seconds=10, **settings))
+        fleet = stack.enter_context(Fleet(folder, heartbeat_seconds=0.7, lease_seconds=LEASE_SECONDS, **settings))
         fleet.start_server()
         fleet.start_worker("one", slots=2)
         fleet.wait_for_workers(1)
@@ -52,7 +55,7 @@ def test_a_database_killed_under_load_comes_back(tmp_path: Path, kind: str, serv
     with fleet_over(tmp_path, database=kind) as fleet:
         job = counting(fleet)
         control("kill", service)
-        time.sleep(2)
+        wait_until(lambda: "Reports cannot be stored now" in fleet.log("server"), "a report that cannot be stored")
         control("start", service)
         assert_untouched(job)
         assert ended(fleet.script("print('after')")).status == "succeeded"
@@ -68,7 +71,7 @@ def test_a_broker_killed_under_load_costs_only_time(tmp_path: Path, kind: str, n
             assert_untouched(job)  # two of three brokers are enough
             control("start", node)
         else:
-            time.sleep(2)
+            wait_until(lambda: "RabbitMQ cannot be reached" in fleet.log("server"), "the loss of the broker")
             control("start", node)
             assert_untouched(job)
         assert ended(fleet.script("print('after')")).status == "succeeded"
@@ -80,7 +83,7 @@ def test_a_broker_that_hangs_for_a_while_costs_only_time(tmp_path: Path) -> None
         job = counting(fleet)
         control("pause", "rabbitmq")
         try:
-            time.sleep(12)
+            time.sleep(HANG_SECONDS)
         finally:
             control("resume", "rabbitmq")
         assert_untouched(job)
