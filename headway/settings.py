@@ -70,6 +70,14 @@ class Settings(Timeouts):
     """Another server on the same database takes over after the leader was silent for this long."""
     advertised_url: str | None = None
     """URL under which other servers on the same database reach this one. Default: its host and port."""
+    behind_proxy: bool = False
+    """A proxy with TLS stands in front of the server, or the network is trusted: it may listen on any address."""
+    proxy_addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses or networks of that proxy, separated by commas. What it says of its clients' addresses is believed."""
+    tls_certificate: Path | None = None
+    """File with the server's certificate and those that lead to its root. It may change while the server runs."""
+    tls_key: Path | None = None
+    """File with the key of the certificate."""
     token_days: float | None = Field(default=None, ge=1, le=36_500)
     """How long new tokens in the home are valid; the server renews them. Default: they do not expire."""
     claim_timeout_seconds: Seconds = Field(default=10.0, gt=0)
@@ -132,11 +140,15 @@ def refuse_renamed(environment: Mapping[str, str]) -> None:
             raise SettingInvalid(f"{former} is called {name} now: rename the variable.")
 
 
+_LISTS = ("engine_urls", "proxy_addresses")
+"""Settings that have several values, separated by commas."""
+
+
 def _split(name: str, value: str) -> object:
     """The value of a variable: of a setting that has several, the list of them."""
     if name == "dataset_directories":
         return value.split(os.pathsep)
-    return [one.strip() for one in value.split(",") if one.strip()] if name == "engine_urls" else value
+    return [one.strip() for one in value.split(",") if one.strip()] if name in _LISTS else value
 
 
 def _is_service_link(variable: str, value: str) -> bool:

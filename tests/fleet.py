@@ -73,7 +73,8 @@ class Fleet:
         """Start or restart a server, and wait until it is ready."""
         port = self.ports.setdefault(name, free_port())
         place = ("--host", self.address, "--port", str(port), "--home", str(self.folder / name))
-        self._start(name, "server", *place)
+        trusted = () if self.address == "127.0.0.1" else ("--behind-proxy",)
+        self._start(name, "server", *place, *trusted)
         if wait:
             wait_until(lambda: self._answers(name), "the server's start")
 

@@ -23,6 +23,7 @@ from headway.errors import SettingInvalid
 from headway.formats.reports import MAXIMUM_REPORT_BYTES
 from headway.server.api.links import link_path
 from headway.server.app import create_app
+from headway.server.certificates import check_exposure, keep_certificate
 from headway.server.clock import Clock
 from headway.server.http_protocol import BoundedHttp, RefusableWebSocket
 from headway.server.server import Server
@@ -78,10 +79,12 @@ def serve(
     The drill replaces `embedded` and `clock`. Raises SettingInvalid when a setting is wrong, the port is taken, or a
     backend cannot be used.
     """
+    check_exposure(settings)
     _allow_many_files()
     os.umask(0o077)  # files written from here on are private to the owner
     listener = _listen(settings.host, settings.port)
-    url = f"http://{_in_url(settings.host)}:{listener.getsockname()[1]}"
+    scheme = "http" if settings.tls_certificate is None else "https"
+    url = f"{scheme}://{_in_url(settings.host)}:{listener.getsockname()[1]}"
     seams = partial(Server, settings, embedded=embedded, clock=clock)
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="uvloop").get_loop_factory()) as runner:
         runner.run(_run(seams, listener, url, beside))
@@ -105,6 +108,7 @@ def _allow_many_files() -> None:
 
 
 def _config(server: Server) -> uvicorn.Config:
+    settings = server.settings
     return uvicorn.Config(
         create_app(server),
         loop="uvloop",
@@ -115,7 +119,10 @@ def _config(server: Server) -> uvicorn.Config:
         ws_ping_interval=None,
         log_level="warning",
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips=",".join(settings.proxy_addresses),
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
@@ -182,19 +189,25 @@ async def _serve(
 ) -> None:
     """Serve until `stopped`, or until another server leads."""
     http = _Http(_config(server))
+    settings = server.settings
     serving = asyncio.create_task(http.serve(sockets=[listener.dup()]))
     while not http.started and not serving.done():
         await asyncio.sleep(0.01)
     if http.started:
         gc.freeze()  # a full garbage collection over everything loaded would pause the server
-        (server.settings.home / "server.url").write_text(url + "\n")
+        known_as = url if settings.tls_key is None else settings.advertised_url or url  # the name in the certificate
+        (settings.home / "server.url").write_text(known_as + "\n")
         _log.info("Headway %s answers at %s", __version__, url)
         companion = asyncio.create_task(beside(url, url + link_path(server.links.make()))) if beside else None
         ends = {serving, asyncio.create_task(stopped.wait())}
         if server.leading is not None:
             ends.add(asyncio.create_task(server.leading.over.wait()))
+        keeping = None
+        if http.config.ssl is not None and settings.tls_certificate is not None and settings.tls_key is not None:
+            files = settings.tls_certificate, settings.tls_key
+            keeping = asyncio.create_task(keep_certificate(http.config.ssl, *files))
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in (*(ends - {serving}), companion):
+        for task in (*(ends - {serving}), companion, keeping):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

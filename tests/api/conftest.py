@@ -37,6 +37,8 @@ def finished_rank() -> tuple[Fact, ...]:
 class Api:
     server: Server
     http: httpx.AsyncClient
+    http_server: _Http | None = None
+    """What listens."""
 
     def headers(self, caller: Caller) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.server.tokens.make(caller)}"}
@@ -64,7 +66,7 @@ class Api:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         """The server on a port of this machine, as `headway server` has it; in this process."""
-        http = _Http(_config(self.server))
+        http = self.http_server = _Http(_config(self.server))
         with _listen("127.0.0.1", 0) as listener:
             serving = asyncio.create_task(http.serve(sockets=[listener]))
             await until(lambda: http.started)

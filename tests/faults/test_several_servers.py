@@ -127,7 +127,7 @@ def test_a_leader_that_was_paused_steps_down(fleet: Fleet) -> None:
 
 def test_a_server_on_all_addresses_has_to_say_where_the_others_reach_it(tmp_path: Path) -> None:
     with database_for_processes("postgresql", tmp_path) as url:
-        command = [sys.executable, "-m", "headway", "server", "--host", "0.0.0.0", "--port", "0"]  # noqa: S104
+        command = [sys.executable, "-m", "headway", "server", "--host", "0.0.0.0", "--port", "0", "--behind-proxy"]  # noqa: S104
         environment = {**os.environ, "HEADWAY_DATABASE_URL": url, "HEADWAY_HOME": str(tmp_path / "home")}
         ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 2, ran.stderr
