@@ -1,4 +1,4 @@
-"""A server that others reach: TLS or a proxy, certificates that change while it runs, addresses that cannot be forged."""
+"""A server that others reach: TLS or a proxy, certificates that change while it runs, addresses of clients."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_certificate_is_renewed_while_the_server_runs(tmp_path: Path, mo
         keeping = asyncio.create_task(keep_certificate(context, *files))
 
         async def issuer() -> str:
-            reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+            _, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
             shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             writer.close()
             with suppress(ssl.SSLError, OSError):
@@ -119,7 +119,7 @@ async def test_a_certificate_is_renewed_while_the_server_runs(tmp_path: Path, mo
 async def test_the_audit_has_the_clients_address(
     tmp_path: Path, settings: dict[str, Any], sent: str, address: str
 ) -> None:
-    """Given `X-Forwarded-For`, then it counts from a proxy that is named, and from nobody else; clients forge nothing."""
+    """Given `X-Forwarded-For`, then it counts from a proxy that is named only, so clients forge nothing."""
     async with opened(Server(Settings(home=tmp_path / "home", **settings))) as api, api.listening() as port:
         headers = {"Authorization": api.http.headers["Authorization"], "X-Forwarded-For": sent}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
