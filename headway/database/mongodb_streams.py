@@ -10,7 +10,7 @@ from headway.core.damaged import DamagedRow, RowKind
 from headway.database.damage import Damage
 from headway.database.mongodb_connections import MongodbConnections, translated
 from headway.database.mongodb_documents import Document, facts_of, id_of, is_report, key_of, report_document, report_of
-from headway.database.streams import ReportIndex, StreamStore
+from headway.database.streams import MetricsSection, ReportIndex, StreamStore
 from headway.formats.reports import Report
 
 
@@ -45,10 +45,14 @@ class MongodbStreams(StreamStore):
                 break
         return found
 
-    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[MetricsSection]:
         fields = {"worker": 1, "number": 1, "through": 1, "metrics": 1}
         found = self._uncovered({"job": job_id, "attempt": attempt}, fields)
-        return [bytes(one["metrics"]) async for one in found if one["metrics"]]
+        return [
+            MetricsSection(one["worker"], one["through"], bytes(one["metrics"]))
+            async for one in found
+            if one["metrics"]
+        ]
 
     async def _uncovered(self, where: Document, fields: Document | None = None) -> AsyncIterator[Document]:
         """Reports by worker and number, without reports that an earlier chunk covers: these will be deleted."""

@@ -13,7 +13,7 @@ from headway.core.damaged import DamagedRow, RowKind
 from headway.database import tables
 from headway.database.damage import Damage, row_key
 from headway.database.sql_connections import has_key, has_row_key
-from headway.database.streams import ReportIndex, StreamStore
+from headway.database.streams import MetricsSection, ReportIndex, StreamStore
 from headway.formats.reports import Report, decode_facts, encode_facts
 
 
@@ -61,12 +61,13 @@ class SqlStreams(StreamStore):
         facts = self._damage.read(RowKind.REPORT, row_id, "", lambda: decode_facts(row.facts)) or ()
         return Report(row.job, row.attempt, row.worker, row.number, row.through, row.last, facts, row.logs, row.metrics)
 
-    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[MetricsSection]:
         table = tables.reports
         where = (table.c.job == job_id) & (table.c.attempt == attempt) & (func.length(table.c.metrics) > 0)
         async with self._transaction(write=False) as connection:
-            query = select(table.c.metrics).where(where).order_by(table.c.worker, table.c.number)
-            return [row.metrics for row in await connection.execute(query)]
+            columns = (table.c.worker, table.c.through, table.c.metrics)
+            query = select(*columns).where(where).order_by(table.c.worker, table.c.number)
+            return [MetricsSection(*row) for row in await connection.execute(query)]
 
     async def compact(self, chunk: Report) -> None:
         table = tables.reports

@@ -25,6 +25,15 @@ class ReportIndex:
     has_facts: bool
 
 
+@dataclass(frozen=True, slots=True)
+class MetricsSection:
+    """The metrics of a report, or of a chunk of reports up to number `through`."""
+
+    worker: str
+    through: int
+    metrics: bytes
+
+
 class StreamStore(ABC):
     """Reports by (job, attempt, worker, number). It opens and closes with its database.
 
@@ -46,7 +55,7 @@ class StreamStore(ABC):
         """Reports and chunks that cover numbers in (after, through], by number."""
 
     @abstractmethod
-    async def metrics_sections(self, job_id: str, attempt: int) -> list[bytes]:
+    async def metrics_sections(self, job_id: str, attempt: int) -> list[MetricsSection]:
         """The metrics of an attempt's reports, by worker and number."""
 
     @abstractmethod

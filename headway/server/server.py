@@ -136,7 +136,7 @@ class Server:
         )
         self.streams = Streams(database, self.jobs, self.recorder)
         self.following = Following(self.jobs, self.streams, self.watchers, self.backends.wakeups)
-        self.metrics = Metrics(database, self.jobs, self.streams.in_thread)
+        self.metrics = Metrics(database, self.jobs, self.streams)
         self.live = LiveChannels(self.watchers)
         self.polling = Polling(self.watchers)
         self.job_feed = JobFeed(database, self.jobs, self.watchers)

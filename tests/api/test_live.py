@@ -209,6 +209,26 @@ async def test_nothing_is_missing_or_doubled_over_lost_connections_and_another_s
     assert seen == [f"line {number}" for number in range(30)]
 
 
+async def test_metrics_come_with_the_cursor_from_which_to_follow(api: Api) -> None:
+    """Given points that were read at once, then who follows from their cursor gets all later ones, and no other."""
+    job, worker = await api.placed(name="mine")
+    await worker.claim(job)
+    await api.server.recorder.record([worker.a_report(job, RankStarted(rank=0, pid=1), points=5)])
+    early = worker.a_report(job, points=7)
+    await api.server.recorder.record([worker.a_report(job, points=9)])  # after a gap: it is not served yet
+    found = (await api.http.get("/api/v1/jobs/mine/metrics")).json()
+    assert [one["count"] for one in found["series"]] == [5]
+    await api.server.recorder.record([early])
+    topic = {"topic": "job", "job": "mine", "include": ["metrics"], "cursor": found["cursor"]}
+    async with api.listening() as port, Channel(api, port, "websocket").open(topic) as channel:
+        counts = [len((await channel.next("report"))["series"][0]["steps"]) for _ in range(2)]
+        assert counts == [7, 9]
+        await worker.run_to_the_end(job)
+        await channel.next("end")
+    ended = (await api.http.get("/api/v1/jobs/mine/metrics")).json()
+    assert [one["count"] for one in ended["series"]] == [21]
+
+
 async def test_a_reader_that_stalls_is_cut_and_continues(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "_STALLED_SECONDS", 0.3)
     job, worker = await api.placed(name="mine")

@@ -72,7 +72,11 @@ async def test_metrics_sections_come_by_worker_and_number_without_reports_that_h
 
     reports = [logged(3, "w"), a_report(2), logged(1, "w"), logged(7, "v")]
     await streams.insert(reports)
-    assert await streams.metrics_sections("j", 1) == [reports[at].metrics for at in (3, 2, 0)]
+    found = await streams.metrics_sections("j", 1)
+    expected = [reports[at] for at in (3, 2, 0)]
+    assert [(one.worker, one.through, one.metrics) for one in found] == [
+        (report.worker, report.through, report.metrics) for report in expected
+    ]
     assert await streams.metrics_sections("j", 2) == []
 
 

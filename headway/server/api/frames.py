@@ -138,6 +138,8 @@ class MetricsAnswer(BaseModel):
     points: int
     """How many points a series has at most."""
     series: list[MetricSeries]
+    cursor: str
+    """From here a client continues to follow: it has all points up to here, and none behind it."""
 
 
 def stream_answer(frames: str) -> dict[int | str, dict[str, Any]]:

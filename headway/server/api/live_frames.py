@@ -174,7 +174,7 @@ class ClosedFrame(BaseModel):
 
 
 class RefusedFrame(BaseModel):
-    """What the client asked is not possible. The channel goes on."""
+    """What the client asked is not possible. The channel continues."""
 
     kind: Literal["refused"]
     subscription: str | None

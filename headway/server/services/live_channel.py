@@ -26,7 +26,7 @@ Frames = AsyncIterator[Batch | None] | AsyncIterator[list[Frame] | None]
 
 class LiveChannel:
     """It holds one batch for its reader; subscriptions wait with theirs until that was taken. So a reader that stalls
-    costs a bounded amount of memory, and delays nobody else.
+    costs a bounded amount of memory, and delays no other reader.
     """
 
     def __init__(self, caller: Caller, project: str, watchers: Watchers) -> None:
@@ -63,7 +63,7 @@ class LiveChannel:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._batches.put([to_json(frame)])
         except TimeoutError:
-            raise Overloaded(f"Nobody reads channel {self.id}. Read it, or open another one.") from None
+            raise Overloaded(f"Channel {self.id} is not read. Read it, or open another one.") from None
 
     async def frames(self) -> AsyncGenerator[list[bytes] | None]:
         """Everything that is sent, beginning with `welcome`, until the server stops. None: nothing new for long."""

@@ -12,7 +12,9 @@ from headway.database.base import Database
 from headway.errors import InvalidInput
 from headway.formats.metrics import Selection, Series, logged_steps, select_metrics
 from headway.server.access import Caller
+from headway.server.services.cursor import Cursor
 from headway.server.services.jobs import Jobs
+from headway.server.services.streams import Streams
 from headway.server.thinning import MAXIMUM_SERIES, points_per_series, thin_series
 
 
@@ -31,11 +33,11 @@ class MetricsQuery(NamedTuple):
 class Metrics:
     """Series are selected before they are decoded, so that a small request is cheap even if a job has many series."""
 
-    def __init__(self, database: Database, jobs: Jobs, in_thread: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        """`in_thread` calls a function in one of the threads for readers."""
+    def __init__(self, database: Database, jobs: Jobs, streams: Streams) -> None:
         self._database = database
         self._jobs = jobs
-        self._in_thread = in_thread
+        self._streams = streams
+        self._in_thread: Callable[..., Coroutine[Any, Any, Any]] = streams.in_thread
 
     async def read(self, caller: Caller, project: str, reference: str, query: MetricsQuery) -> dict[str, Any]:
         """The series of the job or of one attempt, by name and rank, thinned to the extremes of each bucket of steps.
@@ -46,10 +48,11 @@ class Metrics:
         """
         job = await self._jobs.get(caller, project, reference)
         selection = Selection(query.names, query.first_step, query.last_step)
+        position = await self._streams.position(job, {"metrics"})
         if query.attempt is None:
-            series, repeated_points = await self._of_all_attempts(job, selection)
+            series, repeated_points = await self._of_all_attempts(job, selection, position)
         else:
-            sections = await self._database.streams.metrics_sections(job.id, query.attempt)
+            sections = await self._sections_of(job, query.attempt, position)
             series, repeated_points = await self._in_thread(select_metrics, sections, selection), 0
         if len(series) > MAXIMUM_SERIES:
             raise InvalidInput(
@@ -64,6 +67,7 @@ class Metrics:
             "repeated_points": repeated_points,
             "points": points,
             "series": [await self._in_thread(thin_series, one, points) for one in series],
+            "cursor": position.encode(),
         }
 
     async def attempts(self, caller: Caller, project: str, reference: str) -> list[tuple[Attempt, int | None]]:
@@ -76,12 +80,14 @@ class Metrics:
         """Per attempt, how many logged steps it repeated; None if nothing had been logged before it."""
         if len(attempts) < 2:
             return [None] * len(attempts)
-        return repeated_steps(attempts, await self._logged(await self._sections(job, attempts)))
+        position = await self._streams.position(job, {"metrics"})
+        sections = [await self._sections_of(job, one.number, position) for one in attempts]
+        return repeated_steps(attempts, await self._logged(sections))
 
-    async def _of_all_attempts(self, job: Job, selection: Selection) -> tuple[list[Series], int]:
+    async def _of_all_attempts(self, job: Job, selection: Selection, position: Cursor) -> tuple[list[Series], int]:
         """The series of all attempts, joined, and how many of their points were left out as repeated."""
         attempts = await self._jobs.attempts(job)
-        sections = await self._sections(job, attempts)
+        sections = [await self._sections_of(job, one.number, position) for one in attempts]
         found = [await self._in_thread(select_metrics, one, selection) for one in sections]
         if len(found) == 1:
             return found[0], 0
@@ -89,8 +95,13 @@ class Metrics:
         joined: tuple[list[Series], int] = await self._in_thread(_join, found, cuts)
         return joined
 
-    async def _sections(self, job: Job, attempts: Sequence[Attempt]) -> list[list[bytes]]:
-        return [await self._database.streams.metrics_sections(job.id, one.number) for one in attempts]
+    async def _sections_of(self, job: Job, attempt: int, position: Cursor) -> list[bytes]:
+        """The metrics of an attempt up to a position: who follows from there gets the next ones."""
+        found = await self._database.streams.metrics_sections(job.id, attempt)
+        if attempt <= position.settled:
+            return [one.metrics for one in found]
+        reached = position.reports.get(str(attempt), {})
+        return [one.metrics for one in found if one.through <= reached.get(one.worker, 0)]
 
     async def _logged(self, sections: Sequence[Sequence[bytes]]) -> list[LoggedSteps | None]:
         """Per attempt, the first and the last step that it logged."""

@@ -119,8 +119,15 @@ class Streams:
                     (one.worker, AssignmentKey(job=job.id, attempt=attempt.number, worker=one.worker))
                     for one in attempt.assignments
                 ]
-                cursor.reports[str(attempt.number)] = {worker: await self._stored(key) or 0 for worker, key in keys}
+                cursor.reports[str(attempt.number)] = {
+                    worker: await self._readable_through(key) for worker, key in keys
+                }
         return cursor
+
+    async def _readable_through(self, key: AssignmentKey) -> int:
+        """Up to which number a stream may be read; one that is closed to its end."""
+        stored = await self._stored(key)
+        return LARGEST_NUMBER if stored is None else stored
 
     async def _stored(self, key: AssignmentKey) -> int | None:
         """Up to which number an open stream may be read. Loads the stream if this server does not know it."""
