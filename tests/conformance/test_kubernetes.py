@@ -24,7 +24,7 @@ from headway.engines.kubernetes.role import ROLE, manifests
 from headway.errors import InvalidInput, SettingInvalid
 from tests.cluster import Namespace, cluster_lock, engine_url, new_namespace, program, until
 from tests.conformance.engine_sites import site_of
-from tests.engines import Told
+from tests.engines import Told, leading
 from tests.kubernetes_engine import behaviour, request, running, waits_for
 
 pytestmark = [pytest.mark.anyio, pytest.mark.kubernetes, pytest.mark.timeout(900)]  # they wait for the cluster
@@ -220,6 +220,13 @@ async def test_bad_pods_are_refused_at_submission(namespace: Namespace, tmp_path
                 await engine.check(request("a-x", 1, **pod).spec)
             assert str(error.value).startswith(words)
         await engine.check(request("a-x", 1, memory="10Mi").spec)
+    (tmp_path / "pod.yaml").write_text("memory: 10Mi\nservice_account: nobody\n")
+    url = engine_url(namespace, pod=str(tmp_path / "pod.yaml"), fixed="service_account")
+    async with leading(url, tmp_path) as (engine, _):
+        with pytest.raises(InvalidInput, match=r"pod\.service_account: the administrators"):
+            await engine.check(request("a-x", 1, service_account="other").spec)
+        with pytest.raises(InvalidInput, match="nobody"):
+            await engine.check(request("a-x", 1).spec)
     assert namespace.objects("jobs") == [], "nothing was made"
 
 

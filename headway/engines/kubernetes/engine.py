@@ -33,6 +33,7 @@ from headway.engines.kubernetes.api import (
 from headway.engines.kubernetes.followers import EventFollower, JobFollower, PodFollower
 from headway.engines.kubernetes.manifests import INSTALLATION, TOKEN_FOLDER, TOKEN_KEY, Seats
 from headway.engines.kubernetes.observed import Observed
+from headway.engines.kubernetes.pod_defaults import check_free, read_defaults, with_defaults
 from headway.engines.kubernetes.problems import find_problems
 from headway.engines.kubernetes.refusals import explain
 from headway.engines.kubernetes.role import missing_verbs
@@ -55,6 +56,7 @@ class KubernetesEngine(AllocatingEngine):
 
     def __init__(self, url: str) -> None:
         self._settings = read_settings(url)
+        self._defaults = read_defaults(self._settings.pod) if self._settings.pod is not None else Pod()
         self._observations: asyncio.Queue[Observation] = asyncio.Queue()
         self._observed = Observed(self._observations.put_nowait)
         self._following: list[asyncio.Task[None]] = []
@@ -99,6 +101,7 @@ class KubernetesEngine(AllocatingEngine):
         await self._api.close()
 
     async def check(self, spec: JobSpec) -> None:
+        check_free(spec.pod or Pod(), self._settings.fixed)
         seats = self._seats("trial-" + secrets.token_hex(4), "trial", spec)
         job = manifests.job(seats, None)
         try:
@@ -174,8 +177,9 @@ class KubernetesEngine(AllocatingEngine):
             yield observation
 
     def competes(self, spec: JobSpec) -> str:
-        pod = spec.pod or Pod()
-        return repr((sorted(pod.resources), sorted(pod.node_selector.items())))
+        pod, given = spec.pod or Pod(), self._defaults
+        labels = {**given.node_selector, **pod.node_selector}
+        return repr((sorted({*given.resources, *pod.resources}), sorted(labels.items())))
 
     async def _made(self, resource: Resource, manifest: Object) -> Object | None:
         """Create the object. None if it already existed."""
@@ -192,7 +196,7 @@ class KubernetesEngine(AllocatingEngine):
 
     def _seats(self, allocation: str, job: str, spec: JobSpec) -> Seats:
         """The inputs of the manifests. Raises InvalidInput for a job without an image."""
-        pod = spec.pod or Pod()
+        pod = with_defaults(spec.pod or Pod(), self._defaults)
         image = pod.image or self._settings.image
         if image is None:
             raise InvalidInput(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from headway.core.frozen import Frozen, Seconds
 from headway.core.invalid_fields import invalid_field
+from headway.core.pod import Pod
 from headway.engines.kubernetes.cluster_access import ClusterAccess, default_kubeconfig, from_kubeconfig, in_cluster
 from headway.errors import SettingInvalid
 
@@ -27,8 +29,21 @@ class KubernetesSettings(Frozen):
     """The image of jobs that name none."""
     server: str | None = None
     """The URL at which pods reach the server. Default: its HEADWAY_ADVERTISED_URL, or host and port."""
+    pod: Path | None = None
+    """A YAML file with fields of `pod` for all jobs. A job's own values win; its names and lists are added."""
+    fixed: tuple[str, ...] = ()
+    """Fields of `pod` that jobs may not give, such as `image,service_account`."""
     grace_seconds: Seconds = Field(default=60.0, ge=5)
     """How long a pod may take to end: it saves, then sends its last reports. Longer than HEADWAY_SAVE_GRACE_SECONDS."""
+
+    @field_validator("fixed", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = tuple(value.split(",")) if isinstance(value, str) else value
+        unknown = next((name for name in names if name not in Pod.model_fields), None)
+        if unknown is not None:
+            raise ValueError(f"{unknown!r} is no field of pod; it has: {', '.join(Pod.model_fields)}")
+        return names
 
 
 def read_settings(url: str) -> KubernetesSettings:
