@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -29,7 +30,9 @@ def main() -> int:
         )  # fmt: skip
     try:
         wait_until_up(up)
-        print(f"Headway is up (log: {HOME / 'headway.log'}). Training the CNN on MNIST with two ranks ...", flush=True)
+        print(f"Headway is up (log: {HOME / 'headway.log'}). Watch it in a browser, by a link that works once:")
+        print(f"  {link(environment)}")
+        print("Training the CNN on MNIST with two ranks ...", flush=True)
         seed = os.environ.get("HEADWAY_DEMO_SEED", "0")
         train = "train cnn --name demo --dataset mnist --epochs 2 --world-size 2"
         settings = ["--set", "batch_size=64", "--set", "dataset_size=20000", "--set", f"seed={seed}"]
@@ -38,7 +41,10 @@ def main() -> int:
             model = HOME / "model"
             download = [*HEADWAY, "download", "demo", "model", "--to", str(model)]
             subprocess.run(download, env=environment, check=True, stdout=subprocess.DEVNULL)
-            print_next(model / "model.safetensors")
+            print(f"\nModel: {model / 'model.safetensors'}")
+            if sys.stdin.isatty() and sys.stdout.isatty():
+                keep_running(environment)
+            print_next()
         return status
     finally:
         up.send_signal(signal.SIGINT)
@@ -54,10 +60,22 @@ def wait_until_up(up: subprocess.Popen[bytes]) -> None:
         time.sleep(0.05)
 
 
-def print_next(model: Path) -> None:
-    """Print where the model is and what to try next. Each line works as printed, from any folder."""
+def link(environment: dict[str, str]) -> str:
+    """A link that opens the page once."""
+    made = subprocess.run([*HEADWAY, "link"], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return made.stdout.strip()
+
+
+def keep_running(environment: dict[str, str]) -> None:
+    """Let the user look around in the page."""
+    print(f"The page: {link(environment)}")
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
+        input("Press Enter to stop Headway. ")
+
+
+def print_next() -> None:
+    """Print what to try next. Each line works as printed, from any folder."""
     program = Path(sys.executable).parent
-    print(f"\nModel: {model}")
     print("The demo's server has stopped. Start it again, with this job in it:")
     print(f"  {program / 'headway'} up --home {HOME}")
     print("Then, in a second terminal:")

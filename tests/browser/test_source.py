@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -23,6 +24,16 @@ def npm(*arguments: str, **variables: str) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+def install() -> None:
+    """Install the libraries of the page, unless that is done. Tests that run at the same time take turns."""
+    installed, lock = SOURCE / "node_modules" / ".package-lock.json", SOURCE / "package-lock.json"
+    (CHECKOUT / ".cache").mkdir(exist_ok=True)
+    with (CHECKOUT / ".cache" / "npm.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            npm("ci")
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -32,9 +43,7 @@ def test_the_committed_page_is_built_from_its_source(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         assert "CI" not in os.environ, "CI needs Node.js with npm"
         pytest.skip("Node.js with npm is not installed")
-    installed, lock = SOURCE / "node_modules" / ".package-lock.json", SOURCE / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm("ci")
+    install()
     npm("test")
     npm("run", "build", HEADWAY_PAGE_FOLDER=str(tmp_path / "page"))
     committed, built = files(BUILT), files(tmp_path / "page")

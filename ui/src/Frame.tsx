@@ -1,5 +1,5 @@
 import { useColorScheme, useMediaQuery } from "@mui/material";
-import { Link, Outlet } from "@tanstack/react-router";
+import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useLayoutEffect, useSyncExternalStore } from "react";
 import { useLostAt } from "./api/live";
 import { isRefused, onSessionChange } from "./api/session";
@@ -15,7 +15,8 @@ export function Frame() {
   useDarkAttribute();
   const refused = useSyncExternalStore(onSessionChange, isRefused);
   const lostAt = useLostAt();
-  if (refused || location.pathname === "/login") return <LoginPage />;
+  const isLogin = useLocation({ select: (place) => place.pathname === "/login" });
+  if (refused || isLogin) return <LoginPage />;
   return (
     <div className="frame">
       <header className="rail">

@@ -20,7 +20,9 @@ const queries = new QueryClient({
       retry: (failures, error) => !(error instanceof Problem && error.status < 500) && failures < 3,
       retryDelay: (attempt) => Math.min(500 * 2 ** attempt, 5_000),
       staleTime: 5_000,
+      networkMode: "always", // the server may be this very machine
     },
+    mutations: { networkMode: "always" },
   },
 });
 

@@ -26,7 +26,51 @@ const job = createRoute({
   component: lazyRouteComponent(() => import("./pages/job/JobPage"), "JobPage"),
 });
 
-export const router = createRouter({ routeTree: root.addChildren([front, jobs, job]), scrollRestoration: true });
+const newJob = createRoute({
+  getParentRoute: () => root,
+  path: "/new",
+  validateSearch: (given: Record<string, unknown>) => ({ ...projectOf(given), ...(typeof given.trainer === "string" ? { trainer: given.trainer } : {}) }),
+  component: lazyRouteComponent(() => import("./pages/new/NewJobPage"), "NewJobPage"),
+});
+const compare = createRoute({
+  getParentRoute: () => root,
+  path: "/compare",
+  validateSearch: (given: Record<string, unknown>) => ({ ...projectOf(given), ...(Array.isArray(given.jobs) ? { jobs: given.jobs.map(String) } : {}) }),
+  component: lazyRouteComponent(() => import("./pages/compare/ComparePage"), "ComparePage"),
+});
+const datasets = createRoute({
+  getParentRoute: () => root,
+  path: "/datasets",
+  validateSearch: projectOf,
+  component: lazyRouteComponent(() => import("./pages/DatasetsPage"), "DatasetsPage"),
+});
+const models = createRoute({
+  getParentRoute: () => root,
+  path: "/models",
+  validateSearch: projectOf,
+  component: lazyRouteComponent(() => import("./pages/ModelsPage"), "ModelsPage"),
+});
+const workers = createRoute({
+  getParentRoute: () => root,
+  path: "/workers",
+  validateSearch: projectOf,
+  component: lazyRouteComponent(() => import("./pages/WorkersPage"), "WorkersPage"),
+});
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: "/settings",
+  validateSearch: projectOf,
+  component: lazyRouteComponent(() => import("./pages/SettingsPage"), "SettingsPage"),
+});
+
+function projectOf(given: Record<string, unknown>): { project?: string } {
+  return typeof given.project === "string" ? { project: given.project } : {};
+}
+
+export const router = createRouter({
+  routeTree: root.addChildren([front, jobs, job, newJob, compare, datasets, models, workers, settings]),
+  scrollRestoration: true,
+});
 
 declare module "@tanstack/react-router" {
   interface Register {

@@ -1,20 +1,17 @@
 import createClient from "openapi-fetch";
 import { Problem } from "./problem";
 import type { components, paths } from "./schema";
-import { authorization, setRefused } from "./session";
+import { setRefused } from "./session";
 
 export type Schemas = components["schemas"];
 
 export const api = createClient<paths>({ credentials: "same-origin" });
 
 api.use({
-  onRequest({ request }) {
-    for (const [name, value] of Object.entries(authorization())) request.headers.set(name, value);
-    return request;
-  },
   async onResponse({ response }) {
     if (response.ok) return undefined;
-    if (response.status === 401) setRefused(true);
+    const isLogin = new URL(response.url).pathname === "/api/v1/session";
+    if (response.status === 401 && !isLogin) setRefused(true);
     throw await Problem.of(response);
   },
 });

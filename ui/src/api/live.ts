@@ -1,5 +1,5 @@
-import { useEffect, useEffectEvent, useSyncExternalStore } from "react";
-import { follow } from "./stream";
+import { useEffect, useEffectEvent, useRef, useSyncExternalStore } from "react";
+import { follow, type Place } from "./stream";
 
 /** When the connection was lost, in milliseconds since the epoch; null while it is whole. */
 let lostAt: number | null = null;
@@ -32,20 +32,22 @@ function useVisible(): boolean {
 
 /**
  * Follows a stream of the API while the tab is visible. Browsers allow six connections per server over all tabs, so a
- * hidden tab keeps none.
+ * hidden tab keeps none; it continues behind the last frame.
  */
 export function useStream(url: string | null, onFrames: (frames: unknown[]) => void): void {
   const visible = useVisible();
   const deliver = useEffectEvent(onFrames);
+  const place = useRef<Place & { url: string | null }>({ url: null, cursor: null });
   useEffect(() => {
     if (url === null || !visible) return undefined;
+    if (place.current.url !== url) place.current = { url, cursor: null };
     const ending = new AbortController();
     const listener = {
       onFrames: (frames: unknown[]) => deliver(frames),
       onOpen: () => setConnected(true),
       onLost: () => setConnected(false),
     };
-    void follow(url, listener, ending.signal);
+    void follow(url, place.current, listener, ending.signal);
     return () => ending.abort();
   }, [url, visible]);
 }

@@ -1,19 +1,8 @@
-/** Who this browser is. Mostly a cookie that scripts cannot read; else a token that lives as long as the tab. */
-const KEY = "headway.token";
+/** Whether the server knows who this browser is. A cookie that scripts cannot read says so with each request. */
 const listeners = new Set<() => void>();
 let refused = false;
 
-export function pastedToken(): string | null {
-  return sessionStorage.getItem(KEY);
-}
-
-export function keepToken(token: string | null): void {
-  if (token === null) sessionStorage.removeItem(KEY);
-  else sessionStorage.setItem(KEY, token);
-  setRefused(false);
-}
-
-/** The server answered 401: nobody is logged in here. */
+/** The server answered 401: no one is logged in here. */
 export function setRefused(value: boolean): void {
   refused = value;
   for (const one of listeners) one();
@@ -26,9 +15,4 @@ export function isRefused(): boolean {
 export function onSessionChange(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
-}
-
-export function authorization(): Record<string, string> {
-  const token = pastedToken();
-  return token === null ? {} : { Authorization: `Bearer ${token}` };
 }

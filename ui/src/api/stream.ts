@@ -1,5 +1,5 @@
 import { Problem } from "./problem";
-import { authorization, setRefused } from "./session";
+import { setRefused } from "./session";
 
 export interface Frame {
   id: string | null;
@@ -36,38 +36,35 @@ export interface Listener {
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 
+/** Up to which frame a stream was read. */
+export interface Place {
+  cursor: string | null;
+}
+
 /**
  * Reads a stream until the signal ends it, and continues behind the last frame after every loss. It ends by itself
  * when the server ends it, or refuses it.
  */
-export async function follow(url: string, listener: Listener, signal: AbortSignal): Promise<void> {
-  let cursor: string | null = null;
+export async function follow(url: string, place: Place, listener: Listener, signal: AbortSignal): Promise<void> {
   let wait = FIRST_WAIT_MS;
   while (!signal.aborted) {
+    const before = place.cursor;
     try {
-      const ended = await readOnce(url, cursor, listener, signal, (id) => {
-        cursor = id;
-        wait = FIRST_WAIT_MS;
-      });
-      if (ended) return;
+      if (await readOnce(url, place, listener, signal)) return;
     } catch (error) {
       if (signal.aborted || (error instanceof Problem && error.status < 500)) return;
     }
     if (signal.aborted) return;
     listener.onLost();
+    wait = place.cursor === before ? Math.min(2 * wait, LONGEST_WAIT_MS) : FIRST_WAIT_MS;
     await new Promise((resolve) => setTimeout(resolve, wait));
-    wait = Math.min(2 * wait, LONGEST_WAIT_MS);
   }
 }
 
-async function readOnce(
-  url: string,
-  cursor: string | null,
-  listener: Listener,
-  signal: AbortSignal,
-  onCursor: (id: string) => void,
-): Promise<boolean> {
-  const headers = { ...authorization(), Accept: "text/event-stream", ...(cursor ? { "Last-Event-ID": cursor } : {}) };
+/** Whether the stream has ended for good. */
+async function readOnce(url: string, place: Place, listener: Listener, signal: AbortSignal): Promise<boolean> {
+  const behind: Record<string, string> = place.cursor === null ? {} : { "Last-Event-ID": place.cursor };
+  const headers = { ...behind, Accept: "text/event-stream" };
   const response = await fetch(url, { headers, signal, credentials: "same-origin", cache: "no-store" });
   if (response.status === 401) setRefused(true);
   if (!response.ok || response.body === null) throw await Problem.of(response);
@@ -76,11 +73,11 @@ async function readOnce(
   const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const { done, value } = await text.read();
-    if (done) return false;
+    if (done || signal.aborted) return false;
     const frames = reader.read(value);
-    const last = frames.findLast((frame) => frame.id !== null);
-    if (last?.id) onCursor(last.id);
-    if (frames.length > 0) listener.onFrames(frames.map((frame) => frame.data));
+    if (frames.length === 0) continue;
+    listener.onFrames(frames.map((frame) => frame.data));
+    place.cursor = frames.findLast((frame) => frame.id !== null)?.id ?? place.cursor;
     if (frames.some((frame) => (frame.data as { kind?: string }).kind === "end")) return true;
   }
 }

@@ -65,6 +65,9 @@ export function Chosen({ ids, rows }: { ids: string[]; rows: Row[] }) {
             </Button>
           );
         })}
+        <Button variant="outlined" onClick={() => void navigate({ to: "/compare", search: { project, jobs: ids } })}>
+          Compare {ids.length}
+        </Button>
         <Button onClick={leave}>Choose none</Button>
       </div>
       {action.data?.map((sentence) => (

@@ -4,8 +4,10 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { memo, useEffect, useRef } from "react";
 import { Age } from "../../components/Now";
 import { Progress } from "../../components/Progress";
+import { Sparkline } from "../../components/Sparkline";
 import { StatusMark } from "../../components/StatusMark";
 import { keepProject } from "../../ProjectChoice";
+import { figure } from "../../words";
 import type { Row } from "./rows";
 import type { JobsSearch } from "./search";
 
@@ -109,15 +111,39 @@ const Line = memo(function Line({ row, isChosen, onToggle }: LineProps) {
       <span role="cell" className="progress">
         <Progress progress={row.progress} />
       </span>
-      <span role="cell" className="spark-cell" />
-      <span role="cell" className="metric" />
-      <span role="cell" className="right ranks">
-        {row.world_size}
+      <span role="cell" className="spark-cell">
+        <Sparkline values={row.sparkline.map((one) => one ?? Number.NaN)} label={`Curve of ${row.metric?.name ?? "no metric"}`} />
       </span>
-      <span role="cell" className="cut owner quiet" />
+      <span role="cell" className="metric cut">
+        <Figure row={row} />
+      </span>
+      <span role="cell" className="right ranks">
+        {row.ranks}
+      </span>
+      <span role="cell" className="cut owner quiet" title={row.owner ?? "whoever has the server's home"}>
+        <bdi>{row.owner ?? "owner"}</bdi>
+      </span>
       <span role="cell" className="right quiet">
         <Age at={row.created_at} />
       </span>
     </div>
   );
 });
+
+/** The test's accuracy where there is one, else the newest point of the main metric. */
+function Figure({ row }: { row: Row }) {
+  const accuracy = row.test.accuracy;
+  if (accuracy !== undefined) {
+    return (
+      <span title={Object.entries(row.test).map(([name, value]) => `test ${name} ${value}`).join("\n")}>
+        <span className="quiet">accuracy</span> {(100 * accuracy).toFixed(2)} %
+      </span>
+    );
+  }
+  if (row.metric === null) return null;
+  return (
+    <span title={`${row.metric.name} ${row.metric.value}`}>
+      <bdi className="quiet">{row.metric.name.split("/").at(-1)}</bdi> {figure(row.metric.value)}
+    </span>
+  );
+}

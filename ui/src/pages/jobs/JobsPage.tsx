@@ -1,6 +1,6 @@
 import { Button } from "@mui/material";
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
 import { api, data } from "../../api/client";
 import { Empty, Failed, Loading } from "../../components/States";
 import { count, plural } from "../../words";
@@ -17,7 +17,7 @@ export function JobsPage() {
   const search = route.useSearch();
   const jobs = useJobs(search);
   const { counts, added, showAdded } = useJobFeed();
-  const rows = jobs.data?.pages.flatMap((page) => page.rows) ?? [];
+  const rows = jobs.data?.pages.flatMap((page) => page.jobs) ?? [];
   const damaged = jobs.data?.pages[0]?.damaged ?? [];
   const filtered = search.name ?? search.dataset ?? search.label ?? search.status;
   return (
@@ -31,9 +31,10 @@ export function JobsPage() {
             {count(added)} new
           </Button>
         )}
+        <NewJob />
       </div>
       {search.chosen ? <Chosen ids={search.chosen} rows={rows} /> : <Filters search={search} />}
-      {jobs.isFetching && <Loading what="jobs" />}
+      {(jobs.isPending || jobs.isPlaceholderData) && <Loading what="jobs" />}
       {jobs.error && <Failed error={jobs.error} />}
       {damaged.length > 0 && (
         <div className="notice warn">
@@ -88,8 +89,17 @@ function NoMatch() {
 function NoJobs() {
   return (
     <Empty title="No jobs yet">
-      <p className="quiet">A job trains a model on your workers. From a terminal, this trains a small one:</p>
-      <code>headway train cnn --dataset digits --world-size 2</code>
+      <p className="quiet">A job trains a model on your workers, and its losses, logs and results are here while it runs.</p>
+      <NewJob />
     </Empty>
+  );
+}
+
+function NewJob() {
+  const navigate = useNavigate();
+  return (
+    <Button variant="contained" onClick={() => void navigate({ to: "/new", search: keepProject })}>
+      New job
+    </Button>
   );
 }

@@ -8,7 +8,6 @@ import type { JobsSearch } from "./search";
 export type Row = Schemas["JobRow"];
 type Page = Schemas["JobPage"];
 type Frames = Schemas["JobsFrame"];
-type Listed = { rows: Row[]; next: string | null; damaged: Page["damaged"] };
 
 const PAGE_ROWS = 200;
 
@@ -20,28 +19,11 @@ export function useJobs(search: JobsSearch) {
   return useInfiniteQuery({
     queryKey: ["jobs", filters],
     initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page: Listed) => page.next ?? undefined,
-    queryFn: async ({ pageParam }): Promise<Listed> => {
-      const page = await data(
-        api.GET("/api/v1/jobs", { params: { query: { ...filters, limit: PAGE_ROWS, cursor: pageParam } } }),
-      );
-      return { rows: page.jobs.map(rowOf), next: page.next ?? null, damaged: page.damaged };
-    },
+    getNextPageParam: (page: Page) => page.next ?? undefined,
+    queryFn: ({ pageParam }) =>
+      data(api.GET("/api/v1/jobs", { params: { query: { ...filters, limit: PAGE_ROWS, cursor: pageParam } } })),
     placeholderData: (before) => before,
   });
-}
-
-function rowOf(job: Page["jobs"][number]): Row {
-  const { spec } = job;
-  return {
-    ...job,
-    reason: job.reason ?? null,
-    program: spec.trainer ?? spec.script ?? spec.module ?? spec.command[0] ?? "",
-    dataset: spec.dataset ?? null,
-    world_size: spec.world_size,
-    attempts: job.attempt?.number ?? 0,
-    warnings: job.warnings.length,
-  };
 }
 
 export interface Counts {
@@ -74,7 +56,7 @@ export function useJobFeed(): { counts: Counts | null; added: number; showAdded:
         changed.set(id, frame.job);
       }
     }
-    queries.setQueriesData<InfiniteData<Listed>>({ queryKey: ["jobs"] }, (lists) => renewed(lists, changed));
+    queries.setQueriesData<InfiniteData<Page>>({ queryKey: ["jobs"] }, (lists) => renewed(lists, changed));
     if (fresh > 0) setAdded((before) => before + fresh);
     if (isReady.current) setCounts(counted(known.current.values()));
   }
@@ -91,13 +73,13 @@ export function useJobFeed(): { counts: Counts | null; added: number; showAdded:
 
 /** The lists with the changed rows in their places. Rows that did not change stay the same objects. */
 export function renewed(
-  lists: InfiniteData<Listed> | undefined,
+  lists: InfiniteData<Page> | undefined,
   changed: Map<string, Row | null>,
-): InfiniteData<Listed> | undefined {
-  if (!lists?.pages.some((page) => page.rows.some((row) => changed.has(row.id)))) return lists;
+): InfiniteData<Page> | undefined {
+  if (!lists?.pages.some((page) => page.jobs.some((row) => changed.has(row.id)))) return lists;
   const pages = lists.pages.map((page) => ({
     ...page,
-    rows: page.rows.flatMap((row) => {
+    jobs: page.jobs.flatMap((row) => {
       const now = changed.get(row.id);
       return now === null ? [] : [now ?? row];
     }),

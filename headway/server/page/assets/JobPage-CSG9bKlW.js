@@ -1,1 +1,0 @@
-import{j as e}from"./libraries-DSuV0_if.js";var t=e();function n(){return(0,t.jsx)(`div`,{className:`page`})}export{n as JobPage};

@@ -1,0 +1,76 @@
+import { useNow } from "../../components/Now";
+import { isOver } from "../../components/StatusMark";
+import { duration, moment, plural } from "../../words";
+import type { Attempt, Job } from "./data";
+
+/** The attempts of a job on one line of time, with their checkpoints and ends. */
+export function Timeline({ job, attempts }: { job: Job; attempts: Attempt[] }) {
+  const now = useNow(2);
+  if (attempts.length === 0) return null;
+  const from = job.created_at;
+  const to = isOver(job.status) ? (job.ended_at ?? now) : now;
+  const share = (at: number) => `${(100 * Math.min(1, Math.max(0, (at - from) / Math.max(to - from, 0.001)))).toFixed(2)}%`;
+  const width = (start: number, end: number) => `calc(${share(end)} - ${share(start)})`;
+  const newest = attempts.at(-1);
+  const saved = job.checkpoints.filter((one) => one.complete && one.at !== null);
+  return (
+    <section aria-label="Attempts">
+      <div className="timeline">
+        {attempts.map((attempt) => {
+          const end = attempt.ended_at ?? to;
+          return (
+            <div
+              key={attempt.number}
+              className={`span ${toneOf(attempt)}`}
+              style={{ left: share(attempt.placed_at), width: width(attempt.placed_at, end) }}
+              title={describe(attempt, end)}
+            >
+              {attempt.number}
+            </div>
+          );
+        })}
+        {saved.map((one) => (
+          <i key={`${one.attempt}-${one.step}`} style={{ left: share(one.at ?? from) }} title={`Checkpoint of step ${one.step}, ${moment(one.at ?? 0)}`} />
+        ))}
+      </div>
+      <div className="line wrap quiet">
+        <span>
+          {plural(attempts.length, "attempt")}, {plural(saved.length, "checkpoint")} kept
+        </span>
+        {newest && (
+          <span>
+            Attempt {newest.number}:{" "}
+            {newest.assignments.map((one) => `${plural(one.rank_count, "rank")} on ${one.worker_name}`).join(", ")}
+          </span>
+        )}
+        {attempts.map(
+          (attempt) =>
+            attempt.decision && (
+              <span key={attempt.number} className="grow">
+                Attempt {attempt.number} ended: {attempt.reason?.replaceAll("_", " ")}. {attempt.decision}
+              </span>
+            ),
+        )}
+      </div>
+    </section>
+  );
+}
+
+function toneOf(attempt: Attempt): string {
+  if (attempt.ended_at === null) return "going";
+  if (attempt.reason === "completed") return "good";
+  return attempt.failure === null ? "off" : "bad";
+}
+
+function describe(attempt: Attempt, end: number): string {
+  let before = attempt.placed_at;
+  const stages = Object.entries(attempt.stages)
+    .sort(([, one], [, other]) => one - other)
+    .map(([name, at]) => {
+      const line = `${name.replaceAll("_", " ")}: ${duration(at - before)}`;
+      before = at;
+      return line;
+    });
+  const whole = `Attempt ${attempt.number}, ${duration(end - attempt.placed_at)}`;
+  return [whole, ...stages, attempt.reason?.replaceAll("_", " ") ?? ""].filter(Boolean).join("\n");
+}
