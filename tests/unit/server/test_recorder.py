@@ -261,3 +261,13 @@ async def test_catching_up_ends_although_reports_are_not_recorded(
         async with asyncio.timeout(10):
             await server.recorder.catch_up()
     assert "waiting for 1 reports" in caplog.text
+
+
+async def test_a_new_server_waits_for_no_report_that_an_earlier_one_read(tmp_path: Path) -> None:
+    """Given a broker that numbers reports from its own beginning, as Kafka, and has nothing new, it does not wait."""
+    async with still_server(tmp_path, catch_up_seconds=30.0) as server:
+        broker = server.backends.embedded
+        broker._position = broker._arrived.taken = 1_000
+        await server.recorder.open()
+        async with asyncio.timeout(10):
+            await server.recorder.catch_up()
