@@ -36,7 +36,7 @@ class WebOrigins:
         origin = connection.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc not in {host, *self._origins}:
             raise NotAllowed(f"A page of {origin[:100]} may not use this server.")
-        if "authorization" in connection.headers or connection.scope["path"] in _PROBES:
+        if connection.headers.get("authorization") or connection.scope["path"] in _PROBES:
             return
         if not self._is_known(host):
             raise NotAllowed(
