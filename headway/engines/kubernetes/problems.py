@@ -38,8 +38,8 @@ async def find_problems(api: Api, server_url: str) -> list[Problem]:
         problems.append(
             Problem(
                 f"Pods cannot reach the server at {server_url}: in a pod, this address is the pod itself.",
-                "Start the server with --host 0.0.0.0 --behind-proxy, and add &server=http://ADDRESS:PORT to kubernetes: in "
-                "HEADWAY_ENGINE_URLS.",
+                "Start the server with --host 0.0.0.0 --behind-proxy, and add &server=http://ADDRESS:PORT to "
+                "kubernetes: in HEADWAY_ENGINE_URLS.",
             )
         )
     return problems
