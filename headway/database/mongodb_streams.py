@@ -45,6 +45,16 @@ class MongodbStreams(StreamStore):
                 break
         return found
 
+    async def reports_before(self, job_id: str, attempt: int, worker: str, before: int, limit: int) -> list[Report]:
+        # A report that a chunk covers is still there until it is deleted: the chunk, which begins before it, has it.
+        where = {"job": job_id, "attempt": attempt, "worker": worker}
+        index = [one for one in await self.index(job_id, attempt) if one.worker == worker and one.number < before]
+        numbers = [one.number for one in index[-limit:]]
+        found: dict[int, Report] = {}
+        async for one in self._uncovered({**where, "number": {"$in": numbers}}):
+            found[one["number"]] = report_of(one, ())
+        return [found[number] for number in reversed(numbers) if number in found]
+
     async def metrics_sections(self, job_id: str, attempt: int) -> list[MetricsSection]:
         fields = {"worker": 1, "number": 1, "through": 1, "metrics": 1}
         found = self._uncovered({"job": job_id, "attempt": attempt}, fields)

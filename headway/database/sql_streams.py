@@ -55,6 +55,14 @@ class SqlStreams(StreamStore):
             rows = (await connection.execute(select(table).where(where).order_by(table.c.number).limit(limit))).all()
         return [self._report(row) for row in rows]
 
+    async def reports_before(self, job_id: str, attempt: int, worker: str, before: int, limit: int) -> list[Report]:
+        table = tables.reports
+        where = (table.c.job == job_id) & (table.c.attempt == attempt) & (table.c.worker == worker)
+        query = select(table).where(where & (table.c.number < before)).order_by(table.c.number.desc()).limit(limit)
+        async with self._transaction(write=False) as connection:
+            rows = (await connection.execute(query)).all()
+        return [Report(one.job, one.attempt, one.worker, one.number, one.through, logs=one.logs) for one in rows]
+
     def _report(self, row: Row[Any]) -> Report:
         """Leaves out facts that cannot be read, and keeps the report's streams."""
         row_id = row_key(row.job, row.attempt, row.worker, row.number)

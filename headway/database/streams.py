@@ -55,6 +55,10 @@ class StreamStore(ABC):
         """Reports and chunks that cover numbers in (after, through], by number."""
 
     @abstractmethod
+    async def reports_before(self, job_id: str, attempt: int, worker: str, before: int, limit: int) -> list[Report]:
+        """Reports and chunks that begin before number `before`, the last first. Facts are left out."""
+
+    @abstractmethod
     async def metrics_sections(self, job_id: str, attempt: int) -> list[MetricsSection]:
         """The metrics of an attempt's reports, by worker and number."""
 

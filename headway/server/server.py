@@ -44,6 +44,7 @@ from headway.server.services.job_control import JobControl
 from headway.server.services.job_feed import JobFeed
 from headway.server.services.jobs import Jobs
 from headway.server.services.live_channel import LiveChannels
+from headway.server.services.log_search import LogSearches
 from headway.server.services.logins import Logins
 from headway.server.services.metrics import Metrics
 from headway.server.services.polling import Polling
@@ -136,6 +137,7 @@ class Server:
         )
         self.streams = Streams(database, self.jobs, self.recorder)
         self.following = Following(self.jobs, self.streams, self.watchers, self.backends.wakeups)
+        self.log_searches = LogSearches(database, self.jobs, self.streams)
         self.metrics = Metrics(database, self.jobs, self.streams)
         self.live = LiveChannels(self.watchers)
         self.polling = Polling(self.watchers)

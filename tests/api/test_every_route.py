@@ -43,6 +43,7 @@ ROUTES = {
     "GET /jobs/{job}/follow": "reads",
     "GET /jobs/{job}/events": "reads",
     "GET /jobs/{job}/logs": "reads",
+    "GET /jobs/{job}/logs/search": "reads",
     "GET /jobs/{job}/metrics": "reads",
     "GET /jobs/{job}/artifacts": "reads",
     "GET /jobs/{job}/artifacts/{name}": "reads",

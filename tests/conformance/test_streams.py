@@ -48,6 +48,17 @@ async def test_a_chunk_replaces_the_reports_it_covers(streams: StreamStore) -> N
     assert (chunk.through, rest.number) == (3, 4)
 
 
+async def test_reports_are_read_backwards(streams: StreamStore) -> None:
+    reports = [a_report(number) for number in range(1, 7)]
+    await streams.insert([*reports, a_report(3, worker="v")])
+    await streams.compact(merge_reports(reports[:3]))
+    found = await streams.reports_before("j", 1, "w", before=6, limit=2)
+    assert [(one.number, one.logs) for one in found] == [(5, reports[4].logs), (4, reports[3].logs)]
+    (chunk,) = await streams.reports_before("j", 1, "w", before=3, limit=9)
+    assert (chunk.number, chunk.through) == (1, 3)
+    assert await streams.reports_before("j", 1, "w", before=1, limit=9) == []
+
+
 async def test_large_values_survive(streams: StreamStore) -> None:
     text = "ü" * 3_000_000
     await streams.insert([a_report(1, text=text)])

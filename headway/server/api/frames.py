@@ -112,6 +112,29 @@ class LogPage(BaseModel):
     cursor: str
 
 
+class FoundLine(BaseModel):
+    """A line that a search found."""
+
+    attempt: int
+    worker: str
+    """The worker's id."""
+    rank: int
+    """The rank that printed it; -1 for a line of Headway's own."""
+    at: float
+    """When the worker read it, in seconds since the epoch."""
+    text: str
+    """The line without its end."""
+    partial: bool
+    """It has no end yet, such as a bar."""
+
+
+class FoundLogPage(BaseModel):
+    """Log lines in the order in which they were printed, and the cursor of the page before them; null: none is."""
+
+    lines: list[FoundLine]
+    cursor: str | None
+
+
 class MetricSeries(BaseModel):
     """The points of one metric of one rank, thinned where there are too many for one answer."""
 

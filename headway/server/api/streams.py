@@ -6,18 +6,21 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import AllowInfNan
 
 from headway.core.attempt import LARGEST_NUMBER
 from headway.core.json_value import LARGEST_INTEGER
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.event_streams import event_stream, read_page, start_cursor, wants_stream
-from headway.server.api.frames import EventPage, LogPage, MetricsAnswer, page_answer
+from headway.server.api.frames import EventPage, FoundLogPage, LogPage, MetricsAnswer, page_answer
 from headway.server.api.project import ProjectHere
 from headway.server.api.routes import Allow, guarded_router
+from headway.server.services.log_search import LogSearch
 from headway.server.services.metrics import MetricsQuery
 
 router = guarded_router(prefix="/jobs/{job}", tags=["streams"], dependencies=[Depends(Allow(Action.JOBS_READ))])
+Moment = Annotated[float, AllowInfNan(False)]
 Step = Annotated[int, Query(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 _CURSOR = Query(description="Opaque: the `cursor` of a page, or the `id` of a frame. The answer continues after it.")
 
@@ -69,6 +72,30 @@ async def read_logs(
         for line in item.data["lines"]
     ]
     return JSONResponse({"lines": lines, "cursor": behind})
+
+
+@router.get("/logs/search", responses={200: {"model": FoundLogPage}})
+async def search_logs(
+    job: str,
+    caller: CallerHere,
+    project: ProjectHere,
+    server: ServerHere,
+    text: Annotated[str, Query(max_length=1000, description="Only lines that contain this.")] = "",
+    rank: Annotated[int | None, Query(ge=-1, le=LARGEST_INTEGER, description="Only lines of this rank.")] = None,
+    attempt: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER, description="Only lines of this attempt.")] = None,
+    since: Annotated[Moment | None, Query(description="Only lines from then on, in seconds since the epoch.")] = None,
+    until: Annotated[Moment | None, Query(description="Only lines before then, in seconds since the epoch.")] = None,
+    cursor: Annotated[str | None, Query(description="Opaque: `cursor` of the page behind the wanted one.")] = None,
+    lines: Annotated[int, Query(ge=1, le=10_000, description="A page has whole reports: a few lines more.")] = 1000,
+) -> Response:
+    """Log lines backwards from the end: the last page first, each page in the order in which its lines were printed.
+
+    A page may have few lines, or none, though there are more before it: one reads a bounded part of the log. Continue
+    until `cursor` is null.
+    """
+    search = LogSearch(rank, attempt, since, until, text)
+    found = await server.log_searches.page(caller, project, job, search, cursor, lines)
+    return JSONResponse(found._asdict())
 
 
 @router.get("/metrics", responses=page_answer(MetricsAnswer))
