@@ -119,7 +119,7 @@ function options({ labels, isSmooth, log, width, onZoom, onIndex, shown }: Wante
   const series: uPlot.Series[] = [{}];
   labels.forEach((label, place) => {
     const stroke = COLOURS[place % COLOURS.length] ?? quiet;
-    const common = { label, spanGaps: true, points: { size: 4 } };
+    const common = { label, spanGaps: true, points: { size: 4, fill: stroke } };
     series.push({ ...common, stroke: isSmooth ? `${stroke}55` : stroke, width: isSmooth ? 1 : 1.5 });
     if (isSmooth) series.push({ ...common, stroke, width: 2, points: { show: false } });
   });

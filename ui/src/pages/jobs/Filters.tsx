@@ -77,6 +77,7 @@ function Typed({ label, value = "", onChange }: TypedProps) {
       placeholder={label}
       onChange={(event) => setText(event.target.value)}
       slotProps={{ htmlInput: { "aria-label": label, maxLength: 63 } }}
+      className={label === "Name has" ? undefined : "hide-small"}
       sx={{ width: 150 }}
     />
   );
