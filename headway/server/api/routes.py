@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from headway.errors import InvalidInput, NotAllowed, NotAuthenticated
+from headway.errors import InvalidInput, NotAllowed, NotAuthenticated, TooManyRequests
 from headway.server.access import Action, Caller, InstallationSubject, admit
 from headway.server.api.bodies import MAXIMUM_BODY_BYTES, is_json, parse_json, read_body
 from headway.server.api.common import address_of
@@ -67,7 +67,7 @@ class GuardedRoute(APIRoute):
                         request._json = await parse_json(body)
                 try:
                     response = await handle(request)
-                except NotAuthenticated as error:
+                except (NotAuthenticated, TooManyRequests) as error:
                     server.audit.not_authenticated(address_of(request.scope), request.url.path, error.message)
                     raise
                 if response.status_code < 400 and allow.action not in decided.allowed:
