@@ -19,6 +19,7 @@ from tests.fleet import Fleet
 LOGGED = 100
 FOLLOWERS = 1000
 LINES = 1000
+ROWS = 500
 LOG_SCRIPT = f"""
 import headway, time
 run = headway.run()
@@ -52,7 +53,12 @@ def main() -> None:
         fleet.start_server()
         fleet.start_worker("one", slots=1)
         fleet.wait_for_workers(1)
-        result = {"benchmark": "live", **_log_to_follower(fleet), **asyncio.run(_many_followers(fleet))}
+        result = {
+            "benchmark": "live",
+            **_log_to_follower(fleet),
+            **asyncio.run(_many_followers(fleet)),
+            **_list_of_rows(fleet),
+        }
     print(json.dumps(result, indent=2))
 
 
@@ -124,6 +130,26 @@ async def _follow(fleet: Fleet, job: str, delays: list[float], connected: Connec
             lines += len(frame["lines"])
     writer.close()
     return lines
+
+
+def _list_of_rows(fleet: Fleet) -> dict[str, float]:
+    """The size of a list of 500 waiting jobs, as JSON and as sent, and the time until it is read."""
+    with fleet.client() as client:
+        for number in range(ROWS):
+            spec = {"script": "script.py", "source": "x" * 2_000, "world_size": 2, "name": f"waiting-{number}"}
+            client.submit(spec)
+        seconds = []
+        for _ in range(10):
+            began = time.perf_counter()
+            answer = client._connection.http.get("/jobs", params={"limit": ROWS})
+            seconds.append(time.perf_counter() - began)
+            assert len(answer.json()["jobs"]) == ROWS
+    return {
+        "list_rows": ROWS,
+        "list_median_seconds": round(statistics.median(seconds), 4),
+        "list_kilobytes": round(len(answer.content) / 1e3, 1),
+        "list_kilobytes_sent": round(answer.num_bytes_downloaded / 1e3, 1),
+    }
 
 
 def _quantiles(name: str, delays: list[float]) -> dict[str, float]:
