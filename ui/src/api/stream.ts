@@ -35,6 +35,8 @@ export interface Listener {
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
+/** The server says every 15 s that it is still there. A stream that is silent for longer is dead, whatever TCP thinks. */
+const SILENCE_MS = 40_000;
 
 /** Up to which frame a stream was read. */
 export interface Place {
@@ -65,19 +67,37 @@ export async function follow(url: string, place: Place, listener: Listener, sign
 async function readOnce(url: string, place: Place, listener: Listener, signal: AbortSignal): Promise<boolean> {
   const behind: Record<string, string> = place.cursor === null ? {} : { "Last-Event-ID": place.cursor };
   const headers = { ...behind, Accept: "text/event-stream" };
-  const response = await fetch(url, { headers, signal, credentials: "same-origin", cache: "no-store" });
+  const own = new AbortController();
+  const either = AbortSignal.any([signal, own.signal]);
+  const response = await fetch(url, { headers, signal: either, credentials: "same-origin", cache: "no-store" });
   if (response.status === 401) setRefused(true);
   if (!response.ok || response.body === null) throw await Problem.of(response);
   listener.onOpen();
   const reader = new FrameReader();
   const text = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
-    const { done, value } = await text.read();
+    const { done, value } = await within(SILENCE_MS, text.read()).catch((error: unknown) => {
+      own.abort(); // so that the browser gives the connection back
+      throw error;
+    });
     if (done || signal.aborted) return false;
     const frames = reader.read(value);
     if (frames.length === 0) continue;
     listener.onFrames(frames.map((frame) => frame.data));
     place.cursor = frames.findLast((frame) => frame.id !== null)?.id ?? place.cursor;
     if (frames.some((frame) => (frame.data as { kind?: string }).kind === "end")) return true;
+  }
+}
+
+/** What is promised, or an error if it takes longer. */
+async function within<T>(limitMs: number, promised: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("The stream is silent.")), limitMs);
+  });
+  try {
+    return await Promise.race([promised, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
