@@ -41,6 +41,10 @@ def test_each_route_calls_one_service() -> None:
         "admission.__init__": {"callers", "directory", "settings"},  # no route: it stands before them
         "admission._admit": {"callers", "audit"},
         "links.log_in": {"audit", "logins"},  # open to everyone, it says itself what was refused
+        "events.of": {"clock", "rows"},  # keeps the places of a queue for a moment
+        "live.connect_live_channel": {"live", "projects"},  # a WebSocket's project is resolved after it is accepted
+        "live_topics.open_topic": {"workers", "following", "polling", "job_feed"},  # each topic is one of them
+        "live_topics._queue": {"queue", "rows"},
         "health.get_health": {"check_ready", "damaged"},  # open to everyone, it tells two figures
         "streams.list_events": {"streams", "following"},  # a page of what there is, or a stream
         "streams.read_logs": {"streams", "following"},
