@@ -18,7 +18,12 @@ DESCRIPTION = {"name": "w", "slots": 1, "threads_per_slot": 1, "host": "127.0.0.
 CONFIG = """
 # Streams that end with the server or the job only; what they refuse is tested in tests/api.
 [[operations]]
-include-path = ["/api/v1/events", "/api/v1/jobs/{{job}}/follow"]
+include-path = ["/api/v1/events", "/api/v1/jobs/{{job}}/follow", "/api/v1/live"]
+enabled = false
+
+# It revokes the token of all other requests.
+[[operations]]
+include-name = "DELETE /api/v1/session"
 enabled = false
 
 [[operations]]

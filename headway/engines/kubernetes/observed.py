@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ _WORST_FIRST = (
 )  # fmt: skip
 _REMEMBERED_RELEASES = 1000
 """How many released allocations are remembered, in case some of their objects still appear."""
+_OF_TOKEN = re.compile(r'volume "?token\b')
+"""A node may read our secret a moment after the pod is bound to it, so its first try may fail."""
 _MADE_SOON = PodWaits(WaitingCause.STARTING, "Kubernetes makes the pod.")
 
 
@@ -160,7 +163,7 @@ class Observed:
             if view is not None and view.job is not None and view.job["metadata"]["uid"] == involved.get("uid"):
                 view.refused = PodWaits(cause_of(message), f"Kubernetes makes no pod: {message}")
                 self._tell_waiting(view)
-        elif event.get("reason") in ("FailedMount", "FailedAttachVolume") and '"token"' not in message:
+        elif event.get("reason") in ("FailedMount", "FailedAttachVolume") and not _OF_TOKEN.search(message):
             for view in self.views.values():
                 if involved.get("uid") in view.pods:
                     view.mounts[involved["uid"]] = PodWaits(WaitingCause.MISSING, f"A volume is missing: {message}")

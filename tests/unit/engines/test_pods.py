@@ -125,3 +125,19 @@ def test_an_end_that_is_seen_before_the_answer_to_its_release_is_headways_own_an
     observed.job_gone("a-1")
     observed.released("a-1", job_existed=True)
     assert [one for one in told if isinstance(one, Over)] == [Over("a-1")]
+
+
+@pytest.mark.parametrize("volume", ["token", '"token"'])
+def test_a_token_that_a_node_may_not_read_yet_is_nothing_to_tell(volume: str) -> None:
+    """Given a new pod, when its node is refused our secret at first, then the pod is not said to lack a volume."""
+    told: list[Observation] = []
+    observed = Observed(told.append)
+    observed.job_seen({"metadata": {"name": "a-1", "uid": "j-1"}, "spec": {"completions": 1}})
+    observed.pod_seen(pod(phase="Pending"))
+    before = list(told)
+    for name, count in ((volume, 0), ('"data"', 1)):
+        message = f"MountVolume.SetUp failed for volume {name}: no relationship found between node and this object"
+        observed.warned(
+            {"involvedObject": {"kind": "Pod", "uid": "u-1"}, "reason": "FailedMount", "message": message}
+        )  # fmt: skip
+        assert len(told) == len(before) + count
