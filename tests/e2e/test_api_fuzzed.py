@@ -54,7 +54,7 @@ def post(fleet: Fleet, token: str, path: str, body: dict[str, Any]) -> dict[str,
     return answer.json()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(700)
 def test_no_request_gets_a_defect_or_an_undocumented_answer(tmp_path: Path) -> None:
     """Given a job that a worker claimed, users, workers and ranks call every route, with good and bad values."""
     with Fleet(tmp_path, lease_seconds=3600) as fleet:
@@ -73,7 +73,7 @@ def test_no_request_gets_a_defect_or_an_undocumented_answer(tmp_path: Path) -> N
                 "--generation-deterministic", "--max-examples", "2", "--continue-on-failure",
                 "--request-timeout", "60", "--no-color",
             ],
-            capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
+            capture_output=True, text=True, timeout=600, check=False, cwd=tmp_path,
             env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")},
         )  # fmt: skip
         assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]
