@@ -13,6 +13,10 @@ from tests.api.conftest import Api
 pytestmark = pytest.mark.anyio
 
 
+LOGGING_IN = {("POST", f"{API_PREFIX}/session{path}") for path in ("", "/tokens", "/renew")}
+"""The routes by which one gets credentials."""
+
+
 def routes_with_names_filled_in() -> list[tuple[str, str]]:
     """Method and path of every route that needs a token."""
     found = []
@@ -20,7 +24,7 @@ def routes_with_names_filled_in() -> list[tuple[str, str]]:
         names = {"job": "j-mine", "attempt": "1", "worker": "w-mine", "name": "x", "sha256": "0" * 64}
         names |= {"assigned_job": "j-mine", "assigned_attempt": "1", "inquiry": "q-x", "dataset": "x"}
         names |= {"step": "1", "rank": "0", "from_attempt": "1", "kind": "jobs", "row": "x"}
-        names |= {"user": "x", "project": "x", "token": "x"}
+        names |= {"user": "x", "project": "x", "token": "x", "channel": "l-x"}
         path = API_PREFIX + route.path_format.format(**names)
         found += [(method, path) for method in route.methods]
     return found
@@ -33,7 +37,7 @@ async def test_every_route_is_in_the_walk(api: Api) -> None:
 
 
 async def test_every_route_is_closed_without_credentials(api: Api) -> None:
-    routes = routes_with_names_filled_in()
+    routes = [one for one in routes_with_names_filled_in() if one not in LOGGING_IN]
     assert len(routes) >= 20
     for method, path in routes:
         for header in (

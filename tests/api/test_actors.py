@@ -38,7 +38,7 @@ async def test_facts_name_their_worker_and_changes_of_the_server_name_no_actor(a
     await worker.run_to_the_end(job)
     await eventually(api, "mine", "succeeded")
     actors = await actors_of(api, job)
-    by_worker = {"kind": "worker", "credential": "", "worker": worker.id}
+    by_worker = {"kind": "worker", "credential": "", "worker": worker.id, "user": None}
     assert actors["attempt.placed"] is None
     assert actors["attempt.started"] == by_worker
     assert actors["attempt.ended"] == by_worker
@@ -70,7 +70,7 @@ async def test_who_drains_refuses_or_leaves_is_named_for_the_end_of_the_attempt(
 
     refused, worker = await api.placed()
     path = f"/api/v1/workers/{worker.id}"
-    itself = {"kind": "worker", "worker": worker.id, "credential": for_worker(worker.id).credential}
+    itself = {"kind": "worker", "worker": worker.id, "credential": for_worker(worker.id).credential, "user": None}
     answer = await api.http.post(f"{path}/assignments/{refused}/1/refuse", headers=worker.headers)
     assert answer.status_code == 204
     assert await attempt_ended_by(refused) == itself

@@ -8,9 +8,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from headway.core.job import Event
 from headway.server.api.job_rows import JobRow
-
-Number = float | Literal["NaN", "Infinity", "-Infinity"]
-"""A number as JSON can hold it: one that is not finite is text."""
+from headway.server.api.number import Number
 
 
 class StreamLine(BaseModel):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 
 from headway.core.curve import Curve
-from headway.core.frozen import Frozen, MetricValue
+from headway.core.frozen import Frozen
 from headway.core.job import Job
 from headway.core.job_query import JobSort, sort_values
+from headway.core.json_value import as_json
 from headway.core.resume_point import resumes_from
 from headway.core.status import JobStatus
 from headway.core.training_progress import TrainingProgress
 from headway.rank_protocol.paths import CALL_SCRIPT
 from headway.server.api.job_views import JobFields
+from headway.server.api.number import Number
 from headway.server.services.rows import Row
 
 _PROGRAM_CHARACTERS = 100
@@ -23,7 +25,7 @@ class RowMetric(Frozen):
 
     name: str
     step: int
-    value: MetricValue
+    value: Number
 
 
 class JobRow(JobFields):
@@ -112,7 +114,7 @@ def _step(job: Job, progress: TrainingProgress | None, curve: Curve | None) -> i
 def _metric(curve: Curve | None) -> RowMetric | None:
     if curve is None:
         return None
-    return RowMetric.model_construct(name=curve.name, step=curve.steps[-1], value=curve.values[-1])
+    return RowMetric.model_construct(name=curve.name, step=curve.steps[-1], value=as_json(curve.values[-1]))
 
 
 def _test(job: Job) -> dict[str, float]:
