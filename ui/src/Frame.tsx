@@ -1,6 +1,8 @@
 import { useColorScheme, useMediaQuery } from "@mui/material";
+import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useLocation } from "@tanstack/react-router";
 import { useLayoutEffect, useSyncExternalStore } from "react";
+import { api, data } from "./api/client";
 import { useLostAt } from "./api/live";
 import { isRefused, onSessionChange } from "./api/session";
 import { useNow } from "./components/Now";
@@ -9,6 +11,9 @@ import { LoginPage } from "./pages/LoginPage";
 import { keepProject, ProjectChoice } from "./ProjectChoice";
 import { RAIL } from "./rail";
 import { duration } from "./words";
+
+/** Pages without a stream ask this often whether the server is there. */
+const LOOK_MS = 5_000;
 
 /** What surrounds every page: the rail, the project, the search and the connection. */
 export function Frame() {
@@ -52,6 +57,7 @@ export function Frame() {
 
 function Connection({ lostAt }: { lostAt: number | null }) {
   const now = useNow(1);
+  useQuery({ queryKey: ["livez"], queryFn: () => data(api.GET("/livez")), refetchInterval: LOOK_MS, retry: false });
   if (lostAt === null) return <span className="light quiet">live</span>;
   return (
     <span className="light lost" role="status">

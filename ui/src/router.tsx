@@ -35,7 +35,11 @@ const newJob = createRoute({
 const compare = createRoute({
   getParentRoute: () => root,
   path: "/compare",
-  validateSearch: (given: Record<string, unknown>) => ({ ...projectOf(given), ...(Array.isArray(given.jobs) ? { jobs: given.jobs.map(String) } : {}) }),
+  validateSearch: (given: Record<string, unknown>) => ({
+    ...projectOf(given),
+    ...(Array.isArray(given.jobs) ? { jobs: given.jobs.map(String) } : {}),
+    ...(given.by === "time" ? { by: "time" as const } : {}),
+  }),
   component: lazyRouteComponent(() => import("./pages/compare/ComparePage"), "ComparePage"),
 });
 const datasets = createRoute({

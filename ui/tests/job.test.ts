@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ansi } from "../src/pages/job/ansi";
 import { LogStore } from "../src/pages/job/LogStore";
-import { panelsOf } from "../src/pages/job/panels";
+import { overTime, panelsOf, stepsAround } from "../src/pages/job/panels";
 import { smoothed } from "../src/pages/job/smoothing";
 import { checkJobSearch } from "../src/pages/job/search";
 
@@ -33,6 +33,12 @@ describe("the log", () => {
     store.add(report(line("done", 0), line("next", 0)));
     expect([0, 1, 2].map((index) => store.text(index))).toEqual(["done", "hello", "next"]);
     expect(store.length).toBe(3);
+  });
+
+  test("a time leads to the first line printed then or later", () => {
+    const store = new LogStore();
+    store.add(report({ ...line("early"), at: 10 }, { ...line("late"), at: 20 }));
+    expect([5, 10, 15, 21].map((at) => store.firstAt(at))).toEqual([0, 0, 1, undefined]);
   });
 
   test("a carriage return shows what was drawn last", () => {
@@ -80,4 +86,18 @@ test("train and validation share a panel, and what is not finite is counted", ()
 test("an address of a job keeps what makes sense", () => {
   const given = { tab: "log", smoothing: 7, zoom: [3, 9], rank: -1, find: 12, line: "x", log: "yes" };
   expect(checkJobSearch(given)).toEqual({ tab: "log", zoom: [3, 9], rank: -1, find: "12" });
+});
+
+describe("a time on the line of attempts", () => {
+  const steps = Array.from({ length: 1_001 }, (_, step) => step);
+  const series = { name: "loss", rank: 0, count: steps.length, thinned: false, steps, times: steps.map((step) => 100 + step / 10), values: steps };
+
+  test("leads to the steps logged then, also at both ends", () => {
+    expect([150, 0, 900].map((at) => stepsAround([series], at))).toEqual([[450, 550], [0, 50], [950, 1_000]]);
+    expect(stepsAround([], 150)).toBeUndefined();
+  });
+
+  test("becomes seconds since the first point", () => {
+    expect(overTime([series])[0]?.steps.slice(0, 2).map((second) => second.toFixed(1))).toEqual(["0.0", "0.1"]);
+  });
 });

@@ -1,4 +1,5 @@
 import createClient from "openapi-fetch";
+import { noteAnswer } from "./live";
 import { Problem } from "./problem";
 import type { components, paths } from "./schema";
 import { setRefused } from "./session";
@@ -8,7 +9,11 @@ export type Schemas = components["schemas"];
 export const api = createClient<paths>({ credentials: "same-origin" });
 
 api.use({
+  onError() {
+    noteAnswer(false);
+  },
   async onResponse({ response }) {
+    noteAnswer(true);
     if (response.ok) return undefined;
     const isLogin = new URL(response.url).pathname === "/api/v1/session";
     if (response.status === 401 && !isLogin) setRefused(true);

@@ -12,6 +12,13 @@ export function setConnected(connected: boolean): void {
   for (const one of listeners) one();
 }
 
+let streams = 0;
+
+/** Whether a request reached the server. While a stream is followed, that knows better. */
+export function noteAnswer(reached: boolean): void {
+  if (streams === 0) setConnected(reached);
+}
+
 function onChange(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -47,7 +54,10 @@ export function useStream(url: string | null, onFrames: (frames: unknown[]) => v
       onOpen: () => setConnected(true),
       onLost: () => setConnected(false),
     };
-    void follow(url, place.current, listener, ending.signal);
+    streams += 1;
+    void follow(url, place.current, listener, ending.signal).finally(() => {
+      streams -= 1;
+    });
     return () => ending.abort();
   }, [url, visible]);
 }

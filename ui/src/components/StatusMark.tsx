@@ -41,6 +41,10 @@ export function Mark({ word, tone, shape }: { word: string; tone: Tone; shape: k
   );
 }
 
+export function wordOf(status: JobStatus): string {
+  return MARKS[status].word;
+}
+
 export function isOver(status: JobStatus): boolean {
   return status === "succeeded" || status === "failed" || status === "cancelled";
 }

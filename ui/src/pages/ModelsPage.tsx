@@ -13,7 +13,7 @@ export function ModelsPage() {
   const project = useProject();
   const query = { status: ["succeeded" as const], sort: "accuracy" as const, limit: MODELS, project };
   const { data: page, error } = useQuery({
-    queryKey: ["jobs", "models", project],
+    queryKey: ["models", project],
     queryFn: () => data(api.GET("/api/v1/jobs", { params: { query } })),
   });
   const models = page?.jobs.filter((row) => Object.keys(row.test).length > 0);

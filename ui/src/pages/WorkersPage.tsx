@@ -5,11 +5,13 @@ import { api, data, type Schemas } from "../api/client";
 import { Age } from "../components/Now";
 import { Empty, Failed, Loading } from "../components/States";
 import { Mark } from "../components/StatusMark";
-import { keepProject } from "../ProjectChoice";
+import { keepProject, useProject } from "../ProjectChoice";
 import { bytes, count } from "../words";
 
 type Worker = Schemas["WorkerView"];
 type Verb = "drain" | "undrain" | "restore";
+
+const JOBS = 500;
 
 /** The machines: what they have, what runs on them, and which take no jobs. */
 export function WorkersPage() {
@@ -18,6 +20,13 @@ export function WorkersPage() {
     queryFn: () => data(api.GET("/api/v1/workers")),
     refetchInterval: 3_000,
   });
+  const project = useProject();
+  const { data: page } = useQuery({
+    queryKey: ["names of running jobs", project],
+    queryFn: () => data(api.GET("/api/v1/jobs", { params: { query: { status: ["starting", "running", "stopping"], limit: JOBS, project } } })),
+    refetchInterval: 3_000,
+  });
+  const names = new Map(page?.jobs.map((row) => [row.id, row.name]));
   return (
     <div className="page fill">
       <h1>Workers</h1>
@@ -42,7 +51,7 @@ export function WorkersPage() {
             </thead>
             <tbody>
               {workers.map((worker) => (
-                <Line key={worker.id} worker={worker} />
+                <Line key={worker.id} worker={worker} names={names} />
               ))}
             </tbody>
           </table>
@@ -52,7 +61,7 @@ export function WorkersPage() {
   );
 }
 
-function Line({ worker }: { worker: Worker }) {
+function Line({ worker, names }: { worker: Worker; names: Map<string, string> }) {
   const queries = useQueryClient();
   const change = useMutation({
     mutationFn: (verb: Verb) => data(api.POST(`/api/v1/workers/{name}/${verb}`, { params: { path: { name: worker.name } } })),
@@ -84,7 +93,7 @@ function Line({ worker }: { worker: Worker }) {
         <td>
           {Object.entries(worker.ranks).map(([job, ranks]) => (
             <Link key={job} to="/jobs/$job" params={{ job }} search={keepProject} title={`ranks ${String(ranks)}`}>
-              {job}{" "}
+              <bdi>{names.get(job) ?? job}</bdi>{" "}
             </Link>
           ))}
         </td>

@@ -123,4 +123,10 @@ test("every view is accessible, light and dark", async () => {
       await expectAccessible(one);
     }
   }
+  await page.getByRole("link", { name: "Models" }).click();
+  await page.getByRole("heading", { name: "Models", exact: true }).waitFor();
+  await page.getByRole("link", { name: "Jobs", exact: true }).click();
+  await page.getByRole("link", { name: /^\d+ *failed in 24 h/ }).click();
+  await page.getByRole("link", { name: "hostile" }).waitFor();
+  await page.getByRole("link", { name: "waits" }).waitFor({ state: "detached" });
 });

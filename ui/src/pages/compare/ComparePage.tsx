@@ -1,3 +1,4 @@
+import { ToggleButton, ToggleButtonGroup } from "@mui/material";
 import { useQueries } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -8,7 +9,7 @@ import { StatusMark } from "../../components/StatusMark";
 import { keepProject, useProject } from "../../ProjectChoice";
 import { figure } from "../../words";
 import type { Job } from "../job/data";
-import { type Panel, panelsOf } from "../job/panels";
+import { overTime, type Panel, panelsOf } from "../job/panels";
 import { differences } from "./differences";
 
 const route = getRouteApi("/compare");
@@ -16,7 +17,8 @@ const POINTS = 500;
 
 /** Jobs side by side: what differs between them, their curves, and their final figures. */
 export function ComparePage() {
-  const { jobs: ids = [] } = route.useSearch();
+  const { jobs: ids = [], by } = route.useSearch();
+  const navigate = route.useNavigate();
   const project = useProject();
   const found = useQueries({
     queries: ids.map((id) => ({
@@ -37,14 +39,14 @@ export function ComparePage() {
     const merged = new Map<string, Panel["curves"]>();
     loaded.forEach((answer, place) => {
       const name = found[place]?.data?.name ?? "";
-      for (const panel of panelsOf(answer?.series ?? [], `${name} `)) {
+      for (const panel of panelsOf(by === "time" ? overTime(answer?.series ?? []) : (answer?.series ?? []), `${name} `)) {
         merged.set(panel.name, [...(merged.get(panel.name) ?? []), ...panel.curves]);
       }
     });
     return [...merged].filter(([name]) => name !== "epoch");
     // The lists of answers are new at each render; their parts are not.
     // eslint-disable-next-line
-  }, [...loaded, jobs.length]);
+  }, [...loaded, jobs.length, by]);
   if (ids.length === 0) {
     return (
       <div className="page">
@@ -64,9 +66,24 @@ export function ComparePage() {
       {error && <Failed error={error} />}
       {jobs.length === 0 && !error && <Loading what="the jobs" />}
       {jobs.length > 0 && <Figures jobs={jobs} />}
+      {panels.length > 0 && (
+        <ToggleButtonGroup
+          exclusive
+          size="small"
+          value={by ?? "step"}
+          aria-label="Curves by"
+          onChange={(_, chosen) => chosen && void navigate({ search: (before) => ({ ...before, by: chosen === "time" ? ("time" as const) : undefined }), replace: true })}
+        >
+          {["step", "time"].map((one) => (
+            <ToggleButton key={one} value={one} sx={{ textTransform: "none", px: 2, py: 0.4 }}>
+              by {one}
+            </ToggleButton>
+          ))}
+        </ToggleButtonGroup>
+      )}
       <div className="plots">
         {panels.map(([name, curves]) => (
-          <Plot key={name} title={name} curves={curves} />
+          <Plot key={name} title={name} curves={curves} xWord={by === "time" ? "seconds" : "step"} />
         ))}
       </div>
     </div>

@@ -97,10 +97,12 @@ function Actions({ job }: { job: Job }) {
     },
   });
   const rerun = useMutation({
-    mutationFn: () => data(api.POST("/api/v1/jobs/{job}/rerun", { params, body: {} })),
+    mutationFn: (changes: Record<string, string>) => data(api.POST("/api/v1/jobs/{job}/rerun", { params, body: changes })),
     onSuccess: (made) => void navigate({ to: "/jobs/$job", params: { job: made.id }, search: keepProject({ project }) }),
   });
   const over = isOver(job.status);
+  const saved = job.checkpoints.filter((one) => one.complete).map((one) => one.step);
+  const newest = saved.length > 0 ? Math.max(...saved) : null;
   const error = change.error ?? rerun.error;
   return (
     <>
@@ -115,9 +117,18 @@ function Actions({ job }: { job: Job }) {
           {asked ? "Really cancel" : "Cancel"}
         </Button>
       )}
-      <Button disabled={rerun.isPending} onClick={() => rerun.mutate()} title="Submits the same spec again as a new job">
+      <Button disabled={rerun.isPending} onClick={() => rerun.mutate({})} title="Submits the same spec again as a new job">
         Rerun
       </Button>
+      {newest !== null && (
+        <Button
+          disabled={rerun.isPending}
+          onClick={() => rerun.mutate({ from_checkpoint: `${job.id}@${newest}` })}
+          title={`Starts a new job from this one's checkpoint of step ${newest}`}
+        >
+          Fork
+        </Button>
+      )}
       {error && <Failed error={error} />}
     </>
   );

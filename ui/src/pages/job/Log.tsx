@@ -18,11 +18,11 @@ const END_PIXELS = 40;
 
 /** What the ranks printed, live. Lines that are not in sight cost only their text. */
 export default function Log({ job }: { job: Job }) {
-  const { rank, find = "", line } = route.useSearch();
+  const { rank, find = "", line, at } = route.useSearch();
   const navigate = route.useNavigate();
   const [store] = useState(() => new LogStore());
   const [size, setSize] = useState(0);
-  const [follows, setFollows] = useState(line === undefined);
+  const [follows, setFollows] = useState(line === undefined && at === undefined);
   const wanted = useDeferredValue(find);
   const frame = useRef(0);
 
@@ -32,6 +32,9 @@ export default function Log({ job }: { job: Job }) {
     frame.current = requestAnimationFrame(() => setSize((before) => before + 1));
   });
   useEffect(() => () => cancelAnimationFrame(frame.current), []);
+  useEffect(() => {
+    if (at !== undefined) setFollows(false);
+  }, [at]);
 
   // `size` says that the store has changed; the store itself stays the same object.
   const found = useMemo(() => (size < 0 ? null : store.matching(rank, wanted)), [store, size, rank, wanted]);
@@ -39,6 +42,7 @@ export default function Log({ job }: { job: Job }) {
     void navigate({ search: (before) => ({ ...before, ...changes }), replace: true });
   }
   const length = found?.length ?? store.length;
+  const marked = line ?? (at === undefined ? undefined : store.firstAt(at));
   return (
     <div className="log-view">
       <div className="line wrap">
@@ -64,7 +68,7 @@ export default function Log({ job }: { job: Job }) {
           {found ? `${count(length)} of ${count(store.length)} lines` : `${count(length)} lines`}
         </span>
         <span className="grow" />
-        {line !== undefined && <Button onClick={() => change({ line: undefined })}>Line {count(line + 1)}: unmark</Button>}
+        {marked !== undefined && <Button onClick={() => change({ line: undefined, at: undefined })}>Line {count(marked + 1)}: unmark</Button>}
         <Button variant={follows ? "outlined" : "text"} aria-pressed={follows} onClick={() => setFollows(!follows)}>
           {follows ? "Following" : "Follow"}
         </Button>
@@ -74,7 +78,7 @@ export default function Log({ job }: { job: Job }) {
           <p className="quiet">Everything that ranks print appears here at once.</p>
         </Empty>
       ) : (
-        <Lines store={store} version={size} found={found} follows={follows} marked={line} onFollow={setFollows} onMark={(one) => change({ line: one })} />
+        <Lines key={at} store={store} version={size} found={found} follows={follows} marked={marked} onFollow={setFollows} onMark={(one) => change({ line: one })} />
       )}
     </div>
   );
@@ -104,10 +108,12 @@ function Lines({ store, version, found, follows, marked, onFollow, onMark }: Lin
   }, [follows, length, version, virtual]);
   const isMarkSeen = useRef(false);
   useEffect(() => {
-    if (marked === undefined || isMarkSeen.current || length <= marked) return;
+    if (marked === undefined || isMarkSeen.current) return;
+    const row = found ? found.findIndex((index) => index >= marked) : marked;
+    if (row < 0 || row >= length) return;
     isMarkSeen.current = true;
-    virtual.scrollToIndex(marked, { align: "center" });
-  }, [marked, length, virtual]);
+    virtual.scrollToIndex(row, { align: "center" });
+  }, [marked, found, length, virtual]);
   function onScroll(): void {
     const element = place.current;
     if (element === null) return;

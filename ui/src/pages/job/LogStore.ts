@@ -51,6 +51,12 @@ export class LogStore {
     }
   }
 
+  /** The first line printed at the time or later. */
+  firstAt(at: number): number | undefined {
+    const place = this.times.subarray(0, this.length).findIndex((time) => time >= at);
+    return place < 0 ? undefined : place;
+  }
+
   /** The lines of the rank that have the text, by their places; null: all lines. */
   matching(rank: number | undefined, find: string): number[] | null {
     if (rank === undefined && find === "") return null;

@@ -3,7 +3,7 @@ import { Plot } from "../../components/Plot";
 import { Empty, Failed, Loading } from "../../components/States";
 import { bytes, figure } from "../../words";
 import { type Job, useMetrics } from "./data";
-import { panelsOf } from "./panels";
+import { overTime, panelsOf } from "./panels";
 
 const NAMES = ["system/cpu_cores", "system/memory_bytes", "system/gpu_fraction", "system/gpu_memory_bytes"];
 const WORDS: Record<string, string> = {
@@ -16,11 +16,7 @@ const WORDS: Record<string, string> = {
 /** What each rank uses of its machine. */
 export default function Resources({ job }: { job: Job }) {
   const { data, error, isPending } = useMetrics(job.id, { names: NAMES, points: 1_000 });
-  const panels = useMemo(() => {
-    const series = data?.series ?? [];
-    const first = Math.min(...series.map((one) => one.times[0] ?? Number.POSITIVE_INFINITY));
-    return panelsOf(series.map((one) => ({ ...one, steps: one.times.map((at) => at - first) })));
-  }, [data]);
+  const panels = useMemo(() => panelsOf(overTime(data?.series ?? [])), [data]);
   if (isPending) return <Loading what="the samples" />;
   if (error && !data) return <Failed error={error} />;
   if (panels.length === 0) {

@@ -14,6 +14,26 @@ export interface Panel {
   curves: Curve[];
 }
 
+/** The series over seconds since their first point. */
+export function overTime(series: Series[]): Series[] {
+  const first = Math.min(...series.map((one) => one.times[0] ?? Number.POSITIVE_INFINITY));
+  return series.map((one) => ({ ...one, steps: one.times.map((at) => at - first) }));
+}
+
+const LEAST_STEPS = 5;
+
+/** The steps around those that were logged at the time: a tenth of all. */
+export function stepsAround(series: Series[], at: number): [number, number] | undefined {
+  const steps = series.flatMap((one) => one.steps);
+  const times = series.flatMap((one) => one.times);
+  const places = times.map((time, place) => [Math.abs(time - at), steps[place] ?? 0] as const);
+  const nearest = places.reduce<readonly [number, number] | undefined>((best, one) => (best && best[0] <= one[0] ? best : one), undefined);
+  if (nearest === undefined) return undefined;
+  const last = steps.reduce((most, step) => Math.max(most, step), 0);
+  const half = Math.max(LEAST_STEPS, Math.ceil(last / 20));
+  return [Math.max(0, nearest[1] - half), Math.min(Math.max(last, nearest[1]), nearest[1] + half)];
+}
+
 /** One panel per metric: `train/loss` and `validation/loss` are drawn together as `loss`. */
 export function panelsOf(series: Series[], prefix = ""): Panel[] {
   const ranks = new Set(series.map((one) => `${one.name} ${one.rank}`)).size !== new Set(series.map((one) => one.name)).size;

@@ -1,7 +1,7 @@
 export const TABS = ["charts", "log", "results", "files", "resources", "spec"] as const;
 export type Tab = (typeof TABS)[number];
 
-/** What the address says about one job. `zoom`: the first and last step. `line`: the first log line in sight. */
+/** What the address says about one job. `zoom`: the first and last step. `line`: the marked log line. `at`: the time to look at. */
 export interface JobSearch {
   project?: string;
   tab?: Tab;
@@ -11,10 +11,11 @@ export interface JobSearch {
   rank?: number;
   find?: string;
   line?: number;
+  at?: number;
 }
 
 export function checkJobSearch(given: Record<string, unknown>): JobSearch {
-  const { project, smoothing, zoom, rank, find, line } = given;
+  const { project, smoothing, zoom, rank, find, line, at } = given;
   const tab = TABS.find((one) => one === given.tab);
   return {
     ...(typeof project === "string" ? { project } : {}),
@@ -25,6 +26,7 @@ export function checkJobSearch(given: Record<string, unknown>): JobSearch {
     ...(isNumber(rank) ? { rank } : {}),
     ...(typeof find === "string" || isNumber(find) ? { find: String(find) } : {}),
     ...(isNumber(line) && line >= 0 ? { line } : {}),
+    ...(isNumber(at) ? { at } : {}),
   };
 }
 

@@ -9,12 +9,13 @@ import { useProject } from "../../ProjectChoice";
 import { plural } from "../../words";
 import type { Row } from "./rows";
 
-type Verb = "cancel" | "pause" | "resume" | "delete";
+type Verb = "cancel" | "pause" | "resume" | "rerun" | "delete";
 
 const MAY: Record<Verb, (row: Row) => boolean> = {
   cancel: (row) => !isOver(row.status),
   pause: (row) => !isOver(row.status) && !row.hold,
   resume: (row) => row.hold && !isOver(row.status),
+  rerun: () => true,
   delete: (row) => isOver(row.status),
 };
 
@@ -32,7 +33,9 @@ export function Chosen({ ids, rows }: { ids: string[]; rows: Row[] }) {
         chosen.filter(MAY[verb]).map((row) =>
           verb === "delete"
             ? api.DELETE("/api/v1/jobs/{job}", params(row.id))
-            : api.POST(`/api/v1/jobs/{job}/${verb}`, params(row.id)),
+            : verb === "rerun"
+              ? api.POST("/api/v1/jobs/{job}/rerun", { ...params(row.id), body: {} })
+              : api.POST(`/api/v1/jobs/{job}/${verb}`, params(row.id)),
         ),
       );
       return results.flatMap((result) => (result.status === "rejected" ? [sentenceOf(result.reason)] : []));
@@ -49,7 +52,7 @@ export function Chosen({ ids, rows }: { ids: string[]; rows: Row[] }) {
     <div>
       <div className="line wrap" role="toolbar" aria-label="Chosen jobs">
         <span>{plural(ids.length, "job")} chosen</span>
-        {(["cancel", "pause", "resume", "delete"] as const).map((verb) => {
+        {(["cancel", "pause", "resume", "rerun", "delete"] as const).map((verb) => {
           const able = chosen.filter(MAY[verb]).length;
           const isFinal = verb === "cancel" || verb === "delete";
           const word = asked === verb ? `Really ${verb} ${plural(able, "job")}` : `${verb} ${able}`;

@@ -1,9 +1,10 @@
 import { MenuItem, Select, TextField } from "@mui/material";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
+import { wordOf } from "../../components/StatusMark";
 import { type JobsSearch, SORTS, STATUSES } from "./search";
 
-const SORT_WORDS = { created: "newest", duration: "duration", loss: "test loss", accuracy: "test accuracy", f1: "test F1" };
+const SORT_WORDS = { created: "age", duration: "duration", loss: "test loss", accuracy: "test accuracy", f1: "test F1" };
 const TYPING_MS = 250;
 
 /** Filters and sorts the list as the API can. All of it is in the address. */
@@ -20,12 +21,12 @@ export function Filters({ search }: { search: JobsSearch }) {
         displayEmpty
         value={search.status ?? []}
         onChange={(event) => change({ status: event.target.value })}
-        renderValue={(chosen) => (chosen.length === 0 ? "Any status" : chosen.join(", "))}
+        renderValue={(chosen) => (chosen.length === 0 ? "Any status" : chosen.map(wordOf).join(", "))}
         inputProps={{ "aria-label": "Status" }}
       >
         {STATUSES.map((status) => (
           <MenuItem key={status} value={status}>
-            {status}
+            {wordOf(status)}
           </MenuItem>
         ))}
       </Select>
@@ -49,8 +50,8 @@ export function Filters({ search }: { search: JobsSearch }) {
         onChange={(event) => change({ order: event.target.value })}
         inputProps={{ "aria-label": "Order" }}
       >
-        <MenuItem value="descending">greatest first</MenuItem>
-        <MenuItem value="ascending">least first</MenuItem>
+        <MenuItem value="descending">{search.sort ? "greatest first" : "newest first"}</MenuItem>
+        <MenuItem value="ascending">{search.sort ? "least first" : "oldest first"}</MenuItem>
       </Select>
     </div>
   );

@@ -9,8 +9,10 @@ import { Chosen } from "./Chosen";
 import { Filters } from "./Filters";
 import { JobTable } from "./JobTable";
 import { type Counts, useJobFeed, useJobs } from "./rows";
+import type { Status } from "./search";
 
 const route = getRouteApi("/jobs");
+const RUNNING: Status[] = ["starting", "running", "stopping"];
 
 /** The list of jobs: what runs, what waits and why, what failed. */
 export function JobsPage() {
@@ -60,18 +62,18 @@ function Summary({ counts }: { counts: Counts | null }) {
   const used = workers?.reduce((sum, one) => sum + one.used_slots, 0) ?? 0;
   return (
     <div className="figures" style={{ marginLeft: 20 }}>
-      <span>
+      <Link to="/jobs" search={(before) => ({ ...keepProject(before), status: RUNNING })}>
         <b>{counts ? count(counts.running) : "–"}</b>running
-      </span>
-      <span>
+      </Link>
+      <Link to="/jobs" search={(before) => ({ ...keepProject(before), status: ["queued"] })}>
         <b>{counts ? count(counts.waiting) : "–"}</b>waiting
-      </span>
-      <span>
+      </Link>
+      <Link to="/jobs" search={(before) => ({ ...keepProject(before), status: ["failed"] })} className={counts?.failedToday ? "failed" : undefined}>
         <b>{counts ? count(counts.failedToday) : "–"}</b>failed in 24 h
-      </span>
-      <span>
+      </Link>
+      <Link to="/workers" search={keepProject}>
         <b>{workers ? `${count(used)} of ${count(slots)}` : "–"}</b>slots in use
-      </span>
+      </Link>
     </div>
   );
 }

@@ -1,1 +1,0 @@
-var e=new Set,t=!1;function n(n){t=n;for(let t of e)t()}function r(){return t}function i(t){return e.add(t),()=>e.delete(t)}export{i as n,n as r,r as t};
