@@ -112,7 +112,7 @@ class _Link:
             raise Unavailable(f"RabbitMQ did not take a message: {error or type(error).__name__}.") from error
 
     async def close(self) -> None:
-        """Close the connection, once RabbitMQ has the acknowledgements of what was read: it drops those that wait."""
+        """Send the acknowledgements of what was read, then close the connection, which drops those that wait."""
         if self._acknowledging:
             await asyncio.wait(self._acknowledging, timeout=_CONNECT_SECONDS)
         connection, self._connection, self._channel = self._connection, None, None

@@ -49,7 +49,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Data and results": {
         "download": Command("jobs:download", "Download a job's model or files."),
         "predict": Command("predict:predict", "Run a job's model on samples."),
-        "datasets": Command("datasets:datasets", "List, add and download datasets."),
+        "datasets": Command("datasets:datasets", "List, show, add, download and delete datasets."),
         "trainers": Command("datasets:trainers", "List the built-in trainers and their parameters."),
     },
     "Operate": {

@@ -7,10 +7,20 @@ from typing import Any
 
 import click
 
-from headway.cli.common import answer, damaged_rows, json_option, print_damaged, print_json, print_table
+from headway.cli.common import (
+    answer,
+    damaged_rows,
+    json_option,
+    print_damaged,
+    print_json,
+    print_table,
+    print_text,
+    when,
+)
 from headway.cli.group import Group
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
+from headway.core.dataset import Dataset
 from headway.core.nearest import did_you_mean
 from headway.core.size import size
 
@@ -19,7 +29,7 @@ from headway.core.size import size
 @json_option
 @click.pass_context
 def datasets(context: click.Context, as_json: bool) -> None:
-    """List the registered datasets, or add and download them."""
+    """List the registered datasets, or show, add, download and delete them."""
     if context.invoked_subcommand is not None:
         return
     with Client() as client:
@@ -37,17 +47,61 @@ def datasets(context: click.Context, as_json: bool) -> None:
 
 def _row(dataset: dict[str, Any]) -> tuple[str, ...]:
     splits = dataset["splits"]
-    array = splits["train"]["arrays"]["input"]
-    size_bytes = sum(block["compressed_bytes"] for split in splits.values() for block in split["blocks"])
-    sample = " x ".join(str(side) for side in array["sample_shape"]) or "scalar"
     return (
         dataset["name"],
         f"{splits['train']['sample_count']:,}",
         f"{splits['test']['sample_count']:,}",
-        f"{sample} {array['dtype']}",
+        _sample(splits["train"]["arrays"]["input"]),
         str(dataset["classes"]),
-        size(size_bytes),
+        size(_compressed_bytes(*splits.values())),
     )
+
+
+def _sample(array: dict[str, Any]) -> str:
+    sides = " x ".join(str(side) for side in array["sample_shape"]) or "scalar"
+    return f"{sides} {array['dtype']}"
+
+
+def _compressed_bytes(*splits: dict[str, Any]) -> int:
+    return sum(block["compressed_bytes"] for split in splits for block in split["blocks"])
+
+
+@datasets.command()
+@click.argument("name", shell_complete=complete_datasets)
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show a dataset: the shape of its samples, its classes, splits and sizes, and who registered it."""
+    with Client() as client:
+        found = client.dataset(name)
+    if as_json:
+        print_json(found)
+        return
+    index = Dataset.model_validate({field: found[field] for field in Dataset.model_fields if field in found})
+    facts = {
+        "Dataset": index.name,
+        "Sample": _sample(found["splits"]["train"]["arrays"]["input"]),
+        "Classes": f"{index.classes:,}",
+        "Values": f"mean {index.mean:.4g}, standard deviation {index.deviation:.4g}; {index.full_scale:g} means 1.0",
+        "Source": index.source,
+        "Registered": _registration(found),
+    }
+    for label, text in facts.items():
+        if text:
+            print_text(f"{label:<12}{text}", hanging=12)
+    rows = (
+        (name, f"{split.sample_count:,}", size(split.bytes), size(_compressed_bytes(found["splits"][name])))
+        for name, split in index.splits.items()
+    )
+    click.echo()
+    print_table(("SPLIT", "SAMPLES", "SIZE", "STORED"), rows)
+
+
+def _registration(dataset: dict[str, Any]) -> str:
+    """Who registered a dataset, and when."""
+    if dataset["added_by"] is None:
+        return ""
+    user = dataset["added_by"] or "the owner of the server's home"
+    return f"{when(dataset['added_at'])} by {user}"
 
 
 @datasets.command()
@@ -80,6 +134,16 @@ def download(name: str, to: Path | None, as_json: bool) -> None:
         folder = client.download_dataset(name, to)
     sentence = f"{folder} is written. For a script outside Headway: HEADWAY_DATA_DIRECTORY={folder.absolute()}"
     answer({"folder": str(folder)}, sentence, as_json=as_json)
+
+
+@datasets.command()
+@click.argument("name", shell_complete=complete_datasets)
+@json_option
+def delete(name: str, as_json: bool) -> None:
+    """Delete a dataset that no unfinished job uses. Models and ended jobs stay."""
+    with Client() as client:
+        client.delete_dataset(name)
+    answer({"deleted": name}, f"Dataset {name} is deleted.", as_json=as_json)
 
 
 @click.command()

@@ -31,7 +31,10 @@ def _completed(names: Callable[[Any], Iterable[tuple[str, str]]]) -> Callable[..
 complete_jobs = _completed(lambda client: ((one.name, one.status) for one in client.jobs(limit=_JOBS)))
 complete_workers = _completed(lambda client: ((one["name"], one["state"]) for one in client.workers()))
 complete_datasets = _completed(
-    lambda client: ((one["name"], f"{one['samples']:,} samples") for one in client.datasets())
+    lambda client: (
+        (one["name"], f"{sum(split['sample_count'] for split in one['splits'].values()):,} samples")
+        for one in client.datasets()
+    )
 )
 complete_trainers = _completed(lambda client: ((name, "") for name in client.trainers()))
 

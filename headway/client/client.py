@@ -315,6 +315,15 @@ class Client:
         datasets: list[dict[str, Any]] = self._connection.request("GET", "/datasets").json()
         return datasets
 
+    def dataset(self, name: str) -> dict[str, Any]:
+        """One registered dataset: its index, who registered it, and when. Raises NotFound."""
+        dataset: dict[str, Any] = self._connection.request("GET", f"/datasets/{path_part(name)}").json()
+        return dataset
+
+    def delete_dataset(self, name: str) -> None:
+        """Delete a dataset that no unfinished job uses. Models and ended jobs stay. Raises NotFound, Conflict."""
+        self._connection.request("DELETE", f"/datasets/{path_part(name)}")
+
     def add_dataset(self, name: str, path: Path | str) -> dict[str, Any]:
         """Register a dataset: a folder of IDX files named as MNIST's, or an .npz. Raises InvalidInput, Conflict."""
         from headway.client.datasets import add_dataset

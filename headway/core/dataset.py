@@ -79,12 +79,36 @@ class Dataset(Frozen):
         return self.splits["train"].arrays["input"].sample_shape
 
 
+class RegisteredDataset(Dataset):
+    """A dataset as it is stored and shown: its index, who registered it, and when, in seconds since the epoch."""
+
+    added_by: str | None = Field(
+        default=None,
+        description="Name of the user who registered it. Empty for the token of the server's home; null for built-in "
+        "datasets and for those registered before this was stored.",
+    )
+    added_at: float | None = Field(default=None, description="When it was registered, in seconds since the epoch.")
+
+
 @dataclass(frozen=True, slots=True)
 class OwnedDataset:
-    """A dataset and its project; None: all projects share it."""
+    """A dataset and its project; None: all projects share it. The rest is as in `RegisteredDataset`."""
 
     project: str | None
     dataset: Dataset
+    added_by: str | None = None
+    added_at: float | None = None
+
+    @classmethod
+    def of(cls, project: str | None, registered: RegisteredDataset) -> OwnedDataset:
+        """The dataset of a stored record."""
+        index = Dataset(**{name: getattr(registered, name) for name in Dataset.model_fields})
+        return cls(project, index, registered.added_by, registered.added_at)
+
+    @property
+    def registered(self) -> RegisteredDataset:
+        """The record to store or show."""
+        return RegisteredDataset(**dict(self.dataset), added_by=self.added_by, added_at=self.added_at)
 
 
 def project_of_earlier_dataset(name: str) -> str | None:

@@ -14,7 +14,7 @@ from headway.core.attempt import Attempt
 from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import DamagedRow
-from headway.core.dataset import Dataset, OwnedDataset
+from headway.core.dataset import OwnedDataset
 from headway.core.installation import Installation, Leadership
 from headway.core.job import Event, Job
 from headway.core.job_query import JobQuery
@@ -232,8 +232,12 @@ class Database(ABC):
 
     # Datasets
     @abstractmethod
-    async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
-        """Store a dataset's index, replacing one of the same name in the project; None: all projects share it."""
+    async def put_dataset(self, owned: OwnedDataset) -> None:
+        """Store a dataset's index, replacing one of the same name in the project."""
+
+    @abstractmethod
+    async def delete_dataset(self, project: str | None, name: str) -> None:
+        """Delete a dataset's index. Deleting it again changes nothing."""
 
     @abstractmethod
     async def datasets(self) -> list[OwnedDataset]:

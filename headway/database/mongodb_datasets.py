@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pymongo import ASCENDING
 
 from headway.core.damaged import RowKind
-from headway.core.dataset import Dataset, OwnedDataset, project_of_earlier_dataset
+from headway.core.dataset import OwnedDataset, RegisteredDataset, project_of_earlier_dataset
 from headway.database.mongodb_collections import MongodbCollections
 from headway.database.mongodb_connections import translated
 from headway.database.mongodb_documents import Document, key_of
@@ -29,12 +29,17 @@ class MongodbDatasets(MongodbCollections):
         for project, sha256 in await self.named_snapshots():
             await self.add_owner(project, f"snapshots/{sha256[:2]}/{sha256}")
 
-    async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
-        key = f"{project or ''}/{dataset.name}"
-        fields = {"project": project or "", "name": dataset.name, "document": dataset.model_dump_json()}
+    async def put_dataset(self, owned: OwnedDataset) -> None:
+        place = {"project": owned.project or "", "name": owned.dataset.name}
+        key = "/".join(place.values())
+        fields = {**place, "document": owned.registered.model_dump_json()}
         async with translated():
             await self._connections.upsert("datasets", key, fields)
         self.damage.forget(RowKind.DATASET, key)
+
+    async def delete_dataset(self, project: str | None, name: str) -> None:
+        async with translated():
+            await (await self._connections.changing("datasets")).delete_one({"_id": f"{project or ''}/{name}"})
 
     async def datasets(self) -> list[OwnedDataset]:
         order = [("project", ASCENDING), ("name", ASCENDING)]
@@ -44,10 +49,10 @@ class MongodbDatasets(MongodbCollections):
 
     def _owned_dataset(self, document: Document) -> OwnedDataset | None:
         def parse() -> OwnedDataset:
-            dataset = Dataset.model_validate_json(document["document"])
+            registered = RegisteredDataset.model_validate_json(document["document"])
             # A server of the previous version that still leads stores documents without a project.
-            project = document.get("project", project_of_earlier_dataset(dataset.name))
-            return OwnedDataset(project or None, dataset)
+            project = document.get("project", project_of_earlier_dataset(registered.name))
+            return OwnedDataset.of(project or None, registered)
 
         return self.damage.read(RowKind.DATASET, key_of(document), "", parse)
 

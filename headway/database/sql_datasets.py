@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from headway.core.damaged import RowKind
-from headway.core.dataset import Dataset, OwnedDataset
+from headway.core.dataset import OwnedDataset, RegisteredDataset
 from headway.database import tables
 from headway.database.damage import row_key
 from headway.database.sql_connections import SqlConnections
@@ -17,13 +17,18 @@ from headway.database.sql_connections import SqlConnections
 class SqlDatasets(SqlConnections):
     """Implements the contract for datasets and owners of objects."""
 
-    async def put_dataset(self, project: str | None, dataset: Dataset) -> None:
-        key = {"project": project or "", "name": dataset.name}
-        document = {"document": dataset.model_dump_json()}
+    async def put_dataset(self, owned: OwnedDataset) -> None:
+        key = {"project": owned.project or "", "name": owned.dataset.name}
+        document = {"document": owned.registered.model_dump_json()}
         async with self._main(write=True) as connection:
             upsert = self._insert(tables.datasets).values(**key, **document)
             await connection.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=document))
         self.damage.forget(RowKind.DATASET, row_key(*key.values()))
+
+    async def delete_dataset(self, project: str | None, name: str) -> None:
+        table = tables.datasets
+        async with self._main(write=True) as connection:
+            await connection.execute(delete(table).where((table.c.project == (project or "")) & (table.c.name == name)))
 
     async def datasets(self) -> list[OwnedDataset]:
         table = tables.datasets
@@ -38,7 +43,7 @@ class SqlDatasets(SqlConnections):
             RowKind.DATASET,
             row_key(row.project, row.name),
             "",
-            lambda: OwnedDataset(row.project or None, Dataset.model_validate_json(row.document)),
+            lambda: OwnedDataset.of(row.project or None, RegisteredDataset.model_validate_json(row.document)),
         )
 
     async def add_owner(self, project: str, object_id: str) -> None:

@@ -17,7 +17,7 @@ from headway.core.account import ACCOUNT_KINDS, AccountRecord, Invitation, Login
 from headway.core.attempt import LARGEST_NUMBER, Attempt
 from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
-from headway.core.dataset import Dataset, OwnedDataset, project_of_earlier_dataset
+from headway.core.dataset import OwnedDataset, RegisteredDataset, project_of_earlier_dataset
 from headway.core.frozen import Frozen
 from headway.core.installation import Installation
 from headway.core.job import Event, Job
@@ -60,7 +60,7 @@ class Record:
 
     kind: RecordKind
     owner: str
-    value: Job | Attempt | CheckpointPart | Event | Report | Dataset | AccountRecord | AuditEntry
+    value: Job | Attempt | CheckpointPart | Event | Report | RegisteredDataset | AccountRecord | AuditEntry
 
 
 class Manifest(Frozen):
@@ -144,7 +144,7 @@ async def _reports(database: Database, job: Job, attempt: int) -> AsyncIterator[
 
 def dataset_record(owned: OwnedDataset) -> Record:
     """The record of a dataset."""
-    return Record(RecordKind.DATASET, owned.project or "", owned.dataset)
+    return Record(RecordKind.DATASET, owned.project or "", owned.registered)
 
 
 async def account_records(database: Database) -> AsyncIterator[Record]:
@@ -202,9 +202,8 @@ def decode_records(page: IO[bytes]) -> Iterator[Record]:
                 report = Report(owner, attempt, worker, number, through, last, decode_facts(facts), logs, metrics)
                 yield Record(kind, owner, report)
             elif kind is RecordKind.DATASET:
-                dataset = Dataset.model_validate_json(body)
-                project = owner or project_of_earlier_dataset(dataset.name)
-                yield dataset_record(OwnedDataset(project, dataset))
+                registered = RegisteredDataset.model_validate_json(body)
+                yield Record(kind, owner or project_of_earlier_dataset(registered.name) or "", registered)
             elif kind is RecordKind.ACCOUNT:
                 yield Record(kind, owner, ACCOUNT_KINDS[owner].model_validate_json(body))
             else:

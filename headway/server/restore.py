@@ -16,7 +16,7 @@ from headway.core.account import AccountRecord
 from headway.core.attempt import Attempt
 from headway.core.audit import AuditEntry
 from headway.core.checkpoint import CheckpointPart
-from headway.core.dataset import Dataset
+from headway.core.dataset import OwnedDataset, RegisteredDataset
 from headway.core.job import Event, Job
 from headway.database.base import Database
 from headway.errors import Corrupt, InvalidInput, SettingInvalid
@@ -163,8 +163,8 @@ class _Batch:
                 await self._database.put_attempt(record.owner, attempt)
             case CheckpointPart() as part:
                 await self._database.put_checkpoint_part(record.owner, part)
-            case Dataset() as dataset:
-                await self._database.put_dataset(record.owner or None, dataset)
+            case RegisteredDataset() as registered:
+                await self._database.put_dataset(OwnedDataset.of(record.owner or None, registered))
             case AccountRecord() as account:
                 await self._database.put_account(account)
             case AuditEntry() as entry:

@@ -148,7 +148,7 @@ class Server:
         """The files that jobs read and store."""
         database, objects, settings = self.backends.database, self.backends.objects, self.settings
         self.blocks = Blocks(database, objects, self.backends.cache, self.clock)
-        self.datasets = Datasets(database, self.jobs, self.blocks, settings.dataset_directories)
+        self.datasets = Datasets(database, self.jobs, self.blocks, self.clock, settings.dataset_directories)
         self.snapshots = Snapshots(objects, database, self.jobs, settings.maximum_snapshot_bytes)
         self.specs = Specs(self.datasets, self.snapshots)
         self.checkpoints = Checkpoints(database, objects, self.jobs, self.clock, settings.maximum_artifact_bytes)

@@ -109,6 +109,7 @@ ROUTES = {
     "POST /jobs/{job}/resume": "writes",
     "POST /jobs/{job}/cancel": "writes",
     "DELETE /jobs/{job}": "writes",
+    "DELETE /datasets/{dataset}": "writes",
     "DELETE /workers/{worker}": "worker",
 }
 """Who may use each route at all, in an order in which none ends what a later one needs."""

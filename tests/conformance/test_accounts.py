@@ -18,7 +18,7 @@ from headway.core.account import (
     User,
 )
 from headway.core.audit import AuditEntry, Outcome
-from headway.core.dataset import Dataset
+from headway.core.dataset import Dataset, OwnedDataset
 from headway.core.job import Job, JobSpec
 from headway.database.base import AuditQuery, Database
 from headway.database.request_audit import RequestAudit, request_audit
@@ -98,7 +98,7 @@ async def test_the_audit_is_read_from_the_newest_on(database: Database) -> None:
     assert await database.audit(AuditQuery(user="ann", project="vision", before=first.id)) == []
 
 
-@pytest.mark.parametrize("write", ["job", "dataset", "owner", "account"])
+@pytest.mark.parametrize("write", ["job", "dataset", "deletion", "owner", "account"])
 async def test_the_first_write_of_a_request_stores_its_entries(database: Database, write: str) -> None:
     """Given entries that wait, then any write stores them, and a second write stores nothing again."""
     audit = RequestAudit()
@@ -112,7 +112,9 @@ async def test_the_first_write_of_a_request_stores_its_entries(database: Databas
                     continue
                 await database.insert_job(a_job("one"))
             case "dataset":
-                await database.put_dataset("p", dataset)
+                await database.put_dataset(OwnedDataset("p", dataset))
+            case "deletion":
+                await database.delete_dataset("p", "d")
             case "owner":
                 await database.add_owner("p", "blocks/1")
             case "account":

@@ -14,7 +14,7 @@ from headway.core.attempt import Attempt
 from headway.core.audit import AuditEntry, Outcome
 from headway.core.checkpoint import CheckpointPart
 from headway.core.damaged import RowKind
-from headway.core.dataset import Dataset
+from headway.core.dataset import Dataset, OwnedDataset
 from headway.core.job import Event, Job, JobSpec
 from headway.core.job_query import JobQuery, JobSort
 from headway.core.worker import Worker
@@ -111,7 +111,7 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
         worker = {"id": f"w-{number}", "name": f"w{number}", "slots": 1, "threads_per_slot": 1, "host": "h", "port": 1}
         await database.put_worker(Worker(**worker, registered_at=1.0))
         index = {"name": f"d{number}", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
-        await database.put_dataset("p", Dataset.model_validate(index))
+        await database.put_dataset(OwnedDataset("p", Dataset.model_validate(index)))
         logs = encode_logs(number, [LogLine(0, 1.0, f"line {number}")])
         await database.streams.insert([Report("j", 1, "w", number, number, logs=logs)])
     await damage(database, RowKind.ATTEMPT, "{", job="j", number=2)
@@ -145,11 +145,11 @@ async def test_a_damaged_row_of_any_other_kind_is_left_out_alone(database: Datab
 
 async def test_a_row_that_is_stored_again_is_not_damaged_any_more(database: Database) -> None:
     index = {"name": "d", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
-    await database.put_dataset("p", Dataset.model_validate(index))
+    await database.put_dataset(OwnedDataset("p", Dataset.model_validate(index)))
     await damage(database, RowKind.DATASET, "{", name="d", project="p")
     assert await database.datasets() == []
     assert len(database.damage.rows()) == 1
-    await database.put_dataset("p", Dataset.model_validate(index))
+    await database.put_dataset(OwnedDataset("p", Dataset.model_validate(index)))
     assert database.damage.rows() == []
 
 
@@ -207,7 +207,7 @@ async def store_one_of_each(database: Database, job: str) -> None:
     description = {"id": "w", "name": "w", "slots": 1, "threads_per_slot": 1, "host": "h", "port": 1}
     await database.put_worker(Worker(**description, registered_at=1.0))
     index = {"name": "d", "classes": 1, "splits": {}, "mean": 1, "deviation": 1, "full_scale": 1}
-    await database.put_dataset("p", Dataset.model_validate(index))
+    await database.put_dataset(OwnedDataset("p", Dataset.model_validate(index)))
     await database.put_account(User(id="ann", uid="u-1", created_at=1.0))
     entry = {"user": "", "credential": "", "address": "", "action": "a", "project": None, "subject": "s"}
     await database.insert_audit([AuditEntry(id="a-1", at=1.0, outcome=Outcome.REFUSED, **entry)])

@@ -36,7 +36,7 @@ def a_job(name: str, project: str, snapshot: str | None) -> Job:
 async def test_each_project_has_datasets_of_its_own(database: Database) -> None:
     """Given one name in two projects and as a shared dataset, then each is stored and replaced separately."""
     for project, classes in (("vision", 2), ("audio", 3), (None, 4), ("vision", 5)):
-        await database.put_dataset(project, a_dataset("digits", classes))
+        await database.put_dataset(OwnedDataset(project, a_dataset("digits", classes)))
     assert await database.datasets() == [
         OwnedDataset(None, a_dataset("digits", 4)),
         OwnedDataset("audio", a_dataset("digits", 3)),
@@ -44,10 +44,22 @@ async def test_each_project_has_datasets_of_its_own(database: Database) -> None:
     ]
 
 
+async def test_a_deleted_dataset_leaves_those_of_other_projects(database: Database) -> None:
+    for project in (None, "p", "q"):
+        await database.put_dataset(OwnedDataset(project, a_dataset("mine"), added_by="ann", added_at=2.5))
+    for _ in range(2):  # again: nothing changes
+        await database.delete_dataset("p", "mine")
+    assert await database.datasets() == [
+        OwnedDataset(project, a_dataset("mine"), "ann", 2.5) for project in (None, "q")
+    ]
+    await database.delete_dataset(None, "mine")
+    assert [one.project for one in await database.datasets()] == ["q"]
+
+
 async def test_datasets_are_in_the_same_order_in_every_database(database: Database) -> None:
     names = ["a", "a-b", "a.c", "a0", "a_b", "ab"]
     for name in reversed(names):
-        await database.put_dataset("p", a_dataset(name))
+        await database.put_dataset(OwnedDataset("p", a_dataset(name)))
     assert [one.dataset.name for one in await database.datasets()] == names
 
 

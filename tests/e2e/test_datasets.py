@@ -24,6 +24,10 @@ def test_a_dataset_of_ones_own_from_file_to_prediction(shared_fleet: Fleet, clie
     again = shared_fleet.command("datasets", "add", "mine", str(tmp_path / "mine.npz"), "--json")
     assert json.loads(again.stdout)["name"] == "mine"
     assert "mine" in shared_fleet.command("datasets").stdout
+    shown = " ".join(shared_fleet.command("datasets", "show", "mine").stdout.split())
+    for words in ("Sample 16 x 16 uint8", "Classes 2", "Source mine.npz", "by the owner of", "train 480 123 kB"):
+        assert words in shown
+    assert json.loads(shared_fleet.command("datasets", "show", "mine", "--json").stdout)["classes"] == 2
     job = client.train("cnn", dataset="mine", epochs=3, name="own-data").wait()
     assert job.result["test"]["accuracy"] > 0.95
     predicted = shared_fleet.command("predict", "own-data", str(tmp_path / "samples.npy"), "--json")
@@ -33,6 +37,13 @@ def test_a_dataset_of_ones_own_from_file_to_prediction(shared_fleet: Fleet, clie
     np.save(tmp_path / "wrong.npy", images[:, :8])
     refused = shared_fleet.command("predict", "own-data", str(tmp_path / "wrong.npy"))
     assert (refused.returncode, "the model takes samples of (16, 16)" in refused.stderr) == (2, True)
+    typed = {"_HEADWAY_COMPLETE": "bash_complete", "COMP_WORDS": "headway datasets delete mi", "COMP_CWORD": "3"}
+    assert "plain,mine" in shared_fleet.command(**typed).stdout.splitlines()
+    deleted = shared_fleet.command("datasets", "delete", "mine", "--json")
+    assert json.loads(deleted.stdout) == {"deleted": "mine"}
+    assert shared_fleet.command("predict", "own-data", str(tmp_path / "samples.npy")).returncode == 0, "models stay"
+    gone = shared_fleet.command("datasets", "show", "mine")
+    assert (gone.returncode != 0, "Dataset mine is not registered" in gone.stderr) == (True, True)
 
 
 def test_mnist_is_fetched_from_a_mirror_where_there_is_no_checkout(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Body, Depends, Path, Request, Response
 from pydantic import BaseModel
 
-from headway.core.dataset import Block, Dataset
+from headway.core.dataset import Block, Dataset, RegisteredDataset
 from headway.server.access import Action
 from headway.server.api.common import CallerHere, ServerHere
 from headway.server.api.files import ARCHIVE
@@ -36,9 +36,18 @@ async def list_datasets(caller: CallerHere, project: ProjectHere, server: Server
 
 
 @router.get("/datasets/{dataset}", dependencies=READ)
-async def get_dataset(dataset: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> Dataset:
-    """One registered dataset."""
+async def get_dataset(dataset: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> RegisteredDataset:
+    """One registered dataset, and who registered it."""
     return server.datasets.get(caller, project, dataset)
+
+
+@router.delete("/datasets/{dataset}", dependencies=WRITE, status_code=204)
+async def delete_dataset(dataset: str, caller: CallerHere, project: ProjectHere, server: ServerHere) -> None:
+    """Delete a dataset of the project, unless unfinished jobs use it. Built-in datasets cannot be deleted.
+
+    Models and ended jobs stay. The stored data is deleted after a day if no other dataset has it.
+    """
+    await server.datasets.delete(caller, project, dataset)
 
 
 @router.post("/datasets/missing", dependencies=WRITE)

@@ -1,4 +1,4 @@
-"""The verbs of blocks: store, find missing ones, read; and delete those of datasets that were never registered.
+"""The verbs of blocks: store, find missing ones, read; and delete those that no registered dataset names.
 
 A block is addressed by its hash, and all projects share it.
 """
@@ -48,6 +48,16 @@ class Blocks:
         for sha256 in _hashes(owned):
             others = tuple(one for one in self._datasets.get(sha256, ()) if not _same_place(one, owned))
             self._datasets[sha256] = (*others, owned) if others else alone
+            self._unregistered_since.pop(block_object(sha256), None)
+
+    def forget(self, owned: OwnedDataset) -> None:
+        """Note that a dataset is deleted. `sweep` deletes the blocks that no other dataset names."""
+        for sha256 in _hashes(owned):
+            others = tuple(one for one in self._datasets.get(sha256, ()) if not _same_place(one, owned))
+            if others:
+                self._datasets[sha256] = others
+            else:
+                self._datasets.pop(sha256, None)
 
     def datasets_of(self, sha256: str) -> tuple[OwnedDataset, ...]:
         """The registered datasets, of any project, that name the block."""
@@ -74,6 +84,7 @@ class Blocks:
                 raise TooLarge(f"Block {sha256[:12]} is larger than {MAXIMUM_BLOCK_BYTES:,} bytes.")
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InvalidInput(f"The bytes sent for block {sha256[:12]} have another hash.")
+        self._unregistered_since.pop(block_object(sha256), None)  # a sweep at work leaves it
         await self._objects.put(block_object(sha256), in_one_chunk(bytes(content)))
         await self._database.add_owner(project, block_object(sha256))
 
@@ -130,10 +141,13 @@ class Blocks:
                 await self._objects.delete(object_id)
                 deleted += 1
         if deleted:
-            _log.info("%d blocks were deleted: no dataset was registered for them within a day.", deleted)
+            _log.info("%d blocks were deleted: no dataset has named them for a day.", deleted)
 
     def _abandoned(self, object_id: str, projects: Iterable[str]) -> bool:
-        times = [self._unregistered_since[object_id], *(self._uploads_at.get(one, 0.0) for one in projects)]
+        since = self._unregistered_since.get(object_id)
+        if since is None:
+            return False
+        times = [since, *(self._uploads_at.get(one, 0.0) for one in projects)]
         return self._clock.monotonic() - max(times) >= _ABANDONED_SECONDS
 
     def _names(self, project: str, sha256: str) -> bool:

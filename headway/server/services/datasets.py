@@ -1,29 +1,43 @@
-"""The verbs of datasets: list, get, add, read a block; and `find`, which registers a built-in one at its first use."""
+"""The verbs of datasets: list, get, add, delete, read a block; and `find`, which registers a built-in one when used."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from headway.core.dataset import BUILT_IN, Block, Dataset, OwnedDataset, check_index
+from headway.core.dataset import BUILT_IN, Block, Dataset, OwnedDataset, RegisteredDataset, check_index
+from headway.core.job_query import JobQuery
 from headway.core.nearest import did_you_mean
+from headway.core.status import JobStatus
 from headway.database.base import Database
 from headway.errors import Conflict, DatasetMissing, InvalidInput, NotFound
 from headway.formats import blocks
-from headway.server.access import Action, Caller, DatasetSubject, require, require_in_project
+from headway.server.access import Action, Caller, DatasetSubject, detail, require, require_in_project
+from headway.server.clock import Clock
 from headway.server.services.blocks import Blocks
 from headway.server.services.jobs import Jobs
+
+_UNFINISHED = tuple(status for status in JobStatus if not status.terminal)
+_NAMED_JOBS = 10
+"""A refused deletion names so many jobs that use the dataset."""
 
 
 class Datasets:
     """A project has its own datasets and the built-in ones, which all projects share. Its own dataset hides a shared
     one of the same name."""
 
-    def __init__(self, database: Database, jobs: Jobs, blocks: Blocks, directories: tuple[Path, ...]) -> None:
+    def __init__(
+        self, database: Database, jobs: Jobs, blocks: Blocks, clock: Clock, directories: tuple[Path, ...]
+    ) -> None:
         self._database = database
         self._jobs = jobs
         self._blocks = blocks
+        self._clock = clock
         self._directories = directories
+        self._submitting: Counter[tuple[str, str]] = Counter()
         self._known: dict[tuple[str | None, str], OwnedDataset] = {}
         self._registering = asyncio.Lock()
 
@@ -58,14 +72,27 @@ class Datasets:
     def _names(self, project: str) -> set[str]:
         return {name for owner, name in self._known if owner in (None, project)}
 
-    def get(self, caller: Caller, project: str, name: str) -> Dataset:
+    @contextmanager
+    def submitting(self, project: str, name: str) -> Iterator[None]:
+        """Keep a dataset while a job that uses it is checked and stored: `delete` refuses meanwhile.
+
+        Whoever enters while a deletion is under way finds no dataset: `find` waits for its end.
+        """
+        self._submitting[project, name] += 1
+        try:
+            yield
+        finally:
+            self._submitting[project, name] -= 1
+            if not self._submitting[project, name]:
+                del self._submitting[project, name]
+
+    def get(self, caller: Caller, project: str, name: str) -> RegisteredDataset:
         """A registered dataset. Raises NotFound, NotAllowed."""
-        absent = NotFound(f"Dataset {name} is not registered. `headway datasets` lists those that are.")
         owned = self.registered(project, name)
         if owned is None:
-            raise absent
-        require(caller, Action.DATASETS_READ, DatasetSubject(name, owned.project), absent)
-        return owned.dataset
+            raise _absent(name)
+        require(caller, Action.DATASETS_READ, DatasetSubject(name, owned.project), _absent(name))
+        return owned.registered
 
     def list(self, caller: Caller, project: str) -> list[Dataset]:
         """The project's registered datasets, by name. Raises NotAllowed."""
@@ -112,13 +139,44 @@ class Datasets:
             missing = await self._blocks.absent(project, every_block)
             if missing:
                 raise InvalidInput(f"Dataset {dataset.name} names {len(missing)} blocks that were not sent.")
-            owned = known or OwnedDataset(project, dataset)
+            owned = known or OwnedDataset(project, dataset, caller.user_name, self._clock.now())
             await self._store(owned)
             await self._blocks.forget_owners(project, owned)
             return dataset
 
+    async def delete(self, caller: Caller, project: str, name: str) -> None:
+        """Delete a dataset of the project. Models and ended jobs stay.
+
+        Raises NotFound, NotAllowed, and Conflict for a built-in dataset or one that unfinished jobs use.
+        """
+        async with self._registering:
+            owned = self.registered(project, name)
+            if owned is None:
+                raise _absent(name)
+            require(caller, Action.DATASETS_WRITE, DatasetSubject(name, project), _absent(name))
+            detail("deleted")
+            if owned.project is None:
+                raise Conflict(f"Dataset {name} is built in, and all projects share it. It cannot be deleted.")
+            await self._check_unused(project, name)
+            await self._database.delete_dataset(project, name)
+            del self._known[project, name]
+            self._blocks.forget(owned)
+
+    async def _check_unused(self, project: str, name: str) -> None:
+        """Raises Conflict if an unfinished job uses the dataset.
+
+        Submissions are asked for first: one that ends while the jobs are read has stored its job before.
+        """
+        if self._submitting[project, name]:
+            raise Conflict(f"A job that uses dataset {name} is being submitted. Try again in a moment.")
+        query = JobQuery(project, statuses=_UNFINISHED, dataset=name, limit=_NAMED_JOBS + 1)
+        users = [job.name for job in await self._database.jobs(query)]
+        if users:
+            named = ", ".join(users[:_NAMED_JOBS]) + (" and others" if len(users) > _NAMED_JOBS else "")
+            raise Conflict(f"Unfinished jobs use dataset {name}: {named}. Cancel them, or wait until they have ended.")
+
     async def _store(self, owned: OwnedDataset) -> None:
-        await self._database.put_dataset(owned.project, owned.dataset)
+        await self._database.put_dataset(owned)
         self._learn(owned)
 
     async def _register(self, name: str) -> OwnedDataset:
@@ -135,6 +193,10 @@ class Datasets:
         owned = OwnedDataset(None, dataset)
         await self._store(owned)
         return owned
+
+
+def _absent(name: str) -> NotFound:
+    return NotFound(f"Dataset {name} is not registered. `headway datasets` lists those that are.")
 
 
 def _build(name: str, folder: Path) -> tuple[Dataset, list[tuple[Block, bytes]]]:

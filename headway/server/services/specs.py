@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 
 from headway.core.job import JobSpec
 from headway.core.parameters import check_samples, parse_parameters
@@ -18,6 +19,10 @@ class Specs:
     def __init__(self, datasets: Datasets, snapshots: Snapshots) -> None:
         self._datasets = datasets
         self._snapshots = snapshots
+
+    def submitting(self, project: str, spec: JobSpec) -> AbstractContextManager[None]:
+        """Keep the spec's dataset, if it names one, from before `check` until the job is stored."""
+        return nullcontext() if spec.dataset is None else self._datasets.submitting(project, spec.dataset)
 
     async def check(self, project: str, spec: JobSpec) -> None:
         """Check a spec. Raises InvalidInput or NotFound, which names the wrong value."""

@@ -63,6 +63,12 @@ class Submission:
     async def submit(self, caller: Caller, project: str, spec: JobSpec, idempotency: Idempotency) -> Submitted:
         """Create a job from a spec. Raises InvalidInput, NotFound, IdempotencyKeyReused, NameTaken."""
         require_in_project(caller, Action.JOBS_WRITE, project)
+        with self._specs.submitting(project, spec):
+            job, new = await self._store(caller, project, spec, idempotency)
+        return Submitted(job, new, self._explanations.misfit(job) if new else None)
+
+    async def _store(self, caller: Caller, project: str, spec: JobSpec, idempotency: Idempotency) -> tuple[Job, bool]:
+        """Check the spec and store its job. Returns the job and whether it is new."""
         await self._specs.check(project, spec)
         spec = await self._on_engine(spec)
         draft = Job(
@@ -78,10 +84,8 @@ class Submission:
             notes=spec.notes,
         )
         if spec.from_checkpoint is None:
-            job, new = await self._insert(draft)
-        else:
-            job, new = await self._fork(caller, draft, spec.from_checkpoint)
-        return Submitted(job, new, self._explanations.misfit(job) if new else None)
+            return await self._insert(draft)
+        return await self._fork(caller, draft, spec.from_checkpoint)
 
     async def rerun(
         self, caller: Caller, project: str, reference: str, changes: Mapping[str, Any], idempotency: Idempotency

@@ -43,13 +43,16 @@ async def once(content: bytes) -> AsyncIterator[bytes]:
 async def test_a_backup_keeps_the_project_of_each_object(tmp_path: Path) -> None:
     before, after = Settings(home=tmp_path / "before"), Settings(home=tmp_path / "after")
     sha256 = hashlib.sha256(b"code").hexdigest()
-    owned = [OwnedDataset(project, a_dataset(name)) for project, name in ((None, "digits"), ("p", "one"), ("q", "one"))]
+    owned = [
+        OwnedDataset(project, a_dataset(name), "ann", 2.5)
+        for project, name in ((None, "digits"), ("p", "one"), ("q", "one"))
+    ]
     database, objects = SqliteDatabase(before.effective_database_url), FileObjects(before.effective_objects_url)
     await database.open()
     await objects.open()
     await database.installation(Installation(id="i-1", secret="secret"))
     for one in owned:
-        await database.put_dataset(one.project, one.dataset)
+        await database.put_dataset(one)
     await objects.put(snapshot_object(sha256), once(b"code"))
     spec = JobSpec(command=("true",), snapshot=sha256)
     fields = {"idempotency_key": "1", "body_hash": "", "spec": spec, "created_at": 1.0}

@@ -1,4 +1,4 @@
-"""Blocks of datasets that were never registered are deleted, but not those of an upload that is under way."""
+"""Blocks that no registered dataset names are deleted, but not those of an upload that is under way."""
 
 from __future__ import annotations
 
@@ -60,6 +60,43 @@ async def test_a_block_without_a_dataset_goes_after_a_day(server: StillServer) -
     assert await stored(server) == {kept.sha256}
     assert await server.backends.database.owners(BLOCKS) == set()
     assert await server.blocks.missing(USER, "default", [abandoned, kept]) == {abandoned.sha256}
+
+
+async def test_the_blocks_of_a_deleted_dataset_go_after_a_day(server: StillServer) -> None:
+    """Given a block in datasets of two projects, then it goes a day after the last of them was deleted."""
+    block = await send(server, "default", 0, register=True)
+    await send(server, "other", 0, register=True)
+    await server.datasets.delete(USER, "default", "data-0")
+    await sweep_hourly(server, 48)
+    assert await server.datasets.block(USER, "other", block.sha256)
+    assert await server.blocks.missing(USER, "default", [block]) == {block.sha256}
+    await server.datasets.delete(USER, "other", "data-0")
+    await sweep_hourly(server, 23)
+    assert await stored(server) == {block.sha256}
+    await sweep_hourly(server, 1)
+    assert await stored(server) == set()
+
+
+async def test_a_block_that_is_sent_again_during_a_sweep_is_kept(
+    server: StillServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given two deleted datasets, when one is added again while the other's block is swept, then it has its block."""
+    starts = {(await send(server, "default", start, register=True)).sha256: start for start in (0, 1000)}
+    for start in starts.values():
+        await server.datasets.delete(USER, "default", f"data-{start}")
+    objects = server.backends.objects
+    delete, kept = objects.delete, set(starts)
+
+    async def delete_while_adding(object_id: str) -> None:
+        kept.discard(object_id.rpartition("/")[2])
+        for sha256 in kept:
+            await send(server, "default", starts[sha256], register=True)
+        await delete(object_id)
+
+    monkeypatch.setattr(objects, "delete", delete_while_adding)
+    await sweep_hourly(server, 24)
+    assert len(kept) == 1
+    assert await stored(server) == kept
 
 
 async def test_an_upload_keeps_its_blocks_as_long_as_it_takes(server: StillServer) -> None:
