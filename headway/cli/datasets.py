@@ -20,7 +20,8 @@ from headway.cli.common import (
 from headway.cli.group import Group
 from headway.cli.names import complete_datasets, complete_trainers
 from headway.client import Client
-from headway.core.dataset import Dataset
+from headway.client.control_sequences import without_controls
+from headway.core.dataset import BUILT_IN, Dataset
 from headway.core.nearest import did_you_mean
 from headway.core.size import size
 
@@ -70,19 +71,19 @@ def _compressed_bytes(*splits: dict[str, Any]) -> int:
 @click.argument("name", shell_complete=complete_datasets)
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Show a dataset: the shape of its samples, its classes, splits and sizes, and who registered it."""
+    """Show a dataset's shape, classes, splits, sizes and author."""
     with Client() as client:
         found = client.dataset(name)
     if as_json:
         print_json(found)
         return
-    index = Dataset.model_validate({field: found[field] for field in Dataset.model_fields if field in found})
+    index = Dataset.model_validate(found, extra="ignore")
     facts = {
         "Dataset": index.name,
         "Sample": _sample(found["splits"]["train"]["arrays"]["input"]),
         "Classes": f"{index.classes:,}",
         "Values": f"mean {index.mean:.4g}, standard deviation {index.deviation:.4g}; {index.full_scale:g} means 1.0",
-        "Source": index.source,
+        "Source": without_controls(index.source),
         "Registered": _registration(found),
     }
     for label, text in facts.items():
@@ -99,7 +100,7 @@ def show(name: str, as_json: bool) -> None:
 def _registration(dataset: dict[str, Any]) -> str:
     """Who registered a dataset, and when."""
     if dataset["added_by"] is None:
-        return ""
+        return "built in" if dataset["name"] in BUILT_IN else ""
     user = dataset["added_by"] or "the owner of the server's home"
     return f"{when(dataset['added_at'])} by {user}"
 

@@ -179,6 +179,7 @@ ADDRESSES = [
     ("GET", f"jobs/{'x' * 5000}", 404),
     ("GET", "jobs/it/artifacts/%00", 422),
     ("GET", "datasets/%00", 422),
+    ("DELETE", "datasets/%00", 422),
     ("POST", "workers/%00/drain", 422),
     ("GET", "goodput?days=nan", 422),
     ("GET", "goodput?days=1e999", 422),
