@@ -25,8 +25,10 @@ from headway.core.job import Job, JobSpec
 from headway.core.status import JobStatus
 from headway.core.worker import WorkerDescription
 from headway.server.access import Caller, CallerKind
+from headway.server.change_listeners import connect_listeners
 from headway.server.clock import Clock
 from headway.server.server import Server
+from headway.server.services.submission import Idempotency
 from headway.settings import Settings
 
 SIZES, SHARES = (1, 2, 4, 8, 16, 64, 256), (50, 20, 12, 10, 5, 2, 1)
@@ -54,6 +56,7 @@ class Simulation:
     def __init__(self, home: Path, seed: int) -> None:
         self.clock = SimulatedClock()
         self.server = Server(Settings(home=home, lease_seconds=1e8), clock=self.clock)
+        connect_listeners(self.server)
         self.random = random.Random(seed)
         self.write_seconds = 0.0
         self.placed: list[str] = []
@@ -75,13 +78,13 @@ class Simulation:
             description = WorkerDescription(
                 name=f"w{n:04}", slots=8, threads_per_slot=1, host="h", port=1, labels={"site": str(n % SITES)}
             )
-            await self.server.backends.engine.register(f"w-{n}", description, None, self.clock.now())
+            await self.server.registry.register(f"w-{n}", description, None, self.clock.now())
         for n in range(jobs):
             site = {"site": str(self.random.randrange(SITES))} if self.random.random() < SITE_SHARE else {}
             size = self.random.choices(SIZES, SHARES)[0]
             priority = self.random.choice([0, 0, 0, 1])
             spec = JobSpec(script="s.py", source="", world_size=size, name=f"job-{n}", priority=priority, where=site)
-            await self.server.submission.submit(Caller(CallerKind.USER), "default", spec, b"{}", None)
+            await self.server.submission.submit(Caller(CallerKind.USER), "default", spec, Idempotency(None, b"{}"))
 
     async def schedule(self) -> tuple[float, float, list[str]]:
         """One look at the queue: seconds to decide, seconds to write, and the jobs placed."""
@@ -124,7 +127,7 @@ async def simulate(workers: int, jobs: int, seed: int) -> dict[str, object]:
         simulation = Simulation(Path(folder), seed)
         server = simulation.server
         await server.backends.database.open()
-        await server.backends.engine.open()
+        await server.registry.open()
         await simulation.fill(workers, jobs)
         decisions, writes, passed, rounds, done = [], 0.0, 0, 0, 0
         ends: dict[int, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Which workers there are, those of every engine: kept in the database and mirrored in memory."""
+"""The workers of every engine: kept in the database and mirrored in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WorkerRegistry:
         self._changing = asyncio.Lock()
 
     async def open(self) -> None:
-        """Learn what workers there are."""
+        """Read the workers from the database."""
         self._workers = {worker.id: worker for worker in await self._database.workers()}
 
     async def register(
@@ -30,7 +30,7 @@ class WorkerRegistry:
         now: float,
         seat: TakenSeat | None = None,
     ) -> Worker:
-        """Take a worker in under a new id. `former` is the id of its start before, which the caller has ended."""
+        """Store a new worker. `former` is the id of its previous start, which the caller has declared lost."""
         worker = Worker(**description.model_dump(), id=worker_id, former=former, registered_at=now, seat=seat)
         before = self._workers.get(former) if former is not None else None
         if before is not None:
@@ -40,7 +40,7 @@ class WorkerRegistry:
         return worker
 
     async def lose(self, worker_id: str, because: str, now: float) -> bool:
-        """Give a worker up for good; False if it was lost already. Raises NotFound."""
+        """Declare a worker lost. False if it was lost already. Raises NotFound."""
         async with self._changing:
             worker = self.worker(worker_id)
             if worker.state is WorkerState.LOST:
@@ -50,15 +50,15 @@ class WorkerRegistry:
             return True
 
     async def drain(self, worker_id: str, *, draining: bool) -> None:
-        """Let a worker take assignments no more, or again. Raises NotFound, Conflict for a lost one."""
+        """Stop giving a worker assignments, or start again. Raises NotFound, Conflict for a lost one."""
         await self._change(worker_id, lambda worker: worker.model_copy(update={"draining": draining}))
 
     async def judge(self, worker_id: str, change: Callable[[Worker], Worker]) -> Worker:
-        """The worker with its faults and quarantine changed. Raises NotFound, Conflict for a lost one."""
+        """Change a worker's faults and quarantine. Raises NotFound, Conflict for a lost one."""
         return await self._change(worker_id, change)
 
     async def _change(self, worker_id: str, change: Callable[[Worker], Worker]) -> Worker:
-        """One change at a time, or a worker that is being lost would come back."""
+        """Change one worker at a time: otherwise a worker that is being declared lost could come back."""
         async with self._changing:
             worker = self.worker(worker_id)
             if worker.state is WorkerState.LOST:
@@ -69,13 +69,13 @@ class WorkerRegistry:
             return changed
 
     def worker(self, worker_id: str) -> Worker:
-        """The worker, also a lost one of this process's life. Raises NotFound."""
+        """The worker, also one that was lost since this server started. Raises NotFound."""
         if worker_id not in self._workers:
             raise NotFound(f"Worker {worker_id} does not exist.")
         return self._workers[worker_id]
 
     def lives_of(self, worker_id: str) -> frozenset[str]:
-        """The worker's id and those that it had in former lives, as far as they are known."""
+        """The ids of the worker's starts, as far as they are known."""
         ids: set[str] = set()
         current: str | None = worker_id
         while current is not None and current not in ids:
@@ -85,11 +85,11 @@ class WorkerRegistry:
         return frozenset(ids)
 
     def fleet(self) -> list[Worker]:
-        """Those that are not lost and belong to no allocation, by name."""
+        """The workers that are not lost and belong to no allocation, by name."""
         return [worker for worker in self.workers() if worker.seat is None]
 
     def workers(self) -> list[Worker]:
-        """The workers that are not lost, by name. Those that drain take no assignments."""
+        """The workers that are not lost, by name. Draining ones are included, but take no assignments."""
         ready = [worker for worker in self._workers.values() if worker.state is WorkerState.READY]
         return sorted(ready, key=lambda worker: (worker.name, worker.id))
 
