@@ -42,7 +42,17 @@ export const theme = createTheme({
     MuiTextField: { defaultProps: { size: "small", variant: "outlined" } },
     MuiSelect: { defaultProps: { size: "small" } },
     MuiOutlinedInput: { styleOverrides: { root: { fontSize: 13 }, input: { padding: "5px 9px", height: 18 } } },
-    MuiInputLabel: { styleOverrides: { root: { fontSize: 13 } } },
+    MuiInputLabel: { styleOverrides: { root: { fontSize: 13, "&:not(.MuiInputLabel-shrink)": { transform: "translate(10px, 4px)" } } } },
+    MuiToggleButton: {
+      styleOverrides: {
+        root: {
+          color: "var(--mui-palette-text-primary)",
+          textTransform: "none",
+          padding: "3px 16px",
+          "&.Mui-selected, &.Mui-selected:hover": { color: "var(--accent)", background: "var(--chosen)" },
+        },
+      },
+    },
     MuiMenuItem: { styleOverrides: { root: { fontSize: 13, minHeight: 30 } } },
     MuiMenu: { defaultProps: { transitionDuration: 0 } },
     MuiDialog: { defaultProps: { transitionDuration: 0 } },

@@ -9,11 +9,16 @@ import { count, figure } from "../words";
 const COLOURS = ["#2f7de1", "#d9782d", "#2a9d78", "#b75fc0", "#c0504d", "#8a8f2b", "#4aa3b5", "#8d6e63"];
 const HEIGHT = 190;
 
+function colourOf(curve: Curve, place: number): string {
+  return COLOURS[(curve.colour ?? place) % COLOURS.length] as string;
+}
+
 interface PlotProps {
   title: string;
   curves: Curve[];
   smoothing?: number;
   log?: boolean;
+  fromZero?: boolean;
   zoom?: [number, number];
   onZoom?: (zoom: [number, number] | undefined) => void;
   xWord?: string;
@@ -21,20 +26,20 @@ interface PlotProps {
 }
 
 /** Curves over steps. Dragging zooms; a double click shows all. The crosshair is the same in all plots. */
-export function Plot({ title, curves, smoothing = 0, log = false, zoom, onZoom, xWord = "step", format = figure }: PlotProps) {
+export function Plot({ title, curves, smoothing = 0, log = false, fromZero = false, zoom, onZoom, xWord = "step", format = figure }: PlotProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(undefined);
   const [at, setAt] = useState<number | null>(null);
   const zoomed = useEffectEvent((range: [number, number] | undefined) => onZoom?.(range));
   const shown = useEffectEvent(format);
-  const labels = curves.map((curve) => curve.label).join("\n");
+  const looks = JSON.stringify(curves.map((curve, place) => ({ label: curve.label, colour: colourOf(curve, place), dashed: curve.dashed ?? false })));
   const isSmooth = smoothing > 0;
 
   useEffect(() => {
     const element = place.current;
     if (element === null) return undefined;
     const made = new uPlot(
-      options({ labels: labels.split("\n"), isSmooth, log, width: element.clientWidth, onZoom: zoomed, onIndex: setAt, shown }),
+      options({ looks: JSON.parse(looks) as Look[], isSmooth, log, fromZero, width: element.clientWidth, onZoom: zoomed, onIndex: setAt, shown }),
       [[]],
       element,
     );
@@ -46,7 +51,7 @@ export function Plot({ title, curves, smoothing = 0, log = false, zoom, onZoom, 
       made.destroy();
       plot.current = undefined;
     };
-  }, [labels, isSmooth, log]);
+  }, [looks, isSmooth, log, fromZero]);
 
   useEffect(() => {
     const made = plot.current;
@@ -57,12 +62,10 @@ export function Plot({ title, curves, smoothing = 0, log = false, zoom, onZoom, 
     const last = steps.at(-1) ?? 1;
     const [min, max] = zoom ?? [first, last > first ? last : first + 1];
     made.setScale("x", { min, max });
-  }, [curves, smoothing, log, zoom, labels, isSmooth]);
+  }, [curves, smoothing, log, zoom, looks, isSmooth, fromZero]);
 
   const notFinite = curves.reduce((sum, curve) => sum + curve.notFinite, 0);
-  const data = plot.current?.data;
-  const index = at ?? (data ? data[0].length - 1 : 0);
-  const step = data?.[0][index];
+  const step = at === null ? undefined : plot.current?.data[0][at];
   return (
     <figure className="plot">
       <figcaption className="line wrap">
@@ -71,7 +74,7 @@ export function Plot({ title, curves, smoothing = 0, log = false, zoom, onZoom, 
         </h3>
         {curves.map((curve, place) => (
           <span key={curve.label} className="legend">
-            <i style={{ background: COLOURS[place % COLOURS.length] }} />
+            <i style={{ background: colourOf(curve, place), opacity: curve.dashed ? 0.5 : 1 }} />
             <bdi className="quiet">{curve.label}</bdi> {valueAt(curve, step, format)}
           </span>
         ))}
@@ -101,25 +104,31 @@ function joined(curves: Curve[], smoothing: number, log: boolean): uPlot.Aligned
   return tables.length === 0 ? [[]] : uPlot.join(tables);
 }
 
+interface Look {
+  label: string;
+  colour: string;
+  dashed: boolean;
+}
+
 interface Wanted {
-  labels: string[];
+  looks: Look[];
   isSmooth: boolean;
   log: boolean;
+  fromZero: boolean;
   width: number;
   onZoom: (zoom: [number, number] | undefined) => void;
   onIndex: (index: number | null) => void;
   shown: (value: number) => string;
 }
 
-function options({ labels, isSmooth, log, width, onZoom, onIndex, shown }: Wanted): uPlot.Options {
+function options({ looks, isSmooth, log, fromZero, width, onZoom, onIndex, shown }: Wanted): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const line = style.getPropertyValue("--line");
   const quiet = style.getPropertyValue("--quiet");
   const axis = { stroke: quiet, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   const series: uPlot.Series[] = [{}];
-  labels.forEach((label, place) => {
-    const stroke = COLOURS[place % COLOURS.length] ?? quiet;
-    const common = { label, spanGaps: true, points: { size: 4, fill: stroke } };
+  looks.forEach(({ label, colour: stroke, dashed }) => {
+    const common = { label, spanGaps: true, points: { size: 4, fill: stroke }, ...(dashed ? { dash: [5, 3] } : {}) };
     series.push({ ...common, stroke: isSmooth ? `${stroke}55` : stroke, width: isSmooth ? 1 : 1.5 });
     if (isSmooth) series.push({ ...common, stroke, width: 2, points: { show: false } });
   });
@@ -128,7 +137,7 @@ function options({ labels, isSmooth, log, width, onZoom, onIndex, shown }: Wante
     height: HEIGHT,
     legend: { show: false },
     series,
-    scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+    scales: { x: { time: false }, y: { distr: log ? 3 : 1, ...(fromZero ? { range: (_: uPlot, __: number, most: number): uPlot.Range.MinMax => [0, 1.1 * most || 1] } : {}) } },
     axes: [
       { ...axis, size: 26 },
       { ...axis, size: 58, values: (_, splits) => splits.map((value) => (value === null ? "" : shown(value))) },

@@ -14,10 +14,10 @@ export function Progress({ progress }: { progress: Shown | null }) {
   const share = total ? Math.min(1, step / total) : null;
   const rate = progress.steps_per_second === null ? "" : `, ${progress.steps_per_second.toFixed(1)} steps/s`;
   return (
-    <span title={`step ${count(step)}${total ? ` of ${count(total)}` : ""}${rate}`}>
+    <span title={`step ${count(step)}${total ? ` of ${count(total)}` : ""}${rate}${left === null ? "" : `, ${duration(left)} left`}`} style={{ whiteSpace: "nowrap" }}>
       <span className="line" style={{ justifyContent: "space-between" }}>
         <span>{share === null ? `step ${count(step)}` : `${Math.floor(share * 100)} %`}</span>
-        <span className="quiet">{left === null ? "" : `${duration(left)} left`}</span>
+        <span className="quiet">{left === null ? "" : `${duration(left < 60 ? left : 60 * Math.round(left / 60))} left`}</span>
       </span>
       {share !== null && (
         <div className="bar" role="progressbar" aria-label="Training" aria-valuenow={Math.floor(share * 100)}>

@@ -30,7 +30,7 @@ function Appearance() {
       <h2>Appearance</h2>
       <ToggleButtonGroup exclusive size="small" value={mode ?? "system"} aria-label="Colours" onChange={(_, chosen) => chosen && setMode(chosen)}>
         {(["system", "light", "dark"] as const).map((one) => (
-          <ToggleButton key={one} value={one} sx={{ textTransform: "none", px: 2, py: 0.4 }}>
+          <ToggleButton key={one} value={one}>
             {one}
           </ToggleButton>
         ))}
@@ -201,7 +201,7 @@ function Audit() {
                   <td>
                     <Age at={entry.at} />
                   </td>
-                  <td>{entry.user ?? entry.credential}</td>
+                  <td>{entry.user || entry.credential || "owner"}</td>
                   <td title={entry.detail}>{entry.action}</td>
                   <td>
                     <bdi>{entry.subject}</bdi>

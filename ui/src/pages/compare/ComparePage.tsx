@@ -7,7 +7,7 @@ import { Plot } from "../../components/Plot";
 import { Empty, Failed, Loading } from "../../components/States";
 import { StatusMark } from "../../components/StatusMark";
 import { keepProject, useProject } from "../../ProjectChoice";
-import { figure } from "../../words";
+import { figure, numberOf } from "../../words";
 import type { Job } from "../job/data";
 import { overTime, type Panel, panelsOf } from "../job/panels";
 import { differences } from "./differences";
@@ -40,7 +40,7 @@ export function ComparePage() {
     loaded.forEach((answer, place) => {
       const name = found[place]?.data?.name ?? "";
       for (const panel of panelsOf(by === "time" ? overTime(answer?.series ?? []) : (answer?.series ?? []), `${name} `)) {
-        merged.set(panel.name, [...(merged.get(panel.name) ?? []), ...panel.curves]);
+        merged.set(panel.name, [...(merged.get(panel.name) ?? []), ...panel.curves.map((curve, one) => ({ ...curve, colour: place, dashed: one > 0 }))]);
       }
     });
     return [...merged].filter(([name]) => name !== "epoch");
@@ -75,7 +75,7 @@ export function ComparePage() {
           onChange={(_, chosen) => chosen && void navigate({ search: (before) => ({ ...before, by: chosen === "time" ? ("time" as const) : undefined }), replace: true })}
         >
           {["step", "time"].map((one) => (
-            <ToggleButton key={one} value={one} sx={{ textTransform: "none", px: 2, py: 0.4 }}>
+            <ToggleButton key={one} value={one}>
               by {one}
             </ToggleButton>
           ))}
@@ -131,7 +131,7 @@ function Figures({ jobs }: { jobs: Job[] }) {
                 ))}
                 {["accuracy", "f1", "loss"].map((name) => (
                   <td key={name} className="right">
-                    {test[name] === undefined ? "" : figure(test[name])}
+                    {test[name] === undefined ? "" : name === "loss" ? figure(test[name]) : `${(100 * numberOf(test[name])).toFixed(2)} %`}
                   </td>
                 ))}
               </tr>

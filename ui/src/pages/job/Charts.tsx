@@ -37,7 +37,7 @@ export default function Charts({ job }: { job: Job }) {
     <>
       <div className="line wrap" style={{ gap: 16 }}>
         <span className="line" style={{ width: 240 }}>
-          <span id="smoothing">Smoothing</span>
+          <span id="smoothing" style={{ marginRight: 6 }}>Smoothing</span>
           <Slider
             size="small"
             min={0}

@@ -117,7 +117,7 @@ function Checkpoints({ job }: { job: Job }) {
                   {Object.entries(one.metrics)
                     .filter(([name]) => name.includes("loss") || name.includes("accuracy"))
                     .map(([name, value]) => `${name} ${figure(value)}`)
-                    .join("  ")}
+                    .join(", ")}
                 </td>
                 <td>
                   <Button disabled={!one.complete || fork.isPending} onClick={() => fork.mutate(one.step)}>

@@ -46,9 +46,11 @@ export function Head({ job }: { job: Job }) {
             </span>
           )}
         </p>
-        <div style={{ width: 220 }}>
-          <Progress progress={job.progress} />
-        </div>
+        {job.progress && (
+          <div className="job-progress">
+            <Progress progress={job.progress} />
+          </div>
+        )}
       </div>
       {(failure?.hint || failure?.traceback) && (
         <div className="notice bad">
@@ -76,7 +78,7 @@ function Times({ job }: { job: Job }) {
   const ran = job.ran_seconds + Math.max(0, running);
   return (
     <span className="quiet" title={`Submitted ${moment(job.created_at)}`}>
-      {ran > 0 ? `ran ${duration(ran >= 10 ? Math.floor(ran) : ran)}` : `submitted ${moment(job.created_at)}`}
+      {ran > 0 ? `ran ${duration(ran >= 10 ? Math.floor(ran) : ran)}` : `submitted ${duration(Math.max(1, Math.floor(now - job.created_at)))} ago`}
     </span>
   );
 }
@@ -105,7 +107,7 @@ function Actions({ job }: { job: Job }) {
   const newest = saved.length > 0 ? Math.max(...saved) : null;
   const error = change.error ?? rerun.error;
   return (
-    <>
+    <div className="line wrap">
       {!over && !job.hold && <Button onClick={() => change.mutate("pause")}>Pause</Button>}
       {!over && job.hold && (
         <Button variant="outlined" onClick={() => change.mutate("resume")}>
@@ -130,6 +132,6 @@ function Actions({ job }: { job: Job }) {
         </Button>
       )}
       {error && <Failed error={error} />}
-    </>
+    </div>
   );
 }

@@ -32,7 +32,8 @@ export default function Resources({ job }: { job: Job }) {
         <Plot
           key={name}
           title={WORDS[name] ?? name}
-          curves={curves.map((curve) => ({ ...curve, label: curve.label.replace("system, ", "") }))}
+          curves={curves.map((curve) => ({ ...curve, label: curve.label === "system" ? "rank 0" : curve.label.replace("system, ", "") }))}
+          fromZero
           format={name.endsWith("_bytes") ? bytes : figure}
           xWord="seconds"
         />

@@ -12,6 +12,8 @@ import { stepsAround } from "./panels";
 
 const route = getRouteApi("/jobs/$job");
 const POINTS = 500;
+/** Ends that are no failures: someone wanted them. */
+const UNHARMED: Attempt["reason"][] = ["cancelled", "paused", "worker_stopped", "drained"];
 
 /** The attempts of a job on one line of time, with their checkpoints and ends. */
 export function Timeline({ job, attempts }: { job: Job; attempts: Attempt[] }) {
@@ -88,7 +90,7 @@ export function Timeline({ job, attempts }: { job: Job; attempts: Attempt[] }) {
 function toneOf(attempt: Attempt): string {
   if (attempt.ended_at === null) return "going";
   if (attempt.reason === "completed") return "good";
-  return attempt.failure === null ? "off" : "bad";
+  return attempt.failure === null || UNHARMED.includes(attempt.reason) ? "off" : "bad";
 }
 
 function describe(attempt: Attempt, end: number): string {

@@ -7,6 +7,9 @@ export interface Curve {
   /** Null where the value is not finite. */
   values: (number | null)[];
   notFinite: number;
+  /** The place among the colours; none: the place among the curves. */
+  colour?: number;
+  dashed?: boolean;
 }
 
 export interface Panel {

@@ -40,7 +40,7 @@ export function JobTable({ rows, search, onEnd }: { rows: Row[]; search: JobsSea
     choose(chosen.has(id) ? [...chosen].filter((one) => one !== id) : [...chosen, id]);
   }
   return (
-    <div className="table" ref={place} role="table" aria-label="Jobs" aria-rowcount={rows.length + 1} tabIndex={0}>
+    <div className="table scrolls" ref={place} role="table" aria-label="Jobs" aria-rowcount={rows.length + 1} tabIndex={0}>
       <div className="rowline head jobs" role="row">
         <span role="columnheader">
           <input
@@ -105,12 +105,19 @@ const Line = memo(function Line({ row, isChosen, onToggle }: LineProps) {
           <bdi>{row.name}</bdi>
         </Link>
       </span>
-      <span role="cell" className="cut sentence quiet" title={row.sentence}>
+      <span
+        role="cell"
+        className={`cut sentence ${row.progress ? "" : "wide"} ${row.status === "failed" || row.status === "queued" ? "" : "quiet"}`}
+        aria-colspan={row.progress ? 1 : 2}
+        title={row.sentence}
+      >
         <bdi>{row.sentence}</bdi>
       </span>
-      <span role="cell" className="progress">
-        <Progress progress={row.progress} />
-      </span>
+      {row.progress && (
+        <span role="cell" className="progress">
+          <Progress progress={row.progress} />
+        </span>
+      )}
       <span role="cell" className="spark-cell">
         <Sparkline values={row.sparkline.map((one) => one ?? Number.NaN)} label={`Curve of ${row.metric?.name ?? "no metric"}`} />
       </span>

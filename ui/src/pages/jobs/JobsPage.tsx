@@ -21,6 +21,7 @@ export function JobsPage() {
   const { counts, added, showAdded } = useJobFeed();
   const rows = jobs.data?.pages.flatMap((page) => page.jobs) ?? [];
   const damaged = jobs.data?.pages[0]?.damaged ?? [];
+  const isEmpty = jobs.isSuccess && rows.length === 0;
   const filtered = search.name ?? search.dataset ?? search.label ?? search.status;
   return (
     <div className="page fill">
@@ -35,7 +36,7 @@ export function JobsPage() {
         )}
         <NewJob />
       </div>
-      {search.chosen ? <Chosen ids={search.chosen} rows={rows} /> : <Filters search={search} />}
+      {search.chosen ? <Chosen ids={search.chosen} rows={rows} /> : (!isEmpty || filtered) && <Filters search={search} />}
       {(jobs.isPending || jobs.isPlaceholderData) && <Loading what="jobs" />}
       {jobs.error && <Failed error={jobs.error} />}
       {damaged.length > 0 && (
@@ -47,7 +48,7 @@ export function JobsPage() {
       {rows.length > 0 && (
         <JobTable rows={rows} search={search} onEnd={() => jobs.hasNextPage && !jobs.isFetching && void jobs.fetchNextPage()} />
       )}
-      {jobs.isSuccess && rows.length === 0 && (filtered ? <NoMatch /> : <NoJobs />)}
+      {isEmpty && (filtered ? <NoMatch /> : <NoJobs />)}
     </div>
   );
 }
@@ -61,7 +62,7 @@ function Summary({ counts }: { counts: Counts | null }) {
   const slots = workers?.reduce((sum, one) => sum + one.slots, 0) ?? 0;
   const used = workers?.reduce((sum, one) => sum + one.used_slots, 0) ?? 0;
   return (
-    <div className="figures" style={{ marginLeft: 20 }}>
+    <div className="figures">
       <Link to="/jobs" search={(before) => ({ ...keepProject(before), status: RUNNING })}>
         <b>{counts ? count(counts.running) : "–"}</b>running
       </Link>

@@ -77,7 +77,7 @@ export function NewJobPage() {
             <legend>1. What</legend>
             <ToggleButtonGroup exclusive size="small" value={kind} aria-label="What to train" onChange={(_, chosen) => chosen && change({ ...cleared(asked), ...startOf(chosen as string) })}>
               {["mlp", "cnn", "lstm", "script"].map((one) => (
-                <ToggleButton key={one} value={one} sx={{ textTransform: "none", px: 2, py: 0.4 }}>
+                <ToggleButton key={one} value={one}>
                   {one}
                 </ToggleButton>
               ))}

@@ -62,6 +62,7 @@ function Parameter({ name, property, value, onChange }: ParameterProps) {
       onBlur={() => !bad && setText(null)}
       slotProps={{
         inputLabel: { shrink: true },
+        select: { displayEmpty: true, renderValue: (chosen) => (chosen as string) || <span className="quiet">{String(property.default ?? "none")}</span> },
         htmlInput: { inputMode: property.type === "string" ? "text" : "decimal" },
         input: { placeholder: property.default === null || property.default === undefined ? "none" : String(property.default) },
       }}
