@@ -59,9 +59,10 @@ function Connection({ lostAt }: { lostAt: number | null }) {
   const now = useNow(1);
   useQuery({ queryKey: ["livez"], queryFn: () => data(api.GET("/livez")), refetchInterval: LOOK_MS, retry: false });
   if (lostAt === null) return <span className="light quiet">live</span>;
+  const seconds = Math.max(1, Math.floor(now - lostAt / 1000));
   return (
     <span className="light lost" role="status">
-      connection lost {duration(Math.max(1, Math.floor(now - lostAt / 1000)))} ago
+      connection lost {seconds < 10 ? `${seconds} s` : duration(seconds)} ago
     </span>
   );
 }

@@ -10,6 +10,7 @@ import "./page.css";
 import { router } from "./router";
 import { theme } from "./theme";
 
+const RELOAD_MS = 30_000;
 const nonce = document.querySelector<HTMLMetaElement>('meta[property="csp-nonce"]')?.nonce;
 const styles = createCache({ key: "h", ...(nonce ? { nonce } : {}) });
 
@@ -24,6 +25,14 @@ const queries = new QueryClient({
     },
     mutations: { networkMode: "always" },
   },
+});
+
+/** A newer server has other files than those that an open tab knows: it loads itself again, but not over and over. */
+addEventListener("vite:preloadError", () => {
+  const last = Number(sessionStorage.getItem("reloaded") ?? 0);
+  if (Date.now() - last < RELOAD_MS) return;
+  sessionStorage.setItem("reloaded", String(Date.now()));
+  location.reload();
 });
 
 createRoot(document.getElementById("root") as HTMLElement).render(

@@ -1,5 +1,5 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
-import { Gone } from "./components/States";
+import { Failed, Gone } from "./components/States";
 import { Frame } from "./Frame";
 import { JobsPage } from "./pages/jobs/JobsPage";
 import { checkJobSearch } from "./pages/job/search";
@@ -7,6 +7,11 @@ import { checkJobsSearch } from "./pages/jobs/search";
 
 const root = createRootRoute({
   component: Frame,
+  errorComponent: ({ error }) => (
+    <div className="page">
+      <Failed error={error} />
+    </div>
+  ),
   notFoundComponent: () => <Gone sentence="This page does not exist." />,
 });
 

@@ -13,10 +13,14 @@ export function setConnected(connected: boolean): void {
 }
 
 let streams = 0;
+let isLostByRequest = false;
 
-/** Whether a request reached the server. While a stream is followed, that knows better. */
+/** Whether a request reached the server. A lost stream is whole only once it is open again. */
 export function noteAnswer(reached: boolean): void {
-  if (streams === 0) setConnected(reached);
+  if (!reached) isLostByRequest ||= lostAt === null;
+  else if (streams > 0 && !isLostByRequest) return;
+  else isLostByRequest = false;
+  setConnected(reached);
 }
 
 function onChange(listener: () => void): () => void {
@@ -24,8 +28,12 @@ function onChange(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
+export function lostSince(): number | null {
+  return lostAt;
+}
+
 export function useLostAt(): number | null {
-  return useSyncExternalStore(onChange, () => lostAt);
+  return useSyncExternalStore(onChange, lostSince);
 }
 
 function onVisibility(listener: () => void): () => void {
@@ -52,7 +60,10 @@ export function useStream(url: string | null, onFrames: (frames: unknown[]) => v
     const listener = {
       onFrames: (frames: unknown[]) => deliver(frames),
       onOpen: () => setConnected(true),
-      onLost: () => setConnected(false),
+      onLost: () => {
+        isLostByRequest = false;
+        setConnected(false);
+      },
     };
     streams += 1;
     void follow(url, place.current, listener, ending.signal).finally(() => {

@@ -35,6 +35,7 @@ export function Timeline({ job, attempts }: { job: Job; attempts: Attempt[] }) {
   const share = (at: number) => `${(100 * Math.min(1, Math.max(0, (at - from) / Math.max(to - from, 0.001)))).toFixed(2)}%`;
   const width = (start: number, end: number) => `calc(${share(end)} - ${share(start)})`;
   const newest = attempts.at(-1);
+  const ended = attempts.findLast((one) => one.decision);
   const saved = job.checkpoints.filter((one) => one.complete && one.at !== null);
   const onClick = (event: MouseEvent<HTMLDivElement>) => {
     const { left, width } = event.currentTarget.getBoundingClientRect();
@@ -74,13 +75,10 @@ export function Timeline({ job, attempts }: { job: Job; attempts: Attempt[] }) {
             {newest.assignments.map((one) => `${plural(one.rank_count, "rank")} on ${one.worker_name}`).join(", ")}
           </span>
         )}
-        {attempts.map(
-          (attempt) =>
-            attempt.decision && (
-              <span key={attempt.number} className="grow">
-                Attempt {attempt.number} ended: {attempt.reason?.replaceAll("_", " ")}. {attempt.decision}
-              </span>
-            ),
+        {ended && (
+          <span className="grow">
+            Attempt {ended.number} ended: {ended.reason?.replaceAll("_", " ")}. {ended.decision}
+          </span>
         )}
       </div>
     </section>
@@ -103,5 +101,5 @@ function describe(attempt: Attempt, end: number): string {
       return line;
     });
   const whole = `Attempt ${attempt.number}, ${duration(end - attempt.placed_at)}`;
-  return [whole, ...stages, attempt.reason?.replaceAll("_", " ") ?? ""].filter(Boolean).join("\n");
+  return [whole, ...stages, attempt.reason?.replaceAll("_", " ") ?? "", attempt.decision ?? ""].filter(Boolean).join("\n");
 }
