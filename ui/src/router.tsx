@@ -1,5 +1,5 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
-import { Failed, Gone } from "./components/States";
+import { Broken, Gone } from "./components/States";
 import { Frame } from "./Frame";
 import { JobsPage } from "./pages/jobs/JobsPage";
 import { checkJobSearch } from "./pages/job/search";
@@ -7,11 +7,6 @@ import { checkJobsSearch } from "./pages/jobs/search";
 
 const root = createRootRoute({
   component: Frame,
-  errorComponent: ({ error }) => (
-    <div className="page">
-      <Failed error={error} />
-    </div>
-  ),
   notFoundComponent: () => <Gone sentence="This page does not exist." />,
 });
 
@@ -79,6 +74,7 @@ function projectOf(given: Record<string, unknown>): { project?: string } {
 export const router = createRouter({
   routeTree: root.addChildren([front, jobs, job, newJob, compare, datasets, models, workers, settings]),
   scrollRestoration: true,
+  defaultErrorComponent: Broken,
 });
 
 declare module "@tanstack/react-router" {

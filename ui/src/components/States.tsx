@@ -48,6 +48,18 @@ export function Gone({ sentence }: { sentence: string }) {
   );
 }
 
+/** A view could not be shown; its frame stays. */
+export function Broken({ error }: { error: unknown }) {
+  return (
+    <div className="page">
+      <div className="notice bad" role="alert">
+        This view could not be shown: {error instanceof Error ? error.message : String(error)}
+      </div>
+      <a href={location.href}>Load it again</a>
+    </div>
+  );
+}
+
 /** Something is loading. What was shown before stays below it. */
 export function Loading({ what }: { what: string }) {
   return (
