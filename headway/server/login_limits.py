@@ -18,14 +18,15 @@ OF_ACCOUNT_AND_ADDRESS = 10
 OF_ADDRESS = 100
 OF_ACCOUNT = 30
 _PLACES = 4096
-"""Names and addresses share this many counters of each sort, so that made-up ones fill no database."""
+"""Names and addresses share this many counters of each sort, so that invented names cannot fill the database."""
 
 
 class LoginLimits:
     """Each attempt counts as wrong until it is known to be right.
 
-    Whoever tries the password of an account from many addresses shuts it for addresses from which its user never
-    logged in. The known ones have their own counters, and one-time links have none: so a user can always log in.
+    An attacker who tries passwords of an account from many addresses can block only addresses from which its user has
+    never logged in. Known addresses have counters of their own, and one-time links have none. So a user can always
+    log in.
     """
 
     def __init__(self, directory: Directory, tokens: Tokens, clock: Clock) -> None:
@@ -51,7 +52,7 @@ class LoginLimits:
                 await self._directory.put(changed(counter, count=counter.count + 1))
 
     async def succeed(self, name: str, address: str, *, known: bool) -> None:
-        """The attempt was right: it does not count, nor do the earlier ones from there."""
+        """The password was right: do not count this attempt, and forget earlier ones from this address."""
         keys = [key for key, _ in self._limits(name, address, known=known)]
         async with self._counting:
             now = self._clock.now()
@@ -84,7 +85,7 @@ class LoginLimits:
 
 
 def place_of(address: str) -> str:
-    """What counts as one address: of IPv6 the network of 64 bits, as one customer has that many."""
+    """The part of an address that is counted. For IPv6 it is the /64 network, since one customer has a whole one."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

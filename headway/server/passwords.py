@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 
 
 class Passwords:
-    """Hashes and compares them. Compared with no hash, a password takes as long as with a wrong one."""
+    """Hashes and compares passwords. Without a stored hash, a comparison takes as long as with a wrong one."""
 
     def __init__(self) -> None:
         threads = max(1, (os.cpu_count() or 1) // 2)
@@ -36,14 +36,14 @@ class Passwords:
         self._waiting = 0
 
     async def hash(self, password: str) -> str:
-        """What is stored of a new password. Raises InvalidInput for one that is too short or too long, Overloaded."""
+        """The hash of a new password. Raises InvalidInput if it is too short or too long, and Overloaded."""
         text = _same(password)
         if not LEAST_CHARACTERS <= len(text) <= MOST_CHARACTERS:
             raise InvalidInput(f"A password has {LEAST_CHARACTERS} to {MOST_CHARACTERS} characters, of any kind.")
         return await self._in_pool(partial(_HASHER.hash, text))
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether this is the password of which `stored` is the hash; None: there is none. Raises Overloaded."""
+        """Whether `stored` is the hash of this password. None: there is no password. Raises Overloaded."""
         same = await self._in_pool(partial(_verify, _same(password), stored))
         return same and stored is not None
 
@@ -70,11 +70,11 @@ def _verify(password: str, stored: str | None) -> bool:
 
 
 def _same(password: str) -> str:
-    """One form of a text that keyboards write in several."""
+    """The text in one Unicode form: keyboards produce several for the same password."""
     return unicodedata.normalize("NFKC", password)
 
 
 def _give_way() -> None:
-    """Let this thread run when others have nothing to do."""
+    """Lower the priority of this thread below all others."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,4 +1,4 @@
-"""The two tokens of a login on a command line: a JWT of 15 minutes, and one that renews it once."""
+"""The tokens of a command line that is logged in: a JWT of 15 minutes, and a refresh token that works once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AUDIENCE = "headway"
 
 
 class SessionTokens(NamedTuple):
-    """The texts of both, and how long the first one holds."""
+    """The text of both tokens, and how long the first one is valid."""
 
     access: str
     refresh: str
@@ -30,14 +30,14 @@ class SessionTokens(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """What a token to renew says: of which session it is, and how often that was renewed before."""
+    """The content of a refresh token: its session, and how often the session was renewed before."""
 
     session: str
     number: int
 
 
 class SessionSigner:
-    """Makes and reads them (RFC 7519). The keys are derived from the installation's secret."""
+    """Makes and reads tokens (RFC 7519). The keys are derived from the installation's secret."""
 
     def __init__(self, tokens: Tokens, clock: Clock) -> None:
         self._tokens = tokens
@@ -57,7 +57,7 @@ class SessionSigner:
         return SessionTokens(access, REFRESH_PREFIX + refresh, expires - now)
 
     def session_of(self, access: str) -> str:
-        """The id of the session that a JWT is of. Raises NotAuthenticated, TokenExpired."""
+        """The id of a JWT's session. Raises NotAuthenticated, TokenExpired."""
         try:
             claims = jwt.decode(access, self._key(), algorithms=[_ALGORITHM]).claims
             audience, expires, session = claims["aud"], float(claims["exp"]), str(claims["sid"])
@@ -70,7 +70,7 @@ class SessionSigner:
         return session
 
     def renewal(self, refresh: str) -> Renewal:
-        """What a token to renew says. Raises NotAuthenticated for one that this installation did not make."""
+        """Read a refresh token. Raises NotAuthenticated if this installation did not make it."""
         try:
             session, count = self._serializer().loads(refresh.removeprefix(REFRESH_PREFIX))
             return Renewal(str(session), int(count))

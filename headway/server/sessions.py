@@ -20,7 +20,7 @@ _OF_ONE_USER = 50
 
 
 class Sessions:
-    """Begins them, and knows them again."""
+    """Begins, finds, renews and ends sessions."""
 
     def __init__(self, directory: Directory, clock: Clock) -> None:
         self._directory = directory
@@ -39,7 +39,7 @@ class Sessions:
         ), text
 
     async def begin(self, session: Session) -> None:
-        """Store a session, in place of those that are over."""
+        """Store a session. Delete expired ones, and the oldest if the user has too many."""
         now = self._clock.now()
         await self._directory.put(session)
         of_user = [one for one in self._directory.sessions() if one.user == session.user]
@@ -48,14 +48,14 @@ class Sessions:
             await self._directory.delete(one)
 
     def valid(self, text: str) -> Session:
-        """The session that this is the text of, once it is known to hold. Raises NotAuthenticated, TokenExpired."""
+        """The session whose cookie has this text. Raises NotAuthenticated, TokenExpired."""
         session = self._directory.session(text.removeprefix(PREFIX).partition(".")[0])
         if not hmac.compare_digest(session.sha256 if session else "", _hash(text)) or session is None:
             raise NotAuthenticated("This session was ended. Log in again.")
         return self.lasting(session)
 
     def named(self, session_id: str) -> Session:
-        """The session of a command line with that id, if it holds. Raises NotAuthenticated, TokenExpired."""
+        """The session of a command line with that id. Raises NotAuthenticated, TokenExpired."""
         session = self._directory.session(session_id)
         if session is None or session.renewed is None:
             raise NotAuthenticated("This session was ended. Log in again.")
@@ -68,9 +68,9 @@ class Sessions:
         return session
 
     async def renew(self, session: Session, count: int) -> Session:
-        """Renew a session of a command line by the token that its renewal number `count` made.
+        """Renew a session of a command line. `count`: the number of the renewal that made the token.
 
-        One that was used already ends the session: somebody else has it, too. Raises NotAuthenticated.
+        A token that was used before ends the session, because another party has it too. Raises NotAuthenticated.
         """
         async with self._directory.changing:
             current = self.named(session.id)

@@ -24,7 +24,7 @@ def cookie_name(connection: HTTPConnection) -> str:
 
 
 def set_cookie(connection: HTTPConnection, answer: Response, login: Login) -> None:
-    """Let the browser have the session. Its scripts cannot read the cookie, and pages of other sites cannot use it."""
+    """Give the session to the browser. Scripts cannot read the cookie, and pages of other sites cannot use it."""
     answer.set_cookie(
         cookie_name(connection),
         login.text,
@@ -41,9 +41,9 @@ def delete_cookie(connection: HTTPConnection, answer: Response) -> None:
 
 
 def token_of(connection: HTTPConnection) -> str:
-    """What the request proves its caller with. Raises NotAuthenticated, NotAllowed.
+    """The credential of the request. Raises NotAuthenticated, NotAllowed.
 
-    Browsers send `Origin` with everything that changes something. `WebOrigins` has compared it; here it must be there.
+    Browsers send `Origin` with each request that changes something. `WebOrigins` has checked its value.
     """
     authorization = connection.headers.get("authorization")
     cookie = connection.cookies.get(cookie_name(connection))

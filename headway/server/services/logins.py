@@ -22,7 +22,7 @@ WRONG = "The name or the password is wrong, or this account has no password."
 
 
 class Proof(NamedTuple):
-    """What somebody logs in with: a code, a token, a name and a password, or an invitation and a new password."""
+    """The input of a login: a code, a token, a name and a password, or an invitation and a new password."""
 
     code: str | None = None
     token: str | None = None
@@ -79,7 +79,7 @@ class Logins:
         return self._signer.sign(session)
 
     async def renew(self, refresh: str) -> SessionTokens:
-        """New tokens in place of these, which hold no more. Raises NotAuthenticated, TokenExpired."""
+        """New tokens. The old refresh token stops working. Raises NotAuthenticated, TokenExpired."""
         renewal = self._signer.renewal(refresh)
         session = self._sessions.named(renewal.session)
         caller = self._callers.of_session(session)
@@ -87,7 +87,7 @@ class Logins:
         return self._signer.sign(await self._sessions.renew(session, renewal.number))
 
     async def _drawn(self, proof: Proof, address: str) -> tuple[Session, str, str]:
-        """The session that this is enough for, the text of its cookie, and how it began."""
+        """The session that the proof allows, the text of its cookie, and how it began."""
         if proof.token is not None:
             return self._by_token(proof.token)
         if proof.code is not None:
@@ -100,7 +100,7 @@ class Logins:
         return *self._sessions.draw(user), how
 
     async def _by_password(self, name: str, password: str, address: str) -> User:
-        """The user of that name. Whether there is one shows neither in the answer nor in the time that it takes."""
+        """The user of that name. Neither the answer nor its time shows whether the name exists."""
         user = self._directory.user_named(name)
         known = user is not None and place_of(address) in user.known_places
         await self._limits.begin(name, address, known=known)
