@@ -1,4 +1,4 @@
-"""Sessions: log in, see who one is, log out."""
+"""Sessions: log in, show the current user, log out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Secret = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class NewSession(BaseModel):
-    """What to log in with: the `code` of a one-time link, a `token`, `user` and `password`, or an `invitation` and the
+    """The input of a login: the `code` of a one-time link, a `token`, `user` and `password`, or an `invitation` and the
     new `password`.
     """
 
@@ -42,14 +42,14 @@ class NewSession(BaseModel):
 
     @property
     def proof(self) -> Proof:
-        """The same, for the service."""
+        """The input as the service takes it."""
         return Proof(self.code, self.token, self.user, self.invitation, self.password or "")
 
 
 class Tokens(BaseModel):
-    """Of a command line that is logged in. `token`, a JWT, holds for `valid_seconds`.
+    """The tokens of a command line that is logged in. `token` is a JWT that is valid for `valid_seconds`.
 
-    `refresh_token` gets new ones, once. Who uses it again has stolen it or was robbed, so that ends the session.
+    `refresh_token` gets new tokens and works once. A second use means that it was stolen, so it ends the session.
     """
 
     token: str
@@ -58,7 +58,7 @@ class Tokens(BaseModel):
 
 
 class Renewal(BaseModel):
-    """The token that gets new ones."""
+    """The refresh token."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -67,7 +67,7 @@ class Renewal(BaseModel):
 
 @router.post("", dependencies=ENTER, status_code=201)
 async def log_in(new: NewSession, request: Request, response: Response, server: ServerHere) -> Account:
-    """Log a browser in. The answer sets a cookie that scripts cannot read; no other token is needed then.
+    """Log a browser in. The answer sets a cookie that scripts cannot read. The browser needs no other token.
 
     A session that a token opened allows what the token allows, and ends with it. Others end after 30 days.
     """
@@ -84,19 +84,19 @@ async def log_in_with_tokens(new: NewSession, request: Request, server: ServerHe
 
 @router.post("/renew", dependencies=ENTER, status_code=201)
 async def renew_tokens(renewal: Renewal, server: ServerHere) -> Tokens:
-    """Get new tokens by the one that renews them. It holds once."""
+    """Get new tokens for a refresh token. It works once."""
     return _view(await server.logins.renew(renewal.refresh_token))
 
 
 @router.get("", dependencies=[Depends(Allow(Action.ACCOUNT_READ))])
 async def get_session(caller: CallerHere, server: ServerHere) -> Account:
-    """Who is logged in, and what that allows."""
+    """The current user, and what the credential allows."""
     return account_of(caller, server)
 
 
 @router.delete("", dependencies=[Depends(Allow(Action.ACCOUNT_LEAVE))], status_code=204)
 async def log_out(request: Request, response: Response, caller: CallerHere, server: ServerHere) -> None:
-    """Log out: the session ends at once, for open streams, too. With a token in its place, the token is revoked."""
+    """Log out. The session ends at once, also for open streams. A request with a token revokes the token instead."""
     await server.credentials.leave(caller)
     delete_cookie(request, response)
 
