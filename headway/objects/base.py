@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from headway.core.problem import Problem
-from headway.errors import InvalidInput, TooLarge
+from headway.errors import InvalidInput, NotFound, TooLarge
 
 _OBJECT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:[./][A-Za-z0-9_-]+)*")
 
@@ -71,6 +71,11 @@ class Objects(ABC):
         A prefix is text, not a folder: `a/1` finds `a/1`, `a/12` and `a/1x/b`. The empty prefix finds all. Objects that
         are stored or deleted meanwhile may be included or not; all others are included.
         """
+
+
+def absent(object_id: str) -> NotFound:
+    """The error for an object that does not exist."""
+    return NotFound(f"Object {object_id} does not exist.")
 
 
 def check_object_id(object_id: str) -> str:

@@ -14,8 +14,8 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from headway.core.problem import Problem
-from headway.errors import NotFound, SettingInvalid, Unavailable
-from headway.objects.base import Objects, StoredObject, check_object_id
+from headway.errors import SettingInvalid, Unavailable
+from headway.objects.base import Objects, StoredObject, absent, check_object_id
 from headway.private_files import close
 
 _CHUNK_BYTES = 1 << 20
@@ -90,7 +90,7 @@ class FileObjects(Objects):
             with self._usable():
                 file = self._path(object_id).open("rb")
         except FileNotFoundError as error:
-            raise NotFound(f"Object {object_id} does not exist.") from error
+            raise absent(object_id) from error
         with file:
             file.seek(start)
             left = (end if end is not None else os.fstat(file.fileno()).st_size) - start
@@ -107,7 +107,7 @@ class FileObjects(Objects):
             with self._usable():
                 return self._path(object_id).stat().st_size
         except FileNotFoundError as error:
-            raise NotFound(f"Object {object_id} does not exist.") from error
+            raise absent(object_id) from error
 
     async def delete(self, object_id: str) -> None:
         path = self._path(object_id)

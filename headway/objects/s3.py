@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from headway.core.problem import Problem
 from headway.errors import HeadwayError, NotFound, SettingInvalid, Unavailable
-from headway.objects.base import Objects, StoredObject, check_object_id
+from headway.objects.base import Objects, StoredObject, absent, check_object_id
 from headway.objects.s3_address import S3Address
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class S3Objects(Objects):
         try:
             answer = await self.call("get_object", Key=self._key(object_id), **wanted)
         except NotFound as error:
-            raise _absent(object_id) from error
+            raise absent(object_id) from error
         except _PastTheEnd:
             return
         body = answer["Body"]
@@ -122,7 +122,7 @@ class S3Objects(Objects):
         try:
             return int((await self.call("head_object", Key=self._key(object_id)))["ContentLength"])
         except NotFound as error:
-            raise _absent(object_id) from error
+            raise absent(object_id) from error
 
     async def delete(self, object_id: str) -> None:
         await self.call("delete_object", Key=self._key(object_id))
@@ -263,7 +263,3 @@ class _Upload:
             "upload_part", Key=self._key, UploadId=self._id, PartNumber=number, Body=content
         )  # fmt: skip
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-
-
-def _absent(object_id: str) -> NotFound:
-    return NotFound(f"Object {object_id} does not exist.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
 
 from headway.core.artifact import Artifact, leaves_folder
 from headway.core.job import Job
@@ -12,7 +11,7 @@ from headway.objects.base import Objects, bounded
 from headway.server.access import Action, Caller
 from headway.server.ids import draw_id
 from headway.server.services.jobs import Jobs, check_open
-from headway.server.services.stored_file import StoredFile
+from headway.server.services.stored_file import StoredFile, stored_file
 
 
 class Artifacts:
@@ -42,9 +41,10 @@ class Artifacts:
         job = await self._jobs.allowed(caller, Action.JOBS_READ, project, reference)
         for artifact in job.artifacts:
             if artifact.name == name:
-                read, file_name = partial(self._objects.get, artifact.object_id), name.rpartition("/")[2]
-                link = await self._objects.link(artifact.object_id, file_name)
-                return StoredFile(file_name, artifact.size_bytes, artifact.sha256, read, link)
+                file_name = name.rpartition("/")[2]
+                return await stored_file(
+                    self._objects, artifact.object_id, file_name, artifact.size_bytes, artifact.sha256
+                )
         if job.artifacts_deleted:
             raise NotFound(f"Job {job.name} has no artifact {name}: its files were deleted by retention.")
         names = ", ".join(artifact.name for artifact in job.artifacts) or "none yet"

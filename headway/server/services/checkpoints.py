@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 from headway.core import checkpoint_transitions
@@ -18,7 +17,7 @@ from headway.server.access import Action, Caller
 from headway.server.clock import Clock
 from headway.server.ids import draw_id
 from headway.server.services.jobs import Jobs, check_open
-from headway.server.services.stored_file import StoredFile
+from headway.server.services.stored_file import StoredFile, stored_file
 
 _DANGLING_SECONDS = 3600.0
 """After this time, a user of a checkpoint for which no job exists is forgotten: its submission failed."""
@@ -124,8 +123,8 @@ class Checkpoints:
             raise CheckpointCorrupt(f"its part of rank {part.rank} has {size_bytes:,} of {part.size_bytes:,} bytes")
 
     async def _file(self, part: CheckpointPart) -> StoredFile:
-        read, name = partial(self._objects.get, part.object_id), f"step-{part.step}-rank-{part.rank}"
-        return StoredFile(name, part.size_bytes, part.sha256, read, await self._objects.link(part.object_id, name))
+        name = f"step-{part.step}-rank-{part.rank}"
+        return await stored_file(self._objects, part.object_id, name, part.size_bytes, part.sha256)
 
     async def use(
         self, caller: Caller, project: str, reference: str, user: str

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from functools import partial
 
 from headway.database.base import Database
 from headway.errors import InvalidInput, NotFound, TooLarge
 from headway.objects.base import Objects
 from headway.server.access import Action, Caller, SnapshotSubject, require, require_in_project
 from headway.server.services.jobs import Jobs
-from headway.server.services.stored_file import StoredFile
+from headway.server.services.stored_file import StoredFile, stored_file
 
 SNAPSHOTS = "snapshots/"
 """The prefix of the object ids of snapshots."""
@@ -58,9 +57,7 @@ class Snapshots:
             size_bytes = await self.size_bytes(project, sha256)
         subject = SnapshotSubject(sha256, project, needed_by=caller.worker)
         require(caller, Action.SNAPSHOTS_READ, subject, _absent(sha256))
-        object_id = snapshot_object(sha256)
-        link = await self._objects.link(object_id, sha256)
-        return StoredFile(sha256, size_bytes, sha256, partial(self._objects.get, object_id), link)
+        return await stored_file(self._objects, snapshot_object(sha256), sha256, size_bytes, sha256)
 
     async def _needed_by(self, worker: str, sha256: str) -> tuple[str, int]:
         """The project and the size of an archive that a claimed job names. The job's project had it at submission."""
