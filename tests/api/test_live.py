@@ -178,7 +178,7 @@ async def test_a_handshake_needs_a_token_and_our_origin_and_ends_with_the_token(
 async def test_nothing_is_missing_or_doubled_over_lost_connections_and_another_server(
     tmp_path: Path, transport: str
 ) -> None:
-    """Given a client that loses its connection again and again, and a server that starts anew meanwhile."""
+    """Given a client that loses its connection repeatedly, and a server that restarts meanwhile."""
     settings = Settings(home=tmp_path / "home", lease_seconds=1e6)
     cursors: dict[str, str] = {}
     seen: list[str] = []

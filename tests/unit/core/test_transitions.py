@@ -1,4 +1,4 @@
-"""Transitions of the state machine, from the queue to ends that nobody requested."""
+"""Transitions of the state machine, from the queue to ends that were not requested."""
 
 from __future__ import annotations
 
